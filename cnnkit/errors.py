@@ -1,0 +1,89 @@
+"""The one exception that means "you can fix this", and the places in a config it points to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SHOWN_VALUE_LENGTH = 60  # characters of a received value that a message repeats: never a whole input
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a config: a file with line and column (both from 1), or an override on the command line (line 0)."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a config.
+
+    Attributes:
+        message: What is wrong, with the value received.
+        remedy: What to do about it; empty where the message says it already.
+        path: The dotted path of the entry, such as `model.layers[2].Conv2D.filters`.
+        mark: Where it stands; None where no file is involved.
+    """
+
+    message: str
+    remedy: str = ""
+    path: str = ""
+    mark: Mark | None = None
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (str(self.mark or ""), self.path) if part)
+        text = f"{where}: {self.message}" if where else self.message
+        return f"{text}\n    {self.remedy}" if self.remedy else text
+
+
+class CnnkitError(Exception):
+    """Something the user can fix; its text goes to stderr and the exit status is 1.
+
+    Args:
+        message: What is wrong and where.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}\n    {remedy}" if remedy else message)
+
+
+class ConfigError(CnnkitError):
+    """All that is wrong with a config, in the order in which it stands there."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems), key=_position))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _position(problem: Problem) -> tuple[str, int, int, str]:
+    mark = problem.mark or Mark("")
+    return (mark.source, mark.line, mark.column, problem.message)
+
+
+def shown(value: object) -> str:
+    """A received value as a message repeats it: its repr, cut to one short line."""
+    if isinstance(value, dict | list | tuple) and len(value) > 8:
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind} of {len(value)} entries"
+    text = value if isinstance(value, str) else None
+    rendered = repr(text[: SHOWN_VALUE_LENGTH + 1] if text is not None else value)
+    return rendered if len(rendered) <= SHOWN_VALUE_LENGTH else rendered[: SHOWN_VALUE_LENGTH - 1] + "…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the known name nearest to a misspelt one, or an empty string."""
+    import difflib
+
+    by_folded = {fold(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(fold(name[:100]), by_folded, n=1, cutoff=0.6)
+    return f" Did you mean '{by_folded[matches[0]]}'?" if matches else ""
+
+
+def fold(name: str) -> str:
+    """A name without case, underscores and dashes, so that `mobilenet_v2` equals `MobileNetV2`."""
+    return name.lower().replace("_", "").replace("-", "")

@@ -1,0 +1,1 @@
+"""Layers and blocks to a Keras model; pretrained bases; the summary."""

@@ -1,0 +1,1 @@
+"""Fitting a model and the run directory it leaves behind."""
