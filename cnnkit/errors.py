@@ -40,6 +40,25 @@ class Problem:
         return f"{text}\n    {self.remedy}" if self.remedy else text
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A problem of a config entry, told by its path alone: whoever holds the file's marks turns it into a Problem.
+
+    Attributes:
+        path: Keys and list indices from the top: `("model", "layers", 2, "Conv2D", "filtres")`.
+        message: What is wrong, with the value received.
+        remedy: What to do about it.
+        on_key: Whether the key itself is at fault (a misspelt name), not its value.
+        related: Path of another entry, whose line takes the place of `{related}` in the remedy.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    remedy: str = ""
+    on_key: bool = False
+    related: tuple[str | int, ...] = ()
+
+
 class CnnkitError(Exception):
     """Something the user can fix; its text goes to stderr and the exit status is 1.
 
@@ -60,9 +79,22 @@ class ConfigError(CnnkitError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class BuildError(CnnkitError):
+    """A config entry, valid in itself, of which Keras could not make what it says."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(Problem(fault.message, fault.remedy, dotted(fault.path))))
+
+
 def _position(problem: Problem) -> tuple[str, int, int, str]:
     mark = problem.mark or Mark("")
     return (mark.source, mark.line, mark.column, problem.message)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as messages write it: `model.layers[2].Conv2D.filters`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def shown(value: object) -> str:

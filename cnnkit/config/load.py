@@ -1,0 +1,69 @@
+"""From config files and overrides to one checked config that still knows where each entry stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnkit.config.schema import Config
+from cnnkit.config.stack import stack
+from cnnkit.config.validate import validate
+from cnnkit.config.yaml_loader import Document, read_file
+from cnnkit.errors import BuildError, ConfigError, Fault, Problem, dotted
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid config, with the places from which its entries came.
+
+    Attributes:
+        config: The checked sections.
+        document: The same as plain values, with a mark for each.
+    """
+
+    config: Config
+    document: Document
+
+    def located(self, error: BuildError) -> ConfigError:
+        """An error of building, with the file and line of the entry at fault."""
+        return ConfigError([_problem(self.document, error.fault)])
+
+    def as_yaml(self) -> str:
+        """The resolved config, defaults included, as YAML that loads to the same config."""
+        return yaml.safe_dump(resolved(self.config), sort_keys=False, allow_unicode=True, width=120)
+
+
+def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Read config files, stack them in order, apply `a.b.c=value` overrides, and check the result.
+
+    Raises:
+        ConfigError: With every problem that can be known without TensorFlow.
+    """
+    document = load_document(paths, overrides)
+    config, faults = validate(document.value)
+    if config is None:
+        raise ConfigError(_problem(document, fault) for fault in faults)
+    return LoadedConfig(config, document)
+
+
+def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
+    """The stacked files as plain values with marks; a run takes the first file's name where none is given."""
+    document = stack([read_file(path) for path in paths], overrides)
+    if "name" not in document.value:
+        stem = "".join(character if character.isalnum() or character in "._-" else "-" for character in paths[0].stem)
+        document.value["name"] = stem.lstrip("._-")[:64] or "run"
+    return document
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The config as plain values, defaults included, options that are off left out."""
+    return config.model_dump(exclude_none=True)
+
+
+def _problem(document: Document, fault: Fault) -> Problem:
+    mark = document.keys.get(fault.path) if fault.on_key else None
+    related = document.mark(fault.related)
+    remedy = fault.remedy.replace("{related}", f"line {related.line}" if related.line else str(related))
+    return Problem(fault.message, remedy, dotted(fault.path), mark or document.mark(fault.path))

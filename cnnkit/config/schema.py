@@ -1,0 +1,177 @@
+"""The sections of a config, their fields, defaults and limits: each option is written here once. No TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from cnnkit.data.catalogue import BUILT_IN, OFFLINE
+from cnnkit.errors import did_you_mean, shown
+from cnnkit.keras_objects import as_number
+
+
+@dataclass(frozen=True)
+class KerasObject:
+    """Marks a field that holds one Keras object of a kind (a key of `signatures.KINDS`), under its own Keras name."""
+
+    kind: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A placeholder that `json_schema` fills from the signature table."""
+        return {"x-keras": self.kind}
+
+
+Layer = Annotated[Any, KerasObject("layers")]
+Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_number(value) is not None else value)]
+
+
+class Section(BaseModel):
+    """What every section has in common: no unknown keys, no silent conversions, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def _known(names: tuple[str, ...]) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and value not in names:
+            choice = did_you_mean(value, names) or f" Known: {', '.join(names)}."
+            raise PydanticCustomError("unknown_name", "unknown data set {value}.{choice}", {"value": shown(value), "choice": choice})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _validation(value: object) -> object:
+    number = as_number(value) if isinstance(value, str) else value
+    share = isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < 1
+    if value != "test" and not share:
+        raise PydanticCustomError(
+            "validation", "wants a share of the training examples from 0 up to 1, or `test`, got {value}", {"value": shown(value)}
+        )
+    return value if value == "test" else float(number)  # type: ignore[arg-type]
+
+
+class Data(Section):
+    """Where the examples come from, and how they are divided and batched."""
+
+    dataset: Annotated[str, _known(tuple(BUILT_IN))] = Field(json_schema_extra={"enum": sorted(BUILT_IN)})
+    """A built-in data set: cifar10, cifar100, mnist, fashion_mnist, digits, shapes or waves."""
+
+    target: str | None = None
+    """What to predict, where the data set has more than its classes: `size` for shapes, `frequency` for waves."""
+
+    fallback: Annotated[str | None, _known(OFFLINE)] = Field(default=None, json_schema_extra={"enum": [*OFFLINE, None]})
+    """A stand-in (digits, shapes or waves) for when the data set can be had neither from disk nor from the network."""
+
+    validation: Annotated[str | float, BeforeValidator(_validation)] = Field(
+        default=0.1, json_schema_extra={"anyOf": [{"const": "test"}, {"type": "number"}, {"type": "string", "pattern": "^[0-9.]+ */ *[0-9.]+$"}]}
+    )
+    """The share of the training examples held out for validation, stratified by class; or `test` for the test examples."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Use only this many training examples, stratified by class; all where left out."""
+
+    batch_size: int = Field(default=32, ge=1, le=65536)
+    """Examples in one optimizer step."""
+
+
+class Repeat(Section):
+    """`repeat`: the same layers several times in a row, each time with weights of its own."""
+
+    times: int = Field(ge=1, le=1000)
+    """How many times."""
+
+    layers: list[Layer] = Field(min_length=1)
+    """The layers to repeat."""
+
+
+class Residual(Section):
+    """`residual`: layers whose output is added to their input (He et al. 2015), projected where the shapes differ."""
+
+    layers: list[Layer] = Field(min_length=1)
+    """The layers on the long way."""
+
+    shortcut: list[Layer] | None = None
+    """The layers on the short way; where left out, nothing, or a 1x1 convolution where the shapes differ."""
+
+    activation: Annotated[Any, KerasObject("activations")] = None
+    """The activation after the addition; none where left out."""
+
+
+class Branches(Section):
+    """`branches`: the same input through several paths, merged at the end; an empty path hands the input through."""
+
+    paths: list[list[Layer]] = Field(min_length=2, max_length=64)
+    """The layers of each path."""
+
+    merge: Literal["concatenate", "add", "average", "maximum", "multiply"] = "concatenate"
+    """How the paths' outputs become one: along the channels, or element by element."""
+
+
+BLOCKS: dict[str, type[Section]] = {"repeat": Repeat, "residual": Residual, "branches": Branches}
+
+
+class Model(Section):
+    """The network: `layers` of its own, or a pretrained `base` with a `head`."""
+
+    input_shape: list[Annotated[int, Field(ge=1, le=65536)]] | None = Field(default=None, min_length=1, max_length=4)
+    """Shape of one example without the batch, such as [32, 32, 3]; the data's own where left out."""
+
+    preprocess: list[Layer] = Field(default=[])
+    """Keras preprocessing layers that become the first part of the saved model, such as Rescaling."""
+
+    layers: list[Layer] | None = Field(default=None, min_length=1)
+    """The layers in order, each under its Keras name; and the blocks repeat, residual and branches."""
+
+    base: Annotated[Any, KerasObject("applications")] = None
+    """A pretrained network of keras.applications, such as MobileNetV2, in place of `layers`."""
+
+    image_size: int | None = Field(default=None, ge=16, le=4096)
+    """Side in pixels to which images are resized inside the model before the base; the data's own size where left out."""
+
+    head: list[Layer] | None = Field(default=None, min_length=1)
+    """The layers on top of the base; pooling, dropout and one Dense layer of the data's outputs where left out."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> "Model":
+        if (self.layers is None) == (self.base is None):
+            got = "neither" if self.layers is None else "both"
+            raise PydanticCustomError("one_network", "wants either `layers` or `base`, got {got}", {"got": got})
+        if self.base is None and (self.head is not None or self.image_size is not None):
+            raise PydanticCustomError("head_without_base", "`head` and `image_size` go with `base`, not with `layers`")
+        return self
+
+
+class Train(Section):
+    """How the network learns."""
+
+    epochs: int = Field(default=10, ge=1, le=1_000_000)
+    """Passes over the training examples."""
+
+    optimizer: Annotated[Any, KerasObject("optimizers")] = "adam"
+    """A Keras optimizer: `adam`, or `Adam: {learning_rate: 1e-3}`."""
+
+    loss: Annotated[Any, KerasObject("losses")] = None
+    """A Keras loss; where left out, sparse_categorical_crossentropy for classes and mean_squared_error for numbers."""
+
+    metrics: list[Annotated[Any, KerasObject("metrics")]] | None = None
+    """Keras metrics; where left out, accuracy for classes and mae for numbers."""
+
+    callbacks: list[Annotated[Any, KerasObject("callbacks")]] = Field(default=[])
+    """Keras callbacks, such as EarlyStopping."""
+
+
+class Config(Section):
+    """A whole cnnkit config."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """The run's name, and that of its folder: letters, digits, dots, dashes and underscores."""
+
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    """The one seed that weights, shuffling, dropout, splits and synthetic data follow."""
+
+    data: Data
+    model: Model
+    train: Train = Train()

@@ -1,0 +1,153 @@
+"""All that can be known to be wrong with a config before TensorFlow is imported, told as faults by path."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import pydantic
+
+from cnnkit.config import tasks
+from cnnkit.config.schema import BLOCKS, Config, KerasObject, Section
+from cnnkit.errors import Fault, did_you_mean, shown
+from cnnkit.keras_objects import Path, check_entry, is_entry
+
+_WANTED = {  # pydantic's error types -> what the field wants
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "list_type": "a list",
+    "finite_number": "a finite number",
+}
+
+
+def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
+    """A config checked against the schema, Keras's signatures and its task.
+
+    Returns:
+        The config (None where it is not valid) and all faults found.
+    """
+    config: Config | None = None
+    faults: list[Fault] = []
+    try:
+        config = Config.model_validate(dict(raw))
+    except pydantic.ValidationError as error:
+        faults += _schema_faults(error, raw, ())
+    faults += _keras_faults(Config, raw, ())
+    if config is not None and not faults:
+        faults += tasks.check(config)
+    return (None if faults else config), faults
+
+
+def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path) -> Iterator[Fault]:
+    for detail in error.errors(include_url=False):
+        location: Path = tuple(detail["loc"])
+        path = (*prefix, *location)
+        kind, value = detail["type"], detail.get("input")
+        context = detail.get("ctx", {})
+        if kind == "extra_forbidden":
+            siblings = _fields_beside(location, prefix)
+            meant = did_you_mean(str(location[-1]), siblings)
+            remedy = "" if meant else f"Known here: {', '.join(siblings)}."
+            yield Fault(path, f"unknown key.{meant}", remedy, on_key=True)
+        elif kind == "missing":
+            description = _field_description(location, prefix)
+            yield Fault(path, "is missing", description)
+        elif kind in _WANTED:
+            yield Fault(path, f"wants {_WANTED[kind]}, got {shown(value)}", _number_remedy(kind, value))
+        elif kind == "model_type":
+            yield Fault(path, f"wants a mapping, got {shown(value)}")
+        elif kind in ("greater_than_equal", "less_than_equal"):
+            limit = f"at least {context['ge']}" if kind == "greater_than_equal" else f"at most {context['le']}"
+            yield Fault(path, f"wants {limit}, got {shown(value)}")
+        elif kind in ("too_short", "too_long"):
+            limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+            yield Fault(path, f"wants {limit} {'entry' if limit.endswith(' 1') else 'entries'}, got {context['actual_length']}")
+        elif kind == "literal_error":
+            yield Fault(path, f"wants {context['expected']}, got {shown(value)}")
+        elif kind == "string_pattern_mismatch":
+            yield Fault(path, f"{shown(value)} is not a name for a run", "Use letters, digits, dots, dashes and underscores, at most 64.")
+        else:
+            yield Fault(path, detail["msg"])
+
+
+def _number_remedy(kind: str, value: object) -> str:
+    if kind.startswith("int_") and isinstance(value, str) and value.replace("_", "").isdigit():
+        return "Write it without quotes and underscores."
+    return ""
+
+
+def _section_at(location: Path, prefix: Path) -> type[Section]:
+    """The section in which a field stands: from the top, or from a block's own model."""
+    section: type[Section] = BLOCKS[str(prefix[-1])] if prefix else Config
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            break
+        section = field.annotation
+    return section
+
+
+def _fields_beside(location: Path, prefix: Path) -> list[str]:
+    return list(_section_at(location, prefix).model_fields)
+
+
+def _field_description(location: Path, prefix: Path) -> str:
+    field = _section_at(location, prefix).model_fields.get(str(location[-1]))
+    return (field.description or "").split("\n")[0] if field else ""
+
+
+def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[Fault]:
+    """Faults of every Keras object in a section, found by the marks on the section's fields."""
+    if not isinstance(raw, Mapping):
+        return
+    for name, field in section.model_fields.items():
+        if raw.get(name) is None:
+            continue
+        value, here = raw[name], (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _keras_faults(field.annotation, value, here)
+            continue
+        marks = [mark for mark in field.metadata if isinstance(mark, KerasObject)] or list(_marks_within(field.annotation))
+        if marks:
+            yield from _object_faults(marks[0].kind, value, here)
+
+
+def _marks_within(annotation: Any) -> Iterator[KerasObject]:
+    for part in get_args(annotation):
+        if isinstance(part, KerasObject):
+            yield part
+        yield from _marks_within(part)
+
+
+def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
+    """Faults of one object, of a list of them, or of the layers in a block."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _object_faults(kind, item, (*path, index))
+        return
+    block = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
+    if kind != "layers" or not isinstance(block, str) or block not in BLOCKS:
+        yield from check_entry(kind, value, path) if not _is_misspelt_block(kind, block) else [_block_fault(str(block), value, path)]
+        return
+    arguments = value[block] if isinstance(value, dict) else None
+    here = (*path, block)
+    if not isinstance(arguments, dict):
+        fields = ", ".join(f"{name}: …" for name, field in BLOCKS[block].model_fields.items() if field.is_required())
+        yield Fault(here if isinstance(value, dict) else path, f"wants a mapping, got {shown(arguments)}", f"Write `{block}: {{{fields}}}`.")
+        return
+    try:
+        BLOCKS[block].model_validate(arguments)
+    except pydantic.ValidationError as error:
+        yield from _schema_faults(error, arguments, here)
+    yield from _keras_faults(BLOCKS[block], arguments, here)
+
+
+def _is_misspelt_block(kind: str, name: object) -> bool:
+    """Whether a lower-case word among layers is nearest to one of our blocks: Keras's layers begin in upper case."""
+    return kind == "layers" and isinstance(name, str) and name[:1].islower() and bool(did_you_mean(name, BLOCKS))
+
+
+def _block_fault(name: str, value: object, path: Path) -> Fault:
+    where = path if is_entry(value) and isinstance(value, str) else (*path, name)
+    return Fault(where, f"unknown block {shown(name)}.{did_you_mean(name, BLOCKS)}", on_key=not isinstance(value, str))

@@ -1,0 +1,359 @@
+"""A config's text to plain values, each with its line and column; refuses all of YAML that a config does not need.
+
+PyYAML parses (its Python parser: the C one overflows the stack on deep nesting); scalars are read by the rules of the
+YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so `on` is a word, `010` is ten and `1e-3` a number.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from cnnkit.config.yaml_syntax import in_plain_words
+from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, shown
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32  # mappings and lists inside each other
+MAX_NODES = 20_000  # keys and values, each alias counted as often as it is used
+MAX_KEY_LENGTH = 100  # characters; every path in every message repeats keys
+MAX_NUMBER_LENGTH = 100  # characters; Python refuses to print integers of more than 4,300 digits
+MAX_PROBLEMS = 20
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGERS = {10: re.compile(r"[-+]?[0-9]+"), 8: re.compile(r"0o[0-7]+"), 16: re.compile(r"0x[0-9a-fA-F]+")}
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NON_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A config's values and where each of them stands.
+
+    Attributes:
+        value: Mappings, lists, texts, integers, floats, booleans and None.
+        keys: Path of an entry -> the mark of its key; for a list item, of the item.
+        values: Path of an entry -> the mark of its value; `()` is the whole config.
+    """
+
+    value: dict[str, Any]
+    keys: Mapping[Path, Mark]
+    values: Mapping[Path, Mark]
+
+    def mark(self, path: Path) -> Mark | None:
+        """The mark of the value at a path or, where there is none, of the nearest entry that encloses it."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.values:
+                return self.values[path[:length]]
+        return None
+
+
+def read_file(path: str | os.PathLike[str]) -> Document:
+    """A config file's values and marks.
+
+    Raises:
+        ConfigError: The file cannot be read, or `parse` refuses its text.
+    """
+    file, source = FilePath(path), harmless(os.fspath(path))
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _refusal(
+            "there is no such file." + did_you_mean(file.name, _yaml_files(file.parent)),
+            "Name a YAML file; `cnnkit configs` lists those that come with cnnkit.",
+            Mark(source),
+        ) from None
+    except IsADirectoryError:
+        raise _refusal("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise _refusal(
+            f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise _too_long(Mark(source))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig")
+        raise _refusal(
+            "the file is not UTF-8 text",
+            "Name a YAML file (not a model, an image or an archive), saved as UTF-8.",
+            _mark_of_index(source, before, len(before)),
+        ) from None
+    return parse(text, source)
+
+
+def parse(text: str, source: str) -> Document:
+    """A config's text to values and marks.
+
+    Args:
+        text: YAML with one mapping at its top level.
+        source: What marks name as the file.
+
+    Raises:
+        ConfigError: The text is not YAML, is too long, too deep or too large, its top level is not a mapping, or it
+            has what configs do not allow: duplicate keys, keys that are not text, merge keys, tags, recursive aliases.
+    """
+    if len(text) > MAX_BYTES:
+        raise _too_long(Mark(source))
+    root, reading = _compose(text, lambda mark: Mark(source, mark.line + 1, mark.column + 1))
+    value = None if root is None else reading.read(root, ())
+    if value is not None and not isinstance(value, dict):
+        reading.refuse(
+            f"the config is {_noun(value)}, not a mapping",
+            "Write `key: value` entries, such as `model:`.",
+            mark=reading.values[()],
+        )
+    reading.raise_problems()
+    if value is None:
+        raise _refusal("the config is empty", "Begin with one that `cnnkit configs` lists.", Mark(source))
+    return Document(value, reading.keys, reading.values)
+
+
+def parse_value(text: str, source: str) -> Any:
+    """The value of a `--set` override; an empty text is None.
+
+    Args:
+        text: YAML: a scalar, a list or a mapping.
+        source: What marks name as the place.
+
+    Raises:
+        ConfigError: As for `parse`, except that any value will do.
+    """
+    if len(text) > MAX_BYTES:
+        raise _too_long(Mark(source))
+    root, reading = _compose(text, lambda _: Mark(source))
+    if text[root.end_mark.index if root else 0 :].strip():
+        reading.refuse("what follows '#' is a comment in YAML", "Put quotes around the value.", mark=Mark(source))
+    value = None if root is None else reading.read(root, ())
+    reading.raise_problems()
+    return value
+
+
+def harmless(text: str) -> str:
+    """A text with its control characters written as escapes, for a message."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def check_key(key: str) -> str:
+    """What is wrong with a key that every path and message would repeat; empty if nothing is."""
+    if len(key) > MAX_KEY_LENGTH:
+        return f"a key of {len(key):,} characters; at most {MAX_KEY_LENGTH} are allowed"
+    return "" if key.isprintable() else f"the key {shown(key)} holds a character that cannot be printed"
+
+
+class _Composer(yaml.SafeLoader):
+    """PyYAML's node tree within the limits; tags are noted for refusal, plain scalars left as text."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and kind
+
+    def __init__(self, text: str, place: Callable[[yaml.Mark], Mark]) -> None:
+        super().__init__(text)
+        self.place = place
+        self.tags: list[Mark] = []
+        self._nodes = 0
+        self._open_anchors: list[str | None] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        mark = self.place(event.start_mark)
+        self._nodes += 1
+        _check_limits(self._nodes, len(self._open_anchors), event, mark)
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self._open_anchors:
+            raise _refusal("an alias stands inside of what it refers to", "Write the value out.", mark)
+        if getattr(event, "tag", None) is not None:
+            self.tags.append(mark)
+        self._open_anchors.append(event.anchor)
+        node = super().compose_node(parent, index)
+        self._open_anchors.pop()
+        return node
+
+
+@dataclass
+class _Reading:
+    """Nodes to plain values, noting marks and problems on the way."""
+
+    place: Callable[[yaml.Mark], Mark]
+    keys: dict[Path, Mark] = field(default_factory=dict)
+    values: dict[Path, Mark] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    nodes: int = 0
+
+    def refuse(self, message: str, remedy: str, path: Path = (), mark: Mark | None = None) -> None:
+        self.problems.append(Problem(message, remedy, dotted(path), mark))
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            raise ConfigError(self.problems[:MAX_PROBLEMS])
+
+    def read(self, node: yaml.Node, path: Path) -> Any:
+        """The value of a node, counted anew each time that an alias leads to it."""
+        self.nodes += 1
+        mark = self.values[path] = self.place(node.start_mark)
+        _check_limits(self.nodes, len(path), node, mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._read_mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.keys[*path, index] = self.place(item.start_mark)
+            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._read_scalar(node, path, mark)
+
+    def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            self.nodes += 1
+            mark = self.place(key_node.start_mark)
+            key = self._read_key(key_node, path, mark)
+            if key is None:
+                continue
+            there = (*path, key)
+            if key in mapping:
+                first = self.keys[there]
+                where = f", first on line {first.line}" if first.line else ""
+                self.refuse(f"this key stands twice{where}", "Keep one of the two.", there, mark)
+                continue
+            self.keys[there] = mark
+            mapping[key] = self.read(value_node, there)
+        return mapping
+
+    def _read_key(self, node: yaml.Node, path: Path, mark: Mark) -> str | None:
+        if not isinstance(node, yaml.ScalarNode):
+            self.refuse(
+                "a list or a mapping cannot be a key",
+                "Write a word before the ':', and put quotes around text that begins with '[' or '{'.",
+                path,
+                mark,
+            )
+            return None
+        if node.style is None and node.value == "<<":
+            self.refuse(
+                "merge keys ('<<') are not allowed",
+                "Write the entries out, or put what is shared into a config of its own and stack the two.",
+                path,
+                mark,
+            )
+            return None
+        fault = check_key(node.value)
+        if fault:
+            self.refuse(fault, "Use a short plain word.", path, mark)
+            return None
+        key = self._read_scalar(node, path, mark)
+        if not isinstance(key, str):
+            self.refuse(
+                f"the key {shown(key)} is {_noun(key)}, not text",
+                f"Put quotes around it: {shown(node.value)}." if node.value else "Write a word before the ':'.",
+                path,
+                mark,
+            )
+            return None
+        return key
+
+    def _read_scalar(self, node: yaml.Node, path: Path, mark: Mark) -> str | float | bool | None:
+        text: str = node.value
+        if _UNPRINTABLE.search(text):
+            self.refuse(f"the text {shown(text)} holds a control character", "Remove it.", path, mark)
+        if isinstance(node, yaml.ScalarNode) and node.style is not None:
+            return text
+        if len(text) > MAX_NUMBER_LENGTH:
+            if _FLOAT.fullmatch(text):
+                self.refuse(
+                    f"a number of {len(text):,} characters; at most {MAX_NUMBER_LENGTH} are allowed",
+                    "Round it, or put quotes around it if it is text.",
+                    path,
+                    mark,
+                )
+            return text
+        return _plain_scalar(text)
+
+
+def _plain_scalar(text: str) -> str | float | bool | None:
+    """What an unquoted scalar means in the core schema of YAML 1.2."""
+    if text in _NULL:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    for base, pattern in _INTEGERS.items():
+        if pattern.fullmatch(text):
+            return int(text, base)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _NON_FINITE.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def _compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | None, _Reading]:
+    """The root node, None of an empty text, and a reading to take values from it."""
+    source = place(yaml.Mark("", 0, 0, 0, None, 0))
+    try:
+        composer = _Composer(text, place)
+    except yaml.reader.ReaderError as error:
+        raise _refusal(
+            f"the control character {shown(text[error.position])} cannot stand in YAML",
+            "Remove it; a config is plain text.",
+            _mark_of_index(source.source, text, error.position) if source.line else source,
+        ) from None
+    try:
+        root = composer.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        message, remedy, mark = in_plain_words(error)
+        raise _refusal(message, remedy, place(mark) if mark else source) from None
+    except ValueError:  # PyYAML hands "\UFFFFFFFF" to chr() and the digits of %YAML to int() as they are
+        raise _refusal(
+            "a number in an escape or a directive is out of range",
+            "Write the character itself.",
+            place(composer.get_mark()),
+        ) from None
+    reading = _Reading(place)
+    for mark in composer.tags:
+        reading.refuse(
+            "tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=mark
+        )
+    return root, reading
+
+
+def _check_limits(nodes: int, enclosing: int, item: yaml.Node | yaml.Event, mark: Mark) -> None:
+    if nodes > MAX_NODES:
+        raise _refusal(
+            f"the config has more than {MAX_NODES:,} keys and values, aliases written out",
+            "Shorten it; a long list belongs in a data file, and `repeat` writes a block of layers once.",
+            mark,
+        )
+    if enclosing >= MAX_DEPTH and isinstance(item, yaml.CollectionNode | yaml.CollectionStartEvent):
+        raise _refusal(f"lists and mappings are nested more than {MAX_DEPTH} deep", "Nest them less.", mark)
+
+
+def _refusal(message: str, remedy: str, mark: Mark) -> ConfigError:
+    return ConfigError([Problem(message, remedy, mark=mark)])
+
+
+def _too_long(mark: Mark) -> ConfigError:
+    return _refusal(
+        f"the config is larger than {MAX_BYTES // 1024} KiB",
+        "Name a YAML config; data belongs in a file of its own, which the config names.",
+        mark,
+    )
+
+
+def _mark_of_index(source: str, text: str, index: int) -> Mark:
+    return Mark(source, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
+
+
+def _noun(value: object) -> str:
+    nouns = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", type(None): "empty"}
+    return nouns.get(type(value), "a number")
+
+
+def _yaml_files(folder: FilePath) -> list[str]:
+    return [file.name for file in folder.glob("*.y*ml") if file.name.isprintable()]

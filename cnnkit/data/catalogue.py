@@ -1,0 +1,57 @@
+"""What is known of each built-in data set before any of it is read: shape, classes, targets. No TensorFlow."""
+
+from dataclasses import dataclass
+
+from cnnkit.data import digits, shapes, waves
+
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+_CIFAR100 = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm""".split()
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a data set holds.
+
+    Attributes:
+        input_shape: Shape of one example: (height, width, channels) or (steps, channels).
+        class_names: Names in the order of their indices, for target `class`.
+        targets: What can be predicted; the first is the default.
+        of_keras: Whether Keras downloads it; else it is made or packaged here.
+    """
+
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    targets: tuple[str, ...] = ("class",)
+    of_keras: bool = False
+
+    def is_regression(self, target: str | None) -> bool:
+        """Whether the chosen target is a number, not a class."""
+        return (target or self.targets[0]) != "class"
+
+    def outputs(self, target: str | None) -> int:
+        """How many values the network has to give: one a class, or one number."""
+        return 1 if self.is_regression(target) else len(self.class_names)
+
+
+BUILT_IN = {
+    "cifar10": Facts((32, 32, 3), _CIFAR10, of_keras=True),
+    "cifar100": Facts((32, 32, 3), _CIFAR100, of_keras=True),
+    "mnist": Facts((28, 28, 1), tuple("0123456789"), of_keras=True),
+    "fashion_mnist": Facts((28, 28, 1), _FASHION, of_keras=True),
+    "digits": Facts(digits.INPUT_SHAPE, digits.CLASS_NAMES, digits.TARGETS),
+    "shapes": Facts(shapes.INPUT_SHAPE, shapes.CLASS_NAMES, shapes.TARGETS),
+    "waves": Facts(waves.INPUT_SHAPE, waves.CLASS_NAMES, waves.TARGETS),
+}
+
+OFFLINE = tuple(name for name, facts in BUILT_IN.items() if not facts.of_keras)

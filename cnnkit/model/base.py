@@ -1,0 +1,146 @@
+"""A pretrained base from keras.applications: weights found, its own preprocessing inside the model, every layer frozen."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnkit.config.schema import Model
+from cnnkit.downloads import DownloadError, keras_home, through_keras
+from cnnkit.errors import BuildError, CnnkitError, Fault
+from cnnkit.keras_objects import Path as EntryPath
+from cnnkit.keras_objects import build, split_entry
+from cnnkit.model.shape_faults import shown_shape
+
+if TYPE_CHECKING:
+    import keras
+
+PACKAGED_ALPHA = 0.35
+PACKAGED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+SET_BY_CNNKIT = ("input_shape", "include_top", "input_tensor", "pooling", "classes", "classifier_activation")
+
+_BASE_PATH: EntryPath = ("model", "base")
+
+
+def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
+    """Prepare raw pixels for a base as it wants them, and run them through it, frozen.
+
+    Args:
+        config: The `model` section, with a base.
+        inputs: Symbolic images `(batch, height, width, 1 or 3)` in 0..255.
+
+    Returns:
+        The base's features, the prepared input that went into it, and notices for the user.
+
+    Raises:
+        BuildError: The images do not fit the base.
+        CnnkitError: The base's weights cannot be had.
+    """
+    import keras
+
+    shape = tuple(inputs.shape[1:])
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {shown_shape(shape)}"))
+    tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
+    if config.image_size and shape[:2] != (config.image_size, config.image_size):
+        tensor = keras.layers.Resizing(config.image_size, config.image_size, name="resize")(tensor)
+    base, notices = load_base(config.base, tuple(tensor.shape[1:]))
+    prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
+    base.trainable = False  # on every layer: `training=False` alone leaves BatchNormalization learning inside fit
+    return base(prepared), prepared, notices
+
+
+def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", tuple[str, ...]]:
+    """A network of keras.applications without its top, with the weights that the entry asks for.
+
+    Args:
+        entry: `MobileNetV2` or `{MobileNetV2: {alpha: 0.35}}`; `weights` is imagenet where left out.
+        input_shape: `(height, width, 3)` of its prepared input.
+
+    Returns:
+        The model, and notices where other weights had to stand in.
+    """
+    name, arguments = split_entry(entry)
+    weights = arguments.pop("weights", "imagenet")
+    weights = None if weights in (None, "none") else weights
+
+    def make(base_weights: str | None, **changes: Any) -> "keras.Model":
+        further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
+        base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
+        return base
+
+    if weights != "imagenet":
+        return make(weights), ()
+    local = _local_weights(name, arguments.get("alpha", 1.0), input_shape)
+    if local is not None:
+        return make(str(local)), ()
+    try:
+        return through_keras(lambda: make("imagenet"), f"the ImageNet weights of {name} are not in {keras_home() / 'models'} and"), ()
+    except DownloadError as error:
+        if name != "MobileNetV2":
+            remedy = (
+                f"Put Keras's weights file into {keras_home() / 'models'}; or use `--base mobilenetv2`, whose smallest weights "
+                f"come with cnnkit; or write `{name}: {{weights: none}}` to start from random ones."
+            )
+            raise CnnkitError(str(error), remedy) from error
+        asked = arguments.get("alpha", 1.0)
+        notice = (
+            f"The ImageNet weights of MobileNetV2 (alpha {asked:g}) could not be had, neither from {keras_home() / 'models'} nor from the network. "
+            f"This run uses the smaller MobileNetV2 with alpha {PACKAGED_ALPHA}, whose ImageNet weights come with cnnkit."
+        )
+        if not PACKAGED_WEIGHTS.exists():
+            raise CnnkitError(f"{PACKAGED_WEIGHTS}: the packaged weights are missing", "Install cnnkit anew.") from error
+        return make(str(PACKAGED_WEIGHTS), alpha=PACKAGED_ALPHA), (notice,) if asked != PACKAGED_ALPHA else ()
+
+
+def _local_weights(name: str, alpha: float, input_shape: tuple[int, ...]) -> Path | None:
+    """MobileNetV2's weights of another resolution where those for this size are not at hand: they are interchangeable.
+
+    Keras loads one file a resolution (96 to 224), and the 224 file for every other size.
+    """
+    if name != "MobileNetV2":
+        return None
+    rows = input_shape[0] if input_shape[0] == input_shape[1] and input_shape[0] in (96, 128, 160, 192) else 224
+    for size in dict.fromkeys((rows, 224)):
+        path = keras_home() / "models" / f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{size}_no_top.h5"
+        if path.exists():
+            return path
+    return None
+
+
+def apply_preprocessing(name: str, tensor: Any) -> Any:
+    """The tensor as the base's own `preprocess_input` would make it, written as layers that a saved model keeps."""
+    import keras
+
+    scale, offset, reverses_channels = preprocessing_of(name)
+    if reverses_channels:
+        tensor = keras.ops.flip(tensor, axis=-1)  # RGB to BGR
+    if np.allclose(scale, 1) and np.allclose(offset, 0):
+        return tensor
+    even = len(set(scale)) == 1 and len(set(offset)) == 1
+    layer = keras.layers.Rescaling(scale[0] if even else scale, offset[0] if even else offset, name="base_preprocessing")
+    return layer(tensor)
+
+
+def preprocessing_of(name: str) -> tuple[list[float], list[float], bool]:
+    """What the `preprocess_input` of a base does, measured on it: scale and offset a channel, and whether RGB becomes BGR.
+
+    Every one of them is affine in the pixel, `scale * pixel + offset`, after an optional reversal of the channels.
+
+    Raises:
+        NotImplementedError: A base of a newer Keras does something else.
+    """
+    import keras
+
+    module = sys.modules[getattr(keras.applications, name).__module__]
+    pixels = np.random.default_rng(0).uniform(0, 255, (64, 1, 1, 3))
+    prepared = np.asarray(module.preprocess_input(pixels.copy()), np.float64)
+    for reverses in (False, True):
+        source = pixels[..., ::-1] if reverses else pixels
+        fits = [np.polyfit(source[:, 0, 0, channel], prepared[:, 0, 0, channel], 1) for channel in range(3)]
+        scale, offset = [float(np.float32(fit[0])) for fit in fits], [float(np.float32(fit[1])) for fit in fits]
+        if np.allclose(source * scale + offset, prepared, atol=1e-3):
+            return scale, offset, reverses
+    raise NotImplementedError(f"{name}.preprocess_input is not affine: teach model/base.py about it")

@@ -1,0 +1,179 @@
+"""Layers and blocks of a config to one `keras.Model`: raw pixels in, answer out, every failure told by its entry."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
+from cnnkit.config.tasks import OUTPUTS
+from cnnkit.errors import BuildError, Fault
+from cnnkit.keras_objects import Path, build, entry_path, split_entry
+from cnnkit.model.shape_faults import call_layer, shown_shape
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Network:
+    """A built network.
+
+    Attributes:
+        model: Takes raw inputs `(batch, *input_shape)`, gives `(batch, outputs)`.
+        preprocess: Names of the layers that only prepare the input, in order.
+        notices: What a user has to be told of how it was built, such as weights that stand in for others.
+    """
+
+    model: "keras.Model"
+    preprocess: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+@dataclass
+class LayerStack:
+    """Applies entries one after another and remembers what made the tensors small.
+
+    Attributes:
+        outputs: What the word `outputs` stands for.
+        shrinking: Paths of the layers so far that took away height and width, for remedies.
+        flattening: Paths of the layers so far that took away the spatial axes.
+    """
+
+    outputs: int
+    shrinking: list[Path] = field(default_factory=list)
+    flattening: list[Path] = field(default_factory=list)
+
+    def apply(self, entries: Sequence[Any], tensor: Any, path: Path) -> Any:
+        """The tensor after all entries of a list that stands at `path`."""
+        for index, entry in enumerate(entries):
+            tensor = self._apply_entry(entry, tensor, (*path, index))
+        return tensor
+
+    def _apply_entry(self, entry: Any, tensor: Any, path: Path) -> Any:
+        name, arguments = split_entry(entry)
+        if name in BLOCKS:
+            block = BLOCKS[name].model_validate(arguments)
+            apply_block = _BLOCK_BUILDERS[name]
+            return apply_block(self, block, tensor, (*path, name))
+        arguments = {key: self.outputs if value == OUTPUTS else value for key, value in arguments.items()}
+        layer = build("layers", {name: arguments} if arguments else name, path)
+        output = call_layer(layer, tensor, entry_path(entry, path), self.shrinking, self.flattening)
+        if len(output.shape) < len(tensor.shape):
+            self.flattening.append(path)
+        elif len(output.shape) > 2 and tuple(output.shape[1:-1]) != tuple(tensor.shape[1:-1]):
+            self.shrinking.append(path)
+        return output
+
+
+def build_network(config: Model, input_shape: Sequence[int], outputs: int) -> Network:
+    """Build the network that a config's `model` section describes.
+
+    Args:
+        config: The section.
+        input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
+        outputs: Number of classes, or of numbers to predict.
+
+    Raises:
+        BuildError: A layer cannot take its input, or the last one does not fit the task.
+        CnnkitError: The weights of a base cannot be had.
+    """
+    import keras
+
+    keras.utils.clear_session(free_memory=False)
+    inputs = keras.Input(tuple(input_shape), name="input")
+    stack = LayerStack(outputs)
+    prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))
+    notices: tuple[str, ...] = ()
+    if config.base is not None:
+        from cnnkit.model.base import apply_base
+
+        features, prepared, notices = apply_base(config, prepared)
+        head = config.head if config.head is not None else default_head(features.shape)
+        output = stack.apply(head, features, ("model", "head"))
+        last: Path = ("model", "head", len(head) - 1) if config.head is not None else ("model", "base")
+    else:
+        layers = config.layers or []
+        output = stack.apply(layers, prepared, ("model", "layers"))
+        last = ("model", "layers", len(layers) - 1)
+    _check_output(output, outputs, last)
+    preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
+    return Network(keras.Model(inputs, output), preprocess, notices)
+
+
+def default_head(feature_shape: Sequence[int | None]) -> list[Any]:
+    """Pooling, dropout and the output layer: the usual head over a pretrained base."""
+    pooling = ["GlobalAveragePooling2D"] if len(feature_shape) == 4 else []
+    return [*pooling, {"Dropout": {"rate": 0.2}}, {"Dense": {"units": OUTPUTS, "activation": "softmax"}}]
+
+
+def _check_output(output: Any, outputs: int, last: Path) -> None:
+    shape = tuple(output.shape[1:])
+    if shape == (outputs,) or (shape == (1,) and outputs == 2):
+        return
+    pooling = {4: "GlobalAveragePooling2D", 3: "GlobalAveragePooling1D", 5: "GlobalAveragePooling3D"}.get(len(output.shape))
+    remedy = f"Put Flatten or {pooling} before the last Dense layer." if pooling else f"End with `Dense: {{units: {outputs}}}`."
+    raise BuildError(Fault(last, f"the network ends in {shown_shape(shape)}, but the data wants ({outputs},)", remedy))
+
+
+def _repeat(stack: LayerStack, block: Repeat, tensor: Any, path: Path) -> Any:
+    for _ in range(block.times):
+        tensor = stack.apply(block.layers, tensor, (*path, "layers"))
+    return tensor
+
+
+def _residual(stack: LayerStack, block: Residual, tensor: Any, path: Path) -> Any:
+    """x + F(x), or projection(x) + F(x) where the shapes differ (He et al. 2015, equation 2)."""
+    import keras
+
+    long_way = stack.apply(block.layers, tensor, (*path, "layers"))
+    if block.shortcut is not None:
+        short_way = stack.apply(block.shortcut, tensor, (*path, "shortcut"))
+    elif tuple(long_way.shape) != tuple(tensor.shape):
+        has_norm = any(split_entry(entry)[0] == "BatchNormalization" for entry in block.layers)
+        short_way = _projection(tensor, long_way, has_norm, path)
+    else:
+        short_way = tensor
+    if tuple(short_way.shape) != tuple(long_way.shape):
+        message = f"the shortcut gives {shown_shape(short_way.shape[1:])}, the layers {shown_shape(long_way.shape[1:])}"
+        raise BuildError(Fault(path, message, "They are added, so make them equal.", on_key=True))
+    output = keras.layers.Add()([short_way, long_way])
+    return keras.layers.Activation(block.activation)(output) if block.activation else output
+
+
+def _projection(tensor: Any, wanted: Any, batch_norm: bool, path: Path) -> Any:
+    """A 1x1 convolution (Dense for vectors) from the shape of `tensor` to that of `wanted`."""
+    import keras
+
+    rank = len(tensor.shape) - 2
+    strides = [-(-size // goal) for size, goal in zip(tensor.shape[1:-1], wanted.shape[1:-1], strict=False) if size and goal]
+    reached = [-(-size // stride) for size, stride in zip(tensor.shape[1:-1], strides, strict=False)]
+    if len(wanted.shape) != len(tensor.shape) or reached != list(wanted.shape[1:-1]):
+        message = f"no projection leads from {shown_shape(tensor.shape[1:])} to {shown_shape(wanted.shape[1:])}"
+        raise BuildError(Fault(path, message, "Use `padding: same` inside the block, or write the `shortcut` layers yourself.", on_key=True))
+    channels = wanted.shape[-1]
+    if rank == 0:
+        return keras.layers.Dense(channels, use_bias=False)(tensor)
+    convolution = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank]
+    projected = convolution(channels, 1, strides=tuple(strides), use_bias=not batch_norm)(tensor)
+    return keras.layers.BatchNormalization()(projected) if batch_norm else projected
+
+
+def _branches(stack: LayerStack, block: Branches, tensor: Any, path: Path) -> Any:
+    import keras
+
+    ends = [stack.apply(layers, tensor, (*path, "paths", index)) for index, layers in enumerate(block.paths)]
+    merge = getattr(keras.layers, block.merge.capitalize())()
+    try:
+        return merge(ends)
+    except ValueError as error:
+        shapes = ", ".join(shown_shape(end.shape[1:]) for end in ends)
+        wanted = "the same height and width" if block.merge == "concatenate" else "the same shape"
+        message = f"the paths end in {shapes}, which do not {block.merge}"
+        raise BuildError(Fault(path, message, f"All paths have to end in {wanted}; `padding: same` keeps it.", on_key=True)) from error
+
+
+_BLOCK_BUILDERS: dict[str, Callable[[LayerStack, Any, Any, Path], Any]] = {
+    "repeat": _repeat,
+    "residual": _residual,
+    "branches": _branches,
+}

@@ -1,0 +1,166 @@
+"""A run's folder: what stands in it under which name, written atomically and read back."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.errors import CnnkitError
+from cnnkit.files import write_atomically, write_json, write_text
+
+if TYPE_CHECKING:
+    import keras
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a model's numbers mean: the content of `model.json` beside `model.keras`.
+
+    Attributes:
+        data: The data set that the model was trained on.
+        stand_in_for: The data set that was asked for and could not be had; empty where `data` is the real one.
+        class_names: Names of the classes by index; empty for regression.
+        target_names: Names of the numbers; empty for classification.
+        notices: What a reader of the figures has to know, such as weights that stood in.
+    """
+
+    data: str
+    stand_in_for: str = ""
+    class_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What has to stand wherever the figures appear; empty where there is nothing to warn of."""
+        stand_in = f"Measured on {self.data}, a stand-in: {self.stand_in_for} could not be had." if self.stand_in_for else ""
+        return " ".join(part for part in (stand_in, *self.notices) if part)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, which reproduces the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def model(self) -> Path:
+        """The model for use."""
+        return self.path / "model.keras"
+
+    @property
+    def curves(self) -> Path:
+        """Loss and metrics over the epochs, to look at."""
+        return self.path / "curves.png"
+
+    @property
+    def confusion(self) -> Path:
+        """Confusion matrix (or predictions against targets), to look at."""
+        return self.path / "confusion.png"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted against true values of a regression, to look at."""
+        return self.path / "predictions.png"
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved config."""
+        write_text(self.config, text)
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write `history.csv`, a row an epoch."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "history.csv", buffer.getvalue())
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write `metrics.json`, the final evaluation."""
+        write_json(self.path / "metrics.json", metrics)
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write `environment.json`: versions, device, data fingerprint, time, state."""
+        write_json(self.path / "environment.json", environment)
+
+    def save_model(self, model: "keras.Model", meaning: Meaning) -> None:
+        """Write `model.keras`, and beside it what its numbers mean."""
+        write_json(self.path / "model.json", asdict(meaning))
+        write_atomically(self.model, lambda temporary: model.save(temporary))
+
+
+def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
+    """A new folder for a run: `runs/NAME`, `runs/NAME-2` and so on; or exactly the one named.
+
+    Raises:
+        CnnkitError: The folder named has files in it, or cannot be made.
+    """
+    try:
+        if run_dir is not None:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            if any(run_dir.iterdir()):
+                raise CnnkitError(f"{run_dir}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
+            return RunDirectory(run_dir)
+        RUNS.mkdir(exist_ok=True)
+        for number in range(1, 100_000):
+            path = RUNS / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return RunDirectory(path)
+    except OSError as error:
+        raise CnnkitError(f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir.") from error
+    raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
+
+
+def find_run(run: Path | None) -> RunDirectory:
+    """The run in a folder; the newest finished one below `runs/` where none is named.
+
+    Raises:
+        CnnkitError: There is none, or it has no model yet.
+    """
+    if run is None:
+        models = sorted(RUNS.glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+        if not models:
+            raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
+        return RunDirectory(models[-1].parent)
+    if not run.exists():
+        raise CnnkitError(f"{run}: no such run", "See which there are: `ls runs`.")
+    directory = RunDirectory(run)
+    if not directory.model.exists():
+        raise CnnkitError(f"{run}: has no model.keras, so it is not a run that got to its end", "Train it again, or name another run.")
+    return directory
+
+
+def read_meaning(model: Path) -> Meaning | None:
+    """What stands in the `model.json` beside a model; None where there is none.
+
+    Raises:
+        CnnkitError: The file is damaged.
+    """
+    path = model.with_name("model.json")
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Meaning(
+            data=str(stored["data"]),
+            stand_in_for=str(stored["stand_in_for"]),
+            class_names=tuple(map(str, stored["class_names"])),
+            target_names=tuple(map(str, stored["target_names"])),
+            notices=tuple(map(str, stored["notices"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Train the run again.") from error
