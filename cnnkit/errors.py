@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+Path = tuple[str | int, ...]  # keys and list indices from the top: ("model", "layers", 2, "Conv2D", "filters")
+
 SHOWN_VALUE_LENGTH = 60  # characters of a received value that a message repeats: never a whole input
 
 
@@ -45,18 +47,18 @@ class Fault:
     """A problem of a config entry, told by its path alone: whoever holds the file's marks turns it into a Problem.
 
     Attributes:
-        path: Keys and list indices from the top: `("model", "layers", 2, "Conv2D", "filtres")`.
+        path: Where the entry stands.
         message: What is wrong, with the value received.
         remedy: What to do about it.
         on_key: Whether the key itself is at fault (a misspelt name), not its value.
         related: Path of another entry, whose line takes the place of `{related}` in the remedy.
     """
 
-    path: tuple[str | int, ...]
+    path: Path
     message: str
     remedy: str = ""
     on_key: bool = False
-    related: tuple[str | int, ...] = ()
+    related: Path = ()
 
 
 class CnnkitError(Exception):

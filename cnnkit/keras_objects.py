@@ -5,10 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cnnkit.errors import BuildError, Fault, did_you_mean, fold, shown
+from cnnkit.errors import BuildError, Fault, Path, did_you_mean, fold, shown
 from cnnkit.signatures import KINDS, REFUSED, REQUIRED, Argument, signature_table
-
-Path = tuple[str | int, ...]
 
 SINGULAR = {
     "layers": "layer",
@@ -23,6 +21,8 @@ SINGULAR = {
     "callbacks": "callback",
     "applications": "pretrained base",
 }
+
+OUTPUTS = "outputs"  # in a layer's integer argument: as many as the data has classes, or numbers to predict
 
 _NOUNS = {
     "integer": "an integer",
@@ -99,7 +99,8 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:
             remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
         else:
-            yield from _check_value(known, value, (*at_name, argument))
+            if kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
+                yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
     if missing:
         example = ", ".join(f"{argument}: …" for argument in missing)

@@ -179,7 +179,7 @@ def _parameters(member: Any) -> Iterator[inspect.Parameter]:
         exported = base is member or base.__name__ in REFUSED
         if "__init__" not in vars(base) or not exported:
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         yield from (p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return

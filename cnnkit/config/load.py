@@ -65,5 +65,5 @@ def resolved(config: Config) -> dict[str, Any]:
 def _problem(document: Document, fault: Fault) -> Problem:
     mark = document.keys.get(fault.path) if fault.on_key else None
     related = document.mark(fault.related)
-    remedy = fault.remedy.replace("{related}", f"line {related.line}" if related.line else str(related))
+    remedy = fault.remedy.replace("{related}", f"line {related.line}" if related and related.line else str(related))
     return Problem(fault.message, remedy, dotted(fault.path), mark or document.mark(fault.path))

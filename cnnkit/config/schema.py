@@ -56,7 +56,7 @@ def _validation(value: object) -> object:
 class Data(Section):
     """Where the examples come from, and how they are divided and batched."""
 
-    dataset: Annotated[str, _known(tuple(BUILT_IN))] = Field(json_schema_extra={"enum": sorted(BUILT_IN)})
+    dataset: Annotated[str, _known(tuple(BUILT_IN))] = Field(json_schema_extra={"enum": [*sorted(BUILT_IN)]})
     """A built-in data set: cifar10, cifar100, mnist, fashion_mnist, digits, shapes or waves."""
 
     target: str | None = None

@@ -5,10 +5,8 @@ from typing import Any
 
 from cnnkit.config.schema import Config
 from cnnkit.data.catalogue import BUILT_IN, Facts
-from cnnkit.errors import Fault, did_you_mean, fold, shown
-from cnnkit.keras_objects import Path, is_entry, split_entry
-
-OUTPUTS = "outputs"  # the word that stands for "as many as the data has classes or numbers", as in `units: outputs`
+from cnnkit.errors import Fault, Path, did_you_mean, fold, shown
+from cnnkit.keras_objects import OUTPUTS, is_entry, split_entry
 
 _ONE_HOT_LOSSES = ("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kld", "dice", "tversky")
 _CLASS_LOSSES = (*_ONE_HOT_LOSSES, "sparsecategoricalcrossentropy", "ctc")

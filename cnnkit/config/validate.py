@@ -7,8 +7,8 @@ import pydantic
 
 from cnnkit.config import tasks
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, Section
-from cnnkit.errors import Fault, did_you_mean, shown
-from cnnkit.keras_objects import Path, check_entry, is_entry
+from cnnkit.errors import Fault, Path, did_you_mean, shown
+from cnnkit.keras_objects import check_entry, is_entry
 
 _WANTED = {  # pydantic's error types -> what the field wants
     "int_type": "an integer",

@@ -9,7 +9,6 @@ import numpy as np
 from cnnkit.config.schema import Model
 from cnnkit.downloads import DownloadError, keras_home, through_keras
 from cnnkit.errors import BuildError, CnnkitError, Fault
-from cnnkit.keras_objects import Path as EntryPath
 from cnnkit.keras_objects import build, split_entry
 from cnnkit.model.shape_faults import shown_shape
 
@@ -21,7 +20,7 @@ PACKAGED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mobilenet_v2_weig
 
 SET_BY_CNNKIT = ("input_shape", "include_top", "input_tensor", "pooling", "classes", "classifier_activation")
 
-_BASE_PATH: EntryPath = ("model", "base")
+_BASE_PATH = ("model", "base")
 
 
 def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:

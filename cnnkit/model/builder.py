@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
-from cnnkit.config.tasks import OUTPUTS
-from cnnkit.errors import BuildError, Fault
-from cnnkit.keras_objects import Path, build, entry_path, split_entry
+from cnnkit.errors import BuildError, Fault, Path
+from cnnkit.keras_objects import OUTPUTS, build, entry_path, split_entry
 from cnnkit.model.shape_faults import call_layer, shown_shape
 
 if TYPE_CHECKING:

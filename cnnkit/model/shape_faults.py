@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from cnnkit.errors import BuildError, Fault
-from cnnkit.keras_objects import Path, first_sentence
+from cnnkit.errors import BuildError, Fault, Path
+from cnnkit.keras_objects import first_sentence
 
 _AXES = {2: "(features)", 3: "(steps, channels)", 4: "(height, width, channels)", 5: "(depth, height, width, channels)"}
 

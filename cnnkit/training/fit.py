@@ -91,7 +91,7 @@ def fit(
         training_seconds = time.perf_counter() - epoch_started
         if validation is not None:
             measured = model.evaluate(validation.in_order(), verbose=0, return_dict=True)
-            logs |= {f"val_{name}": float(value) for name, value in measured.items()}
+            logs |= {f"val_{name}": float(measured[name]) for name in logs}
         row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
         row["seconds"] = round(time.perf_counter() - epoch_started, 3)
         row["images_per_second"] = round(train.count / training_seconds, 1)
@@ -151,13 +151,12 @@ def _step_runner(model: "keras.Model", train: BatchSource) -> Callable[[Any, Any
         model.evaluate(*batch, verbose=0)
     model.optimizer.build(model.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
     def run_steps(iterator: Any, count: Any) -> Any:
         for _ in tf.range(count):
             model.train_step(next(iterator))
         return model.get_metrics_result()
 
-    runner: Callable[[Any, Any], Any] = run_steps
+    runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
     return runner
 
 

@@ -1,0 +1,84 @@
+"""The JSON Schema of a config: our own sections from pydantic, Keras's objects from the signature table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnnkit.config.schema import BLOCKS, Config
+from cnnkit.keras_objects import OUTPUTS, SINGULAR
+from cnnkit.signatures import KINDS, REQUIRED, Argument, Signature, signature_table
+
+_FRACTION = {"type": "string", "pattern": r"^-?[0-9.]+ */ *[0-9.]+$"}
+
+_TYPES: dict[str, list[dict[str, Any]]] = {
+    "integer": [{"type": "integer"}, {"type": "array"}],
+    "number": [{"type": "number"}, _FRACTION],
+    "boolean": [{"type": "boolean"}],
+    "string": [{"type": "string"}],
+    "list": [{"type": "array"}, {"type": "number"}],
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema by which an editor completes and checks a config (JSON Schema 2020-12)."""
+    schema = _with_references(Config.model_json_schema())
+    definitions = schema.setdefault("$defs", {})
+    for kind in KINDS:
+        definitions[f"keras.{kind}"] = _kind_schema(kind)
+    for name, block in BLOCKS.items():
+        block_schema = _with_references(block.model_json_schema())
+        definitions[f"block.{name}"] = block_schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "cnnkit config"}
+
+
+def _with_references(schema: Any) -> Any:
+    """The same schema, each mark `x-keras` of a field replaced by a reference to that kind of object."""
+    if isinstance(schema, list):
+        return [_with_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _with_references(value) for key, value in schema.items() if key != "x-keras"}
+    return {**kept, "$ref": f"#/$defs/keras.{schema['x-keras']}"} if "x-keras" in schema else kept
+
+
+def _kind_schema(kind: str) -> dict[str, Any]:
+    table = signature_table()
+    objects = table.objects[kind]
+    bare = [name for name, signature in objects.items() if not _required(signature) or kind == "activations"]
+    words = [*bare, *table.words.get(kind, ())]
+    choices: list[dict[str, Any]] = [{"enum": words}]
+    if kind != "activations":
+        properties = {name: _object_schema(signature) for name, signature in objects.items()}
+        if kind == "layers":
+            properties |= {name: {"$ref": f"#/$defs/block.{name}"} for name in BLOCKS}
+        choices.append({"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1, "maxProperties": 1})
+    if kind == "schedules":
+        choices += [{"type": "number"}, _FRACTION]
+    return {"description": f"A Keras {SINGULAR[kind]}, under its own name.", "anyOf": choices}
+
+
+def _required(signature: Signature) -> list[str]:
+    return [name for name, argument in signature.arguments.items() if argument.default == REQUIRED]
+
+
+def _object_schema(signature: Signature) -> dict[str, Any]:
+    properties = {name: _argument_schema(argument) for name, argument in signature.arguments.items()}
+    schema: dict[str, Any] = {"description": signature.summary, "properties": properties, "additionalProperties": False}
+    required = _required(signature)
+    return {**schema, "type": "object", "required": required} if required else {**schema, "type": ["object", "null"]}
+
+
+def _argument_schema(argument: Argument) -> Mapping[str, Any]:
+    schema: dict[str, Any] = {"description": argument.description} if argument.description else {}
+    if argument.default not in (REQUIRED, None):
+        schema["default"] = argument.default
+    if argument.kind:
+        reference = {"$ref": f"#/$defs/keras.{argument.kind}"}
+        return {**schema, "anyOf": [reference, {"type": "null"}]} if argument.default is None else {**schema, **reference}
+    types = [form for word in argument.takes for form in _TYPES[word] if not (word == "string" and argument.choices)]
+    if argument.choices:
+        types.append({"enum": list(argument.choices)})
+    if "integer" in argument.takes:
+        types.append({"const": OUTPUTS})
+    if types and argument.default is None:
+        types.append({"type": "null"})
+    return {**schema, "anyOf": types} if types else schema

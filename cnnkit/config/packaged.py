@@ -1,0 +1,55 @@
+"""The configs that come with cnnkit: finding, describing and copying them."""
+
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.files import write_text
+
+_PACKAGE = Path(__file__).parent.parent
+
+
+def folder() -> Path:
+    """Where the configs are: inside an installed package, or at the top of a checkout."""
+    installed = _PACKAGE / "configs"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+
+
+def packaged_config(name: str) -> Path:
+    """The file of a packaged config, such as `cifar`.
+
+    Raises:
+        CnnkitError: There is none of that name.
+    """
+    stem = name.removesuffix(".yaml")
+    paths = {path.stem: path for path in sorted(folder().glob("*.yaml"))}
+    if stem not in paths:
+        raise CnnkitError(f"no packaged config '{stem[:60]}'.{did_you_mean(stem, paths)}", f"There are: {', '.join(paths)}.")
+    return paths[stem]
+
+
+def descriptions() -> dict[str, str]:
+    """Each packaged config's name, and what the comment at its top says first."""
+    return {path.stem: _description(path) for path in sorted(folder().glob("*.yaml"))}
+
+
+def copy_config(name: str, destination: Path | None) -> Path:
+    """Copy a packaged config out; the file written.
+
+    Raises:
+        CnnkitError: There is none of that name, or the destination is there already or cannot be written.
+    """
+    source = packaged_config(name)
+    target = destination or Path(source.name)
+    target = target / source.name if target.is_dir() else target
+    if target.exists():
+        raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another file.")
+    try:
+        write_text(target, source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CnnkitError(f"{target}: cannot be written ({error.strerror})") from error
+    return target
+
+
+def _description(path: Path) -> str:
+    comments = [line.removeprefix("#").strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return next((line for line in comments if line and not line.startswith("yaml-language-server")), "")

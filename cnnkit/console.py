@@ -1,0 +1,235 @@
+"""Everything a person sees: panels, tables, progress, and the rendering of errors."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from cnnkit.evaluation.evaluate import Evaluation
+    from cnnkit.run_directory import Meaning
+
+Row = dict[str, float]
+
+MOST_CONFUSION_COLUMNS = 12  # classes up to which the confusion matrix fits a terminal
+MOST_CLASS_ROWS = 30
+
+
+def output() -> Console:
+    """Standard output, as it is now (tests and pipes may have replaced it)."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def printable(text: str) -> str:
+    """Text with control characters made visible, so that no name from a file can move the cursor or colour the screen."""
+    return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
+
+
+def safe(text: str) -> str:
+    """Text from a user or a file, with neither control characters nor Rich markup in force."""
+    return escape(printable(text))
+
+
+def print_error(text: str) -> None:
+    """An error that the user can fix, on standard error."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text("Error: ", style="bold red", end="") if console.is_terminal else Text("Error: ", end=""), Text(printable(text)), sep="", end="")
+    console.print()
+
+
+def print_notice(text: str, title: str = "Notice") -> None:
+    """Something that must not be overlooked, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100)))
+
+
+def print_line(text: str) -> None:
+    """One line of text on standard output."""
+    output().print(safe(text), soft_wrap=True)
+
+
+def stand_in_text(meaning: "Meaning", fallback_place: str) -> str:
+    """What is said before a run on stand-in data."""
+    return (
+        f"{meaning.stand_in_for} could be had neither from {fallback_place} nor from the network. "
+        f"This run uses {meaning.data} in its place: its figures say nothing about {meaning.stand_in_for}."
+    )
+
+
+def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
+    """A live display in a terminal, one plain line an epoch anywhere else."""
+    return TerminalProgress(epochs, steps) if output().is_terminal else PlainProgress(epochs)
+
+
+class PlainProgress(AbstractContextManager["PlainProgress"]):
+    """One line an epoch, for logs and pipes."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing to put back."""
+
+    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
+        """Nothing: a log has no use for it."""
+
+    def on_epoch(self, row: Row) -> None:
+        """One line."""
+        print_line(f"epoch {int(row['epoch'])}/{self._epochs}  {_figures(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s")
+        sys.stdout.flush()
+
+
+class TerminalProgress(AbstractContextManager["TerminalProgress"]):
+    """A growing table of epochs with a bar for the one that runs."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._rows: list[Row] = []
+        self._started = time.perf_counter()
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
+            TextColumn("step {task.completed}/{task.total}"),
+            TextColumn("{task.fields[figures]}", style="bold"),
+            TextColumn("{task.fields[speed]}", style="dim"),
+        )
+        self._task = self._progress.add_task("", total=steps, epoch=1, figures="", speed="starting …")
+        self._live = Live(self._render(), console=output(), refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the finished table on the screen."""
+        self._progress.update(self._task, visible=False)
+        self._live.update(self._render(), refresh=True)
+        self._live.stop()
+
+    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
+        """Move the bar."""
+        done = (epoch - 1) * self._steps + step
+        left = (time.perf_counter() - self._started) / done * (self._epochs * self._steps - done)
+        speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
+        self._progress.update(self._task, completed=step, epoch=epoch, figures=_figures(logs), speed=speed)
+
+    def on_epoch(self, row: Row) -> None:
+        """Add a row to the table."""
+        self._rows.append(row)
+        if row["epoch"] < self._epochs:
+            self._progress.update(self._task, completed=0, epoch=int(row["epoch"]) + 1)
+        self._live.update(self._render())
+
+    def _render(self) -> Group:
+        if not self._rows:
+            return Group(self._progress)
+        names = [name for name in self._rows[0] if name not in ("epoch", "seconds", "images_per_second", "learning_rate")]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("epoch", justify="right")
+        for name in names:
+            table.add_column(safe(name), justify="right")
+        table.add_column("images/s", justify="right", style="dim")
+        table.add_column("seconds", justify="right", style="dim")
+        for row in self._rows[-20:]:
+            cells = [f"{row.get(name, float('nan')):.4f}" for name in names]
+            table.add_row(str(int(row["epoch"])), *cells, f"{row['images_per_second']:,.0f}", f"{row['seconds']:.1f}")
+        return Group(table, self._progress)
+
+
+def _figures(row: Mapping[str, float]) -> str:
+    hidden = ("epoch", "seconds", "images_per_second", "learning_rate")
+    return "  ".join(f"{safe(name)} {value:.4f}" for name, value in row.items() if name not in hidden)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """A model's figures: the headline, a table by class or number, and the confusion matrix where it fits."""
+    from cnnkit.evaluation.metrics import ClassificationFigures
+
+    console = output()
+    figures = evaluation.figures
+    if evaluation.meaning.note:
+        print_notice(evaluation.meaning.note, title="What these figures are")
+    console.print(f"\n[bold]{safe(evaluation.as_dict()['measured_on'])}[/bold] · {figures.examples:,} examples")
+    console.print("  ".join(f"{safe(name)} [bold]{value:.4f}[/bold]" for name, value in evaluation.measured.items()))
+    if isinstance(figures, ClassificationFigures):
+        _print_classes(console, evaluation)
+    else:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("target", "MAE", "RMSE", "R²"):
+            table.add_column(column, justify="left" if column == "target" else "right")
+        for target in figures.targets:
+            table.add_row(safe(target.name), f"{target.mae:.4f}", f"{target.rmse:.4f}", f"{target.r2:.4f}")
+        console.print(table)
+
+
+def _print_classes(console: Console, evaluation: "Evaluation") -> None:
+    from cnnkit.evaluation.metrics import ClassificationFigures
+
+    figures = evaluation.figures
+    assert isinstance(figures, ClassificationFigures)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("class", "accuracy", "precision", "f1", "examples"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for row in figures.classes[:MOST_CLASS_ROWS]:
+        table.add_row(safe(row.name), f"{row.accuracy:.4f}", f"{row.precision:.4f}", f"{row.f1:.4f}", f"{row.support:,}")
+    console.print(table)
+    if len(figures.classes) > MOST_CLASS_ROWS:
+        console.print(f"… and {len(figures.classes) - MOST_CLASS_ROWS} more classes: see metrics.json or --json")
+    if len(figures.classes) <= MOST_CONFUSION_COLUMNS:
+        console.print(_confusion_table(figures.confusion, evaluation.meaning.class_names))
+
+
+def _confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
+    """Rows are what it was, columns what the model said; columns are numbered so that ten classes fit 80 characters."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title="confusion: rows true, columns predicted", title_justify="left", title_style="dim")  # fmt: skip
+    table.add_column("", justify="right", style="dim")
+    table.add_column("class", max_width=20, no_wrap=True)
+    for index in range(len(names)):
+        table.add_column(str(index), justify="right")
+    for index, name in enumerate(names):
+        counts = confusion[index]
+        most = max((int(count) for other, count in enumerate(counts) if other != index), default=0)
+        cells = []
+        for other, count in enumerate(counts):
+            style = "bold green" if other == index else "red" if count and count == most else "dim" if count == 0 else ""
+            cells.append(Text(str(int(count)), style=style))
+        table.add_row(str(index), safe(name), *cells)
+    return table
+
+
+def print_configs(descriptions: Mapping[str, str]) -> None:
+    """The packaged configs with their first words."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("config", style="bold")
+    table.add_column("what it trains")
+    for name, description in descriptions.items():
+        table.add_row(safe(name), safe(description))
+    output().print(table)
+
+
+def print_trainable(layers: Sequence[tuple[str, str, int, bool]]) -> None:
+    """Which layers are frozen and which train: (name, class, parameters, trainable)."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("layer", "type", "parameters", ""):
+        table.add_column(column, justify="right" if column == "parameters" else "left")
+    for name, kind, parameters, trainable in layers:
+        state = "[green]trains[/green]" if trainable else "[blue]frozen[/blue]"
+        table.add_row(safe(name), safe(kind), f"{parameters:,}", state if parameters else "")
+    output().print(table)

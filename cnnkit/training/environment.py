@@ -1,0 +1,62 @@
+"""What a run was made with: versions, device, commit, and a fingerprint of its data."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from cnnkit import __version__
+from cnnkit.data.examples import Dataset
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, machine and git commit, as `environment.json` keeps them."""
+    import tensorflow as tf
+
+    return {
+        "cnnkit": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": version("keras"),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        "git_commit": _git_commit(),
+    }
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 over all inputs and targets with their shapes, in order."""
+    digest = hashlib.sha256()
+    for examples in (dataset.train, dataset.test):
+        for array in (examples.inputs, examples.targets):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder in which the run was started; None outside a checkout."""
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

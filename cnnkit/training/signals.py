@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM while training: the first asks for a clean end, a second one ends at once."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class StopRequest:
+    """Whether the process was asked to stop, and by which signal (0: not asked)."""
+
+    signal_number: int = 0
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.signal_number != 0
+
+    @property
+    def exit_status(self) -> int:
+        """What the shell expects: 130 after SIGINT, 143 after SIGTERM."""
+        return 128 + self.signal_number
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Within: the first signal is noted, and the handlers of before are put back so that a second one acts at once."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield request
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
