@@ -53,7 +53,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def train(configs: Configs, overrides: Set = None, run_dir: RunDir = None) -> None:
-    """Train the network of a config and write a run directory."""
+    """Train the network of a config."""
     _train(_load(configs, overrides), run_dir)
 
 
@@ -72,7 +72,7 @@ def transfer(
 
 @app.command()
 def check(configs: Configs, overrides: Set = None) -> None:
-    """Check a config: every error at once, with file, line and remedy."""
+    """Tell all that is wrong with a config, by line."""
     loaded = _load(configs, overrides)
     from cnnkit.model.summary import summarize
 
@@ -106,7 +106,7 @@ def evaluate(
     config: Annotated[Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model on its test set: loss, metrics, accuracy by class, confusion matrix."""
+    """Measure a model on its test set."""
     _import_tensorflow()
     from cnnkit.evaluation.rerun import evaluate_run
 
@@ -136,7 +136,7 @@ def configs(
 
 @app.command()
 def schema(output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of standard output.")] = None) -> None:
-    """Write the JSON Schema of configs, by which editors complete and check the YAML."""
+    """Write the JSON Schema that editors check configs by."""
     from cnnkit.config.json_schema import json_schema
 
     if output is None:

@@ -1,5 +1,6 @@
 """Everything a person sees: panels, tables, progress, and the rendering of errors."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    import keras
+
     from cnnkit.evaluation.evaluate import Evaluation
     from cnnkit.run_directory import Meaning
 
@@ -224,12 +227,18 @@ def print_configs(descriptions: Mapping[str, str]) -> None:
     output().print(table)
 
 
-def print_trainable(layers: Sequence[tuple[str, str, int, bool]]) -> None:
-    """Which layers are frozen and which train: (name, class, parameters, trainable)."""
+def print_trainable(model: "keras.Model") -> None:
+    """Which layers are frozen and which train, and how many parameters that leaves."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("layer", "type", "parameters", ""):
         table.add_column(column, justify="right" if column == "parameters" else "left")
-    for name, kind, parameters, trainable in layers:
-        state = "[green]trains[/green]" if trainable else "[blue]frozen[/blue]"
-        table.add_row(safe(name), safe(kind), f"{parameters:,}", state if parameters else "")
-    output().print(table)
+    for layer in model.layers:
+        parameters = layer.count_params()
+        state = "[green]trains[/green]" if layer.trainable_weights else "[blue]frozen[/blue]"
+        if parameters:
+            inner = f" ({len(layer.layers)} layers)" if hasattr(layer, "layers") else ""
+            table.add_row(safe(layer.name), safe(type(layer).__name__) + inner, f"{parameters:,}", state)
+    console = output()
+    console.print(table)
+    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    console.print(f"{trained:,} of {model.count_params():,} parameters are trained.\n")

@@ -53,11 +53,11 @@ def _table(summary: Summary) -> Table:
 def _explained(summary: Summary) -> Table:
     """A block of lines a layer: what comes out and why, what it costs and why, what it sees."""
     table = Table(box=box.ROUNDED, header_style="bold", show_lines=True)
-    table.add_column("Layer (type)", ratio=3)
-    table.add_column("Output shape, and why", ratio=5)
-    table.add_column("Parameters, and why", ratio=5)
+    table.add_column("Layer\n(type)", ratio=3)
+    table.add_column("Output shape,\nand why", ratio=5, min_width=18)
+    table.add_column("Parameters,\nand why", ratio=5)
     table.add_column("Sees", justify="right")
-    table.add_column("Multiply-adds\nMemory", justify="right")
+    table.add_column("Multiply-adds,\nmemory", justify="right")
     for row in summary.rows:
         sees = "×".join(map(str, row.receptive_field)) if row.receptive_field else "all"
         cost = f"{row.multiply_adds:,}\n[dim]{readable_bytes(row.activation_bytes)}[/dim]"

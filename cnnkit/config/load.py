@@ -32,7 +32,7 @@ class LoadedConfig:
 
     def as_yaml(self) -> str:
         """The resolved config, defaults included, as YAML that loads to the same config."""
-        return yaml.safe_dump(resolved(self.config), sort_keys=False, allow_unicode=True, width=120)
+        return yaml.safe_dump(resolved(self.config), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:

@@ -61,7 +61,8 @@ def evaluate_file(path: Path, examples: Examples, meaning: Meaning) -> Evaluatio
     source = BatchSource(examples, EVALUATION_BATCH)
     measured: dict[str, float] = {}
     if model.compiled:
-        measured = {name: float(value) for name, value in model.evaluate(source.in_order(), verbose=0, return_dict=True).items()}
+        results = model.evaluate(source.in_order(), verbose=0, return_dict=True)
+        measured = {"loss": float(results.pop("loss")), **{name: float(value) for name, value in results.items()}}
     predictions = model.predict(source.in_order(), verbose=0)
     return Evaluation(measured, figures_of(examples.targets, predictions, meaning), examples.targets, predictions, meaning)
 
