@@ -1,0 +1,49 @@
+# cnnkit: `make train` and `make test` set themselves up; the second time they install nothing.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python from 3.11 up to 3.13 that really starts (version managers leave stubs that do not).
+PYTHON ?= $(shell for each in python3.12 python3.11 python3.13 python3 python; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$each; break; }; done)
+
+.PHONY: help train test test-slow lint types check bench clean
+
+help:  ## Print what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3.12 train" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+train: $(VENV)/.installed  ## Train the tutorial CNN on CIFAR-10
+	$(BIN)/cnnkit train configs/cifar.yaml
+
+test: $(VENV)/.installed-dev  ## Run the tests (minutes, no network)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## Run the tests that take long
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## lint, types and test
+
+bench: $(VENV)/.installed-dev  ## Measure against plain Keras, side by side; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## Remove the virtual environment and caches, not the runs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
