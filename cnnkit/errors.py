@@ -100,7 +100,9 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def shown(value: object) -> str:
-    """A received value as a message repeats it: its repr, cut to one short line."""
+    """A received value as a message repeats it, in YAML's words, cut to one short line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list | tuple) and len(value) > 8:
         kind = "mapping" if isinstance(value, dict) else "list"
         return f"a {kind} of {len(value)} entries"

@@ -92,16 +92,19 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:
             yield Fault(at_name, f"activation '{name}' takes no arguments here", "Use the layer of that name after this one, which takes them.", on_key=named)
         return
     given = arguments or {}
+    meant_by_others = ""
     for argument, value in given.items():
         known = signature.arguments.get(argument)
         if known is None:
             meant = did_you_mean(str(argument), signature.arguments)
+            meant_by_others += meant
             remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
         else:
             if kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
                 yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
+    missing = [argument for argument in missing if f"'{argument}'" not in meant_by_others]
     if missing:
         example = ", ".join(f"{argument}: …" for argument in missing)
         yield Fault(at_name, f"{name} needs {_listed(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
@@ -112,7 +115,8 @@ def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
     if name in REFUSED:
         return Fault(path, f"{name} is not taken from a config: {REFUSED[name]}", on_key=on_key)
     meant = did_you_mean(name, signature_table().names(kind))
-    remedy = "" if meant else f"The names are those of {KINDS[kind]}."
+    names = list(signature_table().objects[kind])
+    remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {KINDS[kind]}."
     elsewhere = [other for other in KINDS if other != kind and name in signature_table().objects[other]]
     if elsewhere and not meant:
         remedy = f"Keras has it among its {elsewhere[0]}; here one of its {kind} is wanted."
@@ -202,7 +206,7 @@ def build(kind: str, entry: str | Mapping[str, Any], path: Path, **further: Any)
     try:
         return getattr(module, name)(**values)
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise BuildError(Fault(at_name, f"{name}: {first_sentence(error)}", on_key=True)) from error
+        raise BuildError(Fault(at_name, first_sentence(error), on_key=True)) from error
 
 
 def _built_value(argument: Argument, value: Any, path: Path) -> Any:

@@ -24,6 +24,12 @@ def default_metrics(facts: Facts, target: str | None) -> list[str]:
     return ["mae"] if facts.is_regression(target) else ["accuracy"]
 
 
+def loss_name(config: Config, facts: Facts) -> str:
+    """The name of the config's loss, or of the default one."""
+    loss = config.train.loss
+    return split_entry(loss)[0] if loss is not None else default_loss(facts, config.data.target)
+
+
 def check(config: Config) -> Iterator[Fault]:
     """Faults between sections of a config that is valid section by section."""
     facts = BUILT_IN[config.data.dataset]
@@ -86,6 +92,10 @@ def _check_output_layer(layer: Any, path: Path, outputs: int, facts: Facts, conf
         yield Fault((*here, "activation"), "softmax over one unit is always 1", remedy)
     elif regression and activation == "softmax":
         yield Fault((*here, "activation"), f"softmax gives shares of one, but {config.data.target} is a number", "Leave the activation out.")
+    elif not regression and not single and activation != "softmax" and fold(loss_name(config, facts)) in _CLASS_LOSSES:
+        got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
+        message = f"the last layer gives {got}, but the loss wants probabilities that add up to 1"
+        yield Fault((*here, "activation") if activation else here, message, "Write `activation: softmax`.", on_key=activation is None)
     if isinstance(units, int) and units != outputs and not (single and not regression and len(facts.class_names) == 2):
         what = "number to predict" if regression else "classes"
         remedy = f"Write `units: {outputs}`, or `units: {OUTPUTS}`, which follows the data."
@@ -96,8 +106,15 @@ def _check_loss(config: Config, facts: Facts) -> Iterator[Fault]:
     regression = facts.is_regression(config.data.target)
     loss = config.train.loss
     if loss is not None:
-        name = split_entry(loss)[0]
+        name, arguments = split_entry(loss)
         folded = fold(name)
+        if arguments.get("from_logits"):
+            yield Fault(
+                ("train", "loss", name, "from_logits"),
+                "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
+                "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
+                on_key=True,
+            )
         if regression and folded in (*_CLASS_LOSSES, *_BINARY_LOSSES):
             yield Fault(("train", "loss"), f"{name} is a loss for classes, but {config.data.target} is a number", "Write `loss: mean_squared_error`.")
         elif not regression and folded in _ONE_HOT_LOSSES:

@@ -34,7 +34,7 @@ class LayerStack:
 
     Attributes:
         outputs: What the word `outputs` stands for.
-        shrinking: Paths of the layers so far that took away height and width, for remedies.
+        shrinking: Paths of the layers so far that at least halved height or width, for remedies.
         flattening: Paths of the layers so far that took away the spatial axes.
     """
 
@@ -59,7 +59,7 @@ class LayerStack:
         output = call_layer(layer, tensor, entry_path(entry, path), self.shrinking, self.flattening)
         if len(output.shape) < len(tensor.shape):
             self.flattening.append(path)
-        elif len(output.shape) > 2 and tuple(output.shape[1:-1]) != tuple(tensor.shape[1:-1]):
+        elif any(before and after and before >= 2 * after for before, after in zip(tensor.shape[1:-1], output.shape[1:-1], strict=False)):
             self.shrinking.append(path)
         return output
 
