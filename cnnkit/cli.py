@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit import __version__, console
-from cnnkit.errors import BuildError, CnnkitError
+from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
-    from cnnkit.config import LoadedConfig
+    from cnnkit.config.load import LoadedConfig
 
 app = typer.Typer(
     name="cnnkit",
@@ -149,7 +149,7 @@ def schema(output: Annotated[Path | None, typer.Option("--output", "-o", help="W
 
 
 def _load(configs: list[Path], overrides: list[str] | None) -> "LoadedConfig":
-    from cnnkit.config import load
+    from cnnkit.config.load import load
 
     return load(configs, overrides or [])
 
@@ -158,10 +158,7 @@ def _build(loaded: "LoadedConfig") -> Any:
     _import_tensorflow()
     from cnnkit.training.compile import build_and_compile
 
-    try:
-        return build_and_compile(loaded.config)
-    except BuildError as error:
-        raise loaded.located(error) from error
+    return build_and_compile(loaded)
 
 
 def _model_of(what: Path | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:

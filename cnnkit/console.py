@@ -163,7 +163,7 @@ def _duration(seconds: float) -> str:
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """A model's figures: the headline, a table by class or number, and the confusion matrix where it fits."""
-    from cnnkit.evaluation.metrics import ClassificationFigures
+    from cnnkit.evaluation.metrics import ClassificationFigures, MultilabelFigures
 
     console = output()
     figures = evaluation.figures
@@ -173,6 +173,14 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     console.print("  ".join(f"{safe(name)} [bold]{value:.4f}[/bold]" for name, value in evaluation.measured.items()))
     if isinstance(figures, ClassificationFigures):
         _print_classes(console, evaluation)
+    elif isinstance(figures, MultilabelFigures):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("label", "accuracy", "precision", "recall", "f1", "examples"):
+            table.add_column(column, justify="left" if column == "label" else "right")
+        for label in figures.labels[:MOST_CLASS_ROWS]:
+            table.add_row(safe(label.name), *(f"{value:.4f}" for value in (label.accuracy, label.precision, label.recall, label.f1)), f"{label.support:,}")
+        console.print(table)
+        console.print(f"all labels right [bold]{figures.exact:.4f}[/bold]  macro F1 [bold]{figures.macro_f1:.4f}[/bold]")
     else:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in ("target", "MAE", "RMSE", "R²"):
@@ -196,7 +204,7 @@ def _print_classes(console: Console, evaluation: "Evaluation") -> None:
     if len(figures.classes) > MOST_CLASS_ROWS:
         console.print(f"… and {len(figures.classes) - MOST_CLASS_ROWS} more classes: see metrics.json or --json")
     if len(figures.classes) <= MOST_CONFUSION_COLUMNS:
-        console.print(_confusion_table(figures.confusion, evaluation.meaning.class_names))
+        console.print(_confusion_table(figures.confusion, evaluation.meaning.task.names))
 
 
 def _confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.files import write_atomically, write_json, write_text
 
@@ -23,16 +24,14 @@ class Meaning:
 
     Attributes:
         data: The data set that the model was trained on.
+        task: What it predicts.
         stand_in_for: The data set that was asked for and could not be had; empty where `data` is the real one.
-        class_names: Names of the classes by index; empty for regression.
-        target_names: Names of the numbers; empty for classification.
         notices: What a reader of the figures has to know, such as weights that stood in.
     """
 
     data: str
+    task: Task
     stand_in_for: str = ""
-    class_names: tuple[str, ...] = ()
-    target_names: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property
@@ -85,6 +84,39 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path / "history.csv", buffer.getvalue())
+
+    @property
+    def manifest(self) -> Path:
+        """Which example stands in which split."""
+        return self.path / "manifest.csv"
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded images are kept while the run goes on."""
+        folder = self.path / "cache"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_manifest(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Write `manifest.csv`: path, label and split of each example."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerows([("path", "label", "split"), *rows])
+        write_text(self.manifest, buffer.getvalue())
+
+    def read_manifest(self) -> dict[str, str]:
+        """The split of each example by its path; empty where the run has no manifest.
+
+        Raises:
+            CnnkitError: The file is damaged.
+        """
+        if not self.manifest.exists():
+            return {}
+        try:
+            with self.manifest.open(encoding="utf-8", newline="") as file:
+                return {row["path"]: row["split"] for row in csv.DictReader(file, strict=True)}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise CnnkitError(f"{self.manifest}: is damaged ({type(error).__name__})", "Train the run again.") from error
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, the final evaluation."""
@@ -158,8 +190,7 @@ def read_meaning(model: Path) -> Meaning | None:
         return Meaning(
             data=str(stored["data"]),
             stand_in_for=str(stored["stand_in_for"]),
-            class_names=tuple(map(str, stored["class_names"])),
-            target_names=tuple(map(str, stored["target_names"])),
+            task=Task(stored["task"]["kind"], tuple(map(str, stored["task"]["names"]))),
             notices=tuple(map(str, stored["notices"])),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

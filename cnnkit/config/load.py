@@ -11,7 +11,10 @@ from cnnkit.config.schema import Config
 from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
+from cnnkit.data.source import Source
 from cnnkit.errors import BuildError, ConfigError, Fault, Problem, dotted
+
+PATHS = ("folder", "csv", "npz", "npy", "exclude")  # entries of `data` that name files
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,12 @@ class LoadedConfig:
 
     Attributes:
         config: The checked sections.
+        source: Where the examples come from, looked at but not read.
         document: The same as plain values, with a mark for each.
     """
 
     config: Config
+    source: Source
     document: Document
 
     def located(self, error: BuildError) -> ConfigError:
@@ -42,10 +47,10 @@ def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
         ConfigError: With every problem that can be known without TensorFlow.
     """
     document = load_document(paths, overrides)
-    config, faults = validate(document.value)
-    if config is None:
+    config, source, faults = validate(document.value)
+    if config is None or source is None:
         raise ConfigError(_problem(document, fault) for fault in faults)
-    return LoadedConfig(config, document)
+    return LoadedConfig(config, source, document)
 
 
 def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
@@ -54,7 +59,18 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
     if "name" not in document.value:
         stem = "".join(character if character.isalnum() or character in "._-" else "-" for character in paths[0].stem)
         document.value["name"] = stem.lstrip("._-")[:64] or "run"
+    _resolve_paths(document)
     return document
+
+
+def _resolve_paths(document: Document) -> None:
+    """Make paths of the data section absolute: they are relative to the file they stand in, overrides to where one is."""
+    data = document.value.get("data")
+    for key in PATHS:
+        if isinstance(data, dict) and isinstance(value := data.get(key), str):
+            mark = document.mark(("data", key))
+            folder = Path(mark.source).parent if mark and mark.line else Path()
+            data[key] = str((folder / Path(value).expanduser()).resolve())
 
 
 def resolved(config: Config) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The sections of a config, their fields, defaults and limits: each option is written here once. No TensorFlow."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -53,28 +54,115 @@ def _validation(value: object) -> object:
     return value if value == "test" else float(number)  # type: ignore[arg-type]
 
 
-class Data(Section):
-    """Where the examples come from, and how they are divided and batched."""
+SOURCES = ("dataset", "folder", "csv", "npz", "npy")
 
-    dataset: Annotated[str, _known(tuple(BUILT_IN))] = Field(json_schema_extra={"enum": [*sorted(BUILT_IN)]})
+ByteCount = Annotated[int, BeforeValidator(lambda value: _byte_count(value))]
+
+
+def _byte_count(value: object) -> object:
+    """`2GB` or `512MB` (of 1024) to bytes; anything else as it is."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG])B", value) if isinstance(value, str) else None
+    return int(float(match.group(1)) * 1024 ** ("KMG".index(match.group(2)) + 1)) if match else value
+
+
+class Data(Section):
+    """Where the examples come from, and how they are divided, read, augmented and batched."""
+
+    dataset: Annotated[str | None, _known(tuple(BUILT_IN))] = Field(default=None, json_schema_extra={"enum": [*sorted(BUILT_IN), None]})
     """A built-in data set: cifar10, cifar100, mnist, fashion_mnist, digits, shapes or waves."""
 
-    target: str | None = None
-    """What to predict, where the data set has more than its classes: `size` for shapes, `frequency` for waves."""
+    folder: str | None = None
+    """A folder of images, a folder a class; with or without train, val (valid, validation) and test above the classes."""
+
+    csv: str | None = None
+    """A CSV file with a column of image paths (relative to it) and one of labels or numbers, or several."""
+
+    npz: str | None = None
+    """An npz file with an array of images (n, height, width, channels) or signals (n, steps, channels), and one of targets."""
+
+    npy: str | None = None
+    """An npy file of inputs, read a batch at a time; its targets stand in the npy file that `target` names."""
+
+    input: str | None = None
+    """The CSV column of paths, or the npz array of inputs; `path`, `file`, `filename` or `image`, or `x` where left out."""
+
+    target: str | list[str] | None = None
+    """What to predict: a CSV column or several, an npz array, or a built-in set's own (`size`, `frequency`)."""
+
+    separator: str | None = Field(default=None, min_length=1, max_length=3)
+    """What stands between several labels in one CSV cell, such as `|`; makes the task multilabel."""
+
+    group: str | None = None
+    """The CSV column or npz array of groups (patients, subjects, scenes) that are never divided between splits."""
+
+    split: str | None = None
+    """The CSV column or npz array that says train, validation or test for each example."""
+
+    task: Literal["classification", "multilabel", "regression"] | None = None
+    """What sort of answer is wanted; found from the targets where left out."""
+
+    classes: list[str] | None = Field(default=None, min_length=2)
+    """The classes to use, in this order; all, in natural order, where left out."""
 
     fallback: Annotated[str | None, _known(OFFLINE)] = Field(default=None, json_schema_extra={"enum": [*OFFLINE, None]})
-    """A stand-in (digits, shapes or waves) for when the data set can be had neither from disk nor from the network."""
+    """A stand-in (digits, shapes or waves) for when a built-in set can be had neither from disk nor from the network."""
 
     validation: Annotated[str | float, BeforeValidator(_validation)] = Field(
         default=0.1, json_schema_extra={"anyOf": [{"const": "test"}, {"type": "number"}, {"type": "string", "pattern": "^[0-9.]+ */ *[0-9.]+$"}]}
     )
-    """The share of the training examples held out for validation, stratified by class; or `test` for the test examples."""
+    """The share held out for validation, stratified by class, where the data brings none; or `test` for the test examples."""
+
+    test: Number = Field(default=0.15, ge=0, lt=1)
+    """The share held out for the final figures, where the data brings no test examples of its own."""
 
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""
 
+    image_size: Annotated[int, Field(ge=1, le=8192)] | Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=2, max_length=2)] | None = None
+    """Side in pixels, or [height, width], to which image files are resized; their own size where all are alike."""
+
+    color: Literal["rgb", "grey"] = "rgb"
+    """Whether image files are read in colour or in grey."""
+
+    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    """How an image of another shape is fitted: stretched, cut at the longer sides, or with black bars at the shorter ones."""
+
+    max_pixels: int = Field(default=100_000_000, ge=1)
+    """Largest image (width x height) that is opened; a larger one is refused from its header."""
+
+    on_bad_file: Literal["stop", "skip"] = "stop"
+    """What to do when image files cannot be read: stop before training, or go on without them and say how many."""
+
+    exclude: str | None = None
+    """A text file of image paths, one a line, to leave out: `cnnkit data check --quarantine` writes one."""
+
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    """Where decoded images are kept after they were first read: memory where they fit, else a file in the run's folder."""
+
+    cache_memory: ByteCount | None = Field(default=None, ge=0, json_schema_extra={"type": ["integer", "string", "null"]})
+    """Memory that `cache: auto` may take, in bytes or as 512MB; half of what is free where left out."""
+
+    augment: list[Layer] = Field(default=[])
+    """Keras's own random preprocessing layers, applied to training batches only and never part of the saved model."""
+
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    """Each example once an epoch; or drawn so that every class comes equally often."""
+
     batch_size: int = Field(default=32, ge=1, le=65536)
     """Examples in one optimizer step."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        named = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(named) != 1:
+            got = " and ".join(named) or "none"
+            raise PydanticCustomError("one_source", "wants one of {sources}, got {got}", {"sources": ", ".join(SOURCES), "got": got})
+        return self
+
+    @property
+    def source(self) -> str:
+        """Which of the sources it names."""
+        return next(name for name in SOURCES if getattr(self, name) is not None)
 
 
 class Repeat(Section):
@@ -158,6 +246,9 @@ class Train(Section):
 
     metrics: list[Annotated[Any, KerasObject("metrics")]] | None = None
     """Keras metrics; where left out, accuracy for classes and mae for numbers."""
+
+    class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
+    """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 
     callbacks: list[Annotated[Any, KerasObject("callbacks")]] = Field(default=[])
     """Keras callbacks, such as EarlyStopping."""

@@ -2,45 +2,118 @@
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
-from cnnkit.config.yaml_loader import Document, harmless, parse_value
-from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted
+from cnnkit.config.yaml_loader import Document, check_key, harmless, parse_value
+from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, shown
 
-_PART = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
+_PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d+)\]")
+SHOWN_LENGTH = 60  # characters of an override that a message repeats
 
 
 def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
-    """One document of several, and the overrides on top."""
+    """One document of several files, later ones over earlier ones, and of overrides over all.
+
+    Mappings merge; lists and plain values replace. A Keras object replaces one of another name whole: `SGD: {…}` over
+    `Adam: {…}` leaves nothing of Adam.
+
+    Args:
+        documents: At least one.
+        overrides: Texts `a.b.c=value`, the value in YAML; `layers[2]` or `layers.2` names a list item.
+
+    Raises:
+        ConfigError: With every override that cannot be applied.
+    """
     value: Any = {}
     keys: dict[Path, Mark] = {}
     values: dict[Path, Mark] = {}
     for document in documents:
-        value = _merge(value, document.value)
+        value = _merge(value, document.value, (), values)
         keys.update(document.keys)
         values.update(document.values)
-    problems = []
+    problems: list[Problem] = []
     for override in overrides:
-        source = f"--set {harmless(override)[:60]}"
-        name, equals, text = override.partition("=")
-        parts: Path = tuple(word or int(index) for word, index in _PART.findall(name))
-        if not equals or not parts:
-            problems.append(Problem("wants key=value", "Write it as in `--set train.epochs=3`.", mark=Mark(source)))
+        mark = Mark(f"--set {harmless(override)}"[: SHOWN_LENGTH + 6])
+        try:
+            path = _apply(value, override, mark)
+        except ConfigError as error:
+            problems += error.problems
             continue
-        here = value
-        for part in parts[:-1]:
-            here = here[int(part)] if isinstance(here, list) else here.setdefault(part, {})
-        here[int(parts[-1]) if isinstance(here, list) else parts[-1]] = parse_value(text, source)
-        keys[parts] = values[parts] = Mark(source)
+        _forget(path, keys, values)
+        keys[path] = values[path] = mark
     if problems:
         raise ConfigError(problems)
     return Document(value, keys, values)
 
 
-def _merge(below: Any, above: Any) -> Any:
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return {**below, **{key: _merge(below.get(key), item) for key, item in above.items()}}
+def _merge(below: Any, above: Any, path: Path, marks: dict[Path, Mark]) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict) or _other_object(below, above):
+        _forget(path, marks)
+        return deepcopy(above)
+    merged = dict(below)
+    for key, item in above.items():
+        merged[key] = _merge(below[key], item, (*path, key), marks) if key in below else deepcopy(item)
+    return merged
 
 
-_ = dotted
+def _other_object(below: dict[str, Any], above: dict[str, Any]) -> bool:
+    """Whether both are Keras objects (one name in upper case), of different names."""
+    names = [next(iter(each)) for each in (below, above) if len(each) == 1]
+    return len(names) == 2 and all(name[:1].isupper() for name in names) and names[0] != names[1]
+
+
+def _forget(path: Path, *marks: dict[Path, Mark]) -> None:
+    """Drop the marks of all that stood below a path, which is replaced."""
+    for each in marks:
+        for known in [known for known in each if known[: len(path)] == path]:
+            del each[known]
+
+
+def _apply(root: Any, override: str, mark: Mark) -> Path:
+    """Set one override in place; the path at which it stands now."""
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise _refusal("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
+    parts = _parts(name.strip(), mark)
+    value = parse_value(text, mark.source)
+    here, path = root, ()
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        step = _step(here, part, path, mark)
+        path = (*path, step)
+        if following is None:
+            here[step] = value
+        elif isinstance(here, dict) and here.get(step) is None:
+            here[step] = here = {}
+        else:
+            here = here[step]
+    return path
+
+
+def _parts(name: str, mark: Mark) -> list[str | int]:
+    found = list(_PART.finditer(name))
+    if "".join(match.group(0) for match in found) != name:
+        raise _refusal(f"{shown(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
+    return [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
+
+
+def _step(here: Any, part: str | int, path: Path, mark: Mark) -> str | int:
+    """The key or index by which a part of a path leads on from a value."""
+    if isinstance(here, list):
+        if isinstance(part, str) and not part.lstrip("-").isdecimal():
+            raise _refusal(f"is a list, so {shown(part)} names nothing in it", "Name an item by its number: `[0]`.", path, mark)
+        index = int(part)
+        if not -len(here) <= index < len(here):
+            raise _refusal(f"has {len(here)} items, so there is no [{index}]", f"The last one is [{len(here) - 1}].", path, mark)
+        return index % len(here)
+    if not isinstance(here, dict):
+        raise _refusal(f"is {shown(here)}, so nothing stands below it", f"Set `{dotted(path)}` itself.", path, mark)
+    if isinstance(part, int):
+        raise _refusal("is a mapping, not a list", "Name an entry by its key.", path, mark)
+    if fault := check_key(part):
+        raise _refusal(fault, "Use a short plain word.", path, mark)
+    return part
+
+
+def _refusal(message: str, remedy: str, path: Path, mark: Mark) -> ConfigError:
+    return ConfigError([Problem(message, remedy, dotted(path), mark)])

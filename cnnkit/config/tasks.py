@@ -1,137 +1,179 @@
-"""The task that the data sets (classes or numbers), and whether output layer, loss and metrics fit it. No TensorFlow."""
+"""Whether output layer, loss, metrics and weights fit the task that the data sets. No TensorFlow."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from cnnkit.config.schema import Config
-from cnnkit.data.catalogue import BUILT_IN, Facts
-from cnnkit.errors import Fault, Path, did_you_mean, fold, shown
+from cnnkit.data.catalogue import BUILT_IN
+from cnnkit.data.source import Facts, Source, open_source
+from cnnkit.data.task import Task
+from cnnkit.errors import CnnkitError, Fault, Path, did_you_mean, fold, shown
 from cnnkit.keras_objects import OUTPUTS, is_entry, split_entry
 
-_ONE_HOT_LOSSES = ("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kld", "dice", "tversky")
-_CLASS_LOSSES = (*_ONE_HOT_LOSSES, "sparsecategoricalcrossentropy", "ctc")
-_BINARY_LOSSES = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "hinge", "squaredhinge")
-_CLASS_METRICS = ("accuracy", "acc", "sparsecategoricalaccuracy", "sparsetopkcategoricalaccuracy", "sparsecategoricalcrossentropy")
+DEFAULT_LOSS = {"classification": "sparse_categorical_crossentropy", "multilabel": "binary_crossentropy", "regression": "mean_squared_error"}
+DEFAULT_METRICS = {"classification": ["accuracy"], "multilabel": ["binary_accuracy"], "regression": ["mae"]}
+
+MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
+
+_SPARSE = ("sparsecategoricalcrossentropy",)
+_ONE_HOT = ("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kld", "dice", "tversky", "categoricalgeneralizedcrossentropy")  # fmt: skip
+_PER_LABEL = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "hinge", "squaredhinge")
+_FOR_CLASSES = (*_SPARSE, *_ONE_HOT, *_PER_LABEL, "ctc", "circle")
+_COUNTING_METRICS = ("accuracy", "acc", "sparsecategoricalaccuracy", "sparsetopkcategoricalaccuracy", "sparsecategoricalcrossentropy", "categoricalaccuracy", "binaryaccuracy")  # fmt: skip
 
 
-def default_loss(facts: Facts, target: str | None) -> str:
-    """The loss where the config names none."""
-    return "mean_squared_error" if facts.is_regression(target) else "sparse_categorical_crossentropy"
+def loss_name(config: Config, task: Task) -> str:
+    """The name of the config's loss, or of the task's usual one."""
+    return split_entry(config.train.loss)[0] if config.train.loss is not None else DEFAULT_LOSS[task.kind]
 
 
-def default_metrics(facts: Facts, target: str | None) -> list[str]:
-    """The metrics where the config names none."""
-    return ["mae"] if facts.is_regression(target) else ["accuracy"]
+def mixes_labels(config: Config) -> bool:
+    """Whether the augmentation mixes examples, so that labels are shares of classes."""
+    return any(split_entry(entry)[0] in MIXING for entry in config.data.augment)
 
 
-def loss_name(config: Config, facts: Facts) -> str:
-    """The name of the config's loss, or of the default one."""
-    loss = config.train.loss
-    return split_entry(loss)[0] if loss is not None else default_loss(facts, config.data.target)
+def look_at(config: Config) -> tuple[Source | None, list[Fault]]:
+    """The config's source of data and all faults between the sections of a config that is valid section by section."""
+    faults = list(_check_built_in(config))
+    if faults:
+        return None, faults
+    try:
+        source = open_source(config.data)
+    except CnnkitError as error:
+        return None, [Fault(("data", config.data.source), str(error))]
+    return source, list(_check(config, source.facts))
 
 
-def check(config: Config) -> Iterator[Fault]:
-    """Faults between sections of a config that is valid section by section."""
-    facts = BUILT_IN[config.data.dataset]
-    target = config.data.target
-    if target is not None and target not in facts.targets:
-        meant = did_you_mean(target, facts.targets) or f" It has: {', '.join(facts.targets)}."
-        yield Fault(("data", "target"), f"{config.data.dataset} has no target {shown(target)}.{meant}")
+def _check_built_in(config: Config) -> Iterator[Fault]:
+    data = config.data
+    if data.dataset is None:
+        if data.fallback is not None:
+            yield Fault(("data", "fallback"), f"goes with `dataset`, not with `{data.source}`", "Leave it out.")
         return
-    yield from _check_fallback(config, facts)
-    yield from _check_input_shape(config, facts)
-    outputs = facts.outputs(target)
-    layers_path: Path = ("model", "layers") if config.model.layers is not None else ("model", "head")
-    layers = config.model.layers if config.model.layers is not None else config.model.head
-    if layers:
-        yield from _check_output_layer(layers[-1], (*layers_path, len(layers) - 1), outputs, facts, config)
-    yield from _check_loss(config, facts)
+    built_in = BUILT_IN[data.dataset]
+    if data.target is not None and data.target not in built_in.targets:
+        meant = did_you_mean(str(data.target), built_in.targets) or f" It has: {', '.join(built_in.targets)}."
+        yield Fault(("data", "target"), f"{data.dataset} has no target {shown(data.target)}.{meant}")
+    for option in ("input", "separator", "group", "split", "task", "classes", "image_size", "exclude"):
+        if getattr(data, option) is not None:
+            yield Fault(("data", option), "goes with a source of your own, not with `dataset`", "Leave it out.")
+    if data.fallback is not None:
+        other = BUILT_IN[data.fallback]
+        if other.input_shape != built_in.input_shape:
+            message = f"{data.fallback} has examples of {other.input_shape}, {data.dataset} of {built_in.input_shape}"
+            yield Fault(("data", "fallback"), message, "A stand-in has to have the same shape.")
+        elif len(other.class_names) != len(built_in.class_names):
+            message = f"{data.fallback} has {len(other.class_names)} classes, {data.dataset} has {len(built_in.class_names)}"
+            yield Fault(("data", "fallback"), message, "A stand-in has to have as many.")
 
 
-def _check_fallback(config: Config, facts: Facts) -> Iterator[Fault]:
-    if config.data.fallback is None:
-        return
-    other = BUILT_IN[config.data.fallback]
-    name, wanted = config.data.fallback, config.data.dataset
-    if other.input_shape != facts.input_shape:
-        yield Fault(
-            ("data", "fallback"),
-            f"{name} has examples of {other.input_shape}, {wanted} of {facts.input_shape}",
-            "A stand-in has to have the same shape.",
-        )
-    elif len(other.class_names) != len(facts.class_names):
-        yield Fault(
-            ("data", "fallback"),
-            f"{name} has {len(other.class_names)} classes, {wanted} has {len(facts.class_names)}",
-            "A stand-in has to have as many.",
-        )
-
-
-def _check_input_shape(config: Config, facts: Facts) -> Iterator[Fault]:
+def _check(config: Config, facts: Facts) -> Iterator[Fault]:
     shape = config.model.input_shape
     if shape is not None and tuple(shape) != facts.input_shape:
-        yield Fault(
-            ("model", "input_shape"),
-            f"is {shape}, but an example of {config.data.dataset} is {list(facts.input_shape)}",
-            "Write the data's shape, or leave `input_shape` out.",
-        )
+        message = f"is {shape}, but an example of {facts.name} is {list(facts.input_shape)}"
+        yield Fault(("model", "input_shape"), message, "Write the data's shape, or leave `input_shape` out.")
+    name = "layers" if config.model.layers is not None else "head"
+    layers = getattr(config.model, name)
+    if layers:
+        yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), facts, config)
+    yield from _check_loss(config, facts)
+    yield from _check_metrics(config, facts)
+    yield from _check_weights(config, facts)
+    yield from _check_augment(config, facts)
 
 
-def _check_output_layer(layer: Any, path: Path, outputs: int, facts: Facts, config: Config) -> Iterator[Fault]:
-    if not is_entry(layer):
+def _check_output_layer(layer: Any, path: Path, facts: Facts, config: Config) -> Iterator[Fault]:
+    if not is_entry(layer) or split_entry(layer)[0] != "Dense":
         return
     name, arguments = split_entry(layer)
-    if name != "Dense":
-        return
+    task, here = facts.task, (*path, name)
     units, activation = arguments.get("units"), arguments.get("activation")
-    here = (*path, name)
-    regression = facts.is_regression(config.data.target)
-    single = units == 1 or (units == OUTPUTS and outputs == 1)
+    single = units == 1 or (units == OUTPUTS and task.outputs == 1)
+    binary = single and task.is_classification and task.outputs == 2
+    at_activation = (*here, "activation") if activation is not None else here
     if activation == "softmax" and single:
-        remedy = "Leave the activation out for a number." if regression else f"Write `units: {outputs}`."
-        yield Fault((*here, "activation"), "softmax over one unit is always 1", remedy)
-    elif regression and activation == "softmax":
-        yield Fault((*here, "activation"), f"softmax gives shares of one, but {config.data.target} is a number", "Leave the activation out.")
-    elif not regression and not single and activation != "softmax" and fold(loss_name(config, facts)) in _CLASS_LOSSES:
+        remedy = {"regression": "Leave the activation out for a number."}.get(task.kind, f"Write `units: {task.outputs}`, or `activation: sigmoid` for two classes.")
+        yield Fault(at_activation, "softmax over one unit is always 1", remedy)
+    elif task.is_regression and activation in ("softmax", "sigmoid"):
+        yield Fault(at_activation, f"{activation} gives values from 0 to 1, but {task.names[0]} is a number", "Leave the activation out.")
+    elif not task.is_regression and activation != (wanted := "sigmoid" if binary else task.activation) and fold(loss_name(config, task)) in _FOR_CLASSES:
         got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
-        message = f"the last layer gives {got}, but the loss wants probabilities that add up to 1"
-        yield Fault((*here, "activation") if activation else here, message, "Write `activation: softmax`.", on_key=activation is None)
-    if isinstance(units, int) and units != outputs and not (single and not regression and len(facts.class_names) == 2):
-        what = "number to predict" if regression else "classes"
-        remedy = f"Write `units: {outputs}`, or `units: {OUTPUTS}`, which follows the data."
-        yield Fault((*here, "units"), f"the last layer gives {units} outputs, but {config.data.dataset} has {outputs} {what}", remedy)
+        want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
+        message = f"the last layer gives {got}, but the loss wants {want}"
+        yield Fault(at_activation, message, f"Write `activation: {wanted}`.", on_key=activation is None)
+    if isinstance(units, int) and units != task.outputs and not binary:
+        remedy = f"Write `units: {task.outputs}`, or `units: {OUTPUTS}`, which follows the data."
+        yield Fault((*here, "units"), f"the last layer gives {units} outputs, but {facts.name} has {task.outputs} {task.noun}", remedy)
 
 
 def _check_loss(config: Config, facts: Facts) -> Iterator[Fault]:
-    regression = facts.is_regression(config.data.target)
-    loss = config.train.loss
-    if loss is not None:
-        name, arguments = split_entry(loss)
-        folded = fold(name)
-        if arguments.get("from_logits"):
-            yield Fault(
-                ("train", "loss", name, "from_logits"),
-                "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
-                "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
-                on_key=True,
-            )
-        if regression and folded in (*_CLASS_LOSSES, *_BINARY_LOSSES):
-            yield Fault(("train", "loss"), f"{name} is a loss for classes, but {config.data.target} is a number", "Write `loss: mean_squared_error`.")
-        elif not regression and folded in _ONE_HOT_LOSSES:
-            yield Fault(
-                ("train", "loss"), f"{name} wants one-hot labels, but the labels are class indices", "Write `loss: sparse_categorical_crossentropy`."
-            )
-        elif not regression and folded not in (*_CLASS_LOSSES, *_BINARY_LOSSES):
-            yield Fault(
-                ("train", "loss"), f"{name} is a loss for numbers, but {config.data.dataset} has classes", "Write `loss: sparse_categorical_crossentropy`."
-            )
-        elif folded in _BINARY_LOSSES and len(facts.class_names) > 2:
-            yield Fault(
-                ("train", "loss"),
-                f"{name} is for two classes, but {config.data.dataset} has {len(facts.class_names)}",
-                "Write `loss: sparse_categorical_crossentropy`.",
-            )
+    loss, task, path = config.train.loss, facts.task, ("train", "loss")
+    if loss is None:
+        return
+    name, arguments = split_entry(loss)
+    folded, usual = fold(name), DEFAULT_LOSS[task.kind]
+    if arguments.get("from_logits"):
+        yield Fault(
+            (*path, name, "from_logits"),
+            "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
+            "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
+            on_key=True,
+        )
+    if task.is_regression and folded in _FOR_CLASSES:
+        yield Fault(path, f"{name} is a loss for classes, but {task.names[0]} is a number", f"Write `loss: {usual}`.")
+    elif not task.is_regression and folded not in _FOR_CLASSES:
+        yield Fault(path, f"{name} is a loss for numbers, but {facts.name} has {task.noun}", f"Write `loss: {usual}`.")
+    elif task.is_multilabel and folded not in _PER_LABEL:
+        yield Fault(path, f"{name} wants one class for each example, but {facts.name} has several labels", f"Write `loss: {usual}`.")
+    elif task.is_classification and folded in _ONE_HOT and not mixes_labels(config):
+        yield Fault(path, f"{name} wants one-hot labels, but the labels are class indices", f"Write `loss: {usual}`.")
+    elif task.is_classification and folded in _SPARSE and mixes_labels(config):
+        yield Fault(path, f"{name} wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`.")
+    elif task.is_classification and folded in _PER_LABEL and task.outputs > 2:
+        yield Fault(path, f"{name} is for two classes, but {facts.name} has {task.outputs}", f"Write `loss: {usual}`.")
+    elif task.is_classification and task.outputs == 2:
+        yield from _check_binary(config, folded, name)
+
+
+def _check_binary(config: Config, folded: str, name: str) -> Iterator[Fault]:
+    """Two classes: one sigmoid unit with a binary loss, or two softmax units with a categorical one."""
+    layers = config.model.layers or config.model.head
+    if not layers or not is_entry(layers[-1]) or split_entry(layers[-1])[0] != "Dense":
+        return
+    units = split_entry(layers[-1])[1].get("units")
+    if units == 1 and folded not in _PER_LABEL:
+        yield Fault(("train", "loss"), f"{name} wants two outputs, but the last layer gives one", "Write `loss: binary_crossentropy`.")
+    elif units in (2, OUTPUTS) and folded in _PER_LABEL:
+        yield Fault(("train", "loss"), f"{name} wants one output, but the last layer gives two", f"Write `loss: {DEFAULT_LOSS['classification']}`, or `units: 1` with sigmoid.")
+
+
+def _check_metrics(config: Config, facts: Facts) -> Iterator[Fault]:
     for index, metric in enumerate(config.train.metrics or []):
-        if regression and fold(split_entry(metric)[0]) in _CLASS_METRICS:
-            name = split_entry(metric)[0]
-            yield Fault(("train", "metrics", index), f"{name} counts classes, but {config.data.target} is a number", "Write `mae`.")
+        name = split_entry(metric)[0]
+        folded, path = fold(name), ("train", "metrics", index)
+        if facts.task.is_regression and folded in _COUNTING_METRICS:
+            yield Fault(path, f"{name} counts classes, but {facts.task.names[0]} is a number", "Write `mae`.")
+        elif (facts.task.is_multilabel or mixes_labels(config)) and folded.startswith("sparse"):
+            yield Fault(path, f"{name} wants class indices, which this data does not have", f"Write `{DEFAULT_METRICS[facts.task.kind][0]}`.")
+
+
+def _check_weights(config: Config, facts: Facts) -> Iterator[Fault]:
+    weights = config.train.class_weight
+    if weights is not None and facts.task.is_regression:
+        yield Fault(("train", "class_weight"), f"{facts.task.names[0]} is a number, so there are no classes to weigh", "Leave it out.")
+    elif isinstance(weights, dict):
+        for name in weights:
+            if name not in facts.task.names:
+                choice = did_you_mean(name, facts.task.names) or f" There are: {', '.join(facts.task.names[:20])}."
+                yield Fault(("train", "class_weight", name), f"no class is called {shown(name)}.{choice}", on_key=True)
+    if config.data.sampling == "balanced" and not facts.task.is_classification:
+        yield Fault(("data", "sampling"), f"balanced wants one class for each example, but {facts.name} has {facts.task.noun}", "Write `sampling: shuffle`.")
+
+
+def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:
+    for index, entry in enumerate(config.data.augment):
+        name = split_entry(entry)[0]
+        if name in MIXING and not facts.task.is_classification:
+            yield Fault(("data", "augment", index), f"{name} mixes classes, but {facts.name} has {facts.task.noun}", "Leave it out.")
+        if len(facts.input_shape) != 3 and name not in ("GaussianNoise", "GaussianDropout", "Dropout", "SpatialDropout1D"):
+            yield Fault(("data", "augment", index), f"{name} is for images, but an example of {facts.name} is {facts.input_shape}", "Use GaussianNoise.")

@@ -7,6 +7,7 @@ import pydantic
 
 from cnnkit.config import tasks
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, Section
+from cnnkit.data.source import Source
 from cnnkit.errors import Fault, Path, did_you_mean, shown
 from cnnkit.keras_objects import check_entry, is_entry
 
@@ -21,13 +22,14 @@ _WANTED = {  # pydantic's error types -> what the field wants
 }
 
 
-def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
+def validate(raw: Mapping[str, Any]) -> tuple[Config | None, Source | None, list[Fault]]:
     """A config checked against the schema, Keras's signatures and its task.
 
     Returns:
-        The config (None where it is not valid) and all faults found.
+        The config and its source of data (None where they are not valid), and all faults found.
     """
     config: Config | None = None
+    source: Source | None = None
     faults: list[Fault] = []
     try:
         config = Config.model_validate(dict(raw))
@@ -35,8 +37,8 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
         faults += _schema_faults(error, raw, ())
     faults += _keras_faults(Config, raw, ())
     if config is not None and not faults:
-        faults += tasks.check(config)
-    return (None if faults else config), faults
+        source, faults = tasks.look_at(config)
+    return (None if faults else config), (None if faults else source), faults
 
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cnnkit.data import digits, shapes, waves
+from cnnkit.data.task import Task
 
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _FASHION = (
@@ -20,13 +21,13 @@ _CIFAR100 = tuple(
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a data set holds.
+class BuiltIn:
+    """What a built-in data set holds.
 
     Attributes:
         input_shape: Shape of one example: (height, width, channels) or (steps, channels).
         class_names: Names in the order of their indices, for target `class`.
-        targets: What can be predicted; the first is the default.
+        targets: What can be predicted, each with the name of its number; the first, the class, is the default.
         of_keras: Whether Keras downloads it; else it is made or packaged here.
     """
 
@@ -35,23 +36,21 @@ class Facts:
     targets: tuple[str, ...] = ("class",)
     of_keras: bool = False
 
-    def is_regression(self, target: str | None) -> bool:
-        """Whether the chosen target is a number, not a class."""
-        return (target or self.targets[0]) != "class"
-
-    def outputs(self, target: str | None) -> int:
-        """How many values the network has to give: one a class, or one number."""
-        return 1 if self.is_regression(target) else len(self.class_names)
+    def task(self, target: str | None) -> Task:
+        """What is to be predicted for a target; its name has to be one of `targets`."""
+        if target in (None, "class"):
+            return Task("classification", self.class_names)
+        return Task("regression", (str(target),))
 
 
 BUILT_IN = {
-    "cifar10": Facts((32, 32, 3), _CIFAR10, of_keras=True),
-    "cifar100": Facts((32, 32, 3), _CIFAR100, of_keras=True),
-    "mnist": Facts((28, 28, 1), tuple("0123456789"), of_keras=True),
-    "fashion_mnist": Facts((28, 28, 1), _FASHION, of_keras=True),
-    "digits": Facts(digits.INPUT_SHAPE, digits.CLASS_NAMES, digits.TARGETS),
-    "shapes": Facts(shapes.INPUT_SHAPE, shapes.CLASS_NAMES, shapes.TARGETS),
-    "waves": Facts(waves.INPUT_SHAPE, waves.CLASS_NAMES, waves.TARGETS),
+    "cifar10": BuiltIn((32, 32, 3), _CIFAR10, of_keras=True),
+    "cifar100": BuiltIn((32, 32, 3), _CIFAR100, of_keras=True),
+    "mnist": BuiltIn((28, 28, 1), tuple("0123456789"), of_keras=True),
+    "fashion_mnist": BuiltIn((28, 28, 1), _FASHION, of_keras=True),
+    "digits": BuiltIn(digits.INPUT_SHAPE, digits.CLASS_NAMES, digits.TARGETS),
+    "shapes": BuiltIn(shapes.INPUT_SHAPE, shapes.CLASS_NAMES, shapes.TARGETS),
+    "waves": BuiltIn(waves.INPUT_SHAPE, waves.CLASS_NAMES, waves.TARGETS),
 }
 
 OFFLINE = tuple(name for name, facts in BUILT_IN.items() if not facts.of_keras)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.made import Made
 
 INPUT_SHAPE = (8, 8, 1)
 CLASS_NAMES = tuple("0123456789")
@@ -11,7 +11,7 @@ TEST_EXAMPLES = 360
 TRAIN_EXAMPLES = 1437
 
 
-def load(*, target: str | None, seed: int) -> Dataset:
+def load(*, target: str | None, seed: int) -> Made:
     """The digits (Alpaydin and Kaynak 1998, UCI repository) as images `(n, 8, 8, 1)` uint8 in 0..255.
 
     The test set is stratified and always the same, whatever the seed, so that figures of different runs compare.
@@ -24,4 +24,4 @@ def load(*, target: str | None, seed: int) -> Dataset:
     inputs = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]  # the original counts go from 0 to 16
     labels = bunch.target.astype(np.int32)
     train, test = train_test_split(np.arange(len(labels)), test_size=TEST_EXAMPLES, stratify=labels, random_state=0)
-    return Dataset("digits", Examples(inputs[train], labels[train]), Examples(inputs[test], labels[test]), CLASS_NAMES)
+    return Made(inputs[train], labels[train], inputs[test], labels[test])

@@ -1,88 +1,41 @@
-"""Examples to batches for TensorFlow: an order that follows from seed and epoch alone, gathered a batch at a time."""
+"""Examples to batches for TensorFlow: an order that follows from seed and epoch alone, read a batch at a time."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.examples import Examples
+from cnnkit.data.rows import ArrayRows, Rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Indices = npt.NDArray[np.int64]
+
 EVALUATION_BATCH = 256  # examples a step where nothing is learned; the figures do not depend on it
-
-
-@dataclass(frozen=True)
-class Split:
-    """The examples of one run by what they are for."""
-
-    train: Examples
-    validation: Examples | None
-    test: Examples
-
-
-def split(dataset: Dataset, validation: str | float, limit: int | None, seed: int) -> Split:
-    """Divide a data set for a run.
-
-    Args:
-        dataset: The data.
-        validation: Share of the training examples held out, stratified by class where there are classes; `test` for the test examples; 0 for none.
-        limit: Number of training examples to use, validation included; None for all.
-        seed: What the division follows.
-    """
-    chosen = np.arange(len(dataset.train))
-    stratified = bool(dataset.class_names)
-    if limit is not None and limit < len(chosen):
-        chosen = _share(dataset.train.targets, chosen, limit, stratified, seed)
-    if validation == "test":
-        return Split(_take(dataset.train, chosen), dataset.test, dataset.test)
-    count = round(float(validation) * len(chosen))
-    if count == 0:
-        return Split(_take(dataset.train, chosen), None, dataset.test)
-    held_out = _share(dataset.train.targets, chosen, count, stratified, seed + 1)
-    rest = np.setdiff1d(chosen, held_out)
-    return Split(_take(dataset.train, rest), _take(dataset.train, held_out), dataset.test)
-
-
-def _share(targets: npt.NDArray[Any], chosen: npt.NDArray[np.int64], count: int, stratified: bool, seed: int) -> npt.NDArray[np.int64]:
-    """`count` of the chosen indices, in ascending order; of each class its proportional part (largest remainders)."""
-    generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(chosen)
-    if not stratified:
-        return np.sort(shuffled[:count])
-    classes, counts = np.unique(targets[chosen], return_counts=True)
-    quota = counts * count / len(chosen)
-    take = np.floor(quota).astype(int)
-    largest = np.argsort(take - quota, kind="stable")
-    take[largest[: count - take.sum()]] += 1
-    parts = [shuffled[targets[shuffled] == label][:number] for label, number in zip(classes, take, strict=True)]
-    return np.sort(np.concatenate(parts))
-
-
-def _take(examples: Examples, indices: npt.NDArray[np.int64]) -> Examples:
-    if len(indices) == len(examples):
-        return examples
-    return Examples(examples.inputs[indices], examples.targets[indices])
+LARGE_INPUT = 64 * 64 * 3  # values in an input above which evaluation takes smaller batches, to keep memory small
 
 
 class BatchSource:
-    """Batches of examples that stay in memory as they are (images as uint8) and are gathered by index.
+    """Batches of examples, gathered by index: arrays in memory by TensorFlow, all others by their own reader.
 
     Args:
-        examples: Inputs `(n, …)` and targets `(n, …)`.
+        examples: Inputs and targets.
         batch_size: Examples in a batch; the last one of a pass may be smaller.
+        balanced: Whether a shuffled pass draws so that every class comes equally often.
     """
 
-    def __init__(self, examples: Examples, batch_size: int) -> None:
-        import tensorflow as tf
-
-        with tf.device("CPU"):
-            self._inputs = tf.constant(examples.inputs)
-            self._targets = tf.constant(examples.targets)
-        self.count = len(examples)
+    def __init__(self, examples: Examples, batch_size: int, *, balanced: bool = False) -> None:
+        self.examples = examples
         self.batch_size = batch_size
+        self._balanced = balanced
+        self._read_inputs = _reader(examples.rows)
+
+    @property
+    def count(self) -> int:
+        """Examples in one pass."""
+        return len(self.examples)
 
     @property
     def steps(self) -> int:
@@ -90,18 +43,56 @@ class BatchSource:
         return -(-self.count // self.batch_size)
 
     def in_order(self) -> "tf.data.Dataset":
-        """Every example once, in the order in which it is stored."""
-        return self._batches(np.arange(self.count))
+        """Every example once, in the order in which they stand."""
+        return self.batches(np.arange(self.count))
 
     def shuffled(self, seed: int, epoch: int) -> "tf.data.Dataset":
-        """Every example once, in an order that depends on the seed and the epoch and on nothing else."""
-        return self._batches(np.random.default_rng([seed, epoch]).permutation(self.count))
+        """One pass for training, in the order of `order`."""
+        return self.batches(self.order(seed, epoch))
 
-    def _batches(self, order: npt.NDArray[np.int64]) -> "tf.data.Dataset":
+    def order(self, seed: int, epoch: int) -> Indices:
+        """The positions of one training pass, which depend on the seed and the epoch and on nothing else."""
+        random = np.random.default_rng([seed, epoch])
+        if not self._balanced:
+            return random.permutation(self.count)
+        classes, inverse = np.unique(self.examples.targets, return_inverse=True)
+        drawn = random.permutation(np.arange(self.count) % len(classes))  # each class equally often
+        members = [random.permutation(np.flatnonzero(inverse == label)) for label in range(len(classes))]
+        order = np.empty(self.count, np.int64)
+        for label, positions in enumerate(members):
+            places = np.flatnonzero(drawn == label)
+            order[places] = np.resize(positions, len(places))  # a rare class comes again in turn, a common one in part
+        return order
+
+    def batches(self, order: Indices) -> "tf.data.Dataset":
+        """Batches `(inputs, targets)` of the examples at some positions, in that order."""
         import tensorflow as tf
 
-        def gather(indices: Any) -> tuple[Any, Any]:
-            return tf.gather(self._inputs, indices), tf.gather(self._targets, indices)
+        pairs = (self.examples.index[order], self.examples.targets[order])
+        dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(self.batch_size)
+        dataset = dataset.map(
+            lambda index, targets: (self._read_inputs(index), targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return dataset.prefetch(tf.data.AUTOTUNE)
 
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
-        return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+def evaluation_batch(examples: Examples) -> int:
+    """Examples a step for evaluation: fewer of larger inputs."""
+    values = int(np.prod(examples.input_shape))
+    return max(16, min(EVALUATION_BATCH, EVALUATION_BATCH * LARGE_INPUT // max(values, 1)))
+
+
+def _reader(rows: Rows) -> Any:
+    """A graph function from row indices `(batch,)` to inputs `(batch, …)`."""
+    import tensorflow as tf
+
+    if isinstance(rows, ArrayRows):
+        tensor = rows.tensor()
+        return lambda index: tf.gather(tensor, index)
+
+    def read(index: Any) -> Any:
+        inputs = tf.numpy_function(rows.read, [index], tf.as_dtype(rows.dtype), stateful=False)
+        inputs.set_shape((None, *rows.shape[1:]))
+        return inputs
+
+    return read

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.made import Made
 
 SIDE = 32  # pixels
 INPUT_SHAPE = (SIDE, SIDE, 3)
@@ -21,7 +21,7 @@ CHUNK = 1000  # images made at once, so that the intermediate arrays stay small
 Array = npt.NDArray[Any]
 
 
-def load(*, target: str | None, seed: int) -> Dataset:
+def load(*, target: str | None, seed: int) -> Made:
     """Images `(n, 32, 32, 3)` uint8 and their shape, or with target `size` the diameter in pixels.
 
     Args:
@@ -31,12 +31,10 @@ def load(*, target: str | None, seed: int) -> Dataset:
     train, test = (
         _make(count, stream, target) for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
-    if target == "size":
-        return Dataset("shapes", train, test, target_names=("diameter (pixels)",))
-    return Dataset("shapes", train, test, CLASS_NAMES)
+    return Made(*train, *test)
 
 
-def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> Examples:
+def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
     random = np.random.default_rng(stream)
     labels = random.permutation(np.arange(count) % len(CLASS_NAMES)).astype(np.int32)
     diameters = random.uniform(*DIAMETERS, count).astype(np.float32)
@@ -44,7 +42,7 @@ def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> Exa
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         images[part] = _draw(labels[part], diameters[part], random)
-    return Examples(images, diameters if target == "size" else labels)
+    return images, diameters if target == "size" else labels
 
 
 def _draw(labels: Array, diameters: Array, random: np.random.Generator) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.made import Made
 
 STEPS = 128
 INPUT_SHAPE = (STEPS, 1)
@@ -17,7 +17,7 @@ FREQUENCIES = (3.0, 10.0)  # cycles in the window
 Array = npt.NDArray[Any]
 
 
-def load(*, target: str | None, seed: int) -> Dataset:
+def load(*, target: str | None, seed: int) -> Made:
     """Signals `(n, 128, 1)` float32 and their form, or with target `frequency` the cycles in the window.
 
     Args:
@@ -27,12 +27,10 @@ def load(*, target: str | None, seed: int) -> Dataset:
     train, test = (
         _make(count, stream, target) for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
-    if target == "frequency":
-        return Dataset("waves", train, test, target_names=("frequency (cycles)",))
-    return Dataset("waves", train, test, CLASS_NAMES)
+    return Made(*train, *test)
 
 
-def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> Examples:
+def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
     random = np.random.default_rng(stream)
     labels = random.permutation(np.arange(count) % len(CLASS_NAMES)).astype(np.int32)
     frequency = random.uniform(*FREQUENCIES, (count, 1))
@@ -45,7 +43,7 @@ def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> Exa
     signal += random.normal(0, 0.5, (count, 1)) + random.normal(0, 0.7, (count, 1)) * time
     signal += random.normal(0, 1, signal.shape) * random.uniform(0.05, 0.3, (count, 1))
     targets = frequency[:, 0].astype(np.float32) if target == "frequency" else labels
-    return Examples(signal[..., None].astype(np.float32), targets)
+    return signal[..., None].astype(np.float32), targets
 
 
 def _wave(labels: Array, cycle: Array) -> Array:

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import EVALUATION_BATCH, BatchSource
+from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.metrics import ClassificationFigures, RegressionFigures, classification_figures, regression_figures
+from cnnkit.evaluation.metrics import (
+    ClassificationFigures,
+    MultilabelFigures,
+    RegressionFigures,
+    classification_figures,
+    multilabel_figures,
+    regression_figures,
+)
 from cnnkit.evaluation.plots import plot_confusion, plot_predictions
 from cnnkit.model.load import load_model
 from cnnkit.run_directory import Meaning, RunDirectory
@@ -19,6 +27,7 @@ class Evaluation:
     """A model's figures on a test set.
 
     Attributes:
+        split: Which examples it was measured on.
         measured: Keras's own loss and metrics, as compiled.
         figures: Figures by class, or by number.
         targets: What was to be predicted `(n,)` or `(n, outputs)`.
@@ -26,8 +35,9 @@ class Evaluation:
         meaning: What data and names stand behind the numbers.
     """
 
+    split: str
     measured: Mapping[str, float]
-    figures: ClassificationFigures | RegressionFigures
+    figures: ClassificationFigures | MultilabelFigures | RegressionFigures
     targets: Any
     predictions: Any
     meaning: Meaning
@@ -35,7 +45,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """The figures ready for JSON, with what they were measured on."""
         return {
-            "measured_on": f"test set of {self.meaning.data}",
+            "measured_on": f"{self.split} set of {self.meaning.data}",
             "stand_in_for": self.meaning.stand_in_for or None,
             "notices": list(self.meaning.notices),
             **self.measured,
@@ -43,44 +53,54 @@ class Evaluation:
         }
 
 
-def evaluate_file(path: Path, examples: Examples, meaning: Meaning) -> Evaluation:
+def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str = "test") -> Evaluation:
     """Load a model file and measure it.
 
     Args:
         path: A `.keras` file with its compiled loss and metrics.
         examples: Raw inputs `(n, …)` and targets `(n, …)`.
         meaning: Names of the classes or numbers.
+        split: What the examples are called where the figures appear.
 
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
     """
+    import tensorflow as tf
+
     model = load_model(path)
     wanted = tuple(model.input_shape[1:])
-    if wanted != examples.inputs.shape[1:]:
-        raise CnnkitError(f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.inputs.shape[1:]}", "Name the config of its data.")
-    source = BatchSource(examples, EVALUATION_BATCH)
+    if wanted != examples.input_shape:
+        raise CnnkitError(f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data.")
+    source = BatchSource(examples, evaluation_batch(examples))
     measured: dict[str, float] = {}
     if model.compiled:
-        results = model.evaluate(source.in_order(), verbose=0, return_dict=True)
+        one_hot = "categorical" in str(model.loss).lower() and "sparse" not in str(model.loss).lower()
+        batches = source.in_order().map(lambda x, y: (x, tf.one_hot(y, meaning.task.outputs))) if one_hot else source.in_order()
+        results = model.evaluate(batches, verbose=0, return_dict=True)
         measured = {"loss": float(results.pop("loss")), **{name: float(value) for name, value in results.items()}}
     predictions = model.predict(source.in_order(), verbose=0)
-    return Evaluation(measured, figures_of(examples.targets, predictions, meaning), examples.targets, predictions, meaning)
+    figures = figures_of(examples.targets, predictions, meaning.task)
+    return Evaluation(split, measured, figures, examples.targets, predictions, meaning)
 
 
-def figures_of(targets: Any, predictions: Any, meaning: Meaning) -> ClassificationFigures | RegressionFigures:
-    """The figures that fit the task: by class where there are classes, else by number."""
-    if meaning.class_names:
-        return classification_figures(targets, predictions, meaning.class_names)
-    return regression_figures(targets, predictions, meaning.target_names)
+def figures_of(targets: Any, predictions: Any, task: Task) -> ClassificationFigures | MultilabelFigures | RegressionFigures:
+    """The figures that fit the task."""
+    if task.is_classification:
+        return classification_figures(targets, predictions, task.names)
+    if task.is_multilabel:
+        return multilabel_figures(targets, predictions, task.names)
+    return regression_figures(targets, predictions, task.names)
 
 
-def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> Path:
-    """Write `metrics.json` and the picture into a run's folder; the picture's path."""
+def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> Path | None:
+    """Write `metrics.json` and, where the task has one, the picture into a run's folder; the picture's path."""
     directory.write_metrics(evaluation.as_dict())
-    note = evaluation.meaning.note
+    note, task = evaluation.meaning.note, evaluation.meaning.task
     if isinstance(evaluation.figures, ClassificationFigures):
-        plot_confusion(evaluation.figures.confusion, evaluation.meaning.class_names, directory.confusion, title, note)
+        plot_confusion(evaluation.figures.confusion, task.names, directory.confusion, title, note)
         return directory.confusion
-    name = evaluation.meaning.target_names[0]
-    plot_predictions(evaluation.targets, evaluation.predictions[:, 0], name, directory.predictions, title, note)
+    if isinstance(evaluation.figures, MultilabelFigures):
+        return None
+    targets = evaluation.targets.reshape(len(evaluation.targets), -1)[:, 0]
+    plot_predictions(targets, evaluation.predictions[:, 0], task.names[0], directory.predictions, title, note)
     return directory.predictions

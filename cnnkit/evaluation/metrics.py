@@ -49,6 +49,41 @@ class ClassificationFigures:
 
 
 @dataclass(frozen=True)
+class LabelRow:
+    """One label of several: figures of saying it where its probability is 0.5 or more."""
+
+    name: str
+    support: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class MultilabelFigures:
+    """Figures of a network that gives any number of labels.
+
+    Attributes:
+        examples: How many were predicted.
+        exact: Share of examples with every label right.
+        accuracy: Share of all single labels that were right.
+        macro_f1: Mean of the labels' F1.
+        labels: Figures label by label.
+    """
+
+    examples: int
+    exact: float
+    accuracy: float
+    macro_f1: float
+    labels: tuple[LabelRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class TargetRow:
     """One number to predict: mean absolute error and root mean squared error in its unit, and R²."""
 
@@ -103,6 +138,26 @@ def classification_figures(targets: Array, probabilities: Array, class_names: Se
         ),
         confusion=metrics.confusion_matrix(targets, predicted, labels=labels),
     )
+
+
+def multilabel_figures(targets: Array, probabilities: Array, label_names: Sequence[str]) -> MultilabelFigures:
+    """Figures of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
+
+    Raises:
+        CnnkitError: Some probabilities are not finite.
+    """
+    from sklearn import metrics
+
+    true = np.asarray(targets).astype(int)
+    predicted = (_finite(np.asarray(probabilities, np.float64)) >= 0.5).astype(int)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(true, predicted, average=None, zero_division=0)
+    right = (true == predicted).mean(axis=0)
+    rows = (
+        LabelRow(name, int(support[i]), float(right[i]), float(precision[i]), float(recall[i]), float(f1[i]))
+        for i, name in enumerate(label_names)
+    )
+    exact = float(metrics.accuracy_score(true, predicted))
+    return MultilabelFigures(len(true), exact, float(right.mean()), float(f1.mean()), tuple(rows))
 
 
 def regression_figures(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionFigures:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
+from cnnkit.data.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_objects import OUTPUTS, build, entry_path, split_entry
 from cnnkit.model.shape_faults import call_layer, shown_shape
@@ -64,13 +65,13 @@ class LayerStack:
         return output
 
 
-def build_network(config: Model, input_shape: Sequence[int], outputs: int) -> Network:
+def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Network:
     """Build the network that a config's `model` section describes.
 
     Args:
         config: The section.
         input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
-        outputs: Number of classes, or of numbers to predict.
+        task: What the network has to give.
 
     Raises:
         BuildError: A layer cannot take its input, or the last one does not fit the task.
@@ -80,34 +81,34 @@ def build_network(config: Model, input_shape: Sequence[int], outputs: int) -> Ne
 
     keras.utils.clear_session(free_memory=False)
     inputs = keras.Input(tuple(input_shape), name="input")
-    stack = LayerStack(outputs)
+    stack = LayerStack(task.outputs)
     prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))
     notices: tuple[str, ...] = ()
     if config.base is not None:
         from cnnkit.model.base import apply_base
 
         features, prepared, notices = apply_base(config, prepared)
-        head = config.head if config.head is not None else default_head(features.shape)
+        head = config.head if config.head is not None else default_head(features.shape, task)
         output = stack.apply(head, features, ("model", "head"))
         last: Path = ("model", "head", len(head) - 1) if config.head is not None else ("model", "base")
     else:
         layers = config.layers or []
         output = stack.apply(layers, prepared, ("model", "layers"))
         last = ("model", "layers", len(layers) - 1)
-    _check_output(output, outputs, last)
+    _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
     return Network(keras.Model(inputs, output), preprocess, notices)
 
 
-def default_head(feature_shape: Sequence[int | None]) -> list[Any]:
+def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:
     """Pooling, dropout and the output layer: the usual head over a pretrained base."""
     pooling = ["GlobalAveragePooling2D"] if len(feature_shape) == 4 else []
-    return [*pooling, {"Dropout": {"rate": 0.2}}, {"Dense": {"units": OUTPUTS, "activation": "softmax"}}]
+    return [*pooling, {"Dropout": {"rate": 0.2}}, {"Dense": {"units": OUTPUTS, "activation": task.activation}}]
 
 
-def _check_output(output: Any, outputs: int, last: Path) -> None:
-    shape = tuple(output.shape[1:])
-    if shape == (outputs,) or (shape == (1,) and outputs == 2):
+def _check_output(output: Any, task: Task, last: Path) -> None:
+    shape, outputs = tuple(output.shape[1:]), task.outputs
+    if shape == (outputs,) or (shape == (1,) and outputs == 2 and task.is_classification):
         return
     pooling = {4: "GlobalAveragePooling2D", 3: "GlobalAveragePooling1D", 5: "GlobalAveragePooling3D"}.get(len(output.shape))
     remedy = f"Put Flatten or {pooling} before the last Dense layer." if pooling else f"End with `Dense: {{units: {outputs}}}`."

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from cnnkit.config.schema import Config, Train
-from cnnkit.config.tasks import default_loss, default_metrics
-from cnnkit.data.catalogue import BUILT_IN, Facts
+from cnnkit.config.load import LoadedConfig
+from cnnkit.config.schema import Config
+from cnnkit.config.tasks import DEFAULT_LOSS, DEFAULT_METRICS, mixes_labels
+from cnnkit.data.task import Task
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_objects import build, first_sentence
 from cnnkit.model.builder import Network, build_network
@@ -13,28 +14,39 @@ if TYPE_CHECKING:
     import keras
 
 
-def build_and_compile(config: Config) -> Network:
+def build_and_compile(loaded: LoadedConfig) -> Network:
     """The network of a config, compiled with its optimizer, loss and metrics.
 
     Raises:
-        BuildError: Keras refuses a layer or an argument; located by `LoadedConfig.located`.
+        ConfigError: Keras refuses a layer or an argument.
     """
     import keras
 
-    facts = BUILT_IN[config.data.dataset]
+    config, facts = loaded.config, loaded.source.facts
     keras.utils.set_random_seed(config.seed)
-    network = build_network(config.model, facts.input_shape, facts.outputs(config.data.target))
-    _compile(network.model, config.train, facts, config.data.target)
+    try:
+        network = build_network(config.model, facts.input_shape, facts.task)
+        compile_model(network.model, config, facts.task)
+    except BuildError as error:
+        raise loaded.located(error) from error
     return network
 
 
-def _compile(model: "keras.Model", config: Train, facts: Facts, target: str | None) -> None:
-    loss = config.loss if config.loss is not None else default_loss(facts, target)
-    metrics = config.metrics if config.metrics is not None else default_metrics(facts, target)
+def compile_model(model: "keras.Model", config: Config, task: Task) -> None:
+    """Compile a model as the config's `train` section says.
+
+    Raises:
+        BuildError: Keras refuses optimizer, loss or metrics.
+    """
+    usual = "categorical_crossentropy" if mixes_labels(config) else DEFAULT_LOSS[task.kind]
+    if task.is_classification and model.output_shape[-1] == 1:
+        usual = "binary_crossentropy"
+    train = config.train
+    metrics = train.metrics if train.metrics is not None else DEFAULT_METRICS[task.kind]
     try:
         model.compile(
-            optimizer=build("optimizers", config.optimizer, ("train", "optimizer")),
-            loss=build("losses", loss, ("train", "loss")),
+            optimizer=build("optimizers", train.optimizer, ("train", "optimizer")),
+            loss=build("losses", train.loss if train.loss is not None else usual, ("train", "loss")),
             metrics=[build("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics)],
         )
     except (ValueError, TypeError) as error:

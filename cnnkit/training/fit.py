@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.errors import CnnkitError
+from cnnkit.training.batch import BatchPreparation
 
 if TYPE_CHECKING:
     import keras
@@ -52,6 +55,7 @@ def fit(
     model: "keras.Model",
     train: BatchSource,
     validation: BatchSource | None,
+    preparation: BatchPreparation,
     *,
     epochs: int,
     seed: int,
@@ -65,6 +69,7 @@ def fit(
         model: Compiled; it is changed in place.
         train: Examples to learn from, shuffled anew each epoch.
         validation: Examples to measure on after each epoch; None for none.
+        preparation: What is done to each training batch before its step.
         epochs: Passes over the training examples.
         seed: What the order of the examples follows.
         callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
@@ -78,7 +83,7 @@ def fit(
 
     history = History()
     started = time.perf_counter()
-    run_steps = _step_runner(model, train)
+    run_steps = _step_runner(model, train, preparation)
     watchers = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=train.steps)
     model.stop_training = False
     watchers.on_train_begin()
@@ -90,7 +95,10 @@ def fit(
             break
         training_seconds = time.perf_counter() - epoch_started
         if validation is not None:
-            measured = model.evaluate(validation.in_order(), verbose=0, return_dict=True)
+            batches = validation.in_order()
+            if preparation.mixes_labels:
+                batches = batches.map(preparation.one_hot)
+            measured = model.evaluate(batches, verbose=0, return_dict=True)
             logs |= {f"val_{name}": float(measured[name]) for name in logs}
         row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
         row["seconds"] = round(time.perf_counter() - epoch_started, 3)
@@ -143,17 +151,17 @@ def _run_epoch(
     return logs
 
 
-def _step_runner(model: "keras.Model", train: BatchSource) -> Callable[[Any, Any], Any]:
+def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
     """A graph function that runs Keras's own `train_step` a given number of times and returns the metrics so far."""
     import tensorflow as tf
 
-    for batch in train.in_order().take(1):  # Keras makes the metrics' variables at first use, which a graph's loop may not
-        model.evaluate(*batch, verbose=0)
+    for batch in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
+        model.evaluate(*(preparation.one_hot(*batch) if preparation.mixes_labels else batch), verbose=0)
     model.optimizer.build(model.trainable_variables)
 
     def run_steps(iterator: Any, count: Any) -> Any:
         for _ in tf.range(count):
-            model.train_step(next(iterator))
+            model.train_step(preparation(*next(iterator)))
         return model.get_metrics_result()
 
     runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)

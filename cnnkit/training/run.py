@@ -1,34 +1,49 @@
 """One training run from a checked config to a finished run directory."""
 
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.config import LoadedConfig
-from cnnkit.config.schema import Config
-from cnnkit.data.builtin import load_built_in
+from cnnkit.config.load import LoadedConfig
 from cnnkit.data.examples import Dataset
-from cnnkit.data.pipeline import EVALUATION_BATCH, BatchSource, Split, split
-from cnnkit.errors import BuildError
+from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.data.source import Request
+from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.evaluation.plots import plot_curves
 from cnnkit.keras_objects import build
 from cnnkit.model.builder import Network
 from cnnkit.run_directory import Meaning, RunDirectory, create_run_directory
-from cnnkit.training.compile import build_and_compile
+from cnnkit.training.batch import BatchPreparation, class_weights
+from cnnkit.training.compile import build_and_compile, compile_model
 from cnnkit.training.environment import describe_environment, fingerprint
 from cnnkit.training.fit import History, Listener, Row, fit
 from cnnkit.training.signals import stop_requests
+from cnnkit.training.units import Units
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run before its first step: everything that can fail early has been tried."""
+    """A run before its first step: everything that can fail early has been tried.
 
-    config: Config
+    Attributes:
+        loaded: The config.
+        network: Built and compiled.
+        dataset: Divided; the targets of a regression are standardized in its training and validation parts.
+        units: How to get a regression's numbers back; None for other tasks.
+        preparation: What is done to training batches.
+        train: The training batches.
+        meaning: What the model's numbers mean.
+        directory: The run's folder.
+    """
+
+    loaded: LoadedConfig
     network: Network
     dataset: Dataset
-    split: Split
+    units: Units | None
+    preparation: BatchPreparation
     train: BatchSource
     meaning: Meaning
     directory: RunDirectory
@@ -40,7 +55,7 @@ class Finished:
 
     Attributes:
         history: What happened, epoch by epoch.
-        evaluation: The final figures, measured on the saved file; None for an interrupted run.
+        evaluation: The final figures, measured on the saved file; None for an interrupted run, or without held-out examples.
         exit_status: 0, or what the signal that ended the run asks for.
     """
 
@@ -53,20 +68,31 @@ def prepare(loaded: LoadedConfig, run_dir: Path | None) -> Prepared:
     """Build the network, get the data and make the run's folder.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable.
+        CnnkitError: The config, the data or the folder is not usable; no folder is left behind then.
     """
     config = loaded.config
-    try:
-        network = build_and_compile(config)
-    except BuildError as error:
-        raise loaded.located(error) from error
-    data = config.data
-    dataset = load_built_in(data.dataset, target=data.target, seed=config.seed, fallback=data.fallback)
-    parts = split(dataset, data.validation, data.limit, config.seed)
-    meaning = Meaning(dataset.name, dataset.stand_in_for, dataset.class_names, dataset.target_names, network.notices)
+    network = build_and_compile(loaded)
     directory = create_run_directory(config.name, run_dir)
+    try:
+        dataset = loaded.source.load(Request(config.seed, directory.cache, {}))
+        if not len(dataset.train):
+            raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
+        weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
+        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights)
+        preparation.check(dataset.train.input_shape)
+    except BaseException as error:
+        shutil.rmtree(directory.path) if run_dir is None else directory.cache.rmdir()
+        raise (loaded.located(error) if isinstance(error, BuildError) else error) from None
+    units = Units.of(dataset.train) if dataset.task.is_regression else None
+    if units is not None:
+        dataset = units.standardized(dataset)
+    notices = (*network.notices, *dataset.notices)
+    meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
     directory.write_config(loaded.as_yaml())
-    return Prepared(config, network, dataset, parts, BatchSource(parts.train, data.batch_size), meaning, directory)
+    if dataset.manifest:
+        directory.write_manifest(dataset.manifest)
+    train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
+    return Prepared(loaded, network, dataset, units, preparation, train, meaning, directory)
 
 
 def train(prepared: Prepared, listener: Listener) -> Finished:
@@ -75,28 +101,32 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     Raises:
         CnnkitError: The loss diverged.
     """
-    config, directory, parts = prepared.config, prepared.directory, prepared.split
+    config, directory, dataset = prepared.loaded.config, prepared.directory, prepared.dataset
     started = time.time()
     environment = _describe(prepared, started)
     directory.write_environment({**environment, "state": "running"})
+    validation = dataset.validation
     with stop_requests() as stop:
         history = fit(
             prepared.network.model,
             prepared.train,
-            BatchSource(parts.validation, EVALUATION_BATCH) if parts.validation else None,
+            BatchSource(validation, evaluation_batch(validation)) if validation is not None else None,
+            prepared.preparation,
             epochs=config.train.epochs,
             seed=config.seed,
             callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
-            listener=_Recorder(directory, listener),
+            listener=_Recorder(directory.write_history, listener),
             should_stop=stop,
         )
-        directory.save_model(prepared.network.model, prepared.meaning)
+        _save(prepared)
     if history.rows:
         plot_curves(history.rows, directory.curves, config.name, prepared.meaning.note)
     evaluation = None
-    if not history.interrupted:
-        evaluation = evaluate_file(directory.model, parts.test, prepared.meaning)
+    held_out = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
+    if not history.interrupted and held_out[1] is not None:
+        evaluation = evaluate_file(directory.model, held_out[1], prepared.meaning, held_out[0])
         write_evaluation(evaluation, directory, config.name)
+    shutil.rmtree(directory.cache, ignore_errors=True)
     directory.write_environment({
         **environment,
         "state": "interrupted" if history.interrupted else "finished",
@@ -107,19 +137,28 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
+def _save(prepared: Prepared) -> None:
+    """Write the model for use, which takes raw inputs and answers in the user's unit."""
+    model = prepared.network.model
+    if prepared.units is not None:
+        model = prepared.units.with_user_units(model)
+        compile_model(model, prepared.loaded.config, prepared.dataset.task)
+    prepared.directory.save_model(model, prepared.meaning)
+
+
 def _describe(prepared: Prepared, started: float) -> dict[str, object]:
-    dataset, parts = prepared.dataset, prepared.split
+    dataset = prepared.dataset
     return {
         **describe_environment(),
-        "seed": prepared.config.seed,
+        "seed": prepared.loaded.config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         "data": {
             "name": dataset.name,
             "stand_in_for": dataset.stand_in_for or None,
             "fingerprint": fingerprint(dataset),
-            "train": len(parts.train),
-            "validation": len(parts.validation) if parts.validation else 0,
-            "test": len(parts.test),
+            "train": len(dataset.train),
+            "validation": len(dataset.validation) if dataset.validation is not None else 0,
+            "test": len(dataset.test) if dataset.test is not None else 0,
         },
     }
 
@@ -127,8 +166,8 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
 class _Recorder:
     """Writes the history as each epoch ends, and hands everything on to the listener that draws."""
 
-    def __init__(self, directory: RunDirectory, listener: Listener) -> None:
-        self._directory = directory
+    def __init__(self, write: Callable[[list[Row]], None], listener: Listener) -> None:
+        self._write = write
         self._listener = listener
         self._rows: list[Row] = []
 
@@ -137,5 +176,5 @@ class _Recorder:
 
     def on_epoch(self, row: Row) -> None:
         self._rows.append(row)
-        self._directory.write_history(self._rows)
+        self._write(self._rows)
         self._listener.on_epoch(row)

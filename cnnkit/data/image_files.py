@@ -1,0 +1,159 @@
+"""A list of image files with their targets to a data set: sizes looked at, bad files handled, pixels cached, splits made."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.schema import Data
+from cnnkit.data.divide import divide_examples
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.images import ImageFault, read_header, read_image
+from cnnkit.data.rows import ComputedRows, available_memory
+from cnnkit.data.source import Facts, Request
+from cnnkit.data.task import Task
+from cnnkit.errors import CnnkitError
+
+Array = npt.NDArray[Any]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+LOOKED_AT = 64  # files whose headers tell the size where the config does not
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files and what is to be predicted for each.
+
+    Attributes:
+        name: What figures are headed with.
+        paths: The files.
+        names: Their paths as the manifest writes them, relative to the source.
+        targets: Class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
+        task: What is to be predicted.
+        splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
+        groups: `(n,)`; None for none.
+        notices: What the user has to be told, such as folders passed over.
+    """
+
+    name: str
+    paths: Sequence[Path]
+    names: Sequence[str]
+    targets: Array
+    task: Task
+    splits: Array | None = None
+    groups: Array | None = None
+    notices: tuple[str, ...] = ()
+
+    def take(self, chosen: Array) -> "Listing":
+        """Those of the files at some positions."""
+        return replace(
+            self,
+            paths=[self.paths[i] for i in chosen],
+            names=[self.names[i] for i in chosen],
+            targets=self.targets[chosen],
+            splits=None if self.splits is None else self.splits[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+
+class ImageFileSource:
+    """Images in files, listed by a folder or a CSV."""
+
+    def __init__(self, data: Data, listing: Listing) -> None:
+        self._data = data
+        self.listing = _without_excluded(listing, data)
+        if not len(self.listing.paths):
+            raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
+        self.facts = Facts(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task)
+
+    def _size(self) -> tuple[int, int]:
+        size = self._data.image_size
+        if isinstance(size, int):
+            return size, size
+        if size is not None:
+            return size[0], size[1]
+        seen = set()
+        for path in self.listing.paths[:: max(1, len(self.listing.paths) // LOOKED_AT)]:
+            try:
+                header = read_header(path, self._data.max_pixels)
+            except ImageFault:
+                continue
+            seen.add((header.height, header.width))
+        if len(seen) == 1:
+            return seen.pop()
+        found = "no readable image" if not seen else f"heights and widths from {min(seen)} to {max(seen)}"
+        raise CnnkitError(f"{self.listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
+
+    def load(self, request: Request) -> Dataset:
+        """The images, divided, to be decoded when they are first wanted.
+
+        Raises:
+            CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
+        """
+        listing, data = self.listing, self._data
+        height, width, channels = self.facts.input_shape
+
+        def make(index: int) -> Array:
+            return read_image(
+                listing.paths[index], size=(height, width), resize=data.resize, channels=channels, max_pixels=data.max_pixels
+            )
+
+        rows = ComputedRows(len(listing.paths), self.facts.input_shape, make, self._identity(), self._cache(request))
+        examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
+        given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
+        train, validation, test, splits = divide_examples(examples, listing.task, data, request.seed, given, listing.groups)
+        labels = _label_texts(listing.targets, listing.task)
+        manifest = list(zip(listing.names, labels, map(str, splits), strict=True))
+        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=listing.notices)
+
+    def _identity(self) -> bytes:
+        """Names, sizes and times of change of all files, and how they are read."""
+        digest = hashlib.sha256(f"{self.facts.input_shape} {self._data.resize}".encode())
+        for path, name in zip(self.listing.paths, self.listing.names, strict=True):
+            status = path.stat() if path.exists() else None
+            digest.update(f"{name} {status and (status.st_size, status.st_mtime_ns)}".encode())
+        return digest.digest()
+
+    def _cache(self, request: Request) -> str | Path | None:
+        """Memory where all decoded images fit into the share they may take, else a file in the run's folder."""
+        if self._data.cache == "none":
+            return None
+        needed = len(self.listing.paths) * int(np.prod(self.facts.input_shape))
+        allowed = self._data.cache_memory if self._data.cache_memory is not None else available_memory() // 2
+        if self._data.cache == "memory" or (self._data.cache == "auto" and needed <= allowed):
+            return "memory"
+        return request.cache_folder
+
+
+def _without_excluded(listing: Listing, data: Data) -> Listing:
+    if data.exclude is None:
+        return listing
+    try:
+        lines = Path(data.exclude).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CnnkitError(f"{data.exclude}: the list of files to exclude cannot be read", "Write it with `cnnkit data check --quarantine`.") from error
+    excluded = {line.partition("\t")[0].strip() for line in lines if line.strip() and not line.startswith("#")}
+    kept = np.array([i for i, (path, name) in enumerate(zip(listing.paths, listing.names, strict=True)) if str(path) not in excluded and name not in excluded], int)  # fmt: skip
+    left_out = len(listing.paths) - len(kept)
+    notice = f"{left_out} files are left out, as {Path(data.exclude).name} says."
+    return replace(listing.take(kept), notices=(*listing.notices, notice))
+
+
+def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
+    """The splits that an earlier run wrote down; files that have come since stand in none of them."""
+    gone = set(manifest) - set(listing.names)
+    if gone:
+        raise CnnkitError(f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {sorted(gone)[0]}", "Put them back, or train anew.")
+    return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
+
+
+def _label_texts(targets: Array, task: Task) -> list[str]:
+    if task.is_classification:
+        return [task.names[int(target)] for target in targets]
+    if task.is_multilabel:
+        return ["|".join(name for name, has in zip(task.names, row, strict=True) if has) for row in targets]
+    return [" ".join(f"{value:g}" for value in np.ravel(row)) for row in targets]

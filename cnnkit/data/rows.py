@@ -1,0 +1,176 @@
+"""Rows of inputs by index, wherever they are: in memory, in a file too large for it, or in image files."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
+
+
+class Rows(Protocol):
+    """Inputs that can be read by index.
+
+    Attributes:
+        shape: `(n, …)`.
+        dtype: Of one value.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, indices: Indices) -> Array:
+        """The rows of some indices, in that order: `(len(indices), …)`."""
+
+    def identity(self) -> bytes:
+        """What changes when the rows do."""
+
+
+class ArrayRows:
+    """Rows of an array in memory."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self._tensor: Any = None
+
+    def read(self, indices: Indices) -> Array:
+        """The rows of some indices, in that order."""
+        return self.array[indices]
+
+    def identity(self) -> bytes:
+        """A hash of all values."""
+        return hashlib.sha256(np.ascontiguousarray(self.array).data).digest()
+
+    def tensor(self) -> Any:
+        """The whole array as a TensorFlow tensor in the host's memory, made once."""
+        import tensorflow as tf
+
+        if self._tensor is None:
+            with tf.device("CPU"):
+                self._tensor = tf.constant(self.array)
+        return self._tensor
+
+
+class DiskRows:
+    """Rows of an array that stands in a file row after row, read when wanted: memory does not grow with the file.
+
+    The file is read by position and not mapped, so that what has been read does not count as the process's memory.
+
+    Args:
+        path: The file.
+        shape: `(n, …)`.
+        dtype: Of one value.
+        offset: Bytes before the first row.
+        writable: Whether rows can be written as well; the file is then made with all rows empty.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0, *, writable: bool = False) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._offset = offset
+        self._row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        self._file = path.open("w+b" if writable else "rb")
+        if writable:
+            os.posix_fallocate(self._file.fileno(), 0, max(1, offset + self._row_bytes * shape[0]))  # a full disk is told here
+
+    def read(self, indices: Indices) -> Array:
+        """The rows of some indices, in that order."""
+        rows = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        flat = rows.reshape(len(indices), -1).view(np.uint8)
+        for place, index in enumerate(indices):
+            os.preadv(self._file.fileno(), [memoryview(flat[place])], self._offset + int(index) * self._row_bytes)
+        return rows
+
+    def identity(self) -> bytes:
+        """The file's path, size and time of change."""
+        status = os.fstat(self._file.fileno())
+        return f"{self._file.name} {status.st_size} {status.st_mtime_ns}".encode()
+
+    def write(self, indices: Indices, rows: Array) -> None:
+        """Put rows in their places."""
+        flat = np.ascontiguousarray(rows).reshape(len(indices), -1).view(np.uint8)
+        for place, index in enumerate(indices):
+            os.pwrite(self._file.fileno(), memoryview(flat[place]), self._offset + int(index) * self._row_bytes)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class ComputedRows:
+    """Rows made one by one from something slow, such as image files, in parallel threads, and kept once made.
+
+    Args:
+        count: How many rows.
+        row_shape: Shape of one.
+        make: Makes the row of an index, uint8.
+        identity: What changes when the rows do.
+        cache: Where made rows are kept: `memory`, a folder for a file on disk, or None to make them anew each time.
+    """
+
+    def __init__(self, count: int, row_shape: tuple[int, ...], make: Callable[[int], Array], identity: bytes, cache: str | Path | None) -> None:
+        self.shape, self.dtype = (count, *row_shape), np.dtype(np.uint8)
+        self._make = make
+        self._identity = identity
+        self._made = np.zeros(count, bool)
+        self._workers = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
+        self._memory: Array | None = np.empty(self.shape, np.uint8) if cache == "memory" else None
+        self._disk = self._scratch_file(cache) if isinstance(cache, Path) else None
+
+    def read(self, indices: Indices) -> Array:
+        """The rows of some indices, in that order; those not made before are made now."""
+        known = self._made[indices]
+        if self._memory is not None:
+            self._fill(indices[~known], self._memory.__setitem__)
+            return self._memory[indices]
+        if self._disk is not None and known.all():
+            return self._disk.read(indices)
+        rows = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        if self._disk is not None and known.any():
+            rows[known] = self._disk.read(indices[known])
+        missing = np.flatnonzero(~known)
+        for place, row in zip(missing, self._workers.map(self._make, indices[missing].tolist()), strict=True):
+            rows[place] = row
+        if self._disk is not None and len(missing):
+            self._disk.write(indices[missing], rows[missing])
+            self._made[indices[missing]] = True
+        return rows
+
+    def identity(self) -> bytes:
+        """What changes when the rows do, as its maker said."""
+        return self._identity
+
+    def _fill(self, indices: Indices, put: Callable[[int, Array], None]) -> None:
+        def make(index: int) -> None:
+            put(index, self._make(index))
+            self._made[index] = True
+
+        list(self._workers.map(make, indices.tolist()))
+
+    def _scratch_file(self, folder: Path) -> DiskRows:
+        """A file that has no name any more once it is open: it is gone with the process, also with a killed one."""
+        handle, name = tempfile.mkstemp(prefix="images-", suffix=".cache", dir=folder)
+        os.close(handle)
+        rows = DiskRows(Path(name), self.shape, self.dtype, writable=True)
+        Path(name).unlink()
+        return rows
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be taken without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 2 * 2**30  # a careful guess where the system does not tell

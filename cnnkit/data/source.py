@@ -1,0 +1,70 @@
+"""From the `data` section to a source of examples: first what it holds, later the examples themselves."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cnnkit.config.schema import Data
+from cnnkit.data.examples import Dataset
+from cnnkit.data.task import Task
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a source before its examples are read.
+
+    Attributes:
+        name: What its figures are headed with.
+        input_shape: Shape of one example as the network gets it.
+        task: What is to be predicted.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run wants of a source beside the config's `data` section.
+
+    Attributes:
+        seed: What splits and synthetic data follow.
+        cache_folder: Where a cache on disk may be put.
+        manifest: Splits of an earlier run by example name, which take the place of a new division; empty for none.
+    """
+
+    seed: int
+    cache_folder: Path
+    manifest: Mapping[str, str]
+
+
+class Source(Protocol):
+    """Where examples come from."""
+
+    facts: Facts
+
+    def load(self, request: Request) -> Dataset:
+        """The examples, divided."""
+
+
+_OPENERS = {  # key of the `data` section -> module and function; imported when wanted, so that each costs only its own users
+    "dataset": ("cnnkit.data.builtin", "open_built_in"),
+    "folder": ("cnnkit.data.folder", "open_folder"),
+    "csv": ("cnnkit.data.csv_file", "open_csv"),
+    "npz": ("cnnkit.data.arrays", "open_npz"),
+    "npy": ("cnnkit.data.arrays", "open_npy"),
+}
+
+
+def open_source(data: Data) -> Source:
+    """The source that a config names, looked at but not read.
+
+    Raises:
+        CnnkitError: It is not there, or not what it has to be.
+    """
+    module, opener = _OPENERS[data.source]
+    source: Source = getattr(importlib.import_module(module), opener)(data)
+    return source
