@@ -1,5 +1,7 @@
 """A network's summary as a person reads it: Keras's table, and with `explain` where each number comes from."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -7,13 +9,19 @@ from rich.table import Table
 from cnnkit.console import safe
 from cnnkit.model.summary import Row, Summary
 
+_LEGEND = (
+    ("sees", "receptive field: input positions, first to last by axis, that one value depends on; padding counts too"),
+    ("mult-adds", "multiplications with their addition for one example, in convolutions and dense layers"),
+    ("memory", "of the layer's output for one example"),
+)
+
 
 def render_summary(summary: Summary, console: Console, *, explain: bool = False) -> None:
     """Print the table, the preprocessing line and the totals, as Keras words them."""
     console.print(f"Input [bold]{_shape(summary.input_shape)}[/bold]")
     if summary.preprocessing:
         console.print(f"Preprocessing inside the model: {safe(', '.join(summary.preprocessing))}")
-    console.print(_explained(summary) if explain else _table(summary))
+    console.print(_explained(summary, console.width) if explain else _table(summary))
     frozen = summary.total_bytes - summary.trainable_bytes
     for words, count, size in (
         ("Total params", summary.total_parameters, summary.total_bytes),
@@ -22,26 +30,35 @@ def render_summary(summary: Summary, console: Console, *, explain: bool = False)
     ):
         console.print(f" {words}: [bold]{count:,}[/bold] ({readable_bytes(size)})")
     if explain:
-        operations = sum(row.multiply_adds for row in summary.rows)
-        memory = sum(row.activation_bytes for row in summary.rows)
-        console.print(f" Multiply-adds for one example: [bold]{operations:,}[/bold]; its activations take {readable_bytes(memory)}")
-        console.print("\n[dim]sees: pixels (or steps) of the input, along each axis, on which one output value depends.[/dim]")
-        console.print("[dim]multiply-adds: multiplications with their addition, for one example going forward once.[/dim]")
+        _print_costs(summary, console)
+
+
+def _print_costs(summary: Summary, console: Console) -> None:
+    unknown = [row.name for row in summary.rows if row.multiply_adds is None]
+    operations = sum(row.multiply_adds or 0 for row in summary.rows)
+    memory = sum(row.activation_bytes or 0 for row in summary.rows)
+    gap = f", not counting {safe(', '.join(unknown))}" if unknown else ""
+    console.print(f" Multiply-adds: [bold]{operations:,}[/bold] for one example{gap}")
+    console.print(f" Activations: [bold]{readable_bytes(memory)}[/bold] for one example\n")
+    legend = Table.grid(padding=(0, 2, 0, 1), pad_edge=True)
+    for word, meaning in _LEGEND:
+        legend.add_row(word, meaning, style="dim")
+    console.print(legend)
 
 
 def _table(summary: Summary) -> Table:
     table = Table(box=box.ROUNDED, header_style="bold")
-    table.add_column("Layer (type)")
-    table.add_column("Output Shape")
-    table.add_column("Param #", justify="right")
+    table.add_column("Layer (type)", overflow="fold")
+    table.add_column("Output Shape", overflow="fold")
+    table.add_column("Param #", justify="right", no_wrap=True)
     connected = any(row.connected_to for row in summary.rows)
-    frozen = any(row.parameters and not row.trainable for row in summary.rows)
+    frozen = any(row.parameters and not row.trainable_parameters for row in summary.rows)
     if connected:
-        table.add_column("Connected to", style="dim")
+        table.add_column("Connected to", style="dim", overflow="fold")
     if frozen:
-        table.add_column("")
+        table.add_column("Trained", no_wrap=True)
     for row in summary.rows:
-        cells = [_name(row), _shape(row.output_shape), f"{row.parameters:,}"]
+        cells = [f"{safe(row.name)} [dim]({safe(row.type)})[/dim]", _shape(row.output_shape), f"{row.parameters:,}"]
         if connected:
             cells.append(safe(", ".join(row.connected_to)))
         if frozen:
@@ -50,35 +67,69 @@ def _table(summary: Summary) -> Table:
     return table
 
 
-def _explained(summary: Summary) -> Table:
-    """A block of lines a layer: what comes out and why, what it costs and why, what it sees."""
-    table = Table(box=box.ROUNDED, header_style="bold", show_lines=True)
-    table.add_column("Layer\n(type)", ratio=3)
-    table.add_column("Output shape,\nand why", ratio=5, min_width=18)
-    table.add_column("Parameters,\nand why", ratio=5)
-    table.add_column("Sees", justify="right")
-    table.add_column("Multiply-adds,\nmemory", justify="right")
+def _explained(summary: Summary, width: int) -> Table:
+    """For each layer a line as in Keras's table, and under each number how it comes about."""
+    widest = 19 if width < 90 else 26 if width < 110 else 32
+    shape_width = _column_width([row.shape_reason for row in summary.rows], widest)
+    parameter_width = _column_width([row.parameter_reason for row in summary.rows], widest - 2)
+    table = Table(box=box.HORIZONTALS, header_style="bold", show_lines=True, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Layer\n[dim]type[/dim]", overflow="fold")
+    table.add_column("Output shape\n[dim]because[/dim]", width=shape_width, overflow="fold")
+    table.add_column("Param #\n[dim]because[/dim]", width=parameter_width, justify="right", overflow="fold")
+    table.add_column("Sees", justify="right", no_wrap=True)
+    table.add_column("Mult-adds\n[dim]memory[/dim]", justify="right", no_wrap=True)
     for row in summary.rows:
-        sees = "×".join(map(str, row.receptive_field)) if row.receptive_field else "all"
-        cost = f"{row.multiply_adds:,}\n[dim]{readable_bytes(row.activation_bytes)}[/dim]"
-        shape = _shape(row.output_shape) + (f"\n[dim]{safe(row.shape_reason)}[/dim]" if row.shape_reason else "")
-        parameters = f"{row.parameters:,}" + (f"\n[dim]{safe(row.parameter_reason)}[/dim]" if row.parameter_reason else "")
-        table.add_row(f"{safe(row.name)}\n[dim]{safe(row.type)}[/dim]", shape, parameters, sees, cost)
+        name = f"{safe(row.name)}\n[dim]{safe(row.type)}[/dim]"
+        if row.connected_to:
+            name += f"\n[dim]← {safe(', '.join(row.connected_to))}[/dim]"
+        shape = _with_reason(_shape(row.output_shape), row.shape_reason, shape_width)
+        parameters = _with_reason(f"{row.parameters:,}", row.parameter_reason, parameter_width)
+        memory = "–" if row.activation_bytes is None else readable_bytes(row.activation_bytes)
+        cost = f"{'–' if row.multiply_adds is None else format(row.multiply_adds, ',')}\n[dim]{memory}[/dim]"
+        table.add_row(name, shape, parameters, _field(row), cost)
     return table
 
 
-def _name(row: Row) -> str:
-    return f"{safe(row.name)} [dim]({safe(row.type)})[/dim]"
+def _column_width(reasons: Sequence[str], widest: int) -> int:
+    """Enough for the longest line of the reasons, within limits; 19 holds most output shapes."""
+    return min(widest, max(19, *(len(line) for reason in reasons for line in reason.split("; "))))
 
 
-def _shape(shape: tuple[int | None, ...]) -> str:
-    return safe(str(tuple(shape)))
+def _with_reason(value: str, reason: str, width: int) -> str:
+    """A number with its reason below; a result that would not fit the line moves to the next with its equals sign."""
+    if not reason:
+        return value
+    lines = []
+    for part in reason.split("; "):
+        formula, equals, result = part.partition(" = ")
+        lines.append(f"{formula}\n= {result}" if equals and len(part) > width else part)
+    return f"{value}\n[dim]{safe(chr(10).join(lines))}[/dim]"
+
+
+def _field(row: Row) -> str:
+    if row.receptive_field is None or row.receptive_field == ():
+        return "–"
+    if row.receptive_field == "all":
+        return "all"
+    return "×".join(map(str, row.receptive_field))
+
+
+def _shape(shape: tuple[object, ...]) -> str:
+    """One shape, or several in a line each."""
+    several = shape if shape and isinstance(shape[0], tuple) else (shape,)
+    return safe("\n".join(map(str, several)))
 
 
 def _state(row: Row) -> str:
     if not row.parameters:
         return ""
-    return "[green]trains[/green]" if row.trainable else "[blue]frozen[/blue]"
+    if not row.trainable_parameters:
+        return "[blue]frozen[/blue]"
+    return (
+        "[green]yes[/green]"
+        if row.trainable_parameters == row.parameters
+        else f"[green]{row.trainable_parameters:,}[/green]"
+    )
 
 
 def readable_bytes(count: int) -> str:

@@ -1,0 +1,368 @@
+"""How one layer comes to its numbers: shape, parameters, multiply-adds, and which places of its input it sees."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+Shape = tuple[int | None, ...]
+
+ALL: Literal["all"] = "all"
+
+_CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv[123]D(Transpose)?")
+_WINDOWED = re.compile(rf"{_CONVOLUTION.pattern}|(Max|Average)Pooling[123]D")
+_MIXING = re.compile(
+    r"Flatten|Global(Max|Average)Pooling[123]D|LSTM|GRU|SimpleRNN|Bidirectional|GroupNormalization|(MultiHead|GroupQuery|Additive)?Attention"
+)
+_POINTWISE = re.compile(
+    r"Dense|Identity|Activation|Softmax|ReLU|LeakyReLU|PReLU|ELU|Relu6?|Sigmoid|HardSigmoid|HardSwish|Silu|Gelu|"
+    r"(Batch|Layer|Unit|RMS)?Normalization|Rescaling|Multiply|Add|Subtract|Average|Maximum|Minimum|Concatenate|"
+    r"(Spatial|Alpha|Gaussian)?Dropout([123]D)?|GaussianNoise|ActivityRegularization"
+)
+_ALONG_AXIS = ("Softmax", "LayerNormalization", "UnitNormalization", "RMSNormalization", "Concatenate")
+_WITHOUT_MULTIPLY_ADDS = re.compile(r"(Batch|Layer|Group|RMS)?Normalization|PReLU|Embedding")
+_PRODUCTS = re.compile(r"Dot|.*Attention|Matmul|Einsum|Tensordot|Conv.*")
+
+
+class Places(NamedTuple):
+    """Which places of a layer's input an interval of its output sees, along one axis.
+
+    The places lo..hi of the output see (scale·lo + first) // divisor .. (scale·hi + last) // divisor of the input.
+    """
+
+    scale: int = 1
+    divisor: int = 1
+    first: int = 0
+    last: int = 0
+
+    def seen(self, low: int, high: int) -> tuple[int, int]:
+        """The first and last input place seen from low..high; the last lies before the first where nothing is seen."""
+        return (self.scale * low + self.first) // self.divisor, (self.scale * high + self.last) // self.divisor
+
+
+class Window(NamedTuple):
+    """One axis of a layer that slides a window; sizes are None where an input of any size is taken."""
+
+    size: int | None
+    result: int | None
+    width: int
+    stride: int
+    dilation: int
+
+    @property
+    def reach(self) -> int:
+        """From the first to the last place under the dilated window."""
+        return (self.width - 1) * self.dilation + 1
+
+
+def kind_of(operation: Any) -> str:
+    """The name of one of Keras's own classes; empty for any other, of which nothing can be known."""
+    return type(operation).__name__ if type(operation).__module__.startswith("keras.") else ""
+
+
+def shape_reason(node: Any) -> str:
+    """How the output shape follows from the incoming one, such as `(32 − 3)/1 + 1 = 30`.
+
+    Axes that come about alike are told once; a semicolon parts those that do not.
+
+    Args:
+        node: One use of a layer in a Keras graph.
+
+    Returns:
+        Empty for layers of unknown form and where a size is only known with the data.
+    """
+    layer, kind = node.operation, kind_of(node.operation)
+    incoming, outgoing = shapes(node.input_tensors), shapes(node.output_tensors)
+    if not incoming or len(outgoing) != 1:
+        return ""
+    into, out = incoming[0], outgoing[0]
+    if kind == "Dense":
+        return f"{layer.units} units" if len(out) == 2 else f"{layer.units} units at each place"
+    if kind.startswith("Global") and _MIXING.fullmatch(kind):
+        return f"one value for each of {into[_channel_axis(layer)]} channels"
+    if kind == "Flatten" and len(into) > 2:
+        return _equation("·".join(map(str, into[1:])), _product(into[1:]), out[1])
+    if kind == "Reshape" and _product(into[1:]) is not None:
+        return f"the same {_product(into[1:])} values"
+    if kind == "Concatenate":
+        sizes = [shape[layer.axis] for shape in incoming]
+        return _equation(
+            " + ".join(map(str, sizes)), None if None in sizes else sum(size or 0 for size in sizes), out[layer.axis]
+        )
+    reasons = _axis_reasons(layer, kind, into, out)
+    if reasons is not None:
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+    if all(shape == out for shape in incoming):
+        return "as it came in" if len(incoming) == 1 else "as they came in"
+    return ""
+
+
+def parameter_reason(layer: Any) -> str:
+    """How the parameter count comes about, such as `(3·3·3 + 1)·32 = 896`.
+
+    Layers without a formula of their own are told as the sum of their weights' sizes.
+
+    Args:
+        layer: A built layer.
+
+    Returns:
+        Empty for layers without weights and for nested models.
+    """
+    total = layer.count_params() if getattr(layer, "built", False) and layer.weights else 0
+    if not total or hasattr(layer, "layers"):
+        return ""
+    if kind_of(layer) == "BatchNormalization":
+        return _batch_normalization_reason(layer, total)
+    formula = _equation(*_weights_formula(layer), total)
+    sizes = ["·".join(map(str, weight.shape)) or "1" for weight in layer.weights]
+    return formula or _equation(" + ".join(sizes), sum(math.prod(weight.shape) for weight in layer.weights), total)
+
+
+def multiply_adds(node: Any) -> int | None:
+    """Multiplications with an addition that a layer takes for one example, by convolutions and dense layers.
+
+    Biases, activations, normalisations and pooling are not counted, places in the padding are, as is usual.
+
+    Args:
+        node: One use of a layer in a Keras graph.
+
+    Returns:
+        None where they cannot be told: layers of unknown form, inputs of any size.
+    """
+    layer, kind = node.operation, kind_of(node.operation)
+    if kind == "Dense" or _CONVOLUTION.fullmatch(kind):
+        into, out = shapes(node.input_tensors)[0], shapes(node.output_tensors)[0]
+        channels = int(into[_channel_axis(layer)] or 0)
+        if kind == "Dense":
+            return _times(_product(out[1:]), channels)
+        window = math.prod(layer.kernel_size)
+        places = _product([out[axis] for axis in _spatial_axes(layer, len(out))])
+        if kind.startswith("Depthwise"):
+            return _times(places, channels * layer.depth_multiplier * window)
+        if kind.startswith("Separable"):
+            between = channels * layer.depth_multiplier
+            return _times(places, between * (window + layer.filters))
+        if kind.endswith("Transpose"):
+            places = _product([into[axis] for axis in _spatial_axes(layer, len(into))])
+        return _times(places, window * (channels // getattr(layer, "groups", 1)) * layer.filters)
+    has_weights = bool(getattr(layer, "weights", ()))
+    counted = (
+        bool(_WITHOUT_MULTIPLY_ADDS.fullmatch(kind)) if has_weights else bool(kind and not _PRODUCTS.fullmatch(kind))
+    )
+    return 0 if counted else None
+
+
+def places_seen(node: Any) -> tuple[Places, ...] | Literal["all"] | None:
+    """Which input places each output place of a layer depends on, by spatial axis, when it predicts.
+
+    Args:
+        node: One use of a layer in a Keras graph, channels last.
+
+    Returns:
+        `"all"` where each output value depends on all places; None where it is not known.
+    """
+    layer, kind = node.operation, kind_of(node.operation)
+    incoming, outgoing = shapes(node.input_tensors), shapes(node.output_tensors)
+    rank = len(outgoing[0]) - 2
+    if _MIXING.fullmatch(kind) or (kind == "Dense" and rank <= 0):
+        return ALL
+    if getattr(layer, "data_format", None) == "channels_first" or any(
+        len(shape) != rank + 2 for shape in (*incoming, *outgoing)
+    ):
+        return None
+    if _WINDOWED.fullmatch(kind):
+        return tuple(
+            _places_under(axis, layer.padding, kind.endswith("Transpose"))
+            for axis in _windows(layer, incoming[0], outgoing[0])
+        )
+    if kind.startswith(("ZeroPadding", "Cropping")):
+        shifts = [-before if kind.startswith("Zero") else before for before, _ in _margins(layer)]
+        return tuple(Places(first=shift, last=shift) for shift in shifts)
+    if kind.startswith("UpSampling"):
+        return _places_enlarged(layer)
+    if not _POINTWISE.fullmatch(kind) or any(shape[1:-1] != outgoing[0][1:-1] for shape in incoming):
+        return None
+    if kind in _ALONG_AXIS and layer.axis not in (-1, rank + 1, [-1], [rank + 1], (-1,), (rank + 1,)):
+        return None
+    return (Places(),) * rank
+
+
+def shapes(tensors: Sequence[Any]) -> list[Shape]:
+    """Shapes of symbolic tensors, with None for the batch."""
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+def _axis_reasons(layer: Any, kind: str, into: Shape, out: Shape) -> list[str] | None:
+    """An equation for each spatial axis of known size; None for layers which have no such."""
+    if _WINDOWED.fullmatch(kind):
+        reason = _enlarged_reason if kind.endswith("Transpose") else _window_reason
+        return [
+            reason(layer, index, axis) for index, axis in enumerate(_windows(layer, into, out)) if axis.size is not None
+        ]
+    axes = [(into[axis], out[axis]) for axis in _spatial_axes(layer, len(out))] if len(into) == len(out) else []
+    if any(size is None for size, _ in axes):
+        axes = []
+    if kind.startswith("ZeroPadding"):
+        margins = zip(axes, _margins(layer), strict=False)
+        return [
+            _equation(f"{before} + {n} + {after}", before + int(n or 0) + after, m)
+            for (n, m), (before, after) in margins
+        ]
+    if kind.startswith("Cropping"):
+        margins = zip(axes, _margins(layer), strict=False)
+        return [
+            _equation(f"{n} − {before} − {after}", int(n or 0) - before - after, m)
+            for (n, m), (before, after) in margins
+        ]
+    if kind.startswith("UpSampling"):
+        factors = zip(axes, _by_axis(layer.size, len(out) - 2), strict=False)
+        return [_equation(f"{n}·{factor}", int(n or 0) * factor, m) for (n, m), factor in factors]
+    return None
+
+
+def _window_reason(layer: Any, index: int, axis: Window) -> str:
+    """floor((n − k) / s) + 1 without padding, ceil(n / s) with it."""
+    assert axis.size is not None
+    if layer.padding in ("same", "causal"):
+        quotient = f"{axis.size}/{axis.stride}"
+        return _equation(
+            quotient if axis.size % axis.stride == 0 else f"⌈{quotient}⌉", -(-axis.size // axis.stride), axis.result
+        )
+    quotient = f"({axis.size} − {_reach_formula(axis)})/{axis.stride}"
+    exact = (axis.size - axis.reach) % axis.stride == 0
+    return _equation(
+        f"{quotient if exact else f'⌊{quotient}⌋'} + 1", (axis.size - axis.reach) // axis.stride + 1, axis.result
+    )
+
+
+def _enlarged_reason(layer: Any, index: int, axis: Window) -> str:
+    """(n − 1)·s + max(k, s) for a transposed convolution without padding, n·s with it."""
+    assert axis.size is not None
+    extra = None if layer.output_padding is None else _by_axis(layer.output_padding, index + 1)[index]
+    if extra is None and layer.padding == "same":
+        return _equation(f"{axis.size}·{axis.stride}", axis.size * axis.stride, axis.result)
+    spread = f"({axis.size} − 1)·{axis.stride}"
+    if extra is None:
+        last, told = (
+            max(axis.reach, axis.stride),
+            _reach_formula(axis) if axis.reach >= axis.stride else str(axis.stride),
+        )
+    elif layer.padding == "same":  # Keras adds one place for an odd window, none for an even one
+        last, told = axis.reach % 2 + extra, f"{axis.reach % 2} + {extra}"
+    else:
+        last, told = axis.reach + extra, f"{_reach_formula(axis)} + {extra}"
+    return _equation(f"{spread} + {told}", (axis.size - 1) * axis.stride + last, axis.result)
+
+
+def _reach_formula(axis: Window) -> str:
+    return str(axis.width) if axis.dilation == 1 or axis.width == 1 else f"(({axis.width} − 1)·{axis.dilation} + 1)"
+
+
+def _weights_formula(layer: Any) -> tuple[str, int | None]:
+    """The textbook formula for a layer's parameters and what it comes to; empty and None where there is none."""
+    kind = kind_of(layer)
+    if not (kind == "Dense" or _CONVOLUTION.fullmatch(kind)):
+        return "", None
+    bias = int(layer.use_bias)
+    if kind == "Dense":
+        channels = layer.kernel.shape[0]
+        return f"{_with_bias(str(channels), bias)}·{layer.units}", (channels + bias) * layer.units
+    window, size = "·".join(map(str, layer.kernel_size)), math.prod(layer.kernel_size)
+    channels = layer.input_spec.axes[_channel_axis(layer)]
+    if kind.startswith("Depthwise"):
+        outputs = channels * layer.depth_multiplier
+        told = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
+        return f"{_with_bias(window, bias)}·{told}", (size + bias) * outputs
+    if kind.startswith("Separable"):
+        between = channels * layer.depth_multiplier
+        told = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
+        return f"{window}·{told} + {_with_bias(told, bias)}·{layer.filters}", size * between + (
+            between + bias
+        ) * layer.filters
+    groups = getattr(layer, "groups", 1)
+    told = f"{window}·{channels}" if groups == 1 else f"{window}·{channels}/{groups}"
+    return f"{_with_bias(told, bias)}·{layer.filters}", (size * channels // groups + bias) * layer.filters
+
+
+def _with_bias(inputs: str, bias: int) -> str:
+    return f"({inputs} + 1)" if bias else inputs
+
+
+def _batch_normalization_reason(layer: Any, total: int) -> str:
+    trained = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    channels = layer.moving_mean.shape[0]
+    formula = _equation(f"{len(layer.weights)}·{channels}", len(layer.weights) * channels, total)
+    if not trained:
+        return f"{formula}; none trained"
+    return f"{formula}; {trained} trained; {total - trained} statistics"
+
+
+def _windows(layer: Any, into: Shape, out: Shape) -> list[Window]:
+    """The window of a convolution or pooling layer along each spatial axis."""
+    rank = len(out) - 2
+    widths = _by_axis(layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size, rank)
+    strides, dilations = _by_axis(layer.strides, rank), _by_axis(getattr(layer, "dilation_rate", 1), rank)
+    axes = _spatial_axes(layer, len(out))
+    return [
+        Window(into[axis], out[axis], *numbers) for axis, *numbers in zip(axes, widths, strides, dilations, strict=True)
+    ]
+
+
+def _places_under(axis: Window, padding: str, transposed: bool) -> Places:
+    """The places under a window, with TensorFlow's `same` padding: the smaller half in front."""
+    reach, stride = axis.reach, axis.stride
+    if padding == "causal":
+        before = reach - 1
+    elif padding == "valid":
+        before = 0
+    elif axis.size is None or axis.result is None:  # as for a size that the stride divides
+        before = max(reach - stride, 0) // 2
+    else:
+        small, large = (axis.size, axis.result) if transposed else (axis.result, axis.size)
+        before = max((small - 1) * stride + reach - large, 0) // 2
+    if transposed:  # output o takes from each input i with o = i·stride + tap − before, 0 <= tap < reach
+        return Places(1, stride, before - reach + stride, before)
+    return Places(stride, 1, -before, reach - 1 - before)
+
+
+def _places_enlarged(layer: Any) -> tuple[Places, ...] | None:
+    rank = int(type(layer).__name__[-2])
+    factors = _by_axis(layer.size, rank)
+    interpolation = getattr(layer, "interpolation", "nearest")
+    if interpolation == "nearest":
+        return tuple(Places(1, factor) for factor in factors)
+    if interpolation == "bilinear":  # between the two input places next to (o + 1/2)/factor − 1/2
+        return tuple(Places(2, 2 * factor, 1 - factor, factor) for factor in factors)
+    return None
+
+
+def _margins(layer: Any) -> list[tuple[int, int]]:
+    """What a ZeroPadding or Cropping layer adds or takes in front and behind, by spatial axis."""
+    margins = layer.padding if hasattr(layer, "padding") else layer.cropping
+    return [margins] if isinstance(margins[0], int) else list(margins)
+
+
+def _by_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def _channel_axis(layer: Any) -> int:
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def _spatial_axes(layer: Any, dimensions: int) -> range:
+    return range(2, dimensions) if _channel_axis(layer) == 1 else range(1, dimensions - 1)
+
+
+def _product(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) else None
+
+
+def _times(count: int | None, factor: int) -> int | None:
+    return None if count is None else count * factor
+
+
+def _equation(formula: str, value: int | None, actual: int | None) -> str:
+    """`formula = actual`; empty where it does not come to what Keras says: better no reason than a wrong one."""
+    return f"{formula} = {actual}" if value is not None and value == actual else ""
