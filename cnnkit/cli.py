@@ -120,6 +120,23 @@ def evaluate(
 
 
 @app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="A folder of images, a CSV, an npz or an npy file.", metavar="PATH")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The config to write; NAME.yaml where left out.", metavar="FILE")] = None,
+    transfer: Annotated[bool, typer.Option("--transfer", help="Begin with a pretrained base.")] = False,
+    target: Annotated[list[str] | None, typer.Option("--target", help="What to predict: a CSV column (or several) or an npz array.", metavar="NAME")] = None,
+    group: Annotated[str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")] = None,
+) -> None:
+    """Look at your data and write a config that trains at once."""
+    from cnnkit.config.init import write_init
+
+    named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
+    written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
+    console.print_line(f"{look.count:,} examples of {look.facts.input_shape}, {look.facts.task.kind}: {', '.join(look.facts.task.names[:12])}")
+    console.print_line(f"Wrote {written}. Train it: cnnkit train {written}")
+
+
+@app.command()
 def configs(
     name: Annotated[str | None, typer.Argument(help="The config to copy out; all are listed where left out.", metavar="[NAME]")] = None,
     destination: Annotated[Path | None, typer.Argument(help="Where to copy it; ./NAME.yaml where left out.", metavar="[FILE]")] = None,

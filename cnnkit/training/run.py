@@ -143,6 +143,7 @@ def _save(prepared: Prepared) -> None:
     if prepared.units is not None:
         model = prepared.units.with_user_units(model)
         compile_model(model, prepared.loaded.config, prepared.dataset.task)
+        model.optimizer.build(model.trainable_variables)
     prepared.directory.save_model(model, prepared.meaning)
 
 
