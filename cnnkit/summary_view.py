@@ -92,7 +92,7 @@ def _explained(summary: Summary, width: int) -> Table:
 
 def _column_width(reasons: Sequence[str], widest: int) -> int:
     """Enough for the longest line of the reasons, within limits; 19 holds most output shapes."""
-    return min(widest, max(19, *(len(line) for reason in reasons for line in reason.split("; "))))
+    return min(widest, max([19, *(len(line) for reason in reasons for line in reason.split("; "))]))
 
 
 def _with_reason(value: str, reason: str, width: int) -> str:

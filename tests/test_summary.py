@@ -300,6 +300,26 @@ def test_the_receptive_field_is_the_whole_input_once_places_are_mixed():
     assert fields == ["all", "all", "all", "all", None]
 
 
+# Receptive fields as published by Araujo et al. (2019), multiply-adds as published by Howard et al. (2017).
+@pytest.mark.parametrize(
+    ("name", "arguments", "field", "millions"),
+    [
+        ("MobileNet", {"alpha": 0.25, "include_top": True}, 315, 41),
+        ("MobileNet", {"include_top": True}, 315, 569),
+        ("VGG16", {}, 212, None),
+        ("ResNet50", {}, 483, None),
+    ],
+)
+def test_well_known_networks_have_the_figures_of_their_papers(name, arguments, field, millions):
+    network = getattr(keras.applications, name)(
+        weights=None, input_shape=(224, 224, 3), **{"include_top": False, **arguments}
+    )
+    rows = summarize(network).rows
+    assert [row.receptive_field for row in rows if row.receptive_field != "all"][-1] == (field, field)
+    if millions:
+        assert round(sum(row.multiply_adds for row in rows) / 1e6) == millions
+
+
 def cifar_network() -> keras.Model:
     start = keras.Input((32, 32, 3))
     tensor = kl.Rescaling(1 / 255)(start)
@@ -405,6 +425,23 @@ def test_the_turn_from_rgb_to_bgr_belongs_to_the_preprocessing():
     summary = summarize(keras.Model(start, kl.Conv2D(2, 3)(scaled)))
     assert summary.preprocessing == ("Flip()", "Rescaling(scale=[1, 1, 1], offset=[-103.9, -116.7, -123.6])")
     assert len(summary.rows) == 1
+
+
+def test_arrays_among_the_preprocessing_are_told_by_their_numbers():
+    for layer, words in (
+        (kl.Rescaling(np.array([1.0, 0.5, 2.0])), "Rescaling(scale=[1, 0.5, 2])"),
+        (
+            kl.Normalization(mean=range(3), variance=[1.0] * 3),
+            "Normalization(axis=[-1], mean=[0, 1, 2], variance=[1, 1, 1])",
+        ),
+        (kl.Resizing(4, 6, interpolation="nearest"), "Resizing(height=4, width=6, interpolation=nearest)"),
+    ):
+        assert summary_of((8, 8, 3), layer, kl.Conv2D(2, 3)).preprocessing == (words,)
+
+
+def test_augmentation_lets_images_pass_when_predicting():
+    rows = summary_of((8, 8, 3), kl.RandomFlip(), kl.RandomRotation(0.1), kl.Conv2D(2, 3)).rows
+    assert [row.receptive_field for row in rows] == [(1, 1), (1, 1), (3, 3)]
 
 
 def test_a_model_without_known_shapes_is_refused_with_the_way_out():

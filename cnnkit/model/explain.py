@@ -16,11 +16,12 @@ _MIXING = re.compile(
 )
 _POINTWISE = re.compile(
     r"Dense|Identity|Activation|Softmax|ReLU|LeakyReLU|PReLU|ELU|Relu6?|Sigmoid|HardSigmoid|HardSwish|Silu|Gelu|"
-    r"(Batch|Layer|Unit|RMS)?Normalization|Rescaling|Multiply|Add|Subtract|Average|Maximum|Minimum|Concatenate|"
-    r"(Spatial|Alpha|Gaussian)?Dropout([123]D)?|GaussianNoise|ActivityRegularization"
+    r"(Batch|Layer|Unit|RMS)?Normalization|Rescaling|LayerScale|CustomScaleLayer|Concatenate|"
+    r"Multiply|Add|Subtract|Average|Maximum|Minimum|"
+    r"(Spatial|Alpha|Gaussian)?Dropout([123]D)?|GaussianNoise|StochasticDepth|ActivityRegularization|Random(?!Crop)\w+"
 )
 _ALONG_AXIS = ("Softmax", "LayerNormalization", "UnitNormalization", "RMSNormalization", "Concatenate")
-_WITHOUT_MULTIPLY_ADDS = re.compile(r"(Batch|Layer|Group|RMS)?Normalization|PReLU|Embedding")
+_WITHOUT_MULTIPLY_ADDS = re.compile(r"(Batch|Layer|Group|RMS)?Normalization|LayerScale|PReLU|Embedding")
 _PRODUCTS = re.compile(r"Dot|.*Attention|Matmul|Einsum|Tensordot|Conv.*")
 
 

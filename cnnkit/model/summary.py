@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -330,12 +331,15 @@ def _in_words(operation: Any) -> str:
     if isinstance(operation, keras.layers.Layer):
         parameters = inspect.signature(type(operation).__init__).parameters
         for name, value in operation.get_config().items():
-            if name in parameters and name not in ("name", "data_format") and value != parameters[name].default:
+            default = parameters[name].default if name in parameters else value
+            if name not in ("name", "data_format") and value != default:
                 told.append(f"{name}={_number(value)}")
     return f"{type(operation).__name__}({', '.join(told)})"
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__":  # how Keras writes an array
+        value = value["config"]["value"]
     if isinstance(value, list | tuple):
         shown = ", ".join(_number(entry) for entry in value[:4])
         return f"[{shown}{', …' if len(value) > 4 else ''}]"
@@ -355,6 +359,6 @@ def _bytes(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
 
 
 def _item_bytes(dtype: Any) -> int:
-    """Bytes of one number, from the digits at the end of the dtype's name; a boolean takes one."""
-    digits = "".join(character for character in str(dtype) if character.isdigit())
-    return max(1, int(digits) // 8) if digits else 1
+    """Bytes of one number, from the bits in the dtype's name, such as float16; a boolean takes one."""
+    bits = re.search(r"\d+", str(dtype))
+    return max(1, int(bits[0]) // 8) if bits else 1
