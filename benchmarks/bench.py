@@ -150,7 +150,8 @@ def main() -> None:
     for name in options.sections or SECTIONS:
         result = SECTIONS[name][1](options.pairs, options.epochs)
         today = datetime.datetime.now(tz=datetime.UTC).date()
-        machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {version('tensorflow')}, Keras {version('keras')}"
+        machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        machine += f", TensorFlow {version('tensorflow')}, Keras {version('keras')}"
         command = f"python benchmarks/bench.py {name} --pairs {options.pairs} --epochs {options.epochs}"
         text = f"\n`{command}` on {today}; {machine}. Median (smallest to largest) of {options.pairs} pairs run in turns.\n\n{result}\n"
         write(name, text)

@@ -24,8 +24,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 Configs = Annotated[list[Path], typer.Argument(help="Config files; later ones win.", metavar="CONFIG...")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, such as train.epochs=3. May be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, such as train.epochs=3. May be repeated.")
+]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", help="The run's folder; runs/NAME where left out.", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -59,8 +64,12 @@ def train(configs: Configs, overrides: Set = None, run_dir: RunDir = None) -> No
 
 @app.command()
 def transfer(
-    config: Annotated[list[Path] | None, typer.Argument(help="Config files; the packaged transfer.yaml where left out.", metavar="[CONFIG...]")] = None,
-    base: Annotated[str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="Config files; the packaged transfer.yaml where left out.", metavar="[CONFIG...]")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")
+    ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
 ) -> None:
@@ -83,7 +92,10 @@ def check(configs: Configs, overrides: Set = None) -> None:
 
 @app.command()
 def summary(
-    what: Annotated[Path | None, typer.Argument(help="A config, a run or a .keras file; the packaged cifar.yaml where left out.", metavar="[CONFIG|RUN|MODEL]")] = None,
+    what: Annotated[
+        Path | None,
+        typer.Argument(help="A config, a run or a .keras file; the packaged cifar.yaml where left out.", metavar="[CONFIG|RUN|MODEL]"),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell how each shape and parameter count comes about.")] = False,
     as_json: AsJson = False,
     overrides: Set = None,
@@ -102,8 +114,12 @@ def summary(
 
 @app.command()
 def evaluate(
-    what: Annotated[Path | None, typer.Argument(help="A run or a .keras file; the newest run where left out.", metavar="[RUN|MODEL]")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")] = None,
+    what: Annotated[
+        Path | None, typer.Argument(help="A run or a .keras file; the newest run where left out.", metavar="[RUN|MODEL]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on its test set."""
@@ -122,18 +138,45 @@ def evaluate(
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of images, a CSV, an npz or an npy file.", metavar="PATH")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The config to write; NAME.yaml where left out.", metavar="FILE")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The config to write; NAME.yaml where left out.", metavar="FILE")
+    ] = None,
     transfer: Annotated[bool, typer.Option("--transfer", help="Begin with a pretrained base.")] = False,
-    target: Annotated[list[str] | None, typer.Option("--target", help="What to predict: a CSV column (or several) or an npz array.", metavar="NAME")] = None,
-    group: Annotated[str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="What to predict: a CSV column (or several) or an npz array.", metavar="NAME")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")
+    ] = None,
 ) -> None:
     """Look at your data and write a config that trains at once."""
     from cnnkit.config.init import write_init
 
     named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
     written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
-    console.print_line(f"{look.count:,} examples of {look.facts.input_shape}, {look.facts.task.kind}: {', '.join(look.facts.task.names[:12])}")
+    console.print_line(
+        f"{look.count:,} examples of {look.facts.input_shape}, {look.facts.task.kind}: {', '.join(look.facts.task.names[:12])}"
+    )
     console.print_line(f"Wrote {written}. Train it: cnnkit train {written}")
+
+
+@data_app.command("show")
+def data_show(
+    configs: Configs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write.", metavar="PNG")] = Path("examples.png"),
+    count: Annotated[int, typer.Option("--count", help="How many examples.", min=1, max=64)] = 16,
+    overrides: Set = None,
+) -> None:
+    """Draw training examples as the network gets them, without and with augmentation."""
+    loaded = _load(configs, overrides)
+    _import_tensorflow()
+    import tempfile
+
+    from cnnkit.data.contact_sheet import draw_contact_sheet
+
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
+        draw_contact_sheet(loaded, output, count, Path(scratch))
+    console.print_line(f"Wrote {output}.")
 
 
 @app.command()
@@ -152,7 +195,9 @@ def configs(
 
 
 @app.command()
-def schema(output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of standard output.")] = None) -> None:
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of standard output.")] = None,
+) -> None:
     """Write the JSON Schema that editors check configs by."""
     from cnnkit.config.json_schema import json_schema
 

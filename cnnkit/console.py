@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
 from rich.console import Console, Group
@@ -47,14 +47,18 @@ def safe(text: str) -> str:
 def print_error(text: str) -> None:
     """An error that the user can fix, on standard error."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text("Error: ", style="bold red", end="") if console.is_terminal else Text("Error: ", end=""), Text(printable(text)), sep="", end="")
+    console.print(
+        Text("Error: ", style="bold red", end="") if console.is_terminal else Text("Error: ", end=""), Text(printable(text)), sep="", end=""
+    )
     console.print()
 
 
 def print_notice(text: str, title: str = "Notice") -> None:
     """Something that must not be overlooked, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100)))
+    console.print(
+        Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
+    )
 
 
 def print_line(text: str) -> None:
@@ -89,7 +93,9 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
 
     def on_epoch(self, row: Row) -> None:
         """One line."""
-        print_line(f"epoch {int(row['epoch'])}/{self._epochs}  {_figures(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s")
+        print_line(
+            f"epoch {int(row['epoch'])}/{self._epochs}  {_figures(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
+        )
         sys.stdout.flush()
 
 
@@ -178,7 +184,11 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         for column in ("label", "accuracy", "precision", "recall", "f1", "examples"):
             table.add_column(column, justify="left" if column == "label" else "right")
         for label in figures.labels[:MOST_CLASS_ROWS]:
-            table.add_row(safe(label.name), *(f"{value:.4f}" for value in (label.accuracy, label.precision, label.recall, label.f1)), f"{label.support:,}")
+            table.add_row(
+                safe(label.name),
+                *(f"{value:.4f}" for value in (label.accuracy, label.precision, label.recall, label.f1)),
+                f"{label.support:,}",
+            )
         console.print(table)
         console.print(f"all labels right [bold]{figures.exact:.4f}[/bold]  macro F1 [bold]{figures.macro_f1:.4f}[/bold]")
     else:
@@ -207,9 +217,10 @@ def _print_classes(console: Console, evaluation: "Evaluation") -> None:
         console.print(_confusion_table(figures.confusion, evaluation.meaning.task.names))
 
 
-def _confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
-    """Rows are what it was, columns what the model said; columns are numbered so that ten classes fit 80 characters."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title="confusion: rows true, columns predicted", title_justify="left", title_style="dim")  # fmt: skip
+def _confusion_table(confusion: Any, names: Sequence[str]) -> Table:
+    """Counts `(classes, classes)`, rows true, columns predicted; columns are numbered so that ten classes fit 80 characters."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", title_style="dim")
+    table.title = "confusion: rows true, columns predicted"
     table.add_column("", justify="right", style="dim")
     table.add_column("class", max_width=20, no_wrap=True)
     for index in range(len(names)):

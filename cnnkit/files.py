@@ -1,6 +1,7 @@
 """Write files so that a reader, or a crash at any moment, sees the old file or the new one, never half of one."""
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def without_nan(value: Any) -> Any:
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 

@@ -61,7 +61,7 @@ def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:
     return path if isinstance(entry, str) else (*path, *entry)
 
 
-def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:
+def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a way to be wrong
     """All that is wrong with an entry's name and arguments, without importing TensorFlow."""
     what = SINGULAR[kind]
     if not is_entry(entry):
@@ -89,7 +89,12 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:
         return
     if kind == "activations":
         if arguments:
-            yield Fault(at_name, f"activation '{name}' takes no arguments here", "Use the layer of that name after this one, which takes them.", on_key=named)
+            yield Fault(
+                at_name,
+                f"activation '{name}' takes no arguments here",
+                "Use the layer of that name after this one, which takes them.",
+                on_key=named,
+            )
         return
     given = arguments or {}
     meant_by_others = ""
@@ -100,9 +105,8 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:
             meant_by_others += meant
             remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
-        else:
-            if kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
-                yield from _check_value(known, value, (*at_name, argument))
+        elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
+            yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
     missing = [argument for argument in missing if f"'{argument}'" not in meant_by_others]
     if missing:

@@ -129,7 +129,7 @@ class RunDirectory:
     def save_model(self, model: "keras.Model", meaning: Meaning) -> None:
         """Write `model.keras`, and beside it what its numbers mean."""
         write_json(self.path / "model.json", asdict(meaning))
-        write_atomically(self.model, lambda temporary: model.save(temporary))
+        write_atomically(self.model, model.save)
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
@@ -142,7 +142,9 @@ def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
         if run_dir is not None:
             run_dir.mkdir(parents=True, exist_ok=True)
             if any(run_dir.iterdir()):
-                raise CnnkitError(f"{run_dir}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
+                raise CnnkitError(
+                    f"{run_dir}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself."
+                )
             return RunDirectory(run_dir)
         RUNS.mkdir(exist_ok=True)
         for number in range(1, 100_000):
@@ -153,7 +155,9 @@ def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
                 continue
             return RunDirectory(path)
     except OSError as error:
-        raise CnnkitError(f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir.") from error
+        raise CnnkitError(
+            f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir."
+        ) from error
     raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
 
 

@@ -111,7 +111,7 @@ def signature_table() -> SignatureTable:
         table = introspect()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps({"objects": {k: {n: asdict(s) for n, s in v.items()} for k, v in table.objects.items()}, "words": table.words}))  # fmt: skip
+            write_text(path, json.dumps(asdict(table)))
         except OSError:  # a home that cannot be written costs the seconds again next time, nothing else
             return table
     return table

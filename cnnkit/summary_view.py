@@ -125,11 +125,7 @@ def _state(row: Row) -> str:
         return ""
     if not row.trainable_parameters:
         return "[blue]frozen[/blue]"
-    return (
-        "[green]yes[/green]"
-        if row.trainable_parameters == row.parameters
-        else f"[green]{row.trainable_parameters:,}[/green]"
-    )
+    return "[green]yes[/green]" if row.trainable_parameters == row.parameters else f"[green]{row.trainable_parameters:,}[/green]"
 
 
 def readable_bytes(count: int) -> str:

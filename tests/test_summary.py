@@ -33,6 +33,7 @@ EXPLAINED = [
     (IMAGE, kl.Conv2DTranspose(5, 4, strides=2, padding="same")),
     (IMAGE, kl.Conv2DTranspose(5, 3, strides=2, padding="same", output_padding=1)),
     (IMAGE, kl.Conv2DTranspose(5, 4, strides=3, padding="valid", output_padding=(1, 2))),
+    (SIGNAL, kl.Conv1DTranspose(5, 4, strides=3, padding="same", output_padding=1)),
     (SIGNAL, kl.Conv1DTranspose(5, 3, dilation_rate=2)),
     (VOLUME, kl.Conv3DTranspose(2, 3, strides=(1, 2, 2))),
     (IMAGE, kl.DepthwiseConv2D(3, strides=2, padding="same")),
@@ -133,17 +134,17 @@ def test_the_arithmetic_of_a_parameter_reason_gives_the_count_of_the_weights(inp
 
 
 def test_reasons_read_as_in_a_textbook():
-    body = (kl.Conv2D(32, 3), kl.BatchNormalization(), kl.MaxPooling2D(4), kl.DepthwiseConv2D(3, dilation_rate=2))
+    body = (kl.Conv2D(32, 3), kl.BatchNormalization(scale=False), kl.MaxPooling2D(4), kl.DepthwiseConv2D(3, dilation_rate=2))
     rows = summary_of((32, 32, 3), *body, kl.GlobalMaxPooling2D(), kl.Dense(10)).rows
     assert [(row.shape_reason, row.parameter_reason) for row in rows] == [
         ("(32 − 3)/1 + 1 = 30", "(3·3·3 + 1)·32 = 896"),
-        ("as it came in", "4·32 = 128; 64 trained; 64 statistics"),
+        ("as it came in", "3·32 = 96; 32 trained; 64 statistics"),
         ("⌊(30 − 4)/4⌋ + 1 = 7", ""),
         ("(7 − ((3 − 1)·2 + 1))/1 + 1 = 3", "(3·3 + 1)·32 = 320"),
         ("one value for each of 32 channels", ""),
         ("10 units", "(32 + 1)·10 = 330"),
     ]
-    assert [(row.parameters, row.trainable_parameters) for row in rows][:2] == [(896, 896), (128, 64)]
+    assert [(row.parameters, row.trainable_parameters) for row in rows][:2] == [(896, 896), (96, 32)]
 
 
 def test_a_layer_of_unknown_form_gets_no_shape_reason():
@@ -232,9 +233,7 @@ def inception(tensor):
 
 
 def residual(tensor):
-    long_way = kl.Conv2D(3, 3, padding="same")(
-        kl.BatchNormalization()(kl.Conv2D(3, 3, padding="same", strides=2)(tensor))
-    )
+    long_way = kl.Conv2D(3, 3, padding="same")(kl.BatchNormalization()(kl.Conv2D(3, 3, padding="same", strides=2)(tensor)))
     return kl.AveragePooling2D(2)(kl.Add()([long_way, kl.Conv2D(3, 1, strides=2)(tensor)]))
 
 
@@ -242,6 +241,24 @@ def lopsided(tensor):
     """Two paths that look to different sides: together they see more than either."""
     left = kl.Cropping1D((0, 6))(tensor)
     return kl.Add()([left, kl.Conv1D(2, 3)(kl.Cropping1D((4, 0))(tensor))])
+
+
+def beside_a_shift(padding, shift, strides=1):
+    """A padded convolution and a path that only sees `shift` places aside: their hull tells where the padding stands."""
+
+    def network(tensor):
+        before, behind = max(-shift, 0), max(shift, 0)
+        moved = kl.ZeroPadding1D((before, behind))(kl.Cropping1D((behind, before))(tensor))
+        padded = kl.Conv1D(2, 5, padding=padding, strides=strides)(tensor)
+        return kl.Add()([padded, kl.Conv1D(2, 1, strides=strides)(moved)])
+
+    return network
+
+
+def nothing_between(tensor):
+    """A transposed convolution whose stride leaves places that see nothing, beside a path that sees all places."""
+    sparse = kl.Conv1DTranspose(2, 1, strides=3)(kl.Conv1D(2, 5, strides=3, padding="same")(tensor))
+    return kl.Conv1D(2, 2)(kl.Add()([sparse, kl.Conv1D(2, 2, padding="same")(tensor)]))
 
 
 def nested(tensor):
@@ -273,6 +290,11 @@ STACKS = [
         ((24, 24, 2), inception),
         ((32, 32, 2), residual),
         ((20, 2), lopsided),
+        ((20, 2), beside_a_shift("same", -1)),
+        ((20, 2), beside_a_shift("same", 1, strides=2)),
+        ((21, 2), beside_a_shift("same", 2, strides=2)),
+        ((21, 2), beside_a_shift("causal", 1)),
+        ((21, 2), nothing_between),
         ((20, 20, 2), nested),
     ],
 )
@@ -311,9 +333,7 @@ def test_the_receptive_field_is_the_whole_input_once_places_are_mixed():
     ],
 )
 def test_well_known_networks_have_the_figures_of_their_papers(name, arguments, field, millions):
-    network = getattr(keras.applications, name)(
-        weights=None, input_shape=(224, 224, 3), **{"include_top": False, **arguments}
-    )
+    network = getattr(keras.applications, name)(weights=None, input_shape=(224, 224, 3), **{"include_top": False, **arguments})
     rows = summarize(network).rows
     assert [row.receptive_field for row in rows if row.receptive_field != "all"][-1] == (field, field)
     if millions:
@@ -371,21 +391,16 @@ def test_the_summary_of_the_cifar_network_is_keras_own_table():
 
 def test_activation_memory_follows_the_dtype_of_the_output():
     sizes = [
-        summary_of((8, 8, 2), kl.Conv2D(4, 3, dtype=dtype)).rows[0].activation_bytes
-        for dtype in ("float32", "mixed_float16", "float64")
+        summary_of((8, 8, 2), kl.Conv2D(4, 3, dtype=dtype)).rows[0].activation_bytes for dtype in ("float32", "mixed_float16", "float64")
     ]
     assert sizes == [6 * 6 * 4 * 4, 6 * 6 * 4 * 2, 6 * 6 * 4 * 8]
 
 
 def test_a_frozen_base_is_one_row_with_the_costs_of_its_layers():
-    base = keras.Sequential(
-        [keras.Input((8, 8, 3)), kl.Conv2D(4, 3), kl.BatchNormalization(), kl.Conv2D(2, 3)], name="base"
-    )
+    base = keras.Sequential([keras.Input((8, 8, 3)), kl.Conv2D(4, 3), kl.BatchNormalization(), kl.Conv2D(2, 3)], name="base")
     base.trainable = False
     start = keras.Input((8, 8, 3))
-    model = keras.Model(
-        start, kl.Dense(2, name="head")(kl.Flatten(name="flatten")(base(kl.Rescaling(2.0, -1, name="scale")(start))))
-    )
+    model = keras.Model(start, kl.Dense(2, name="head")(kl.Flatten(name="flatten")(base(kl.Rescaling(2.0, -1, name="scale")(start)))))
     summary, inside = summarize(model, preprocess=["scale"]), summarize(base)
     row = summary.rows[0]
     assert [row.name for row in summary.rows] == ["base", "flatten", "head"]
@@ -448,8 +463,7 @@ def test_a_model_without_known_shapes_is_refused_with_the_way_out():
     with pytest.raises(CnnkitError) as caught:
         summarize(keras.Sequential([kl.Dense(2)], name="open"))
     assert str(caught.value) == (
-        "model 'open' is a Sequential without known shapes\n"
-        "    Build it as a functional model, or give its Sequential an Input layer."
+        "model 'open' is a Sequential without known shapes\n    Build it as a functional model, or give its Sequential an Input layer."
     )
 
 
@@ -498,9 +512,7 @@ def test_frozen_layers_are_marked():
     assert words == {"kept": "frozen", "learned": "yes"}
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(40, "40.00 B"), (1024, "1.00 KB"), (490280, "478.79 KB"), (3 * 2**30, "3.00 GB")]
-)
+@pytest.mark.parametrize(("count", "words"), [(40, "40.00 B"), (1024, "1.00 KB"), (490280, "478.79 KB"), (3 * 2**30, "3.00 GB")])
 def test_bytes_read_as_keras_writes_them(count, words):
     assert readable_bytes(count) == words
 

@@ -104,7 +104,9 @@ def config_text(look: Look, path: str, target: Path, transfer: bool, overrides: 
     """The config, with a comment where a reader may want to choose otherwise."""
     task = look.facts.task
     images = len(look.facts.input_shape) == 3
-    seen = f"{look.count:,} examples, " + (f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}")
+    seen = f"{look.count:,} examples, " + (
+        f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}"
+    )
     lines = [
         f"# {'A pretrained base' if transfer else 'A network'} for {look.facts.name}: {seen}.",
         "#",
@@ -161,7 +163,10 @@ def _network_lines(look: Look) -> list[str]:
     if rank == 2:
         lines += ["  preprocess:", "    - Rescaling: {scale: 1/127.5, offset: -1}"]
     elif rank == 1:
-        lines += ["  preprocess:", "    - LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and deviation 1"]
+        lines += [
+            "  preprocess:",
+            "    - LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and deviation 1",
+        ]
     lines.append("  layers:")
     for block in range(blocks):
         filters = min(32 * 2**block, 128)

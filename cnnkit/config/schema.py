@@ -56,13 +56,14 @@ def _validation(value: object) -> object:
 
 SOURCES = ("dataset", "folder", "csv", "npz", "npy")
 
-ByteCount = Annotated[int, BeforeValidator(lambda value: _byte_count(value))]
-
 
 def _byte_count(value: object) -> object:
     """`2GB` or `512MB` (of 1024) to bytes; anything else as it is."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG])B", value) if isinstance(value, str) else None
     return int(float(match.group(1)) * 1024 ** ("KMG".index(match.group(2)) + 1)) if match else value
+
+
+ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 
 
 class Data(Section):
@@ -108,7 +109,8 @@ class Data(Section):
     """A stand-in (digits, shapes or waves) for when a built-in set can be had neither from disk nor from the network."""
 
     validation: Annotated[str | float, BeforeValidator(_validation)] = Field(
-        default=0.1, json_schema_extra={"anyOf": [{"const": "test"}, {"type": "number"}, {"type": "string", "pattern": "^[0-9.]+ */ *[0-9.]+$"}]}
+        default=0.1,
+        json_schema_extra={"anyOf": [{"const": "test"}, {"type": "number"}, {"type": "string", "pattern": "^[0-9.]+ */ *[0-9.]+$"}]},
     )
     """The share held out for validation, stratified by class, where the data brings none; or `test` for the test examples."""
 
@@ -118,7 +120,11 @@ class Data(Section):
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""
 
-    image_size: Annotated[int, Field(ge=1, le=8192)] | Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=2, max_length=2)] | None = None
+    image_size: (
+        Annotated[int, Field(ge=1, le=8192)]
+        | Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=2, max_length=2)]
+        | None
+    ) = None
     """Side in pixels, or [height, width], to which image files are resized; their own size where all are alike."""
 
     color: Literal["rgb", "grey"] = "rgb"

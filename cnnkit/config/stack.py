@@ -77,7 +77,8 @@ def _apply(root: Any, override: str, mark: Mark) -> Path:
         raise _refusal("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
     parts = _parts(name.strip(), mark)
     value = parse_value(text, mark.source)
-    here, path = root, ()
+    here = root
+    path: Path = ()
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         step = _step(here, part, path, mark)
         path = (*path, step)

@@ -10,16 +10,37 @@ from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError, Fault, Path, did_you_mean, fold, shown
 from cnnkit.keras_objects import OUTPUTS, is_entry, split_entry
 
-DEFAULT_LOSS = {"classification": "sparse_categorical_crossentropy", "multilabel": "binary_crossentropy", "regression": "mean_squared_error"}
+DEFAULT_LOSS = {
+    "classification": "sparse_categorical_crossentropy",
+    "multilabel": "binary_crossentropy",
+    "regression": "mean_squared_error",
+}
 DEFAULT_METRICS = {"classification": ["accuracy"], "multilabel": ["binary_accuracy"], "regression": ["mae"]}
 
 MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
 
 _SPARSE = ("sparsecategoricalcrossentropy",)
-_ONE_HOT = ("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kld", "dice", "tversky", "categoricalgeneralizedcrossentropy")  # fmt: skip
+_ONE_HOT = (
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "categoricalhinge",
+    "kldivergence",
+    "kld",
+    "dice",
+    "tversky",
+    "categoricalgeneralizedcrossentropy",
+)
 _PER_LABEL = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "hinge", "squaredhinge")
 _FOR_CLASSES = (*_SPARSE, *_ONE_HOT, *_PER_LABEL, "ctc", "circle")
-_COUNTING_METRICS = ("accuracy", "acc", "sparsecategoricalaccuracy", "sparsetopkcategoricalaccuracy", "sparsecategoricalcrossentropy", "categoricalaccuracy", "binaryaccuracy")  # fmt: skip
+_COUNTING_METRICS = (
+    "accuracy",
+    "acc",
+    "sparsecategoricalaccuracy",
+    "sparsetopkcategoricalaccuracy",
+    "sparsecategoricalcrossentropy",
+    "categoricalaccuracy",
+    "binaryaccuracy",
+)
 
 
 def loss_name(config: Config, task: Task) -> str:
@@ -92,11 +113,17 @@ def _check_output_layer(layer: Any, path: Path, facts: Facts, config: Config) ->
     binary = single and task.is_classification and task.outputs == 2
     at_activation = (*here, "activation") if activation is not None else here
     if activation == "softmax" and single:
-        remedy = {"regression": "Leave the activation out for a number."}.get(task.kind, f"Write `units: {task.outputs}`, or `activation: sigmoid` for two classes.")
+        remedy = {"regression": "Leave the activation out for a number."}.get(
+            task.kind, f"Write `units: {task.outputs}`, or `activation: sigmoid` for two classes."
+        )
         yield Fault(at_activation, "softmax over one unit is always 1", remedy)
     elif task.is_regression and activation in ("softmax", "sigmoid"):
         yield Fault(at_activation, f"{activation} gives values from 0 to 1, but {task.names[0]} is a number", "Leave the activation out.")
-    elif not task.is_regression and activation != (wanted := "sigmoid" if binary else task.activation) and fold(loss_name(config, task)) in _FOR_CLASSES:
+    elif (
+        not task.is_regression
+        and activation != (wanted := "sigmoid" if binary else task.activation)
+        and fold(loss_name(config, task)) in _FOR_CLASSES
+    ):
         got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
         message = f"the last layer gives {got}, but the loss wants {want}"
@@ -128,7 +155,9 @@ def _check_loss(config: Config, facts: Facts) -> Iterator[Fault]:
     elif task.is_classification and folded in _ONE_HOT and not mixes_labels(config):
         yield Fault(path, f"{name} wants one-hot labels, but the labels are class indices", f"Write `loss: {usual}`.")
     elif task.is_classification and folded in _SPARSE and mixes_labels(config):
-        yield Fault(path, f"{name} wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`.")
+        yield Fault(
+            path, f"{name} wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`."
+        )
     elif task.is_classification and folded in _PER_LABEL and task.outputs > 2:
         yield Fault(path, f"{name} is for two classes, but {facts.name} has {task.outputs}", f"Write `loss: {usual}`.")
     elif task.is_classification and task.outputs == 2:
@@ -144,7 +173,11 @@ def _check_binary(config: Config, folded: str, name: str) -> Iterator[Fault]:
     if units == 1 and folded not in _PER_LABEL:
         yield Fault(("train", "loss"), f"{name} wants two outputs, but the last layer gives one", "Write `loss: binary_crossentropy`.")
     elif units in (2, OUTPUTS) and folded in _PER_LABEL:
-        yield Fault(("train", "loss"), f"{name} wants one output, but the last layer gives two", f"Write `loss: {DEFAULT_LOSS['classification']}`, or `units: 1` with sigmoid.")
+        yield Fault(
+            ("train", "loss"),
+            f"{name} wants one output, but the last layer gives two",
+            f"Write `loss: {DEFAULT_LOSS['classification']}`, or `units: 1` with sigmoid.",
+        )
 
 
 def _check_metrics(config: Config, facts: Facts) -> Iterator[Fault]:
@@ -154,7 +187,9 @@ def _check_metrics(config: Config, facts: Facts) -> Iterator[Fault]:
         if facts.task.is_regression and folded in _COUNTING_METRICS:
             yield Fault(path, f"{name} counts classes, but {facts.task.names[0]} is a number", "Write `mae`.")
         elif (facts.task.is_multilabel or mixes_labels(config)) and folded.startswith("sparse"):
-            yield Fault(path, f"{name} wants class indices, which this data does not have", f"Write `{DEFAULT_METRICS[facts.task.kind][0]}`.")
+            yield Fault(
+                path, f"{name} wants class indices, which this data does not have", f"Write `{DEFAULT_METRICS[facts.task.kind][0]}`."
+            )
 
 
 def _check_weights(config: Config, facts: Facts) -> Iterator[Fault]:
@@ -167,7 +202,11 @@ def _check_weights(config: Config, facts: Facts) -> Iterator[Fault]:
                 choice = did_you_mean(name, facts.task.names) or f" There are: {', '.join(facts.task.names[:20])}."
                 yield Fault(("train", "class_weight", name), f"no class is called {shown(name)}.{choice}", on_key=True)
     if config.data.sampling == "balanced" and not facts.task.is_classification:
-        yield Fault(("data", "sampling"), f"balanced wants one class for each example, but {facts.name} has {facts.task.noun}", "Write `sampling: shuffle`.")
+        yield Fault(
+            ("data", "sampling"),
+            f"balanced wants one class for each example, but {facts.name} has {facts.task.noun}",
+            "Write `sampling: shuffle`.",
+        )
 
 
 def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:
@@ -176,4 +215,8 @@ def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:
         if name in MIXING and not facts.task.is_classification:
             yield Fault(("data", "augment", index), f"{name} mixes classes, but {facts.name} has {facts.task.noun}", "Leave it out.")
         if len(facts.input_shape) != 3 and name not in ("GaussianNoise", "GaussianDropout", "Dropout", "SpatialDropout1D"):
-            yield Fault(("data", "augment", index), f"{name} is for images, but an example of {facts.name} is {facts.input_shape}", "Use GaussianNoise.")
+            yield Fault(
+                ("data", "augment", index),
+                f"{name} is for images, but an example of {facts.name} is {facts.input_shape}",
+                "Use GaussianNoise.",
+            )

@@ -136,7 +136,9 @@ def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
     here = (*path, block)
     if not isinstance(arguments, dict):
         fields = ", ".join(f"{name}: …" for name, field in BLOCKS[block].model_fields.items() if field.is_required())
-        yield Fault(here if isinstance(value, dict) else path, f"wants a mapping, got {shown(arguments)}", f"Write `{block}: {{{fields}}}`.")
+        yield Fault(
+            here if isinstance(value, dict) else path, f"wants a mapping, got {shown(arguments)}", f"Write `{block}: {{{fields}}}`."
+        )
         return
     try:
         BLOCKS[block].model_validate(arguments)

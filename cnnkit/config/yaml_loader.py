@@ -73,9 +73,7 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         raise _refusal("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise _refusal(
-            f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)
-        ) from None
+        raise _refusal(f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)) from None
     if len(data) > MAX_BYTES:
         raise _too_long(Mark(source))
     try:
@@ -140,8 +138,7 @@ def parse_value(text: str, source: str) -> Any:
 def harmless(text: str) -> str:
     """A text with its control characters written as escapes, for a message."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
     )
 
 
@@ -165,7 +162,7 @@ class _Composer(yaml.SafeLoader):
         self._open_anchors: list[str | None] = []
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark = self.place(event.start_mark)
         self._nodes += 1
         _check_limits(self._nodes, len(self._open_anchors), event, mark)
@@ -316,10 +313,8 @@ def _compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node |
             place(composer.get_mark()),
         ) from None
     reading = _Reading(place)
-    for mark in composer.tags:
-        reading.refuse(
-            "tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=mark
-        )
+    for tag in composer.tags:
+        reading.refuse("tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=tag)
     return root, reading
 
 

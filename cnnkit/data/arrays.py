@@ -131,7 +131,11 @@ class _Member:
 def _read_small(path: Path) -> dict[str, _Member]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return {info.filename.removesuffix(".npy"): _Member(path, info, archive) for info in archive.infolist() if info.filename.endswith(".npy")}
+            return {
+                info.filename.removesuffix(".npy"): _Member(path, info, archive)
+                for info in archive.infolist()
+                if info.filename.endswith(".npy")
+            }
     except FileNotFoundError:
         raise CnnkitError(f"{path}: there is no such file") from None
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
@@ -173,7 +177,8 @@ def _rows(path: Path, name: str, members: dict[str, _Member]) -> Rows:
     else:
         needed = int(np.prod(member.shape, dtype=np.int64)) * member.dtype.itemsize
         if needed > available_memory() // 2:
-            raise CnnkitError(f"{path}: '{name}' takes {needed / 2**30:.1f} GB unpacked", "Save it with numpy.savez (not savez_compressed) or numpy.save: then it is read a batch at a time.")  # fmt: skip
+            remedy = "Save it with numpy.savez (not savez_compressed) or numpy.save: then it is read a batch at a time."
+            raise CnnkitError(f"{path}: '{name}' takes {needed / 2**30:.1f} GB unpacked", remedy)
         rows = _as_rows(member.read())
     _check_inputs(path, name, rows)
     return rows
@@ -195,11 +200,16 @@ def _as_rows(array: Array) -> ArrayRows:
 
 def _check_inputs(path: Path, name: str, rows: Rows) -> None:
     if rows.dtype.kind not in "uif" or not 3 <= len(rows.shape) <= 5 or 0 in rows.shape:
-        raise CnnkitError(f"{path}: '{name}' is {rows.shape} {rows.dtype}", "Wanted are images (n, height, width, channels) or signals (n, steps, channels).")
+        raise CnnkitError(
+            f"{path}: '{name}' is {rows.shape} {rows.dtype}",
+            "Wanted are images (n, height, width, channels) or signals (n, steps, channels).",
+        )
     if isinstance(rows, ArrayRows) and rows.dtype.kind == "f":
         bad = int((~np.isfinite(rows.array.reshape(len(rows.array), -1))).any(axis=1).sum())
         if bad:
-            raise CnnkitError(f"{path}: {bad} of {len(rows.array)} examples in '{name}' have NaN or infinite values", "Take them out, or fill them in.")
+            raise CnnkitError(
+                f"{path}: {bad} of {len(rows.array)} examples in '{name}' have NaN or infinite values", "Take them out, or fill them in."
+            )
 
 
 def _check_count(path: Path, first: str, count: int, second: str, other: int) -> None:
@@ -210,12 +220,16 @@ def _check_count(path: Path, first: str, count: int, second: str, other: int) ->
 def _array_name(path: Path, members: dict[str, _Member], name: str | None, usual: tuple[str, ...], option: str) -> str:
     if name is not None:
         if name not in members:
-            raise CnnkitError(f"{path}: has no array '{name}' ({option}).{did_you_mean(name, members)}", f"Its arrays: {', '.join(members)}.")
+            raise CnnkitError(
+                f"{path}: has no array '{name}' ({option}).{did_you_mean(name, members)}", f"Its arrays: {', '.join(members)}."
+            )
         return name
     for candidate in usual:
         if candidate in members:
             return candidate
-    raise CnnkitError(f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(members)}.")
+    raise CnnkitError(
+        f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(members)}."
+    )
 
 
 def _class_names(members: dict[str, _Member]) -> tuple[str, ...]:
@@ -230,10 +244,14 @@ def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Da
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim > 2 or values.dtype.kind not in "biufUS" or not len(values):
-        raise CnnkitError(f"{path}: '{name}' is {values.shape} {values.dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs).")
+        raise CnnkitError(
+            f"{path}: '{name}' is {values.shape} {values.dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
+        )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        raise CnnkitError(f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out.")
+        raise CnnkitError(
+            f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out."
+        )
     if values.dtype.kind in "US":
         classes = data.classes or sorted(set(map(str, values)), key=natural)
         index = {each: i for i, each in enumerate(classes)}
@@ -246,9 +264,17 @@ def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Da
         columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
         return Task("multilabel" if labels else "regression", columns), values.astype(np.float32)
     whole = bool((values == np.round(values)).all())
-    if data.task == "regression" or not whole or values.min() < 0 or (values.dtype.kind == "f" and not names) or values.max() >= MOST_CLASSES:
+    if (
+        data.task == "regression"
+        or not whole
+        or values.min() < 0
+        or (values.dtype.kind == "f" and not names)
+        or values.max() >= MOST_CLASSES
+    ):
         if data.task == "classification":
-            raise CnnkitError(f"{path}: '{name}' has values that are not class indices from 0", f"They go from {values.min()} to {values.max()}.")
+            raise CnnkitError(
+                f"{path}: '{name}' has values that are not class indices from 0", f"They go from {values.min()} to {values.max()}."
+            )
         return Task("regression", (name,)), values.astype(np.float32)[:, None]
     count = max(int(values.max()) + 1, len(names), 2)
     classes = data.classes or (list(names) if names else [str(i) for i in range(count)])

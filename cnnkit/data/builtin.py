@@ -85,7 +85,9 @@ def _read_npz(path: Path, built_in: BuiltIn) -> Made:
                 raise CnnkitError(f"{path}: has no {', '.join(missing)}; it has {shown(sorted(file))}", "Keras's mnist.npz shows the form.")
             arrays = [file[key] for key in _ARRAYS]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise CnnkitError(f"{path}: not a readable npz file ({shown(str(error))})", "Replace it, or remove it to download the data.") from error
+        raise CnnkitError(
+            f"{path}: not a readable npz file ({shown(str(error))})", "Replace it, or remove it to download the data."
+        ) from error
     for key, array in zip(_ARRAYS, arrays, strict=True):
         _check_array(path, key, array, built_in)
     if len(arrays[0]) != len(arrays[1]) or len(arrays[2]) != len(arrays[3]):

@@ -56,12 +56,17 @@ def read_table(path: Path) -> dict[str, Column]:
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) != len(header):
-                    raise CnnkitError(f"{path}:{reader.line_num}: has {len(cells)} cells, the header {len(header)}", "Put quotes around cells with a delimiter inside.")
+                    raise CnnkitError(
+                        f"{path}:{reader.line_num}: has {len(cells)} cells, the header {len(header)}",
+                        "Put quotes around cells with a delimiter inside.",
+                    )
                 for name, cell in zip(header, cells, strict=True):
                     columns[name].append((reader.line_num, cell.strip()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CnnkitError(f"{path}: the CSV file cannot be read: {str(reason)[:100]}", "A text file in UTF-8 with a header line is wanted.") from error
+        raise CnnkitError(
+            f"{path}: the CSV file cannot be read: {str(reason)[:100]}", "A text file in UTF-8 with a header line is wanted."
+        ) from error
     if not columns[header[0]]:
         raise CnnkitError(f"{path}: has a header but no rows")
     return columns
@@ -70,7 +75,11 @@ def read_table(path: Path) -> dict[str, Column]:
 def _listing(path: Path, table: dict[str, Column], data: Data) -> Listing:
     paths = _column(path, table, data.input, PATH_COLUMNS, "data.input")
     targets = [data.target] if isinstance(data.target, str) else data.target
-    columns = [_column(path, table, name, (), "data.target") for name in targets] if targets else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
+    columns = (
+        [_column(path, table, name, (), "data.target") for name in targets]
+        if targets
+        else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
+    )
     names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
     task, values, kept = _targets(path, columns, names, data)
     empty = [line for line, cell in paths if not cell]
@@ -97,7 +106,9 @@ def _column(path: Path, table: dict[str, Column], name: str | None, usual: Seque
     for candidate in usual:
         if candidate in _lower(table):
             return table[_lower(table)[candidate]]
-    raise CnnkitError(f"{path}: none of its columns is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(table)}.")
+    raise CnnkitError(
+        f"{path}: none of its columns is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(table)}."
+    )
 
 
 def _lower(table: dict[str, Column]) -> dict[str, str]:
@@ -131,7 +142,7 @@ def _one_class(path: Path, column: Column, data: Data) -> tuple[Task, Array, Arr
     _check_classes(path, classes, present)
     index = {name: i for i, name in enumerate(classes)}
     kept = np.array([i for i, (_, cell) in enumerate(column) if cell in index])
-    targets = np.array([index[cell] if cell in index else -1 for _, cell in column], np.int32)
+    targets = np.array([index.get(cell, -1) for _, cell in column], np.int32)
     return Task("classification", tuple(classes)), targets, None if len(kept) == len(column) else kept
 
 
@@ -141,7 +152,9 @@ def _several_labels(path: Path, columns: list[Column], names: list[str], data: D
         numbers = [_numbers(column) for column in columns]
         for name, values in zip(names, numbers, strict=True):
             if values is None or not np.isin(values, (0, 1)).all():
-                raise CnnkitError(f"{path}: column '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
+                raise CnnkitError(
+                    f"{path}: column '{name}' has something else than 0 and 1", "A column a label says whether the label is there."
+                )
         return Task("multilabel", tuple(names)), np.stack(numbers, axis=1).astype(np.float32), None  # type: ignore[arg-type]
     separator = data.separator or "|"
     cells = [[label.strip() for label in cell.split(separator) if label.strip()] for _, cell in columns[0]]
@@ -155,7 +168,9 @@ def _several_labels(path: Path, columns: list[Column], names: list[str], data: D
 def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str]) -> None:
     unknown = [name for name in classes if name not in present]
     if unknown:
-        raise CnnkitError(f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out.")
+        raise CnnkitError(
+            f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out."
+        )
     if len(classes) < 2:
         raise CnnkitError(f"{path}: two or more different labels are wanted, got {shown(list(classes))}")
 
@@ -176,6 +191,8 @@ def _splits(path: Path, table: dict[str, Column], data: Data) -> Array | None:
     splits = []
     for line, cell in _column(path, table, name, (), "data.split"):
         if cell and cell.lower() not in SPELLINGS:
-            raise CnnkitError(f"{path}:{line}: unknown split {shown(cell)}.{did_you_mean(cell, SPELLINGS)}", "Write train, validation or test.")
+            raise CnnkitError(
+                f"{path}:{line}: unknown split {shown(cell)}.{did_you_mean(cell, SPELLINGS)}", "Write train, validation or test."
+            )
         splits.append(SPELLINGS.get(cell.lower(), ""))
     return np.array(splits, dtype=object)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.config.schema import Data
-from cnnkit.data.image_files import SUFFIXES, ImageFileSource, Listing
+from cnnkit.data.image_files import ImageFileSource, Listing
+from cnnkit.data.images import SUFFIXES
 from cnnkit.data.split import SPELLINGS
 from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError, did_you_mean
@@ -30,7 +31,10 @@ def list_folder(folder: Path, classes: list[str] | None) -> Listing:
         classes: The classes to use, in this order; None for all, in natural order (2 before 10).
     """
     if not folder.is_dir():
-        raise CnnkitError(f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}", "Name a folder with a folder of images a class.")
+        raise CnnkitError(
+            f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}",
+            "Name a folder with a folder of images a class.",
+        )
     splits = {path: SPELLINGS[path.name.lower()] for path in _folders(folder) if path.name.lower() in SPELLINGS}
     notices: list[str] = []
     if "train" not in splits.values():
@@ -79,12 +83,18 @@ def _chosen(folder: Path, names: list[str], classes: list[str] | None) -> list[s
         return classes
     if len(names) < 2:
         got = f"only one, {names[0]}" if names else "none"
-        raise CnnkitError(f"{folder}: two or more folders with images are wanted, a folder a class; there is {got}", "Images end in " + ", ".join(SUFFIXES) + ".")
+        raise CnnkitError(
+            f"{folder}: two or more folders with images are wanted, a folder a class; there is {got}",
+            "Images end in " + ", ".join(SUFFIXES) + ".",
+        )
     return names
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))), key=lambda path: natural(path.name))
+    return sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))),
+        key=lambda path: natural(path.name),
+    )
 
 
 def _images(folder: Path, *, deep: bool = True) -> list[Path]:

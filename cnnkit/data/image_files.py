@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cnnkit.config.schema import Data
 from cnnkit.data.divide import divide_examples
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.images import ImageFault, read_header, read_image
+from cnnkit.data.images import SUFFIXES, ImageFault, read_header, read_image
 from cnnkit.data.rows import ComputedRows, available_memory
 from cnnkit.data.source import Facts, Request
 from cnnkit.data.task import Task
@@ -20,7 +20,6 @@ from cnnkit.errors import CnnkitError
 
 Array = npt.NDArray[Any]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 LOOKED_AT = 64  # files whose headers tell the size where the config does not
 
 
@@ -99,7 +98,11 @@ class ImageFileSource:
 
         def make(index: int) -> Array:
             return read_image(
-                listing.paths[index], size=(height, width), resize=data.resize, channels=channels, max_pixels=data.max_pixels
+                listing.paths[index],
+                size=(height, width),
+                resize=data.resize,
+                channels=3 if channels == 3 else 1,
+                max_pixels=data.max_pixels,
             )
 
         rows = ComputedRows(len(listing.paths), self.facts.input_shape, make, self._identity(), self._cache(request))
@@ -135,9 +138,12 @@ def _without_excluded(listing: Listing, data: Data) -> Listing:
     try:
         lines = Path(data.exclude).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CnnkitError(f"{data.exclude}: the list of files to exclude cannot be read", "Write it with `cnnkit data check --quarantine`.") from error
+        raise CnnkitError(
+            f"{data.exclude}: the list of files to exclude cannot be read", "Write it with `cnnkit data check --quarantine`."
+        ) from error
     excluded = {line.partition("\t")[0].strip() for line in lines if line.strip() and not line.startswith("#")}
-    kept = np.array([i for i, (path, name) in enumerate(zip(listing.paths, listing.names, strict=True)) if str(path) not in excluded and name not in excluded], int)  # fmt: skip
+    pairs = zip(listing.paths, listing.names, strict=True)
+    kept = np.array([i for i, (path, name) in enumerate(pairs) if not {str(path), name} & excluded], int)
     left_out = len(listing.paths) - len(kept)
     notice = f"{left_out} files are left out, as {Path(data.exclude).name} says."
     return replace(listing.take(kept), notices=(*listing.notices, notice))
@@ -147,7 +153,9 @@ def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
     """The splits that an earlier run wrote down; files that have come since stand in none of them."""
     gone = set(manifest) - set(listing.names)
     if gone:
-        raise CnnkitError(f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {sorted(gone)[0]}", "Put them back, or train anew.")
+        raise CnnkitError(
+            f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {sorted(gone)[0]}", "Put them back, or train anew."
+        )
     return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
 
 

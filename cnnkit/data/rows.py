@@ -116,7 +116,9 @@ class ComputedRows:
         cache: Where made rows are kept: `memory`, a folder for a file on disk, or None to make them anew each time.
     """
 
-    def __init__(self, count: int, row_shape: tuple[int, ...], make: Callable[[int], Array], identity: bytes, cache: str | Path | None) -> None:
+    def __init__(
+        self, count: int, row_shape: tuple[int, ...], make: Callable[[int], Array], identity: bytes, cache: str | Path | None
+    ) -> None:
         self.shape, self.dtype = (count, *row_shape), np.dtype(np.uint8)
         self._make = make
         self._identity = identity

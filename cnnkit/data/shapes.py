@@ -29,7 +29,8 @@ def load(*, target: str | None, seed: int) -> Made:
         seed: What the images follow; training and test images come from separate streams of it.
     """
     train, test = (
-        _make(count, stream, target) for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
+        _make(count, stream, target)
+        for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
     return Made(*train, *test)
 
@@ -61,7 +62,8 @@ def _draw(labels: Array, diameters: Array, random: np.random.Generator) -> Array
     picture = background + texture * (1 - mask) + step.astype(np.float32) * mask
     light = 1 + ramp * random.uniform(0, 0.9, (count, 1, 1, 1)).astype(np.float32)
     noise = random.standard_normal(picture.shape, np.float32) * random.uniform(2, 14, (count, 1, 1, 1)).astype(np.float32)
-    return np.clip(picture * light + noise, 0, 255).astype(np.uint8)
+    images: Array = np.clip(picture * light + noise, 0, 255).astype(np.uint8)
+    return images
 
 
 def _coverage(labels: Array, diameters: Array, random: np.random.Generator, fine: int = 2) -> Array:

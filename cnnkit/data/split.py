@@ -12,7 +12,16 @@ Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
 SPLITS = ("train", "validation", "test")
-SPELLINGS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation", "test": "test", "testing": "test"}  # fmt: skip
+SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,9 @@ def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, s
     folds = max(2, round(1 / share))
     if present < folds:
         if present < 2:
-            raise CnnkitError("all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`.")
+            raise CnnkitError(
+                "all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`."
+            )
         folds = present
     if classes is None:
         division = GroupKFold(folds, shuffle=True, random_state=seed).split(candidates, groups=groups[candidates])

@@ -25,7 +25,8 @@ def load(*, target: str | None, seed: int) -> Made:
         seed: What the signals follow; training and test signals come from separate streams of it.
     """
     train, test = (
-        _make(count, stream, target) for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
+        _make(count, stream, target)
+        for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
     return Made(*train, *test)
 

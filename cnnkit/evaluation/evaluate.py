@@ -70,7 +70,9 @@ def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str =
     model = load_model(path)
     wanted = tuple(model.input_shape[1:])
     if wanted != examples.input_shape:
-        raise CnnkitError(f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data.")
+        raise CnnkitError(
+            f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data."
+        )
     source = BatchSource(examples, evaluation_batch(examples))
     measured: dict[str, float] = {}
     if model.compiled:

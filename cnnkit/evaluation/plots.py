@@ -30,10 +30,12 @@ def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, 
         title: The run's name.
         note: What the reader must know of the figures; drawn in red where not empty.
     """
+    from matplotlib.ticker import MaxNLocator
+
     names = [name for name in history[0] if name not in _NOT_METRICS and not name.startswith("val_")]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = _figure(5.2 * columns, 3.6 * rows + 0.5)
+    figure = new_figure(5.2 * columns, 3.6 * rows + 0.5)
     epochs = [row["epoch"] for row in history]
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, index + 1)
@@ -45,10 +47,10 @@ def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, 
         axes.set_title(name, loc="left", fontsize=11, color=INK, parse_math=False)
         axes.set_xlabel("epoch", color=INK)
         axes.set_xlim(min(epochs) - 0.3, max(epochs) + 0.3 + 0.02 * len(epochs))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, fontsize=9)
         _calm(axes)
-    _finish(figure, path, title, note)
+    finish(figure, path, title, note)
 
 
 def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path: Path, title: str, note: str = "") -> None:
@@ -63,11 +65,11 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     """
     count = len(class_names)
     side = float(np.clip(1.6 + 0.52 * count, 4, 14))
-    figure = _figure(side + 1.8, side + 1)
+    figure = new_figure(side + 1.8, side + 1)
     axes = figure.add_subplot()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [_short(name) for name in class_names]
+    names = [short(name) for name in class_names]
     size = float(np.clip(420 / count / 4, 3.5, 10))
     axes.set_xticks(range(count), names, fontsize=size, rotation=90 if count > 4 else 0)
     axes.set_yticks(range(count), names, fontsize=size)
@@ -84,14 +86,12 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label("share of the true class", color=INK)
-    _finish(figure, path, title, note)
+    finish(figure, path, title, note)
 
 
-def plot_predictions(
-    targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str, path: Path, title: str, note: str = ""
-) -> None:
+def plot_predictions(targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str, path: Path, title: str, note: str = "") -> None:
     """Draw predicted against true numbers, with the line on which they are equal.
 
     Args:
@@ -102,7 +102,7 @@ def plot_predictions(
         title: The run's name.
         note: What the reader must know of the figures.
     """
-    figure = _figure(5.6, 5.4)
+    figure = new_figure(5.6, 5.4)
     axes = figure.add_subplot()
     both = np.concatenate([np.ravel(targets), np.ravel(predictions)])
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
@@ -112,10 +112,11 @@ def plot_predictions(
     axes.set_ylabel(f"predicted {name}", color=INK, parse_math=False)
     axes.set_aspect("equal")
     _calm(axes)
-    _finish(figure, path, title, note)
+    finish(figure, path, title, note)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty white figure of some inches, laid out by matplotlib itself, that needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -150,7 +151,8 @@ def _calm(axes: "Axes") -> None:
     axes.tick_params(colors=INK, length=0, labelsize=9)
 
 
-def _finish(figure: "Figure", path: Path, title: str, note: str) -> None:
+def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
+    """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
     import warnings
 
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, weight="bold", color=INK, parse_math=False)
@@ -167,5 +169,6 @@ def _wrapped(text: str, width: float) -> str:
     return "\n".join(textwrap.wrap(text, int(width * 14)))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name cut to what has room beside a picture."""
     return name if len(name) <= 18 else name[:17] + "…"

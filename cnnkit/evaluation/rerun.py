@@ -42,6 +42,8 @@ def evaluate_run(what: Path | None, config_path: Path | None) -> tuple[Evaluatio
         notices = meaning.notices if meaning is not None else ()
         name, examples = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
         if examples is None:
-            raise CnnkitError(f"{dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config.")
+            raise CnnkitError(
+                f"{dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config."
+            )
         evaluation = evaluate_file(model, examples, Meaning(dataset.name, dataset.task, stand_in_for, notices), name)
     return evaluation, write_evaluation(evaluation, beside, loaded.config.name) if own_data else None

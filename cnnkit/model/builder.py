@@ -122,7 +122,7 @@ def _repeat(stack: LayerStack, block: Repeat, tensor: Any, path: Path) -> Any:
 
 
 def _residual(stack: LayerStack, block: Residual, tensor: Any, path: Path) -> Any:
-    """x + F(x), or projection(x) + F(x) where the shapes differ (He et al. 2015, equation 2)."""
+    """X + F(x), or projection(x) + F(x) where the shapes differ (He et al. 2015, equation 2)."""
     import keras
 
     long_way = stack.apply(block.layers, tensor, (*path, "layers"))
@@ -149,7 +149,9 @@ def _projection(tensor: Any, wanted: Any, batch_norm: bool, path: Path) -> Any:
     reached = [-(-size // stride) for size, stride in zip(tensor.shape[1:-1], strides, strict=False)]
     if len(wanted.shape) != len(tensor.shape) or reached != list(wanted.shape[1:-1]):
         message = f"no projection leads from {shown_shape(tensor.shape[1:])} to {shown_shape(wanted.shape[1:])}"
-        raise BuildError(Fault(path, message, "Use `padding: same` inside the block, or write the `shortcut` layers yourself.", on_key=True))
+        raise BuildError(
+            Fault(path, message, "Use `padding: same` inside the block, or write the `shortcut` layers yourself.", on_key=True)
+        )
     channels = wanted.shape[-1]
     if rank == 0:
         return keras.layers.Dense(channels, use_bias=False)(tensor)

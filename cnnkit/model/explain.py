@@ -87,9 +87,7 @@ def shape_reason(node: Any) -> str:
         return f"the same {_product(into[1:])} values"
     if kind == "Concatenate":
         sizes = [shape[layer.axis] for shape in incoming]
-        return _equation(
-            " + ".join(map(str, sizes)), None if None in sizes else sum(size or 0 for size in sizes), out[layer.axis]
-        )
+        return _equation(" + ".join(map(str, sizes)), None if None in sizes else sum(size or 0 for size in sizes), out[layer.axis])
     reasons = _axis_reasons(layer, kind, into, out)
     if reasons is not None:
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
@@ -147,9 +145,7 @@ def multiply_adds(node: Any) -> int | None:
             places = _product([into[axis] for axis in _spatial_axes(layer, len(into))])
         return _times(places, window * (channels // getattr(layer, "groups", 1)) * layer.filters)
     has_weights = bool(getattr(layer, "weights", ()))
-    counted = (
-        bool(_WITHOUT_MULTIPLY_ADDS.fullmatch(kind)) if has_weights else bool(kind and not _PRODUCTS.fullmatch(kind))
-    )
+    counted = bool(_WITHOUT_MULTIPLY_ADDS.fullmatch(kind)) if has_weights else bool(kind and not _PRODUCTS.fullmatch(kind))
     return 0 if counted else None
 
 
@@ -167,15 +163,10 @@ def places_seen(node: Any) -> tuple[Places, ...] | Literal["all"] | None:
     rank = len(outgoing[0]) - 2
     if _MIXING.fullmatch(kind) or (kind == "Dense" and rank <= 0):
         return ALL
-    if getattr(layer, "data_format", None) == "channels_first" or any(
-        len(shape) != rank + 2 for shape in (*incoming, *outgoing)
-    ):
+    if getattr(layer, "data_format", None) == "channels_first" or any(len(shape) != rank + 2 for shape in (*incoming, *outgoing)):
         return None
     if _WINDOWED.fullmatch(kind):
-        return tuple(
-            _places_under(axis, layer.padding, kind.endswith("Transpose"))
-            for axis in _windows(layer, incoming[0], outgoing[0])
-        )
+        return tuple(_places_under(axis, layer.padding, kind.endswith("Transpose")) for axis in _windows(layer, incoming[0], outgoing[0]))
     if kind.startswith(("ZeroPadding", "Cropping")):
         shifts = [-before if kind.startswith("Zero") else before for before, _ in _margins(layer)]
         return tuple(Places(first=shift, last=shift) for shift in shifts)
@@ -197,24 +188,16 @@ def _axis_reasons(layer: Any, kind: str, into: Shape, out: Shape) -> list[str] |
     """An equation for each spatial axis of known size; None for layers which have no such."""
     if _WINDOWED.fullmatch(kind):
         reason = _enlarged_reason if kind.endswith("Transpose") else _window_reason
-        return [
-            reason(layer, index, axis) for index, axis in enumerate(_windows(layer, into, out)) if axis.size is not None
-        ]
+        return [reason(layer, index, axis) for index, axis in enumerate(_windows(layer, into, out)) if axis.size is not None]
     axes = [(into[axis], out[axis]) for axis in _spatial_axes(layer, len(out))] if len(into) == len(out) else []
     if any(size is None for size, _ in axes):
         axes = []
     if kind.startswith("ZeroPadding"):
         margins = zip(axes, _margins(layer), strict=False)
-        return [
-            _equation(f"{before} + {n} + {after}", before + int(n or 0) + after, m)
-            for (n, m), (before, after) in margins
-        ]
+        return [_equation(f"{before} + {n} + {after}", before + int(n or 0) + after, m) for (n, m), (before, after) in margins]
     if kind.startswith("Cropping"):
         margins = zip(axes, _margins(layer), strict=False)
-        return [
-            _equation(f"{n} − {before} − {after}", int(n or 0) - before - after, m)
-            for (n, m), (before, after) in margins
-        ]
+        return [_equation(f"{n} − {before} − {after}", int(n or 0) - before - after, m) for (n, m), (before, after) in margins]
     if kind.startswith("UpSampling"):
         factors = zip(axes, _by_axis(layer.size, len(out) - 2), strict=False)
         return [_equation(f"{n}·{factor}", int(n or 0) * factor, m) for (n, m), factor in factors]
@@ -226,14 +209,10 @@ def _window_reason(layer: Any, index: int, axis: Window) -> str:
     assert axis.size is not None
     if layer.padding in ("same", "causal"):
         quotient = f"{axis.size}/{axis.stride}"
-        return _equation(
-            quotient if axis.size % axis.stride == 0 else f"⌈{quotient}⌉", -(-axis.size // axis.stride), axis.result
-        )
+        return _equation(quotient if axis.size % axis.stride == 0 else f"⌈{quotient}⌉", -(-axis.size // axis.stride), axis.result)
     quotient = f"({axis.size} − {_reach_formula(axis)})/{axis.stride}"
     exact = (axis.size - axis.reach) % axis.stride == 0
-    return _equation(
-        f"{quotient if exact else f'⌊{quotient}⌋'} + 1", (axis.size - axis.reach) // axis.stride + 1, axis.result
-    )
+    return _equation(f"{quotient if exact else f'⌊{quotient}⌋'} + 1", (axis.size - axis.reach) // axis.stride + 1, axis.result)
 
 
 def _enlarged_reason(layer: Any, index: int, axis: Window) -> str:
@@ -277,9 +256,7 @@ def _weights_formula(layer: Any) -> tuple[str, int | None]:
     if kind.startswith("Separable"):
         between = channels * layer.depth_multiplier
         told = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
-        return f"{window}·{told} + {_with_bias(told, bias)}·{layer.filters}", size * between + (
-            between + bias
-        ) * layer.filters
+        return f"{window}·{told} + {_with_bias(told, bias)}·{layer.filters}", size * between + (between + bias) * layer.filters
     groups = getattr(layer, "groups", 1)
     told = f"{window}·{channels}" if groups == 1 else f"{window}·{channels}/{groups}"
     return f"{_with_bias(told, bias)}·{layer.filters}", (size * channels // groups + bias) * layer.filters
@@ -304,9 +281,7 @@ def _windows(layer: Any, into: Shape, out: Shape) -> list[Window]:
     widths = _by_axis(layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size, rank)
     strides, dilations = _by_axis(layer.strides, rank), _by_axis(getattr(layer, "dilation_rate", 1), rank)
     axes = _spatial_axes(layer, len(out))
-    return [
-        Window(into[axis], out[axis], *numbers) for axis, *numbers in zip(axes, widths, strides, dilations, strict=True)
-    ]
+    return [Window(into[axis], out[axis], *numbers) for axis, *numbers in zip(axes, widths, strides, dilations, strict=True)]
 
 
 def _places_under(axis: Window, padding: str, transposed: bool) -> Places:

@@ -20,12 +20,14 @@ def load_model(path: Path) -> "keras.Model":
     if not path.is_file():
         raise CnnkitError(f"{path}: no such model file")
     if not zipfile.is_zipfile(path):
-        raise CnnkitError(f"{path}: is not a .keras file, or was cut short", "A .keras file is a zip archive that Keras's model.save wrote.")
+        raise CnnkitError(
+            f"{path}: is not a .keras file, or was cut short", "A .keras file is a zip archive that Keras's model.save wrote."
+        )
     import keras
 
     try:
         model = keras.saving.load_model(path, safe_mode=True)
-    except Exception as error:  # noqa: BLE001 - what a damaged or hostile archive makes Keras raise has no common base
+    except Exception as error:
         reason = first_sentence(error)
         if "safe_mode" in reason or "Lambda" in reason or "deserializ" in reason:
             raise CnnkitError(f"{path}: holds code of its own, which cnnkit does not run: {reason}") from error

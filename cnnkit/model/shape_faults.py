@@ -58,7 +58,9 @@ def _wrong_rank(layer: Any, tensor: Any, path: Path, flattening: Sequence[Path])
     name = type(layer).__name__
     message = f"{name} wants {_AXES.get(wanted, f'{wanted - 1} axes')}, but the incoming shape is {shown_shape(tensor.shape[1:])}"
     if rank < wanted and flattening:
-        return Fault(path, message, f"Put {name} before the layer on {{related}}, which takes these axes away.", on_key=True, related=flattening[-1])
+        return Fault(
+            path, message, f"Put {name} before the layer on {{related}}, which takes these axes away.", on_key=True, related=flattening[-1]
+        )
     other = name.replace(f"{wanted - 2}D", f"{rank - 2}D")
     remedy = f"Use {other}." if other != name and rank > 2 else "Use Reshape before it."
     return Fault(path, message, remedy, on_key=True)

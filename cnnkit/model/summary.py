@@ -131,18 +131,12 @@ def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summar
     for operation in graph.operations:
         if operation.name in prepares or type(operation).__name__ == "InputLayer":
             continue
-        above = (
-            {rows[-1].name} if rows else {*prepares, *(inputs._keras_history.operation.name for inputs in graph.inputs)}
-        )
-        rows.append(
-            _row(operation, _uses(graph, operation), fields, above if rows or len(graph.inputs) == 1 else set())
-        )
+        above = {rows[-1].name} if rows else {*prepares, *(inputs._keras_history.operation.name for inputs in graph.inputs)}
+        rows.append(_row(operation, _uses(graph, operation), fields, above if rows or len(graph.inputs) == 1 else set()))
     return Summary(
         name=model.name,
         input_shape=_one_or_all(shapes(graph.inputs)),
-        preprocessing=tuple(
-            _in_words(o) for o in graph.operations if o.name in prepares and type(o).__name__ != "InputLayer"
-        ),
+        preprocessing=tuple(_in_words(o) for o in graph.operations if o.name in prepares and type(o).__name__ != "InputLayer"),
         rows=tuple(rows),
         total_parameters=_count(model.weights),
         trainable_parameters=_count(model.trainable_weights),
@@ -235,9 +229,7 @@ def _receptive_fields(graph: Any, prepares: set[str]) -> dict[int, Field]:
 def _unroll(graph: Any, prepares: set[str], steps: list[_Step], entrances: list[int]) -> dict[int, int]:
     """Append the steps of a graph to the list, and give the step at which each of its nodes comes out."""
     position: dict[int, int] = {}
-    at_input = {
-        id(tensor._keras_history.operation._inbound_nodes[0]): index for index, tensor in enumerate(graph.inputs)
-    }
+    at_input = {id(tensor._keras_history.operation._inbound_nodes[0]): index for index, tensor in enumerate(graph.inputs)}
 
     def step_of(tensor: Any, inside: dict[int, int]) -> int:
         history = tensor._keras_history
@@ -266,7 +258,8 @@ def _extent(steps: list[_Step], index: int, axis: int) -> int:
 
     The interval of places is followed backwards, its hull taken where paths meet: Araujo, Norris and Sim (2019),
     "Computing Receptive Fields of Convolutional Neural Networks". After an upsampling it differs from output place to
-    output place, with a period; the largest counts.
+    output place, with a period; the largest counts. An interval that a transposed convolution leaves empty needs no
+    care: the maps keep order, so that a neighbouring output place sees no less.
     """
     period, tried, largest = 1, 0, 0
     while tried < period:
@@ -281,8 +274,6 @@ def _extent(steps: list[_Step], index: int, axis: int) -> int:
             period = math.lcm(period, divisor // common)
             low, high = step.places[axis].seen(low, high)
             scale, divisor = scale // common * step.places[axis].scale, divisor // common * step.places[axis].divisor
-            if low > high:  # a place that a transposed convolution leaves empty
-                continue
             if not step.sources:
                 largest = max(largest, high - low + 1)
             for source in step.sources:
@@ -352,10 +343,7 @@ def _count(variables: Sequence[Any]) -> int:
 
 def _bytes(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
     """Memory of arrays of these shapes and dtypes; None where a size is not known."""
-    return _sum(
-        None if None in shape else math.prod(size or 0 for size in shape) * _item_bytes(dtype)
-        for shape, dtype in arrays
-    )
+    return _sum(None if None in shape else math.prod(size or 0 for size in shape) * _item_bytes(dtype) for shape, dtype in arrays)
 
 
 def _item_bytes(dtype: Any) -> int:

@@ -106,10 +106,6 @@ def class_weights(choice: Any, examples: Examples, task: Task) -> npt.NDArray[An
     if choice is None:
         return None
     if choice == "balanced":
-        if task.is_multilabel:
-            counts = examples.targets.sum(axis=0)
-        else:
-            counts = np.bincount(examples.targets.reshape(-1), minlength=task.outputs)
-        total = counts.sum() if task.is_multilabel else len(examples)
-        return np.where(counts > 0, total / (task.outputs * np.maximum(counts, 1)), 0.0)
+        counts = examples.targets.sum(axis=0) if task.is_multilabel else np.bincount(examples.targets, minlength=task.outputs)
+        return np.where(counts > 0, counts.sum() / (task.outputs * np.maximum(counts, 1)), 0.0)
     return np.array([choice.get(name, 1.0) for name in task.names], np.float64)

@@ -73,6 +73,7 @@ def prepare(loaded: LoadedConfig, run_dir: Path | None) -> Prepared:
     config = loaded.config
     network = build_and_compile(loaded)
     directory = create_run_directory(config.name, run_dir)
+    complete = False
     try:
         dataset = loaded.source.load(Request(config.seed, directory.cache, {}))
         if not len(dataset.train):
@@ -80,9 +81,12 @@ def prepare(loaded: LoadedConfig, run_dir: Path | None) -> Prepared:
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights)
         preparation.check(dataset.train.input_shape)
-    except BaseException as error:
-        shutil.rmtree(directory.path) if run_dir is None else directory.cache.rmdir()
-        raise (loaded.located(error) if isinstance(error, BuildError) else error) from None
+        complete = True
+    except BuildError as error:
+        raise loaded.located(error) from error
+    finally:
+        if not complete:
+            shutil.rmtree(directory.path if run_dir is None else directory.cache)
     units = Units.of(dataset.train) if dataset.task.is_regression else None
     if units is not None:
         dataset = units.standardized(dataset)
@@ -127,13 +131,15 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
         evaluation = evaluate_file(directory.model, held_out[1], prepared.meaning, held_out[0])
         write_evaluation(evaluation, directory, config.name)
     shutil.rmtree(directory.cache, ignore_errors=True)
-    directory.write_environment({
-        **environment,
-        "state": "interrupted" if history.interrupted else "finished",
-        "epochs": len(history.rows),
-        "training_seconds": round(history.seconds, 2),
-        "seconds": round(time.time() - started, 2),
-    })
+    directory.write_environment(
+        {
+            **environment,
+            "state": "interrupted" if history.interrupted else "finished",
+            "epochs": len(history.rows),
+            "training_seconds": round(history.seconds, 2),
+            "seconds": round(time.time() - started, 2),
+        }
+    )
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
