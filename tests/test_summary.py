@@ -261,6 +261,11 @@ def nothing_between(tensor):
     return kl.Conv1D(2, 2)(kl.Add()([sparse, kl.Conv1D(2, 2, padding="same")(tensor)]))
 
 
+def enlarged_again(tensor):
+    """A padded transposed convolution beside the places that it brings back."""
+    return kl.Add()([kl.Conv1DTranspose(2, 5, strides=2, padding="same")(kl.AveragePooling1D(2)(tensor)), tensor])
+
+
 def nested(tensor):
     narrowed = kl.Conv2D(3, 2)(tensor)
     inner = keras.Sequential([keras.Input(narrowed.shape[1:]), kl.Conv2D(4, 3, strides=2), kl.DepthwiseConv2D(2)])
@@ -291,10 +296,11 @@ STACKS = [
         ((32, 32, 2), residual),
         ((20, 2), lopsided),
         ((20, 2), beside_a_shift("same", -1)),
-        ((20, 2), beside_a_shift("same", 1, strides=2)),
+        ((20, 2), beside_a_shift("same", 3, strides=2)),
         ((21, 2), beside_a_shift("same", 2, strides=2)),
         ((21, 2), beside_a_shift("causal", 1)),
         ((21, 2), nothing_between),
+        ((20, 2), enlarged_again),
         ((20, 20, 2), nested),
     ],
 )
@@ -320,6 +326,13 @@ def test_the_receptive_field_is_the_whole_input_once_places_are_mixed():
         start = keras.Input(IMAGE)
         fields.append(summarize(keras.Model(start, network(start))).rows[-1].receptive_field)
     assert fields == ["all", "all", "all", "all", None]
+
+
+def test_the_receptive_field_is_left_open_where_axes_are_mixed_or_in_another_order():
+    layers = (kl.LayerNormalization(axis=1), kl.Softmax(axis=2), kl.MaxPooling2D(2, data_format="channels_first"))
+    assert [summary_of(IMAGE, layer).rows[0].receptive_field for layer in layers] == [None, None, None]
+    assert summary_of(IMAGE, layers[2]).rows[0].shape_reason == "(10 − 2)/2 + 1 = 5; (4 − 2)/2 + 1 = 2"
+    assert summary_of(IMAGE, kl.LayerNormalization()).rows[0].receptive_field == (1, 1)
 
 
 # Receptive fields as published by Araujo et al. (2019), multiply-adds as published by Howard et al. (2017).
