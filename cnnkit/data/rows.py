@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,32 +78,31 @@ class DiskRows:
         self.shape, self.dtype = shape, dtype
         self._offset = offset
         self._row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-        self._file = path.open("w+b" if writable else "rb")
+        self._path = path
+        self._file = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
         if writable:
-            os.posix_fallocate(self._file.fileno(), 0, max(1, offset + self._row_bytes * shape[0]))  # a full disk is told here
+            _reserve(self._file, max(1, offset + self._row_bytes * shape[0]))
 
     def read(self, indices: Indices) -> Array:
         """The rows of some indices, in that order."""
         rows = np.empty((len(indices), *self.shape[1:]), self.dtype)
         flat = rows.reshape(len(indices), -1).view(np.uint8)
         for place, index in enumerate(indices):
-            os.preadv(self._file.fileno(), [memoryview(flat[place])], self._offset + int(index) * self._row_bytes)
+            row = os.pread(self._file, self._row_bytes, self._offset + int(index) * self._row_bytes)
+            flat[place] = np.frombuffer(row, np.uint8)
         return rows
 
     def identity(self) -> bytes:
         """The file's path, size and time of change."""
-        status = os.fstat(self._file.fileno())
-        return f"{self._file.name} {status.st_size} {status.st_mtime_ns}".encode()
+        status = os.fstat(self._file)
+        return f"{self._path} {status.st_size} {status.st_mtime_ns}".encode()
 
     def write(self, indices: Indices, rows: Array) -> None:
         """Put rows in their places."""
         flat = np.ascontiguousarray(rows).reshape(len(indices), -1).view(np.uint8)
         for place, index in enumerate(indices):
-            os.pwrite(self._file.fileno(), memoryview(flat[place]), self._offset + int(index) * self._row_bytes)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+            os.pwrite(self._file, memoryview(flat[place]), self._offset + int(index) * self._row_bytes)
 
 
 class ComputedRows:
@@ -164,6 +164,14 @@ class ComputedRows:
         rows = DiskRows(Path(name), self.shape, self.dtype, writable=True)
         Path(name).unlink()
         return rows
+
+
+def _reserve(file: int, count: int) -> None:
+    """Make a file of some bytes; a full disk is told here where the system can promise the space, not in the middle of an epoch."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, count)
+    else:
+        os.ftruncate(file, count)
 
 
 def available_memory() -> int:

@@ -1,0 +1,277 @@
+"""Sources of one's own: folders, CSV tables, npz and npy files, and how they are divided."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.config.schema import Data
+from cnnkit.data.arrays import open_npy, open_npz
+from cnnkit.data.csv_file import open_csv
+from cnnkit.data.folder import list_folder, natural, open_folder
+from cnnkit.data.rows import ComputedRows, DiskRows
+from cnnkit.data.source import Request
+from cnnkit.data.split import Shares, divide, take_share
+from cnnkit.errors import CnnkitError
+
+
+def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (10, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def request_for(folder: Path, manifest: dict[str, str] | None = None) -> Request:
+    return Request(seed=3, cache_folder=folder, manifest=manifest or {})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for label, colour in (("class10", (250, 0, 0)), ("class2", (0, 250, 0)), ("class1", (0, 0, 250))):
+        for index in range(20):
+            paint(root / label / f"{index}.png", colour)
+    (root / "empty").mkdir()
+    (root / ".hidden").mkdir()
+    paint(root / ".hidden" / "x.png", (0, 0, 0))
+    (root / "class1" / ".thumb.png").write_bytes(b"")
+    (root / "class1" / "notes.txt").write_text("no image")
+    return root
+
+
+def test_folder_orders_classes_naturally_and_passes_over_hidden_and_empty_ones(photos: Path) -> None:
+    listing = list_folder(photos, None)
+    assert listing.task.names == ("class1", "class2", "class10")
+    assert len(listing.paths) == 60
+    assert listing.notices == (f"{photos}: these folders have no images and are not classes: empty.",)
+
+
+def test_natural_order_counts_numbers() -> None:
+    assert sorted(["img10", "img2", "Img1", "a"], key=natural) == ["a", "Img1", "img2", "img10"]
+
+
+def test_classes_choose_and_order(photos: Path) -> None:
+    listing = list_folder(photos, ["class10", "class1"])
+    assert listing.task.names == ("class10", "class1")
+    assert np.bincount(listing.targets).tolist() == [20, 20]
+    with pytest.raises(CnnkitError) as caught:
+        list_folder(photos, ["clas1", "class2"])
+    assert str(caught.value) == (
+        f"{photos}: has no images of class 'clas1'. Did you mean 'class1'?\n    Mend `data.classes`, or leave it out."
+    )
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
+def test_folders_of_splits_are_found_in_every_spelling(tmp_path: Path, validation: str) -> None:
+    for split in ("train", validation, "test"):
+        for label in ("a", "b"):
+            paint(tmp_path / split / label / "1.png", (9, 9, 9))
+    listing = list_folder(tmp_path, None)
+    assert listing.splits is not None
+    assert sorted(listing.splits) == ["test", "test", "train", "train", "validation", "validation"]
+    dataset = open_folder(Data(folder=str(tmp_path))).load(request_for(tmp_path))
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test) if part is not None] == [2, 2, 2]
+
+
+def test_folder_pixels_are_the_files_own(photos: Path, tmp_path: Path) -> None:
+    dataset = open_folder(Data(folder=str(photos), image_size=4)).load(request_for(tmp_path))
+    expected = {0: (0, 0, 250), 1: (0, 250, 0), 2: (250, 0, 0)}
+    pixels = dataset.train.rows.read(dataset.train.index)
+    assert pixels.shape[1:] == (4, 4, 3)
+    assert all((pixels[i] == expected[int(target)]).all() for i, target in enumerate(dataset.train.targets))
+
+
+def test_split_is_stratified_disjoint_and_the_same_for_the_same_seed(photos: Path, tmp_path: Path) -> None:
+    def load() -> dict[str, str]:
+        dataset = open_folder(Data(folder=str(photos), test=0.2, validation=0.25)).load(request_for(tmp_path))
+        return {name: split for name, _, split in dataset.manifest}
+
+    splits = load()
+    assert splits == load()
+    counts = {split: sum(1 for name, s in splits.items() if s == split and name.startswith("class2/")) for split in set(splits.values())}
+    assert counts == {"train": 12, "validation": 4, "test": 4}
+
+
+def test_a_manifest_brings_back_the_same_division_though_files_have_come(photos: Path, tmp_path: Path) -> None:
+    first = open_folder(Data(folder=str(photos))).load(request_for(tmp_path))
+    manifest = {name: split for name, _, split in first.manifest}
+    paint(photos / "class1" / "new.png", (1, 2, 3))
+    again = open_folder(Data(folder=str(photos))).load(request_for(tmp_path, manifest))
+    assert {name: split for name, _, split in again.manifest if split != "unused"} == manifest
+    (photos / "class2" / "3.png").unlink()
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(photos))).load(request_for(tmp_path, manifest))
+    assert str(caught.value) == ("photos: 1 files of the run's manifest are gone, such as class2/3.png\n    Put them back, or train anew.")
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_every_cache_gives_the_same_pixels_the_second_time(photos: Path, tmp_path: Path, cache: str) -> None:
+    dataset = open_folder(Data(folder=str(photos), image_size=[5, 3], cache=cache)).load(request_for(tmp_path))  # type: ignore[arg-type]
+    index = dataset.train.index[::-1]
+    plain = open_folder(Data(folder=str(photos), image_size=[5, 3], cache="none")).load(request_for(tmp_path))
+    expected = plain.train.rows.read(index)
+    assert np.array_equal(dataset.train.rows.read(index[:7]), expected[:7])
+    assert np.array_equal(dataset.train.rows.read(index), expected)
+    assert np.array_equal(dataset.train.rows.read(index), expected)
+    assert list(tmp_path.glob("*.cache")) == []
+
+
+def test_rows_once_made_are_not_made_again(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make(index: int) -> np.ndarray:
+        made.append(index)
+        return np.full((2,), index, np.uint8)
+
+    for cache in ("memory", tmp_path):
+        made.clear()
+        rows = ComputedRows(5, (2,), make, b"", cache)
+        rows.read(np.array([3, 1]))
+        assert rows.read(np.array([1, 2, 3]))[:, 0].tolist() == [1, 2, 3]
+        assert sorted(made) == [1, 2, 3]
+
+
+def test_disk_rows_equal_the_array_in_the_file(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(7, 3, 2)).astype(np.float32)
+    (tmp_path / "raw").write_bytes(b"12345" + array.tobytes())
+    rows = DiskRows(tmp_path / "raw", array.shape, array.dtype, 5)
+    assert np.array_equal(rows.read(np.array([6, 0, 6])), array[[6, 0, 6]])
+
+
+def write_csv(path: Path, rows: list[list[str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_csv_of_classes_with_paths_relative_to_it(photos: Path, tmp_path: Path) -> None:
+    rows = [["file", "label"], *[[f"photos/class{c}/{i}.png", f"kind {c}"] for c in (1, 2, 10) for i in range(10)]]
+    source = open_csv(Data(csv=str(write_csv(tmp_path / "table.csv", rows))))
+    assert source.facts.task.names == ("kind 1", "kind 2", "kind 10")
+    assert source.facts.input_shape == (8, 10, 3)
+    dataset = source.load(request_for(tmp_path))
+    assert dataset.train.rows.read(dataset.train.index).shape[1:] == (8, 10, 3)
+
+
+def test_csv_of_several_labels(photos: Path, tmp_path: Path) -> None:
+    rows = [["path", "label"], ["photos/class1/0.png", "sun|sea"], ["photos/class1/1.png", ""], ["photos/class1/2.png", "sea"]]
+    source = open_csv(Data(csv=str(write_csv(tmp_path / "t.csv", rows)), separator="|"))
+    assert source.facts.task.kind == "multilabel"
+    assert source.facts.task.names == ("sea", "sun")
+    assert source.listing.targets.tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+def test_csv_of_numbers_is_a_regression(photos: Path, tmp_path: Path) -> None:
+    rows = [["path", "height", "width"], *[[f"photos/class1/{i}.png", str(i / 2), str(-i)] for i in range(6)]]
+    path = str(write_csv(tmp_path / "t.csv", rows))
+    both = open_csv(Data(csv=path, target=["height", "width"]))
+    assert both.facts.task.kind == "regression"
+    assert both.listing.targets[3].tolist() == [1.5, -3.0]
+    assert open_csv(Data(csv=path, target="height")).facts.task.names == ("height",)
+
+
+def test_csv_groups_never_stand_in_two_splits(photos: Path, tmp_path: Path) -> None:
+    rows = [["path", "label", "patient"]]
+    rows += [[f"photos/class{c}/{i}.png", f"{c}", f"p{i // 2}"] for c in (1, 2) for i in range(20)]
+    source = open_csv(Data(csv=str(write_csv(tmp_path / "t.csv", rows)), group="patient", test=0.2, validation=0.2))
+    splits = {name: split for name, _, split in source.load(request_for(tmp_path)).manifest}
+    by_group: dict[str, set[str]] = {}
+    for path, _, group in rows[1:]:
+        by_group.setdefault(group, set()).add(splits[path])
+    assert all(len(inside) == 1 for inside in by_group.values())
+    assert {split for inside in by_group.values() for split in inside} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([["path", "label"], ["a.png", "x", "y"]], {}, "{path}:2: has 3 cells, the header 2\n    Put quotes around cells with a delimiter inside."),
+        ([["path", "label"]], {}, "{path}: has a header but no rows"),
+        ([["path", "path"], ["a", "b"]], {}, "{path}:1: the header has to name at least two different columns, got ['path', 'path']"),
+        ([["where", "label"], ["a.png", "x"]], {}, "{path}: none of its columns is called path, file, filename, file_name or the like\n    Name one with `data.input`: where, label."),
+        ([["path", "label"], ["a.png", "x"]], {"target": "lable"}, "{path}: has no column 'lable' (data.target). Did you mean 'label'?\n    Its columns: path, label."),
+        ([["path", "label"], ["a.png", ""]], {}, "{path}:2: the label is empty\n    Write one, or take the row out."),
+        ([["path", "label"], ["a.png", "x"], ["b.png", "x"]], {}, "{path}: two or more different labels are wanted, got ['x']"),
+        ([["path", "age"], ["a.png", "1.5"], ["b.png", "nan"]], {"target": "age", "task": "regression"}, "{path}:3: 'nan' is not a finite number\n    For classes name one `target` column only."),
+        ([["path", "label", "split"], ["a.png", "x", "trian"], ["b.png", "y", ""]], {}, "{path}:2: unknown split 'trian'. Did you mean 'train'?\n    Write train, validation or test."),
+    ],
+)  # fmt: skip
+def test_csv_mistakes_are_told_with_their_line(tmp_path: Path, rows: list[list[str]], options: dict[str, str], message: str) -> None:
+    path = write_csv(tmp_path / "t.csv", rows)
+    with pytest.raises(CnnkitError) as caught:
+        open_csv(Data.model_validate({"csv": str(path), **options}))
+    assert str(caught.value) == message.replace("{path}", str(path))
+
+
+def test_npz_of_signals_with_class_names_and_groups(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 16, 2)).astype(np.float32)
+    y, subject = (np.arange(60) % 3).astype(np.uint8), np.arange(60) // 6
+    np.savez(tmp_path / "s.npz", x=x, y=y, subject=subject, class_names=np.array(["a", "b", "c"]))
+    source = open_npz(Data(npz=str(tmp_path / "s.npz"), group="subject"))
+    assert source.facts.task.names == ("a", "b", "c")
+    dataset = source.load(request_for(tmp_path))
+    assert dataset.test is not None
+    assert not set(subject[dataset.train.index]) & set(subject[dataset.test.index])
+    assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
+
+
+def test_npz_larger_than_memory_allows_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), np.uint8)
+    np.savez(tmp_path / "big.npz", note=np.zeros(3), x=x, y=np.arange(40) % 4)
+    monkeypatch.setattr("cnnkit.data.arrays.available_memory", lambda: 1000)
+    dataset = open_npz(Data(npz=str(tmp_path / "big.npz"))).load(request_for(tmp_path))
+    assert isinstance(dataset.train.rows, DiskRows)
+    assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
+    np.savez_compressed(tmp_path / "packed.npz", x=x, y=np.arange(40) % 4)
+    with pytest.raises(CnnkitError, match="Save it with numpy.savez"):
+        open_npz(Data(npz=str(tmp_path / "packed.npz")))
+
+
+def test_npy_pair_and_keras_own_form(tmp_path: Path) -> None:
+    x, y = np.zeros((30, 4, 4, 1), np.uint8), (np.arange(30) % 2).astype(np.int64)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    assert open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy")).facts.input_shape == (4, 4, 1)
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:6], y_test=y[:6])
+    dataset = open_npz(Data(npz=str(tmp_path / "d.npz"), validation=0.2)).load(request_for(tmp_path))
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test) if part is not None] == [24, 6, 6]
+
+
+def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
+    with pytest.raises(CnnkitError) as caught:
+        open_npz(Data(npz=str(tmp_path / "p.npz")))
+    assert str(caught.value) == (
+        f"{tmp_path / 'p.npz'}: x.npy: holds pickled Python objects, which cnnkit does not run\n    Save plain numbers or texts."
+    )
+    np.save(tmp_path / "x.npy", np.zeros((8, 4, 2), np.float32))
+    np.save(tmp_path / "y.npy", np.zeros(8, np.int32))
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-10])
+    with pytest.raises(CnnkitError, match=r"is cut short: 374 of 384 bytes"):
+        open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy"))
+    x = np.zeros((8, 4, 2), np.float32)
+    x[3, 0, 0] = np.nan
+    np.savez(tmp_path / "nan.npz", x=x, y=np.arange(8))
+    with pytest.raises(CnnkitError, match="1 of 8 examples in 'x' have NaN or infinite values"):
+        open_npz(Data(npz=str(tmp_path / "nan.npz")))
+    np.savez(tmp_path / "y.npz", x=np.zeros((8, 4, 2), np.float32), y=np.array([0, 1, 2, np.nan, 0, 0, 0, 0]))
+    with pytest.raises(CnnkitError, match="1 targets in 'y' are NaN or infinite, the first at index 3"):
+        open_npz(Data(npz=str(tmp_path / "y.npz")))
+
+
+def test_take_share_takes_of_each_class_its_part_exactly() -> None:
+    classes = np.repeat([0, 1, 2], [70, 20, 10])
+    chosen = take_share(np.arange(100), classes, 30, seed=5)
+    assert np.bincount(classes[chosen]).tolist() == [21, 6, 3]
+    assert len(set(chosen)) == 30
+
+
+def test_given_splits_are_kept_and_a_torn_group_is_refused() -> None:
+    given = np.array(["train", "test", "train", "validation"], dtype=object)
+    assert divide(given, None, None, Shares(0.5, 0.5), 4, 0).tolist() == given.tolist()
+    with pytest.raises(CnnkitError) as caught:
+        divide(given, None, np.array(["a", "a", "b", "c"]), Shares(0.5, 0.5), 4, 0)
+    assert str(caught.value) == "group 'a' stands in test and in train: the splits leak\n    Put each group into one split."
