@@ -160,6 +160,34 @@ def init(
     console.print_line(f"Wrote {written}. Train it: cnnkit train {written}")
 
 
+@data_app.command("check")
+def data_check(
+    configs: Configs,
+    quarantine: Annotated[
+        Path | None, typer.Option("--quarantine", help="Write the list of bad files, for data.exclude.", metavar="LIST")
+    ] = None,
+    as_json: AsJson = False,
+    overrides: Set = None,
+) -> None:
+    """Look at every example: damaged files, duplicates, leaks, imbalance. Exit status 1 when something would spoil training."""
+    import tempfile
+
+    from cnnkit.data.source import Request
+    from cnnkit.files import write_text
+
+    loaded = _load(configs, overrides)
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch, console.counting("files") as on_progress:
+        report = loaded.source.check(Request(loaded.config.seed, Path(scratch), {}, on_progress))
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        console.print_data_report(report, loaded.source.facts.name)
+    if quarantine is not None:
+        write_text(quarantine, "".join(f"{bad.name}\t# {bad.reason}\n" for bad in report.bad))
+        console.print_notice(f"Wrote {quarantine} with {len(report.bad)} files. Leave them out with `data: {{exclude: {quarantine}}}`.")
+    raise typer.Exit(1 if report.errors else 0)
+
+
 @data_app.command("show")
 def data_show(
     configs: Configs,
@@ -245,10 +273,11 @@ def _train(loaded: "LoadedConfig", run_dir: Path | None) -> None:
     from cnnkit.downloads import keras_home
     from cnnkit.training.run import prepare, train
 
-    prepared = prepare(loaded, run_dir)
+    with console.counting("files") as on_progress:
+        prepared = prepare(loaded, run_dir, on_progress)
     if prepared.meaning.stand_in_for:
         console.print_notice(console.stand_in_text(prepared.meaning, str(keras_home() / "datasets")), title="A stand-in for the data")
-    for notice in prepared.network.notices:
+    for notice in prepared.meaning.notices:
         console.print_notice(notice)
     if loaded.config.model.base is not None:
         console.print_trainable(prepared.network.model)

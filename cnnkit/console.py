@@ -3,8 +3,8 @@
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     import keras
 
+    from cnnkit.data.check import DataReport
     from cnnkit.evaluation.evaluate import Evaluation
     from cnnkit.run_directory import Meaning
 
@@ -27,6 +28,7 @@ Row = dict[str, float]
 
 MOST_CONFUSION_COLUMNS = 12  # classes up to which the confusion matrix fits a terminal
 MOST_CLASS_ROWS = 30
+MOST_SENTENCES = 40
 
 
 def output() -> Console:
@@ -234,6 +236,44 @@ def _confusion_table(confusion: Any, names: Sequence[str]) -> Table:
             cells.append(Text(str(int(count)), style=style))
         table.add_row(str(index), safe(name), *cells)
     return table
+
+
+@contextmanager
+def counting(noun: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error while something is counted through; nothing in a pipe."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("looking at {task.fields[noun]}"),
+        BarColumn(bar_width=30, complete_style="cyan"),
+        TextColumn("{task.completed:,}/{task.total:,}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=0, noun=noun, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+def print_data_report(report: "DataReport", name: str) -> None:
+    """What a look at all examples found: the numbers first, then what would spoil training, then what is worth knowing."""
+    console = output()
+    console.print(f"\n[bold]{safe(name)}[/bold] · {report.files:,} examples looked at")
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for words, counts in (("splits", report.splits), ("classes", report.classes), ("formats", report.formats), ("modes", report.modes)):
+        if counts:
+            shown = ", ".join(f"{safe(key)} {count:,}" for key, count in list(counts.items())[:MOST_CLASS_ROWS])
+            table.add_row(Text(words, style="dim"), shown + (" …" if len(counts) > MOST_CLASS_ROWS else ""))
+    if report.sizes:
+        small, middle, large = (f"{width}x{height}" for width, height in report.sizes)
+        table.add_row(Text("sizes", style="dim"), f"{small} to {large}, median {middle}")
+    console.print(table)
+    for title, style, sentences in (("would spoil training", "bold red", report.errors), ("worth knowing", "yellow", report.warnings)):
+        if sentences:
+            console.print(f"\n[{style}]{len(sentences)} {title}[/{style}]")
+            for sentence in sentences[:MOST_SENTENCES]:
+                console.print(Text(f"  {printable(sentence)}"), soft_wrap=not console.is_terminal)
+            if len(sentences) > MOST_SENTENCES:
+                console.print(f"  … and {len(sentences) - MOST_SENTENCES} more: see --json")
+    if not report.errors:
+        console.print("\n[green]Nothing that would spoil training.[/green]")
 
 
 def print_configs(descriptions: Mapping[str, str]) -> None:

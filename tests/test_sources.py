@@ -226,7 +226,7 @@ def test_npz_larger_than_memory_allows_is_read_row_by_row(tmp_path: Path, monkey
     assert isinstance(dataset.train.rows, DiskRows)
     assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
     np.savez_compressed(tmp_path / "packed.npz", x=x, y=np.arange(40) % 4)
-    with pytest.raises(CnnkitError, match="Save it with numpy.savez"):
+    with pytest.raises(CnnkitError, match=r"Save it with numpy\.savez"):
         open_npz(Data(npz=str(tmp_path / "packed.npz")))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.schema import Data
+from cnnkit.data.check import DataReport, check_dataset
 from cnnkit.data.divide import divide_examples, divided
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.folder import natural
@@ -42,6 +43,10 @@ class ArraySource:
         manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
         return Dataset(self.facts.name, self.facts.task, train, validation, test, manifest=manifest)
 
+    def check(self, request: Request) -> DataReport:
+        """What a look at every row finds."""
+        return check_dataset(self.load(request))
+
 
 class DividedArraySource:
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
@@ -53,6 +58,10 @@ class DividedArraySource:
     def load(self, request: Request) -> Dataset:
         """The examples, validation taken from the training ones."""
         return divided(self._dataset, self._data, request.seed)
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every row finds."""
+        return check_dataset(self.load(request))
 
 
 def open_npz(data: Data) -> ArraySource | DividedArraySource:

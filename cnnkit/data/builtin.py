@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cnnkit.config.schema import Data
 from cnnkit.data.catalogue import BUILT_IN, BuiltIn
+from cnnkit.data.check import DataReport, check_dataset
 from cnnkit.data.divide import divided
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.made import Made
@@ -50,6 +51,10 @@ class BuiltInSource:
                 raise CnnkitError(str(error), remedy) from error
         made = _arrays(self._data.fallback, None, request.seed)
         return self._dataset(self._data.fallback, made, request, self._name)
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every example finds."""
+        return check_dataset(self.load(request))
 
     def _dataset(self, name: str, made: Made, request: Request, stand_in_for: str) -> Dataset:
         train_rows, test_rows = ArrayRows(made.x_train), ArrayRows(made.x_test)

@@ -1,6 +1,7 @@
 """A list of image files with their targets to a data set: sizes looked at, bad files handled, pixels cached, splits made."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 
 from cnnkit.config.schema import Data
+from cnnkit.data.check import DataReport, check_files
 from cnnkit.data.divide import divide_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images import SUFFIXES, ImageFault, read_header, read_image
@@ -17,10 +20,18 @@ from cnnkit.data.rows import ComputedRows, available_memory
 from cnnkit.data.source import Facts, Request
 from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
+from cnnkit.files import write_json
 
 Array = npt.NDArray[Any]
 
+MOST_NAMED = 20  # bad files that an error names before it counts the rest
 LOOKED_AT = 64  # files whose headers tell the size where the config does not
+
+
+_BAD_FILES_REMEDY = (
+    "Mend or remove them; or leave them out: `cnnkit data check CONFIG --quarantine bad.txt` and `data: {exclude: bad.txt}`; "
+    "or go on without them: `data: {on_bad_file: skip}`."
+)
 
 
 @dataclass(frozen=True)
@@ -88,30 +99,69 @@ class ImageFileSource:
         raise CnnkitError(f"{self.listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
 
     def load(self, request: Request) -> Dataset:
-        """The images, divided, to be decoded when they are first wanted.
+        """The images, divided, to be decoded when they are first wanted; every file has been looked at once before.
 
         Raises:
             CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
         """
-        listing, data = self.listing, self._data
+        bad, told = self._checked(request)
+        if bad and self._data.on_bad_file == "stop":
+            raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
+        listing, notices = self.listing, [*self.listing.notices, *told]
+        if bad:
+            names = {name for name, _ in bad}
+            listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
+            notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
+        train, validation, test, splits = self._divide(listing, request)
+        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, splits), strict=True))
+        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=tuple(notices))
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every file finds."""
+        listing = self.listing
+        splits = self._divide(listing, request)[3]
+        labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
+        return check_files(
+            listing.paths,
+            listing.names,
+            [[] for _ in labels] if listing.task.is_regression else labels,
+            list(map(str, splits)),
+            class_names=() if listing.task.is_regression else listing.task.names,
+            max_pixels=self._data.max_pixels,
+            on_progress=lambda done: request.on_progress(done, len(listing.paths)),
+        )
+
+    def _divide(self, listing: Listing, request: Request) -> tuple[Examples, Examples | None, Examples | None, Array]:
+        data = self._data
         height, width, channels = self.facts.input_shape
 
         def make(index: int) -> Array:
-            return read_image(
-                listing.paths[index],
-                size=(height, width),
-                resize=data.resize,
-                channels=3 if channels == 3 else 1,
-                max_pixels=data.max_pixels,
-            )
+            size, grey = (height, width), channels == 1
+            return read_image(listing.paths[index], size=size, resize=data.resize, channels=1 if grey else 3, max_pixels=data.max_pixels)
 
         rows = ComputedRows(len(listing.paths), self.facts.input_shape, make, self._identity(), self._cache(request))
         examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
         given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
-        train, validation, test, splits = divide_examples(examples, listing.task, data, request.seed, given, listing.groups)
-        labels = _label_texts(listing.targets, listing.task)
-        manifest = list(zip(listing.names, labels, map(str, splits), strict=True))
-        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=listing.notices)
+        return divide_examples(examples, listing.task, data, request.seed, given, listing.groups)
+
+    def _checked(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
+        """Bad files (name, reason) and warnings of leaks: of a look at all files, or of an earlier one if none has changed."""
+        digest = hashlib.sha256(self._identity() + f"{request.seed} {self._data}".encode()).hexdigest()
+        path = platformdirs.user_cache_path("cnnkit") / "checks" / f"{digest}.json"
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return [(name, reason) for name, reason in stored["bad"]], list(map(str, stored["told"]))
+        except (OSError, ValueError, KeyError, TypeError):  # not looked at yet
+            report = self.check(request)
+        bad = [(each.name, each.reason) for each in report.bad]
+        leaks = sum(1 for twins in report.twins if twins.leaks)
+        told = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {"bad": bad, "told": told})
+        except OSError:  # a home that cannot be written costs a second look next time, nothing else
+            return bad, told
+        return bad, told
 
     def _identity(self) -> bytes:
         """Names, sizes and times of change of all files, and how they are read."""
@@ -130,6 +180,12 @@ class ImageFileSource:
         if self._data.cache == "memory" or (self._data.cache == "auto" and needed <= allowed):
             return "memory"
         return request.cache_folder
+
+
+def _refusal(name: str, bad: Sequence[tuple[str, str]]) -> str:
+    lines = [f"  {file}: {reason}" for file, reason in bad[:MOST_NAMED]]
+    more = [f"  and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+    return "\n".join([f"{name}: {len(bad)} files cannot be used:", *lines, *more])
 
 
 def _without_excluded(listing: Listing, data: Data) -> Listing:
@@ -159,7 +215,8 @@ def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
     return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
 
 
-def _label_texts(targets: Array, task: Task) -> list[str]:
+def label_texts(targets: Array, task: Task) -> list[str]:
+    """Each target in words: the class, the labels joined by `|`, or the numbers."""
     if task.is_classification:
         return [task.names[int(target)] for target in targets]
     if task.is_multilabel:

@@ -1,48 +1,145 @@
-"""Image files to pixels: the one route by which every command reads a picture, and the words for those it cannot read."""
+"""Read a picture file: the one route by which training, evaluation and prediction get their pixels."""
 
 import io
-import math
+import logging
+import stat
+import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Importing the plugins registers their formats: Pillow would otherwise import all that it has at the first WebP or TIFF.
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from cnnkit.errors import CnnkitError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "MPO")  # MPO is what some cameras write into .jpg
-_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 turn the picture on its side
-_DECODER_ERRORS = (  # what Pillow's decoders raise on broken bytes has no base of its own
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
-    ArithmeticError, RuntimeError, NotImplementedError, AssertionError,
-)  # fmt: skip
-
 Resize = Literal["stretch", "crop", "letterbox"]
+Channels = Literal[1, 3]
+Size = tuple[int, int]  # (height, width) in pixels
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Pixels = npt.NDArray[np.uint8]
 
-Image.MAX_IMAGE_PIXELS = None  # the limit is the config's own `max_pixels`, applied to the header below
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        GifImagePlugin.GifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        WebPImagePlugin.WebPImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
+SUFFIXES = {  # of a file's name, in lower case -> the format that it promises
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+LARGEST_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # above it Pillow refuses by itself, whatever we allow
+
+_TURNED = {  # EXIF orientation -> what brings the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PILLOW_RAISES = (  # on hostile bytes, as fuzzing and its sources show; all of them mean that the file is at fault
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its complaints about TIFF tags reach stderr
 
 
-class ImageFault(CnnkitError):
+class Reason(StrEnum):
+    """Why a file gives no pixels."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP, WebP or TIFF image"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    UNSUPPORTED = "unsupported kind of pixels"
+    MAX_PIXELS = "over max_pixels"
+
+
+class ImageFault(CnnkitError):  # noqa: N818 — the file is at fault, not the program
     """A file that gives no pixels.
 
     Attributes:
-        reason: Why, in a few words that are the same for all files of that sort.
+        reason: Why not, in a few words that stay the same from release to release.
+        detail: What was found; may be empty.
     """
 
-    def __init__(self, source: object, reason: str) -> None:
+    def __init__(self, reason: Reason, detail: str = "", source: Path | bytes = b"") -> None:
         self.reason = reason
-        super().__init__(f"{source}: {reason}")
+        self.detail = detail
+        name = str(source) if isinstance(source, Path) else "image"
+        super().__init__(f"{name}: {reason}" + (f" ({detail})" if detail else ""), _REMEDIES.get(reason, _REPLACE))
+
+
+_REPLACE = "Replace the file, or leave it out of the data."
+_REMEDIES = {
+    Reason.MISSING: "Check the path.",
+    Reason.UNREADABLE: "Check that it is a file which you may read.",
+    Reason.NOT_AN_IMAGE: "Convert it to one of these formats, or leave it out of the data.",
+    Reason.UNSUPPORTED: "Convert it to 8 or 16 bits a channel, grey or RGB, or leave it out of the data.",
+    Reason.MAX_PIXELS: f"Make the picture smaller, or raise max_pixels (to {LARGEST_MAX_PIXELS} at most).",
+}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """What a file says of itself before it is decoded.
+
+    Attributes:
+        format: One of `FORMATS`.
+        mode: Pillow's name for the kind of pixels: `L`, `RGB`, `RGBA`, `P`, `CMYK`, `I;16`, …
+        width: In pixels, as stored: before an EXIF orientation is applied.
+        height: In pixels, as stored.
+    """
 
     format: str
     mode: str
@@ -50,121 +147,254 @@ class Header:
     height: int
 
 
-def read_header(source: Path, max_pixels: int) -> Header:
-    """Format, mode and size (upright, as EXIF orientation says) of an image file.
+def read_image(source: Path | bytes, *, size: Size | None, resize: Resize, channels: Channels, max_pixels: int) -> Pixels:
+    """The pixels of a picture, upright, on white where it is transparent; the same bytes always give the same pixels.
 
-    Raises:
-        ImageFault: It is not a readable image, or has more than `max_pixels` pixels.
-    """
-    with _opened(source, max_pixels) as image:
-        width, height = image.size[::-1] if _lies_on_its_side(image) else image.size
-        return Header(image.format or "", image.mode, width, height)
-
-
-def read_image(source: Path | bytes, *, size: tuple[int, int] | None, resize: Resize, channels: int, max_pixels: int) -> Pixels:
-    """The pixels of an image, the same for the same bytes whoever asks.
-
-    EXIF orientation is honoured, transparency laid on white, 16-bit values scaled to 8 bits, the first frame taken. JPEGs
-    that are much larger than wanted are decoded at 1/2, 1/4 or 1/8 of their size, which is never below the size wanted.
+    Of an animation it is the first frame. 16-bit grey is scaled by 1/257 (65535 becomes 255); of 16-bit colours Pillow
+    keeps the upper 8 bits. JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the size wanted.
+    Resizing is bilinear and antialiased.
 
     Args:
-        source: A file, or the bytes of one.
-        size: (height, width) in pixels; None for the image's own.
-        resize: How another shape is fitted: `stretch`, `crop` (the middle) or `letterbox` (black bars).
-        channels: 3 for RGB, 1 for grey.
-        max_pixels: Largest width x height that is decoded.
+        source: A file, or the bytes of one. Its content decides the format, not its name.
+        size: Height and width wanted, in pixels; None for the picture's own.
+        resize: `stretch` ignores the proportions; `crop` keeps the middle; `letterbox` keeps all, between black bars.
+        channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
+        max_pixels: A file whose header tells more (height × width) is refused before it is decoded.
 
     Returns:
-        `(height, width, channels)` uint8.
+        `(height, width, channels)` uint8, 0..255.
 
     Raises:
-        ImageFault: The file is missing, empty, not an image, damaged, cut short or too large.
+        ImageFault: The file is missing, empty, broken, too large, or no picture.
     """
-    name = source if isinstance(source, Path) else "image"
-    with _opened(source, max_pixels) as image:
-        try:
-            if size is not None and image.format in ("JPEG", "MPO"):
-                _draft(image, size, resize)
-            image.load()
-            upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-            flat = _flatten(upright, "RGB" if channels == 3 else "L")
-            fitted = flat if size is None else _fit(flat, size, resize)
-            return np.asarray(fitted, np.uint8).reshape(fitted.height, fitted.width, channels)
-        except MemoryError:
-            raise ImageFault(name, "takes more memory to decode than there is") from None
-        except _DECODER_ERRORS as error:
-            raise ImageFault(name, "is cut short" if "truncated" in str(error).lower() else "is damaged") from None
+    return read_image_and_header(source, size=size, resize=resize, channels=channels, max_pixels=max_pixels)[0]
+
+
+def read_image_and_header(
+    source: Path | bytes, *, size: Size | None, resize: Resize, channels: Channels, max_pixels: int
+) -> tuple[Pixels, Header]:
+    """As `read_image`, with what the header says."""
+    data = source if isinstance(source, bytes) else read_file(source)
+    with _faults(source, data):
+        image, header = _open(io.BytesIO(data), source, max_pixels)
+        if header.format == "PNG":
+            _verify_png(data)
+        image = _plain(_upright(image, size, resize, channels), channels, source)
+    if size is not None:
+        image = _resized(image, size, resize)
+    if channels == 3 and image.mode == "L":
+        image = image.convert("RGB")  # only now: grey is resized as grey, a third of the work
+    return np.asarray(image).reshape(image.height, image.width, channels), header
+
+
+def read_header(path: Path, max_pixels: int) -> Header:
+    """Format, mode and size of a picture file, without decoding it.
+
+    Raises:
+        ImageFault: The file is missing, empty, too large, or its header is that of no picture.
+    """
+    _require_file(path)
+    with _faults(path, b""), path.open("rb") as file:
+        return _open(file, path, max_pixels)[1]
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ImageFault: It is missing, empty, unreadable, or no regular file.
+    """
+    _require_file(path)
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise ImageFault(Reason.UNREADABLE, _first_line(error), path) from error
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is missing, empty, a folder, or a pipe (which would wait for ever)."""
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise ImageFault(Reason.MISSING, source=path) from error
+    except (OSError, ValueError) as error:
+        raise ImageFault(Reason.UNREADABLE, _first_line(error), path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageFault(Reason.UNREADABLE, "not a regular file", path)
+    if not found.st_size:
+        raise ImageFault(Reason.EMPTY, source=path)
+
+
+class _Quiet:
+    """Silence Pillow's warnings while at least one thread reads.
+
+    `warnings.catch_warnings` alone changes the whole process: threads that overlap would restore each other's filters.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 @contextmanager
-def _opened(source: Path | bytes, max_pixels: int) -> Iterator[Image.Image]:
-    name = source if isinstance(source, Path) else "image"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of broken metadata, which does not touch the pixels
-        try:
-            data = source.read_bytes() if isinstance(source, Path) else source
-        except FileNotFoundError:
-            raise ImageFault(name, "there is no such file") from None
-        except OSError as error:
-            raise ImageFault(name, f"cannot be read ({error.strerror})") from None
-        if not data:
-            raise ImageFault(name, "is empty")
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise ImageFault(name, "is not a JPEG, PNG, GIF, BMP, WebP or TIFF image") from None
-        except _DECODER_ERRORS:
-            raise ImageFault(name, "is damaged") from None
-        if image.width * image.height > max_pixels:
-            raise ImageFault(name, f"has more than {max_pixels:,} pixels (data.max_pixels)")
-        with image:
-            yield image
-
-
-def _lies_on_its_side(image: Image.Image) -> bool:
+def _faults(source: Path | bytes, data: bytes) -> Iterator[None]:
+    """Turn whatever Pillow raises on the bytes of a file into an ImageFault, and keep its warnings to ourselves."""
     try:
-        return image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except _DECODER_ERRORS:
-        return False
+        with _quiet:
+            yield
+    except Image.DecompressionBombError as error:
+        raise ImageFault(Reason.MAX_PIXELS, f"more than {LARGEST_MAX_PIXELS} pixels", source) from error
+    except _PILLOW_RAISES as error:
+        detail = _first_line(error)
+        cut = isinstance(error, EOFError) or "truncat" in detail.lower() or _ends_early(data)
+        raise ImageFault(Reason.TRUNCATED if cut else Reason.CORRUPT, detail, source) from error
 
 
-def _draft(image: Image.Image, size: tuple[int, int], resize: Resize) -> None:
-    """Let the JPEG decoder skip detail: at the largest of 1/1 to 1/8 that leaves no side below what is needed."""
-    height, width = size[::-1] if _lies_on_its_side(image) else size
-    scales = (width / image.width, height / image.height)
-    scale = min(scales) if resize == "letterbox" else max(scales)
-    if scale <= 0.5:
-        image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
-def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    """One of RGB or L, transparency on white, values of 8 bits."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 or image.mode.startswith("I;16") else 255.0
-        image = Image.fromarray(np.clip(np.round(values * (255.0 / top)), 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        picture = image.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, picture).convert("RGB")
+def _ends_early(data: bytes) -> bool:
+    """Whether a broken file lacks its end mark, or is shorter than it says."""
+    if data.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in data[-4:]
+    if data.startswith(b"GIF8"):
+        return not data.endswith(b";")
+    if data.startswith(b"BM"):
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    return False
+
+
+def _open(file: IO[bytes], source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        start = file.read(16)
+        if any(accept and accept(start) is True for _, accept in map(Image.OPEN.__getitem__, FORMATS)):
+            raise SyntaxError("its header cannot be read") from error
+        raise ImageFault(Reason.NOT_AN_IMAGE, source=source) from error
+    # a JPEG with further pictures behind the first, as telephones write it, goes by the name of MPO
+    header = Header("JPEG" if image.format == "MPO" else str(image.format), image.mode, *image.size)
+    if header.width * header.height > max_pixels:
+        detail = f"{header.width}x{header.height} pixels, max_pixels is {max_pixels}"
+        raise ImageFault(Reason.MAX_PIXELS, detail, source)
+    return image, header
+
+
+def _verify_png(data: bytes) -> None:
+    """Check every chunk of a PNG up to its last: Pillow leaves the pixels' checksums unread and stops at the last row.
+
+    Raises:
+        EOFError: The file ends before its last chunk does.
+        SyntaxError: A checksum is wrong.
+    """
+    place, kind = 8, b""
+    while kind != b"IEND":
+        if len(data) < place + 12:
+            raise EOFError("the file ends before its IEND chunk")
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 8 + length
+        if len(data) < end + 4:
+            raise EOFError(f"the file ends within its {kind.decode('latin-1')} chunk")
+        if zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise SyntaxError(f"wrong checksum of its {kind.decode('latin-1')} chunk")
+        place = end + 4
+
+
+def _upright(image: Image.Image, size: Size | None, resize: Resize, channels: Channels) -> Image.Image:
+    """The decoded picture, turned as its EXIF data say; a JPEG reduced on the way where that leaves enough pixels."""
+    orientation = 1
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        orientation = _orientation(image)
+        wanted = (image.width, image.height)
+        if size is not None:
+            sideways = orientation >= 5
+            upright = (image.height, image.width) if sideways else image.size
+            width, height = _fitted(upright, size) if resize == "letterbox" else (size[1], size[0])
+            wanted = (height, width) if sideways else (width, height)
+        image.draft("L" if channels == 1 else None, wanted)
+        image.load()
+    else:
+        image.load()  # PNG may hold its EXIF data behind the pixels; TIFF is turned by Pillow as it loads
+        orientation = _orientation(image)
+    method = _TURNED.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1 where the EXIF data are missing or broken, which says nothing against the pixels."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _PILLOW_RAISES:
+        return 1
+    return orientation if orientation in _TURNED else 1
+
+
+def _plain(image: Image.Image, channels: Channels, source: Path | bytes) -> Image.Image:
+    """The picture as 8-bit `L` or, where it has colours that are wanted, `RGB`; transparent parts on white."""
+    if image.mode in ("I", "F"):
+        raise ImageFault(Reason.UNSUPPORTED, "32 bits, of which nobody knows what is black and what is white", source)
+    if image.mode.startswith("I;16"):
+        image = _from_16_bit(image)
+    if image.has_transparency_data:
+        cut_out = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(cut_out, mask=cut_out)
+    mode = "L" if channels == 1 or image.mode in ("1", "L") else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
-def _fit(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.uint32)
+    levels = ((values + 128) // 257).astype(np.uint8)  # rounded: 65535 / 257 = 255
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        levels[values == transparent] = 255
+    return Image.fromarray(levels)
+
+
+def _resized(image: Image.Image, size: Size, resize: Resize) -> Image.Image:
     height, width = size
-    if image.size == (width, height):
-        return image
-    options: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 2.0}
-    if resize == "stretch":
-        return image.resize((width, height), **options)
-    scales = (width / image.width, height / image.height)
+    if resize == "letterbox":
+        fitted = _fitted(image.size, size)
+        framed = Image.new(image.mode, (width, height))
+        framed.paste(_scaled(image, fitted), ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
+        return framed
     if resize == "crop":
-        scale = max(scales)
-        taken_width, taken_height = width / scale, height / scale
-        left, top = (image.width - taken_width) / 2, (image.height - taken_height) / 2
-        return image.resize((width, height), box=(left, top, left + taken_width, top + taken_height), **options)
-    scale = min(scales)
-    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    canvas = Image.new(image.mode, (width, height))
-    canvas.paste(image.resize(inner, **options), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return canvas
+        scale = min(image.width / width, image.height / height)
+        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+        return _scaled(image, (width, height), (left, top, left + width * scale, top + height * scale))
+    return _scaled(image, (width, height))
+
+
+def _scaled(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _fitted(picture: tuple[int, int], size: Size) -> tuple[int, int]:
+    """Width and height of a picture (width, height) scaled to lie within `size` (height, width)."""
+    scale = min(size[1] / picture[0], size[0] / picture[1])
+    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))

@@ -1,12 +1,13 @@
 """From the `data` section to a source of examples: first what it holds, later the examples themselves."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cnnkit.config.schema import Data
+from cnnkit.data.check import DataReport
 from cnnkit.data.examples import Dataset
 from cnnkit.data.task import Task
 
@@ -34,11 +35,13 @@ class Request:
         seed: What splits and synthetic data follow.
         cache_folder: Where a cache on disk may be put.
         manifest: Splits of an earlier run by example name, which take the place of a new division; empty for none.
+        on_progress: Told how many of all files have been looked at.
     """
 
     seed: int
     cache_folder: Path
     manifest: Mapping[str, str]
+    on_progress: Callable[[int, int], None] = lambda done, total: None
 
 
 class Source(Protocol):
@@ -48,6 +51,9 @@ class Source(Protocol):
 
     def load(self, request: Request) -> Dataset:
         """The examples, divided."""
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every example finds."""
 
 
 _OPENERS = {  # key of the `data` section -> module and function; imported when wanted, so that each costs only its own users

@@ -1,4 +1,7 @@
-"""Figures of how good predictions are, from scikit-learn; plain arrays in, frozen records out."""
+"""Figures of how good predictions are, from scikit-learn; plain arrays in, frozen records out.
+
+A figure that is 0/0, such as the accuracy of a class without examples, is NaN (null in JSON), not 0.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -95,10 +98,17 @@ class TargetRow:
 
 @dataclass(frozen=True)
 class RegressionFigures:
-    """Figures of a regressor, number by number."""
+    """Figures of a regressor.
+
+    Attributes:
+        examples: How many were predicted.
+        targets: Figures number by number.
+        overall: Means of the numbers' MAE, RMSE and R², which say little where their units differ.
+    """
 
     examples: int
     targets: tuple[TargetRow, ...]
+    overall: TargetRow
 
     def as_dict(self) -> dict[str, Any]:
         """The figures ready for JSON."""
@@ -110,29 +120,28 @@ def classification_figures(targets: Array, probabilities: Array, class_names: Se
 
     Args:
         targets: True class indices `(n,)`.
-        probabilities: `(n, classes)`; or, for two classes, that of the second one as `(n, 1)` or `(n,)`.
+        probabilities: `(n, classes)`, 0 to 1; or, for two classes, that of the second one as `(n, 1)` or `(n,)`.
         class_names: Names by index.
 
     Raises:
-        CnnkitError: Some probabilities are not finite.
+        CnnkitError: Some probabilities are not finite or not from 0 to 1, or are of another number of classes.
     """
     from sklearn import metrics
 
-    probabilities = _finite(np.asarray(probabilities, np.float64))
-    if probabilities.ndim == 1 or probabilities.shape[1] == 1:
-        positive = probabilities.reshape(-1)
-        probabilities = np.stack([1 - positive, positive], axis=1)
+    probabilities = _probabilities(probabilities)
+    if probabilities.shape[1] == 1:
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    _check_outputs(probabilities, class_names, "classes")
     labels = np.arange(len(class_names))
     targets = np.asarray(targets).reshape(-1)
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=0)
-    totals = probabilities.sum(axis=1, keepdims=True)
-    present = support > 0
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=np.nan)
+    weights = np.where(probabilities.any(axis=1, keepdims=True), probabilities, 1)  # nothing given to any class favours none
     return ClassificationFigures(
         examples=len(targets),
         accuracy=float(metrics.accuracy_score(targets, predicted)),
-        balanced_accuracy=float(recall[present].mean()),
-        log_loss=float(metrics.log_loss(targets, probabilities / np.where(totals > 0, totals, 1), labels=labels)),
+        balanced_accuracy=float(np.nanmean(recall)),
+        log_loss=float(metrics.log_loss(targets, weights / weights.sum(axis=1, keepdims=True), labels=labels)),
         classes=tuple(
             ClassRow(name, int(support[i]), float(recall[i]), float(precision[i]), float(f1[i])) for i, name in enumerate(class_names)
         ),
@@ -144,20 +153,27 @@ def multilabel_figures(targets: Array, probabilities: Array, label_names: Sequen
     """Figures of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
 
     Raises:
-        CnnkitError: Some probabilities are not finite.
+        CnnkitError: Some probabilities are not finite or not from 0 to 1, or are of another number of labels.
     """
     from sklearn import metrics
 
-    true = np.asarray(targets).astype(int)
-    predicted = (_finite(np.asarray(probabilities, np.float64)) >= 0.5).astype(int)
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(true, predicted, average=None, zero_division=0)
-    right = (true == predicted).mean(axis=0)
-    rows = (
-        LabelRow(name, int(support[i]), float(right[i]), float(precision[i]), float(recall[i]), float(f1[i]))
-        for i, name in enumerate(label_names)
+    probabilities = _probabilities(probabilities)
+    _check_outputs(probabilities, label_names, "labels")
+    true = np.asarray(targets).astype(int).reshape(probabilities.shape)
+    predicted = (probabilities >= 0.5).astype(int)
+    rows = []
+    # Label by label, for scikit-learn takes a single column for two classes and would give the figures of the wrong one.
+    for name, given, said in zip(label_names, true.T, predicted.T, strict=True):
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(given, said, average="binary", zero_division=np.nan)
+        right = metrics.accuracy_score(given, said)
+        rows.append(LabelRow(name, int(given.sum()), float(right), float(precision), float(recall), float(f1)))
+    return MultilabelFigures(
+        examples=len(true),
+        exact=float((true == predicted).all(axis=1).mean()),
+        accuracy=float((true == predicted).mean()),
+        macro_f1=float(np.mean([0 if np.isnan(row.f1) else row.f1 for row in rows])),
+        labels=tuple(rows),
     )
-    exact = float(metrics.accuracy_score(true, predicted))
-    return MultilabelFigures(len(true), exact, float(right.mean()), float(f1.mean()), tuple(rows))
 
 
 def regression_figures(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionFigures:
@@ -169,23 +185,46 @@ def regression_figures(targets: Array, predictions: Array, target_names: Sequenc
         target_names: Names, with units, of the outputs.
 
     Raises:
-        CnnkitError: Some predictions are not finite.
+        CnnkitError: Some predictions are not finite, or are of another number of outputs.
     """
+    predicted = _finite(predictions)
+    _check_outputs(predicted, target_names, "numbers to predict")
+    true = np.asarray(targets, np.float64).reshape(predicted.shape)
+    rows = tuple(_target_row(name, true[:, index], predicted[:, index]) for index, name in enumerate(target_names))
+    return RegressionFigures(len(true), rows, _target_row("overall", true, predicted))
+
+
+def _target_row(name: str, true: Array, predicted: Array) -> TargetRow:
     from sklearn import metrics
 
-    outputs = len(target_names)
-    true = np.asarray(targets, np.float64).reshape(-1, outputs)
-    predicted = _finite(np.asarray(predictions, np.float64)).reshape(-1, outputs)
-    rows = []
-    for index, name in enumerate(target_names):
-        pair = true[:, index], predicted[:, index]
-        r2 = float(metrics.r2_score(*pair)) if len(true) > 1 else float("nan")  # undefined for a single example
-        rows.append(TargetRow(name, float(metrics.mean_absolute_error(*pair)), float(metrics.root_mean_squared_error(*pair)), r2))
-    return RegressionFigures(len(true), tuple(rows))
+    r2 = metrics.r2_score(true, predicted) if len(true) > 1 else np.nan  # undefined for a single example
+    return TargetRow(
+        name, float(metrics.mean_absolute_error(true, predicted)), float(metrics.root_mean_squared_error(true, predicted)), float(r2)
+    )
+
+
+def _probabilities(values: Array) -> Array:
+    values = _finite(values)
+    low, high = values.min(), values.max()
+    if low < 0 or high > 1:
+        raise CnnkitError(
+            f"the model gives values from {low:.4g} to {high:.4g}, which are not probabilities",
+            "End the network with `activation: softmax`, or sigmoid for one unit or several labels.",
+        )
+    return values
+
+
+def _check_outputs(values: Array, names: Sequence[str], noun: str) -> None:
+    if values.shape[1] != len(names):
+        raise CnnkitError(
+            f"the model predicts {values.shape[1]} {noun}, but the data has {len(names)}", "Name the data that it was trained on."
+        )
 
 
 def _finite(values: Array) -> Array:
-    bad = int((~np.isfinite(values.reshape(len(values), -1))).any(axis=1).sum())
+    """The values as float64 `(n, outputs)`."""
+    values = np.asarray(values, np.float64).reshape(len(values), -1)
+    bad = int((~np.isfinite(values)).any(axis=1).sum())
     if bad:
         raise CnnkitError(
             f"{bad} of {len(values)} predictions are not finite numbers",

@@ -87,7 +87,8 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
         asked = arguments.get("alpha", 1.0)
         notice = (
             f"The ImageNet weights of MobileNetV2 (alpha {asked:g}) could be had neither from {keras_home() / 'models'} "
-            f"nor from the network. This run uses the smaller MobileNetV2 with alpha {PACKAGED_ALPHA}, whose ImageNet weights come with cnnkit."
+            f"nor from the network. This run uses the smaller MobileNetV2 with alpha {PACKAGED_ALPHA}, "
+            "whose ImageNet weights come with cnnkit."
         )
         if not PACKAGED_WEIGHTS.exists():
             raise CnnkitError(f"{PACKAGED_WEIGHTS}: the packaged weights are missing", "Install cnnkit anew.") from error

@@ -64,7 +64,7 @@ class Finished:
     exit_status: int = 0
 
 
-def prepare(loaded: LoadedConfig, run_dir: Path | None) -> Prepared:
+def prepare(loaded: LoadedConfig, run_dir: Path | None, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Prepared:
     """Build the network, get the data and make the run's folder.
 
     Raises:
@@ -75,7 +75,7 @@ def prepare(loaded: LoadedConfig, run_dir: Path | None) -> Prepared:
     directory = create_run_directory(config.name, run_dir)
     complete = False
     try:
-        dataset = loaded.source.load(Request(config.seed, directory.cache, {}))
+        dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
