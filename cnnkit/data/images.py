@@ -35,6 +35,7 @@ from cnnkit.errors import CnnkitError
 Resize = Literal["stretch", "crop", "letterbox"]
 Channels = Literal[1, 3]
 Size = tuple[int, int]  # (height, width) in pixels
+WidthHeight = tuple[int, int]  # in pixels, the order of Pillow
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Pixels = npt.NDArray[np.uint8]
 
@@ -137,8 +138,8 @@ class Header:
     Attributes:
         format: One of `FORMATS`.
         mode: Pillow's name for the kind of pixels: `L`, `RGB`, `RGBA`, `P`, `CMYK`, `I;16`, …
-        width: In pixels, as stored: before an EXIF orientation is applied.
-        height: In pixels, as stored.
+        width: In pixels, of the upright picture.
+        height: In pixels, of the upright picture.
     """
 
     format: str
@@ -175,13 +176,16 @@ def read_image_and_header(
 ) -> tuple[Pixels, Header]:
     """As `read_image`, with what the header says."""
     data = source if isinstance(source, bytes) else read_file(source)
+    if not data:
+        raise ImageFault(Reason.EMPTY, source=source)
     with _faults(source, data):
         image, header = _open(io.BytesIO(data), source, max_pixels)
         if header.format == "PNG":
             _verify_png(data)
-        image = _plain(_upright(image, size, resize, channels), channels, source)
+        image, full = _upright(image, size, resize, channels)
+        image = _plain(image, channels, source)
     if size is not None:
-        image = _resized(image, size, resize)
+        image = _resized(image, full, size, resize)
     if channels == 3 and image.mode == "L":
         image = image.convert("RGB")  # only now: grey is resized as grey, a third of the work
     return np.asarray(image).reshape(image.height, image.width, channels), header
@@ -278,6 +282,8 @@ def _ends_early(data: bytes) -> bool:
     """Whether a broken file lacks its end mark, or is shorter than it says."""
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in data[-4:]
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-8:]
     if data.startswith(b"GIF8"):
         return not data.endswith(b";")
     if data.startswith(b"BM"):
@@ -297,11 +303,14 @@ def _open(file: IO[bytes], source: Path | bytes, max_pixels: int) -> tuple[Image
             raise SyntaxError("its header cannot be read") from error
         raise ImageFault(Reason.NOT_AN_IMAGE, source=source) from error
     # a JPEG with further pictures behind the first, as telephones write it, goes by the name of MPO
-    header = Header("JPEG" if image.format == "MPO" else str(image.format), image.mode, *image.size)
-    if header.width * header.height > max_pixels:
-        detail = f"{header.width}x{header.height} pixels, max_pixels is {max_pixels}"
-        raise ImageFault(Reason.MAX_PIXELS, detail, source)
-    return image, header
+    file_format = "JPEG" if image.format == "MPO" else str(image.format)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageFault(Reason.MAX_PIXELS, f"{width}x{height} pixels, max_pixels is {max_pixels}", source)
+    # of a PNG whose EXIF data stand behind the pixels, Pillow would decode those first; TIFF it has turned already
+    if "exif" in image.info and file_format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return image, Header(file_format, image.mode, width, height)
 
 
 def _verify_png(data: bytes) -> None:
@@ -324,24 +333,26 @@ def _verify_png(data: bytes) -> None:
         place = end + 4
 
 
-def _upright(image: Image.Image, size: Size | None, resize: Resize, channels: Channels) -> Image.Image:
-    """The decoded picture, turned as its EXIF data say; a JPEG reduced on the way where that leaves enough pixels."""
-    orientation = 1
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
-        orientation = _orientation(image)
-        wanted = (image.width, image.height)
-        if size is not None:
-            sideways = orientation >= 5
-            upright = (image.height, image.width) if sideways else image.size
-            width, height = _fitted(upright, size) if resize == "letterbox" else (size[1], size[0])
-            wanted = (height, width) if sideways else (width, height)
-        image.draft("L" if channels == 1 else None, wanted)
-        image.load()
-    else:
-        image.load()  # PNG may hold its EXIF data behind the pixels; TIFF is turned by Pillow as it loads
-        orientation = _orientation(image)
-    method = _TURNED.get(orientation)
-    return image if method is None else image.transpose(method)
+def _upright(image: Image.Image, size: Size | None, resize: Resize, channels: Channels) -> tuple[Image.Image, WidthHeight]:
+    """The decoded picture, turned as its EXIF data say, and its full size.
+
+    A JPEG is reduced on the way where that leaves enough pixels.
+    """
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.load()  # first: a PNG may hold its EXIF data behind the pixels, and Pillow turns a TIFF as it loads
+        image = _turned(image, _orientation(image))
+        return image, image.size
+    orientation = _orientation(image)
+    sideways = orientation >= 5
+    full = (image.height, image.width) if sideways else image.size
+    wanted = full if size is None else _fitted(full, size) if resize == "letterbox" else (size[1], size[0])
+    image.draft("L" if channels == 1 else None, (wanted[1], wanted[0]) if sideways else wanted)
+    image.load()
+    return _turned(image, orientation), full
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNED[orientation]) if orientation in _TURNED else image
 
 
 def _orientation(image: Image.Image) -> int:
@@ -376,25 +387,27 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(levels)
 
 
-def _resized(image: Image.Image, size: Size, resize: Resize) -> Image.Image:
+def _resized(image: Image.Image, full: WidthHeight, size: Size, resize: Resize) -> Image.Image:
+    """The decoded picture in the size wanted; `full` is its size before it was reduced, which decides the proportions."""
     height, width = size
     if resize == "letterbox":
-        fitted = _fitted(image.size, size)
+        fitted = _fitted(full, size)
         framed = Image.new(image.mode, (width, height))
         framed.paste(_scaled(image, fitted), ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
         return framed
     if resize == "crop":
-        scale = min(image.width / width, image.height / height)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-        return _scaled(image, (width, height), (left, top, left + width * scale, top + height * scale))
+        scale = min(full[0] / width, full[1] / height)
+        part_x, part_y = width * scale / full[0], height * scale / full[1]  # shares of the picture that are kept
+        left, top = image.width * (1 - part_x) / 2, image.height * (1 - part_y) / 2
+        return _scaled(image, (width, height), (left, top, image.width - left, image.height - top))
     return _scaled(image, (width, height))
 
 
-def _scaled(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+def _scaled(image: Image.Image, size: WidthHeight, box: Box | None = None) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
 
 
-def _fitted(picture: tuple[int, int], size: Size) -> tuple[int, int]:
-    """Width and height of a picture (width, height) scaled to lie within `size` (height, width)."""
-    scale = min(size[1] / picture[0], size[0] / picture[1])
-    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+def _fitted(full: WidthHeight, size: Size) -> WidthHeight:
+    """The size of a picture scaled to lie within `size`."""
+    scale = min(size[1] / full[0], size[0] / full[1])
+    return max(1, round(full[0] * scale)), max(1, round(full[1] * scale))
