@@ -2,9 +2,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python from 3.11 up to 3.13 that really starts (version managers leave stubs that do not).
-PYTHON ?= $(shell for each in python3.12 python3.11 python3.13 python3 python; do \
-	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$each; break; }; done)
+# The newest Python from 3.11 to 3.13 that really starts and can make environments (version managers leave stubs that do not).
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3 python; do \
+	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$each; break; }; done)
 
 .PHONY: help train test test-slow lint types check bench clean
 
@@ -12,15 +12,17 @@ help:  ## Print what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "make %-10s %s\n", $$1, $$2}'
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3.12 train" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No working Python 3.11, 3.12 or 3.13 found (on Debian and Ubuntu with its python3-venv)." \
+		"Install one, or name it: make PYTHON=/path/to/python3.12 train" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+# Dependency groups are known to pip from 25.1 on; a new environment may have an older one.
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 

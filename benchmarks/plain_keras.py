@@ -41,13 +41,10 @@ class Stopwatch(keras.callbacks.Callback):
         self.seconds = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start = self.end = time.perf_counter()
+        self.start = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.end = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(self.end - self.start)
+    def on_test_begin(self, logs=None):
+        self.seconds.append(time.perf_counter() - self.start)
 
 
 stopwatch = Stopwatch()
