@@ -1,6 +1,6 @@
 """Measure cnnkit beside its alternatives, in turns, and write benchmarks/RESULTS.md.
 
-    python benchmarks/bench.py                       # all sections: about an hour on 2 cores
+    python benchmarks/bench.py                       # all sections; 10 epochs of CIFAR-10 ten times take most of the time
     python benchmarks/bench.py startup --pairs 5     # one section; the others in RESULTS.md stay
 
 Set KERAS_HOME to a folder with datasets/cifar10.npz on a machine without a network.
@@ -124,8 +124,110 @@ def bench_train(pairs: int, epochs: int) -> str:
     return table(["", "cnnkit", "plain Keras", "ratio"], rows)
 
 
+DISK_PASSES = """
+import json, resource, sys, time
+kind, folder, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if kind == "cnnkit":
+    from pathlib import Path
+    from cnnkit.config.schema import Data
+    from cnnkit.data.folder import open_folder
+    from cnnkit.data.pipeline import BatchSource
+    from cnnkit.data.source import Request
+    options = json.loads(sys.argv[4])
+    source = open_folder(Data(folder=folder, image_size=160, validation=0.0, test=0.0, **options))
+    source._checked = lambda request: ([], [])  # the look at all files is measured by itself
+    train = source.load(Request(1, Path(folder).parent, {})).train
+    batches, count = BatchSource(train, 32).in_order, len(train)
+else:
+    import keras, tensorflow as tf
+    dataset = keras.utils.image_dataset_from_directory(folder, image_size=(160, 160), batch_size=32, verbose=False)
+    count = sum(1 for _ in dataset.file_paths)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    batches = lambda: dataset
+import tensorflow as tf
+for _ in tf.data.Dataset.range(3): pass
+rates, peaks = [], []
+for _ in range(passes):
+    start = time.perf_counter()
+    for batch in batches(): pass
+    rates.append(count / (time.perf_counter() - start))
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(json.dumps({"rates": rates, "peaks": peaks}))
+"""
+
+
+def photos(folder: Path, count: int = 2000) -> Path:
+    """A folder of JPEGs of 500x375 in two classes: smooth noise with detail, compressed as photographs are."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+    for index in range(count):
+        coarse = Image.fromarray(random.integers(0, 255, (24, 32, 3), np.uint8)).resize((500, 375), Image.Resampling.BICUBIC)
+        pixels = np.asarray(coarse, np.int16) + random.integers(-12, 12, (375, 500, 3), np.int16)
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / "ab"[index % 2] / f"{index}.jpg", quality=90)
+    return folder
+
+
+def bench_disk(pairs: int, epochs: int) -> str:
+    """Passes over 2,000 JPEGs of 500x375 brought to 160x160: the first one, and later ones."""
+    del epochs
+    ours: list[dict[str, list[float]]] = []
+    theirs: list[dict[str, list[float]]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = photos(Path(scratch, "photos"))
+
+        def passes(kind: str, **options: object) -> dict[str, list[float]]:
+            told = run([sys.executable, "-c", DISK_PASSES, kind, str(folder), "4", json.dumps(options)]).output
+            result: dict[str, list[float]] = json.loads(told.strip().splitlines()[-1])
+            return result
+
+        for _ in range(pairs):
+            theirs.append(passes("keras"))
+            ours.append(passes("cnnkit"))
+        decoded = 2000 * 160 * 160 * 3
+        small = passes("cnnkit", cache="auto", cache_memory=decoded // 4)
+        least = passes("cnnkit", cache="none")
+    rows = [
+        ratio_row("first pass, images/s", [each["rates"][0] for each in ours], [each["rates"][0] for each in theirs], 0),
+        ratio_row("later passes, images/s", *([statistics.median(e["rates"][1:]) for e in side] for side in (ours, theirs)), 0),
+    ]
+    peaks = ", ".join(f"{peak:,.0f}" for peak in small["peaks"])
+    flat = ", ".join(f"{peak:,.0f}" for peak in least["peaks"])
+    return (
+        table(["", "cnnkit", "`image_dataset_from_directory`, prefetched", "ratio"], rows)
+        + f"\n\nPeak memory after each of 4 passes with `cache_memory` a quarter of the {decoded / 2**20:,.0f} MB of decoded images: "
+        f"{peaks} MB; "
+        f"without a cache: {flat} MB. "
+        f"Later passes then ran at {statistics.median(small['rates'][1:]):,.0f} images/s."
+    )
+
+
+def bench_check(pairs: int, epochs: int) -> str:
+    """`cnnkit data check` on 10,000 small images."""
+    import numpy as np
+    from PIL import Image
+
+    del epochs
+    with tempfile.TemporaryDirectory() as scratch:
+        random = np.random.default_rng(0)
+        for index in range(10_000):
+            path = Path(scratch, "small", "ab"[index % 2], f"{index}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            coarse = Image.fromarray(random.integers(0, 255, (8, 8, 3), np.uint8))
+            coarse.resize((32, 32), Image.Resampling.BICUBIC).save(path)
+        config = Path(scratch, "small.yaml")
+        config.write_text("data: {folder: small}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n")
+        seconds = [run([*CNNKIT, "data", "check", str(config)]).wall for _ in range(pairs)]
+    return f"`cnnkit data check` on 10,000 images of 32x32, whole process: {spread(seconds)} s."
+
+
 SECTIONS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "startup": ("Start-up", bench_startup),
+    "check": ("10,000 small images looked at", bench_check),
+    "disk": ("Images from disk", bench_disk),
     "train": ("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train),
 }
 
