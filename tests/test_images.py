@@ -202,6 +202,24 @@ def test_stretch_averages_what_it_covers() -> None:
     assert np.abs(read.astype(int) - 127).max() <= 3  # without antialiasing: all black or all white
 
 
+def test_the_own_size_changes_nothing_and_half_of_it_is_the_mean_of_four() -> None:
+    rgb = picture(32, 48)
+    data = encoded(Image.fromarray(rgb), "PNG")
+    for resize in ("stretch", "crop", "letterbox"):
+        np.testing.assert_array_equal(pixels(data, (32, 48), resize), rgb)
+        means = rgb.reshape(16, 2, 24, 2, 3).mean((1, 3))
+        assert np.abs(pixels(data, (16, 24), resize) - means).max() <= 0.5
+
+
+@pytest.mark.parametrize("factor", [1.17, 1.56, 1.9, 2.5, 5.0])
+def test_shrinking_is_about_the_mean_of_the_area(factor: float) -> None:
+    side, fine = 160, 8
+    rgb = picture(round(side * factor), round(side * factor))
+    nearest = (np.arange(side * fine) * len(rgb) / (side * fine)).astype(int)  # each new pixel as 8x8 points of the old ones
+    expected = rgb[nearest][:, nearest].reshape(side, fine, side, fine, 3).mean((1, 3))
+    assert np.abs(pixels(encoded(Image.fromarray(rgb), "PNG"), (side, side)) - expected).mean() < 1.2
+
+
 def test_crop_keeps_the_middle_and_letterbox_keeps_all_between_black_bars() -> None:
     rgb = np.zeros((40, 80, 3), np.uint8)
     rgb[:, :20], rgb[:, 20:60], rgb[:, 60:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
