@@ -1,0 +1,119 @@
+"""What is done to training batches, and in which order they come: augmentation, mixing, weights, balance, units."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
+
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.pipeline import BatchSource
+from cnnkit.data.rows import ArrayRows, DiskRows
+from cnnkit.data.task import Task
+from cnnkit.errors import BuildError
+from cnnkit.training.batch import BatchPreparation, class_weights
+from cnnkit.training.units import Units
+
+THREE = Task("classification", ("a", "b", "c"))
+LABELS = Task("multilabel", ("x", "y"))
+
+
+def examples_of(inputs: np.ndarray, targets: np.ndarray) -> Examples:
+    return Examples(ArrayRows(inputs), np.arange(len(inputs)), targets)
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 6, 6, 3), np.uint8)
+
+
+def test_a_pass_covers_every_example_once_whatever_the_seed_and_epoch() -> None:
+    source = BatchSource(examples_of(images(23), np.arange(23, dtype=np.int32)), 5)
+    for seed, epoch in ((0, 0), (0, 1), (7, 0)):
+        targets = np.concatenate([y for _, y in source.shuffled(seed, epoch).as_numpy_iterator()])
+        assert sorted(targets) == list(range(23))
+    assert not np.array_equal(source.order(0, 0), source.order(0, 1))
+    assert np.array_equal(source.order(4, 9), source.order(4, 9))
+
+
+def test_batches_hold_the_inputs_of_their_targets_from_memory_and_from_disk(tmp_path: Path) -> None:
+    pixels = images(11)
+    (tmp_path / "raw").write_bytes(pixels.tobytes())
+    for rows in (ArrayRows(pixels), DiskRows(tmp_path / "raw", pixels.shape, pixels.dtype)):
+        examples = Examples(rows, np.array([10, 3, 7, 1]), np.array([10, 3, 7, 1], np.int32))
+        for x, y in BatchSource(examples, 3).shuffled(1, 2).as_numpy_iterator():
+            assert np.array_equal(x, pixels[y])
+
+
+def test_balanced_sampling_draws_every_class_equally_often() -> None:
+    targets = np.array([0] * 50 + [1] * 9 + [2] * 1, np.int32)
+    order = BatchSource(examples_of(images(60), targets), 8, balanced=True).order(0, 0)
+    assert np.bincount(targets[order]).tolist() == [20, 20, 20]
+    assert len(set(order[targets[order] == 0])) == 20  # a common class is not repeated
+    assert set(order[targets[order] == 1]) == set(range(50, 59))  # a rare one comes whole
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    targets = np.array([0] * 7 + [1] * 2 + [2] * 3, np.int32)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    assert np.allclose(class_weights("balanced", examples_of(images(12), targets), THREE), expected)
+    assert class_weights({"b": 2.5}, examples_of(images(12), targets), THREE).tolist() == [1.0, 2.5, 1.0]  # type: ignore[union-attr]
+
+
+def test_example_weights_are_those_of_the_class_the_mix_or_the_labels() -> None:
+    weights = np.array([1.0, 2.0, 4.0])
+    inputs = tf.zeros((2, 6, 6, 3))
+    assert BatchPreparation([], 0, THREE, weights)(inputs, tf.constant([2, 0]))[2].numpy().tolist() == [4.0, 1.0]
+    mixing = BatchPreparation([{"MixUp": {"alpha": 0.2}}], 0, THREE, weights)
+    _, mixed, given = mixing(inputs, tf.constant([1, 2]))
+    assert np.allclose(given.numpy(), mixed.numpy() @ weights, atol=1e-6)
+    labels = BatchPreparation([], 0, LABELS, np.array([1.0, 3.0]))
+    assert labels(inputs, tf.constant([[1.0, 1.0], [0.0, 0.0]]))[2].numpy().tolist() == [2.0, 1.0]
+
+
+def test_augmentation_follows_the_seed_and_leaves_targets_alone() -> None:
+    pixels, targets = tf.constant(images(8)), tf.range(8)
+
+    def augmented(seed: int) -> np.ndarray:
+        preparation = BatchPreparation([{"RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3}}], seed, THREE, None)
+        x, y = preparation(pixels, targets)
+        assert np.array_equal(y, np.arange(8))
+        return x.numpy()
+
+    assert np.array_equal(augmented(1), augmented(1))
+    assert not np.array_equal(augmented(1), augmented(2))
+
+
+def test_mixed_pixels_and_labels_are_the_same_mixture() -> None:
+    pixels = np.zeros((2, 4, 4, 3), np.uint8)
+    pixels[1] = 200
+    x, y = BatchPreparation(["MixUp"], 3, Task("classification", ("dark", "bright")), None)(tf.constant(pixels), tf.constant([0, 1]))
+    assert np.allclose(x.numpy()[:, 0, 0, 0], 200 * y.numpy()[:, 1], atol=1e-3)
+    assert np.allclose(y.numpy().sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"RandomCrop": {"height": 3, "width": 3}}, "data.augment[0].RandomCrop: changes inputs of (6, 6, 3) to (3, 3, 3)\n    What changes the shape belongs into `model.preprocess`."),
+    ],
+)  # fmt: skip
+def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: object, message: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        BatchPreparation([entry], 0, THREE, None).check((6, 6, 3))
+    assert str(caught.value) == message
+
+
+def test_numbers_are_learned_standardized_and_told_in_their_unit() -> None:
+    targets = np.array([[10.0, 5.0], [20.0, 5.0], [60.0, 5.0]], np.float32)
+    train = examples_of(images(3), targets)
+    units = Units.of(train)
+    assert np.allclose(units.mean, targets.mean(axis=0))
+    assert np.allclose(units.deviation, [targets[:, 0].std(), 1.0])
+    dataset = units.standardized(Dataset("d", Task("regression", ("p", "q")), train, None, train))
+    assert np.allclose(dataset.train.targets[:, 0], (targets[:, 0] - 30) / targets[:, 0].std(), atol=1e-6)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    told = units.with_user_units(model)(dataset.train.targets).numpy()
+    assert np.allclose(told, targets, atol=1e-4)

@@ -1,0 +1,135 @@
+"""The look at all files, the bad ones before training, the list of those to leave out, and configs written by a look."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit import cli
+from cnnkit.config.load import load
+from cnnkit.config.schema import Data
+from cnnkit.data.folder import open_folder
+from cnnkit.data.source import Request
+from cnnkit.errors import CnnkitError
+
+
+def picture(seed: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), np.uint8)
+    return Image.fromarray(coarse).resize((40, 30), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    root = tmp_path / "photos"
+    for number in range(24):
+        path = root / ("train" if number % 4 else "test") / "ab"[number % 2 if number % 4 else number // 4 % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(path)
+    return root
+
+
+def report_of(folder: Path) -> dict[str, object]:
+    source = open_folder(Data(folder=str(folder), validation=0.0))
+    return source.check(Request(0, folder, {})).as_dict()
+
+
+def test_sound_files_give_no_error(folder: Path) -> None:
+    report = report_of(folder)
+    assert report["errors"] == []
+    assert report["files"] == 24
+    assert report["sizes"] == ((40, 30), (40, 30), (40, 30))
+
+
+def test_every_bad_file_is_named_with_its_reason(folder: Path) -> None:
+    whole = (folder / "train" / "a" / "2.png").read_bytes()
+    (folder / "train" / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "train" / "a" / "empty.jpg").write_bytes(b"")
+    (folder / "train" / "b" / "text.gif").write_text("not a picture")
+    picture(99).save(folder / "train" / "b" / "really_a.jpg", format="GIF")
+    report = report_of(folder)
+    bad = {entry["name"]: entry["reason"].partition(" (")[0] for entry in report["bad"]}  # type: ignore[attr-defined]
+    assert bad == {
+        "train/a/cut.png": "truncated",
+        "train/a/empty.jpg": "empty",
+        "train/b/text.gif": "not a JPEG, PNG, GIF, BMP, WebP or TIFF image",
+    }
+    assert "train/b/really_a.jpg: is a GIF image by its content, not what its name says" in report["warnings"]  # type: ignore[operator]
+
+
+def test_the_same_and_nearly_the_same_picture_across_splits_are_told(folder: Path) -> None:
+    (folder / "test" / "a" / "copy.png").write_bytes((folder / "train" / "a" / "2.png").read_bytes())
+    picture(6).save(folder / "test" / "a" / "near.jpg", quality=92)
+    report = report_of(folder)
+    assert report["errors"] == ["the same file stands in test and train: test/a/copy.png, train/a/2.png"]
+    assert "nearly the same picture stands in test and train: test/a/near.jpg, train/a/6.png" in report["warnings"]  # type: ignore[operator]
+
+
+def test_flat_pictures_are_not_taken_for_copies_of_each_other(folder: Path) -> None:
+    for shade in (10, 90, 200):
+        Image.new("RGB", (40, 30), (shade, shade, shade)).save(folder / "test" / "b" / f"flat{shade}.png")
+    assert report_of(folder)["twins"] == ()
+
+
+def test_training_stops_with_their_names_skips_them_or_leaves_them_out(folder: Path, tmp_path: Path) -> None:
+    (folder / "train" / "a" / "bad.png").write_bytes(b"oh")
+    request = Request(0, tmp_path, {})
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(folder), image_size=8)).load(request)
+    assert str(caught.value).splitlines()[:2] == [
+        "photos: 1 files cannot be used:",
+        "  train/a/bad.png: not a JPEG, PNG, GIF, BMP, WebP or TIFF image",
+    ]
+    skipping = open_folder(Data(folder=str(folder), image_size=8, on_bad_file="skip")).load(request)
+    assert skipping.notices == ("1 of 25 files cannot be used and are left out (data.on_bad_file: skip).",)
+    assert "train/a/bad.png" not in {name for name, _, _ in skipping.manifest}
+    (tmp_path / "bad.txt").write_text("train/a/bad.png\t# whatever\n")
+    excluding = open_folder(Data(folder=str(folder), image_size=8, exclude=str(tmp_path / "bad.txt"))).load(request)
+    assert len(excluding.manifest) == 24
+
+
+def test_data_check_exits_1_and_writes_the_quarantine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "train" / "a" / "bad.png").write_bytes(b"oh")
+    config = tmp_path / "c.yaml"
+    config.write_text("data: {folder: photos, image_size: 8}\nmodel: {layers: [Flatten, {Dense: {units: 2, activation: softmax}}]}\n")
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "data", "check", str(config), "--json", "--quarantine", str(tmp_path / "list.txt")])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    assert exit_status.value.code == 1
+    assert json.loads(capsys.readouterr().out)["bad"][0]["name"] == "train/a/bad.png"
+    assert (tmp_path / "list.txt").read_text() == "train/a/bad.png\t# not a JPEG, PNG, GIF, BMP, WebP or TIFF image\n"
+
+
+@pytest.mark.parametrize("transfer", [False, True])
+def test_init_writes_a_config_that_is_good_and_never_overwrites(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], transfer: bool
+) -> None:
+    target = tmp_path / "photos.yaml"
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "init", str(folder), "-o", str(target), *["--transfer"] * transfer])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    assert exit_status.value.code == 0
+    loaded = load([target])
+    assert loaded.source.facts.task.names == ("a", "b")
+    assert loaded.source.facts.input_shape == ((160, 160, 3) if transfer else (30, 40, 3))
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    assert exit_status.value.code == 1
+    assert capsys.readouterr().err == f"Error: {target}: is there already, and is not overwritten\n    Name another with --output.\n"
+
+
+def test_init_sees_numbers_and_signals(tmp_path: Path) -> None:
+    from cnnkit.config.init import write_init
+
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "s.npz", x=random.normal(size=(50, 32, 2)).astype(np.float32), y=random.normal(size=50))
+    written, look = write_init(tmp_path / "s.npz", tmp_path / "s.yaml", transfer=False, overrides={})
+    assert look.facts.task.kind == "regression"
+    loaded = load([written])
+    assert loaded.config.model.layers is not None
+    assert loaded.config.model.layers[-1] == {"Dense": {"units": 1}}
