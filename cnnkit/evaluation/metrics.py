@@ -14,6 +14,8 @@ from cnnkit.errors import CnnkitError
 
 Array = npt.NDArray[Any]
 
+ROUNDING = 1e-3  # by which float16 may carry a probability past 0 or 1
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -71,7 +73,7 @@ class MultilabelFigures:
         examples: How many were predicted.
         exact: Share of examples with every label right.
         accuracy: Share of all single labels that were right.
-        macro_f1: Mean of the labels' F1.
+        macro_f1: Mean of the labels' F1, where one that is 0/0 counts as 0.
         labels: Figures label by label.
     """
 
@@ -206,12 +208,12 @@ def _target_row(name: str, true: Array, predicted: Array) -> TargetRow:
 def _probabilities(values: Array) -> Array:
     values = _finite(values)
     low, high = values.min(), values.max()
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise CnnkitError(
             f"the model gives values from {low:.4g} to {high:.4g}, which are not probabilities",
             "End the network with `activation: softmax`, or sigmoid for one unit or several labels.",
         )
-    return values
+    return values.clip(0, 1)
 
 
 def _check_outputs(values: Array, names: Sequence[str], noun: str) -> None:

@@ -1,5 +1,6 @@
 """Pictures of a run: curves over the epochs, the confusion matrix, predictions against targets."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,81 +14,102 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAINING, VALIDATION, INK, FAINT = "#9aa5b1", "#1f6feb", "#24292f", "#d0d7de"
+INK, SOFT, FAINT = "#24292f", "#57606a", "#d8dee4"  # words, lesser words, lines and grids
+TRAINING, VALIDATION = "#8c959f", "#1f6feb"
+RIGHT, WRONG = ("#f6f8fa", "#79b0f7", "#1f6feb", "#0a3069"), ("#ffffff", "#ffc680", "#e16f24", "#8a2b06")  # from none to all
+NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 
 MOST_COUNTED_CLASSES = 20  # up to which the cells of a confusion matrix have room for their counts
+CELL = 0.52  # inches a cell with a count takes
+GAMMA = 0.6  # exponent that lifts small shares
 DOTS_PER_INCH = 150
 
 _NOT_METRICS = ("epoch", "seconds", "images_per_second", "learning_rate")
+_LOWER_IS_BETTER = re.compile(r"loss|error|entropy|hinge|divergence|log_?cosh|poisson|^false_|^(mae|mse|mape|msle|rmse|kld|bce)(?![a-z])")
 
 
 def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "") -> None:
     """Draw loss and metrics over the epochs, each beside its validation twin, with the best validation epoch marked.
 
     Args:
-        history: A row an epoch with `epoch`, names, and the same names with `val_`.
+        history: A row an epoch with `epoch`, names, and the same names with `val_`; NaN and missing values leave a gap.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures; drawn in red where not empty.
+        note: What the reader must know of the figures; set apart in red where not empty.
     """
     from matplotlib.ticker import MaxNLocator
 
-    names = [name for name in history[0] if name not in _NOT_METRICS and not name.startswith("val_")]
-    columns = min(len(names), 3)
+    found = dict.fromkeys(name for row in history for name in row)  # in their order
+    names = [name for name in found if name not in _NOT_METRICS and not name.startswith("val_")]
+    columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = new_figure(5.2 * columns, 3.6 * rows + 0.5)
-    epochs = [row["epoch"] for row in history]
+    figure = new_figure(5.2 * columns + 0.4, 3.4 * rows + 0.7)
+    epochs = np.array([row["epoch"] for row in history])
+    room = 0.02 * (epochs[-1] - epochs[0]) or 0.5
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, index + 1)
-        _curve(axes, epochs, [row.get(name, np.nan) for row in history], "training", TRAINING)
-        if f"val_{name}" in history[0]:
-            values = [row.get(f"val_{name}", np.nan) for row in history]
-            _curve(axes, epochs, values, "validation", VALIDATION)
-            _mark_best(axes, epochs, values, lower_is_better="loss" in name or "error" in name or name in ("mae", "mse"))
-        axes.set_title(name, loc="left", fontsize=11, color=INK, parse_math=False)
-        axes.set_xlabel("epoch", color=INK)
-        axes.set_xlim(min(epochs) - 0.3, max(epochs) + 0.3 + 0.02 * len(epochs))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, fontsize=9)
+        axes.margins(y=0.12)
+        training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
+        curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
+        shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
+        for values, _, colour in shown:
+            few = len(epochs) <= 30
+            axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if few else "", markersize=3.5)
+        axes.set_title(name, loc="left", fontsize=11, color=INK)
+        axes.set_xlabel("epoch", color=SOFT, fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(epochs[0] - room, epochs[-1] + room)
+        axes.set_ylim(*axes.get_ylim())
         _calm(axes)
+        _label_ends(axes, epochs, shown)
+        if np.isfinite(validation).any():
+            _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
     finish(figure, path, title, note)
 
 
 def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path: Path, title: str, note: str = "") -> None:
-    """Draw a confusion matrix, coloured by the share of its row, with counts where there is room.
+    """Draw a confusion matrix: what is right in blue, what is wrong in orange, the darker the larger the share of its row.
 
     Args:
-        confusion: Counts `(classes, classes)`, rows true, columns predicted.
+        confusion: Counts `(classes, classes)`, rows true, columns predicted; written into the cells where there is room.
         class_names: Names by index.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures.
+        note: What the reader must know of the figures; set apart in red where not empty.
     """
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
     count = len(class_names)
-    side = float(np.clip(1.6 + 0.52 * count, 4, 14))
-    figure = new_figure(side + 1.8, side + 1)
+    counted = count <= MOST_COUNTED_CLASSES
+    side = CELL * max(count, 4) if counted else float(np.clip(0.11 * count, CELL * MOST_COUNTED_CLASSES, 22))
+    figure = new_figure(side + 2.9, side + 2.1)
     axes = figure.add_subplot()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [short(name) for name in class_names]
-    size = float(np.clip(420 / count / 4, 3.5, 10))
-    axes.set_xticks(range(count), names, fontsize=size, rotation=90 if count > 4 else 0)
-    axes.set_yticks(range(count), names, fontsize=size)
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_parse_math(False)
-    if count <= MOST_COUNTED_CLASSES:
-        for row, column in np.ndindex(confusion.shape):
-            value = int(confusion[row, column])
-            colour = "white" if shares[row, column] > 0.55 else INK if value else FAINT
-            weight = "bold" if row == column else "normal"
-            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8 if value < 10_000 else 6, color=colour, weight=weight)
-    axes.set_xlabel("predicted", color=INK)
-    axes.set_ylabel("true", color=INK)
+    scale = PowerNorm(GAMMA, 0, 1)  # or a class mistaken once in twenty times would look like none
+    diagonal = np.eye(count, dtype=bool)
+    for place, (colours, label, hidden) in enumerate(((WRONG, "wrong", diagonal), (RIGHT, "right", ~diagonal))):
+        colour_map = LinearSegmentedColormap.from_list(label, colours)
+        image = axes.imshow(np.ma.array(shares, mask=hidden), cmap=colour_map, norm=scale)
+        bar = figure.colorbar(image, cax=axes.inset_axes((1 + (0.5 - 0.25 * place) / side, 0, 0.16 / side, 1)))
+        bar.outline.set_visible(False)
+        steps = [0, 0.1, 0.4, 1] if side < 4 else [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+        bar.set_ticks(steps if hidden is diagonal else [])
+        bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        bar.ax.tick_params(length=0, labelsize=8, labelcolor=SOFT)
+        bar.ax.set_xlabel(label, color=colours[2], fontsize=8, rotation=90)
+    names, size = [short(name) for name in class_names], float(np.clip(58 * side / count, 2, 9))
+    level = count <= 4 and max(map(len, names)) <= 10
+    axes.set_xticks(range(count), names, fontsize=size, color=INK, rotation=0 if level else 90)
+    axes.set_yticks(range(count), names, fontsize=size, color=INK)
+    if counted:
+        for row, column in np.argwhere(confusion):
+            value, strength = int(confusion[row, column]), shares[row, column] ** GAMMA
+            colour, weight = "white" if strength > 0.62 else INK, "bold" if row == column else "normal"
+            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8 if value < 1e5 else 6, color=colour, weight=weight)
+    axes.set_xlabel("predicted", color=SOFT)
+    axes.set_ylabel("true", color=SOFT)
     axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.set_label("share of the true class", color=INK)
+    axes.spines[:].set_color(FAINT)
     finish(figure, path, title, note)
 
 
@@ -100,17 +122,24 @@ def plot_predictions(targets: npt.NDArray[Any], predictions: npt.NDArray[Any], n
         name: What is predicted, with its unit.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures.
+        note: What the reader must know of the figures; set apart in red where not empty.
     """
-    figure = new_figure(5.6, 5.4)
+    figure = new_figure(5.8, 6)
     axes = figure.add_subplot()
     both = np.concatenate([np.ravel(targets), np.ravel(predictions)])
-    low, high = float(np.nanmin(both)), float(np.nanmax(both))
-    axes.plot([low, high], [low, high], color=INK, linewidth=1, linestyle=":")
-    axes.scatter(targets, predictions, s=6, alpha=0.35, color=VALIDATION, linewidths=0)
-    axes.set_xlabel(f"true {name}", color=INK, parse_math=False)
-    axes.set_ylabel(f"predicted {name}", color=INK, parse_math=False)
-    axes.set_aspect("equal")
+    low, high = float(both.min()), float(both.max())
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1
+    limits = (low - room, high + room)
+    opacity = float(np.clip(400 / len(targets), 0.06, 0.6))  # so that many examples show as density, not as one blot
+    axes.scatter(targets, predictions, s=14 if len(targets) <= 1000 else 7, alpha=opacity, color=VALIDATION, linewidths=0)
+    axes.plot(limits, limits, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate(
+        "predicted = true", (1, 1), xytext=(0, 3), xycoords="axes fraction", textcoords="offset points", ha="right", va="bottom",
+        fontsize=8, color=INK,
+    )  # fmt: skip
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.set_xlabel(_wrapped(f"true {name}", 5, lines=2), color=SOFT)
+    axes.set_ylabel(_wrapped(f"predicted {name}", 5, lines=2), color=SOFT)
     _calm(axes)
     finish(figure, path, title, note)
 
@@ -119,28 +148,67 @@ def new_figure(width: float, height: float) -> "Figure":
     """An empty white figure of some inches, laid out by matplotlib itself, that needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _curve(axes: "Axes", epochs: Sequence[float], values: Sequence[float], label: str, colour: str) -> None:
-    marker = "o" if len(epochs) <= 30 else ""
-    axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5)
+def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
+    """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
+    import warnings
+
+    from matplotlib.text import Text
+
+    width = figure.get_figwidth()
+    figure.suptitle(_wrapped(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
+    if note:
+        ground = {"facecolor": NOTICE_GROUND, "edgecolor": "none", "boxstyle": "square,pad=0.5"}
+        figure.supxlabel(_wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name may hold a dollar sign
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font has not
+        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
 
 
-def _mark_best(axes: "Axes", epochs: Sequence[float], values: Sequence[float], lower_is_better: bool) -> None:
-    if np.isnan(values).all():
-        return
+def short(name: str) -> str:
+    """A name cut to what has room beside a picture, in its middle: names in a list often differ at the end."""
+    name = _drawable(" ".join(name.split()))
+    return name if len(name) <= 18 else f"{name[:10].rstrip()}…{name[-7:].lstrip()}"
+
+
+def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[npt.NDArray[Any], str, str]]) -> None:
+    """Write each curve's name beside its last value, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    ends = [int(np.flatnonzero(np.isfinite(values))[-1]) for values, _, _ in curves]
+    heights = np.array([(values[end] - low) / (high - low) for (values, _, _), end in zip(curves, ends, strict=True)])
+    if len(curves) == 2 and (missing := 0.07 - abs(heights[0] - heights[1])) > 0:
+        heights += np.array([1, -1]) * (missing / 2 if heights[0] >= heights[1] else -missing / 2)
+    for (_, label, colour), end, height in zip(curves, ends, heights, strict=True):
+        place = (epochs[end], low + height * (high - low))
+        axes.annotate(label, place, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
+
+
+def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], lower_is_better: bool) -> None:
+    """Ring the best value and write it and its epoch below (or above) it, kept inside the panel."""
+    from matplotlib.patheffects import withStroke
+
     best = int(np.nanargmin(values) if lower_is_better else np.nanargmax(values))
     axes.plot(epochs[best], values[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=VALIDATION)
-    below = lower_is_better
+    low, high = axes.get_xlim()
+    across = (epochs[best] - low) / (high - low)
+    alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
     axes.annotate(
-        f"{values[best]:.4g}", (epochs[best], values[best]), xytext=(0, -14 if below else 8),
-        textcoords="offset points", ha="center", fontsize=9, color=VALIDATION, weight="bold",
+        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", (epochs[best], values[best]), xytext=(shift, -15 if lower_is_better else 9),
+        textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
-    axes.margins(y=0.18)
 
 
 def _calm(axes: "Axes") -> None:
@@ -148,27 +216,15 @@ def _calm(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.tick_params(labelcolor=SOFT, length=0, labelsize=9)
 
 
-def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
-    """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
-    import warnings
-
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, weight="bold", color=INK, parse_math=False)
-    if note:
-        figure.supxlabel(_wrapped(note, figure.get_figwidth()), color="#cf222e", fontsize=9, parse_math=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font has not
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
-
-
-def _wrapped(text: str, width: float) -> str:
+def _wrapped(text: str, inches: float, lines: int) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, int(width * 14)))
+    return "\n".join(textwrap.wrap(_drawable(text), int(inches * 13.5), max_lines=lines, placeholder=" …"))
 
 
-def short(name: str) -> str:
-    """A name cut to what has room beside a picture."""
-    return name if len(name) <= 18 else name[:17] + "…"
+def _drawable(text: str) -> str:
+    """The text without the halves of characters that a folder's undecodable name leaves, on which matplotlib fails."""
+    return text.encode("utf-8", "replace").decode()
