@@ -35,7 +35,7 @@ test: $(VENV)/.installed-dev  ## Run the tests (minutes, no network)
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed-dev  ## ruff: rules and format
+lint: $(VENV)/.installed-dev  ## ruff, rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
