@@ -19,7 +19,7 @@ from cnnkit.data.task import Task
 Array = npt.NDArray[Any]
 
 NEAR = 4  # of 128 bits: perceptual hashes that differ in no more are taken for the same picture
-LEAST_INFORMATION = 24  # bits of each kind in a hash: one of a flat picture says nothing
+LEAST_INFORMATION = 24  # bits of a hash that go against the rest of their direction: flat pictures and ramps have none
 IMBALANCE = 10.0  # largest over smallest class that is worth a warning
 NAMED = 10  # files that a sentence names before it counts the rest
 
@@ -261,32 +261,27 @@ def _near_groups(hashes: Array) -> list[list[int]]:
     """Groups of hashes `(n, 16)` bytes that differ in at most NEAR bits, directly or through others.
 
     Two hashes that differ in at most NEAR bits are equal in one of NEAR + 1 bands at least: only those pairs are compared.
+    A band takes its bits from all over the picture, lest a sky that many have in common fill one of them.
     """
     bits = np.unpackbits(hashes, axis=1)
-    telling = np.flatnonzero((bits.sum(axis=1) >= LEAST_INFORMATION) & (bits.shape[1] - bits.sum(axis=1) >= LEAST_INFORMATION))
-    parent = list(range(len(hashes)))
-
-    def root(member: int) -> int:
-        while parent[member] != member:
-            parent[member] = parent[parent[member]]
-            member = parent[member]
-        return member
-
-    for band in np.array_split(np.arange(bits.shape[1]), NEAR + 1):
-        keys = np.packbits(bits[np.ix_(telling, band)], axis=1)
+    ones = bits.reshape(-1, 2, 64).sum(axis=2, dtype=int)  # (n, 2): across and down
+    telling = np.flatnonzero(np.minimum(ones, 64 - ones).sum(axis=1) >= LEAST_INFORMATION)
+    group = np.arange(len(hashes))  # of each: the first one known to be like it
+    for band in range(NEAR + 1):
+        keys = np.packbits(bits[telling, band :: NEAR + 1], axis=1)
         _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        inverse = inverse.reshape(-1)
-        order = np.argsort(inverse, kind="stable")
-        for members in np.split(telling[order], np.cumsum(counts)[:-1]):
+        alike = telling[np.argsort(inverse.reshape(-1), kind="stable")]
+        for members in np.split(alike, np.cumsum(counts)[:-1]):
             for place, member in enumerate(members[:-1]):
-                rest = members[place + 1 :]
-                distances = np.bitwise_count(hashes[rest] ^ hashes[member]).sum(axis=1)
-                for other in rest[distances <= NEAR]:
-                    parent[root(int(other))] = root(int(member))
-    groups: dict[int, list[int]] = {}
-    for member in map(int, telling):
-        groups.setdefault(root(member), []).append(member)
-    return [members for members in groups.values() if len(members) > 1]
+                others = members[place + 1 :]
+                others = others[group[others] != group[member]]  # else frames of a film were compared each with each
+                near = others[np.bitwise_count(hashes[others] ^ hashes[member]).sum(axis=1) <= NEAR]
+                if len(near):
+                    joined = np.append(group[near], group[member])
+                    group[np.isin(group, joined)] = joined.min()
+    order = telling[np.argsort(group[telling], kind="stable")]
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    return [members.tolist() for members in np.split(order, ends) if len(members) > 1]
 
 
 def _few(names: Sequence[str]) -> str:
