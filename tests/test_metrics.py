@@ -110,7 +110,7 @@ def test_predictions_that_are_not_finite_are_counted():
             figures(targets, probabilities, NAMES)
 
 
-@pytest.mark.parametrize(("values", "said"), [([[2.5, -1.25], [0, 1]], "-1.25 to 2.5"), ([[0.5, 1.5], [0, 1]], "0 to 1.5")])
+@pytest.mark.parametrize(("values", "said"), [([[0.5, -1.25], [0, 1]], "-1.25 to 1"), ([[0.5, 1.5], [0, 1]], "0 to 1.5")])
 def test_raw_scores_are_refused_as_probabilities(values, said):
     message = f"the model gives values from {said}, which are not probabilities{NOT_PROBABILITIES_REMEDY}"
     for figures, targets in ((classification_figures, [0, 1]), (multilabel_figures, [[0, 1], [0, 1]])):

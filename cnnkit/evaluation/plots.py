@@ -130,7 +130,7 @@ def plot_predictions(targets: npt.NDArray[Any], predictions: npt.NDArray[Any], n
     low, high = float(both.min()), float(both.max())
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1
     limits = (low - room, high + room)
-    opacity = float(np.clip(400 / len(targets), 0.06, 0.6))  # so that many examples show as density, not as one blot
+    opacity = float(np.clip(1200 / len(targets), 0.06, 0.6))  # so that many examples show as density, not as one blot
     axes.scatter(targets, predictions, s=14 if len(targets) <= 1000 else 7, alpha=opacity, color=VALIDATION, linewidths=0)
     axes.plot(limits, limits, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
