@@ -28,11 +28,20 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 PLAIN = ROOT / "benchmarks" / "plain_keras.py"
 CNNKIT = [sys.executable, "-m", "cnnkit"]
+MAXRSS_PER_MB = 1024**2 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, kilobytes elsewhere
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line sets: pairs of runs in each comparison, and epochs where something is trained."""
+
+    pairs: int
+    epochs: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process: seconds of wall and processor time, and its largest resident size in MB."""
+    """One finished process: seconds of wall and processor time, its largest resident size in MB, and what it printed."""
 
     wall: float
     cpu: float
@@ -42,17 +51,18 @@ class Run:
 
 def run(command: list[str], *, status: int = 0) -> Run:
     """Run a command to its end and measure it from outside."""
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=ROOT)
         _, code, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(code)
         output.seek(0)
-        text = output.read()
+        errors.seek(0)
+        text, complaints = output.read(), errors.read()
     if process.returncode != status:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{text[-2000:]}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}, not {status}:\n{text[-1000:]}{complaints[-2000:]}")
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MAXRSS_PER_MB, text)
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -72,9 +82,8 @@ def ratio_row(name: str, ours: list[float], theirs: list[float], digits: int = 2
     return [name, spread(ours, digits), spread(theirs, digits), spread(ratios)]
 
 
-def bench_startup(pairs: int, epochs: int) -> str:
+def bench_startup(options: Options) -> str:
     """Commands against `import tensorflow`."""
-    del epochs
     with tempfile.TemporaryDirectory() as folder:
         wrong = Path(folder, "wrong.yaml")
         wrong.write_text((ROOT / "configs/cifar.yaml").read_text().replace("filters: 32", "filtres: 32"))
@@ -89,7 +98,7 @@ def bench_startup(pairs: int, epochs: int) -> str:
             run(command, status=status)
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         imports = []
-        for _ in range(pairs):
+        for _ in range(options.pairs):
             imports.append(run(reference).wall)
             for name, (command, status) in commands.items():
                 seconds[name].append(run(command, status=status).wall)
@@ -97,30 +106,36 @@ def bench_startup(pairs: int, epochs: int) -> str:
     return table(["command", "seconds", '`python -c "import tensorflow"`', "ratio"], rows)
 
 
-def bench_train(pairs: int, epochs: int) -> str:
+def bench_train(options: Options) -> str:
     """`cnnkit train configs/cifar.yaml` against the plain script, as whole processes and inside the epochs."""
     ours: list[Run] = []
     theirs: list[Run] = []
-    rates: tuple[list[float], list[float]] = ([], [])
+    rates: tuple[list[list[float]], list[list[float]]] = ([], [])  # a list of epochs for each run
     accuracies: tuple[list[float], list[float]] = ([], [])
-    for _ in range(pairs):
+    train = [*CNNKIT, "train", "configs/cifar.yaml", "--set", f"train.epochs={options.epochs}"]
+    train += ["--set", "data.fallback=null"]  # a comparison with CIFAR-10 must not run on the stand-in
+    for _ in range(options.pairs):
         with tempfile.TemporaryDirectory() as folder:
-            theirs.append(run([sys.executable, str(PLAIN), str(epochs), folder]))
-            told = json.loads(theirs[-1].output.strip().splitlines()[-1])
-            rates[1].append(statistics.median(told["images_per_second"]))
+            theirs.append(run([sys.executable, str(PLAIN), str(options.epochs), folder]))
+            told = json.loads(theirs[-1].output.splitlines()[-1])
+            rates[1].append(told["images_per_second"])
             accuracies[1].append(told["accuracy"])
             target = Path(folder, "run")
-            ours.append(run([*CNNKIT, "train", "configs/cifar.yaml", "--run-dir", str(target), "--set", f"train.epochs={epochs}"]))
+            ours.append(run([*train, "--run-dir", str(target)]))
             with (target / "history.csv").open() as file:
-                rates[0].append(statistics.median(float(row["images_per_second"]) for row in csv.DictReader(file)))
+                rates[0].append([float(row["images_per_second"]) for row in csv.DictReader(file)])
             accuracies[0].append(json.loads((target / "metrics.json").read_text())["accuracy"])
+    ours_first, theirs_first = ([epochs[0] for epochs in side] for side in rates)
     rows = [
         ratio_row("whole process, seconds", [r.wall for r in ours], [r.wall for r in theirs], 1),
         ratio_row("processor time, seconds", [r.cpu for r in ours], [r.cpu for r in theirs], 1),
         ratio_row("peak memory, MB", [r.memory for r in ours], [r.memory for r in theirs], 0),
-        ratio_row("images/s inside the epochs", *rates, 0),
-        ratio_row(f"test accuracy after {epochs} epochs", *accuracies, 4),
+        ratio_row("images/s inside the first epoch, tracing included", ours_first, theirs_first, 0),
     ]
+    if options.epochs > 1:
+        ours_later, theirs_later = ([statistics.median(epochs[1:]) for epochs in side] for side in rates)
+        rows.append(ratio_row("images/s inside the later epochs", ours_later, theirs_later, 0))
+    rows.append(ratio_row(f"test accuracy after {options.epochs} epochs", *accuracies, 4))
     return table(["", "cnnkit", "plain Keras", "ratio"], rows)
 
 
@@ -171,28 +186,28 @@ def photos(folder: Path, count: int = 2000) -> Path:
     return folder
 
 
-def bench_disk(pairs: int, epochs: int) -> str:
+def bench_disk(options: Options) -> str:
     """Passes over 2,000 JPEGs of 500x375 brought to 160x160: the first one, and later ones."""
-    del epochs
     ours: list[dict[str, list[float]]] = []
     theirs: list[dict[str, list[float]]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = photos(Path(scratch, "photos"))
 
-        def passes(kind: str, **options: object) -> dict[str, list[float]]:
-            told = run([sys.executable, "-c", DISK_PASSES, kind, str(folder), "4", json.dumps(options)]).output
+        def passes(kind: str, **entries: object) -> dict[str, list[float]]:
+            told = run([sys.executable, "-c", DISK_PASSES, kind, str(folder), "4", json.dumps(entries)]).output
             result: dict[str, list[float]] = json.loads(told.strip().splitlines()[-1])
             return result
 
-        for _ in range(pairs):
+        for _ in range(options.pairs):
             theirs.append(passes("keras"))
             ours.append(passes("cnnkit"))
         decoded = 2000 * 160 * 160 * 3
         small = passes("cnnkit", cache="auto", cache_memory=decoded // 4)
         least = passes("cnnkit", cache="none")
+    ours_later, theirs_later = ([statistics.median(each["rates"][1:]) for each in side] for side in (ours, theirs))
     rows = [
         ratio_row("first pass, images/s", [each["rates"][0] for each in ours], [each["rates"][0] for each in theirs], 0),
-        ratio_row("later passes, images/s", *([statistics.median(e["rates"][1:]) for e in side] for side in (ours, theirs)), 0),
+        ratio_row("later passes, images/s", ours_later, theirs_later, 0),
     ]
     peaks = ", ".join(f"{peak:,.0f}" for peak in small["peaks"])
     flat = ", ".join(f"{peak:,.0f}" for peak in least["peaks"])
@@ -205,12 +220,11 @@ def bench_disk(pairs: int, epochs: int) -> str:
     )
 
 
-def bench_check(pairs: int, epochs: int) -> str:
+def bench_check(options: Options) -> str:
     """`cnnkit data check` on 10,000 small images."""
     import numpy as np
     from PIL import Image
 
-    del epochs
     with tempfile.TemporaryDirectory() as scratch:
         random = np.random.default_rng(0)
         for index in range(10_000):
@@ -220,42 +234,66 @@ def bench_check(pairs: int, epochs: int) -> str:
             coarse.resize((32, 32), Image.Resampling.BICUBIC).save(path)
         config = Path(scratch, "small.yaml")
         config.write_text("data: {folder: small}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n")
-        seconds = [run([*CNNKIT, "data", "check", str(config)]).wall for _ in range(pairs)]
+        seconds = [run([*CNNKIT, "data", "check", str(config)]).wall for _ in range(options.pairs)]
     return f"`cnnkit data check` on 10,000 images of 32x32, whole process: {spread(seconds)} s."
 
 
-SECTIONS: dict[str, tuple[str, Callable[[int, int], str]]] = {
-    "startup": ("Start-up", bench_startup),
-    "check": ("10,000 small images looked at", bench_check),
-    "disk": ("Images from disk", bench_disk),
-    "train": ("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train),
+@dataclass(frozen=True)
+class Section:
+    """A part of RESULTS.md: its heading, what measures it and makes its table, and whether `--epochs` counts in it."""
+
+    title: str
+    measure: Callable[[Options], str]
+    trains: bool
+
+
+SECTIONS = {
+    "startup": Section("Start-up", bench_startup, trains=False),
+    "check": Section("10,000 small images looked at", bench_check, trains=False),
+    "disk": Section("Images from disk", bench_disk, trains=False),
+    "train": Section("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train, trains=True),
 }
 
 
+def machine() -> str:
+    """What the figures hold for."""
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    return (
+        f"{processor_name()}, {os.cpu_count()} cores, {gigabytes:.0f} GB; {platform.system()} {platform.release()}; "
+        f"Python {platform.python_version()}, TensorFlow {version('tensorflow')}, Keras {version('keras')}"
+    )
+
+
 def write(name: str, text: str) -> None:
-    """Put a section's table into RESULTS.md, the other sections as they were."""
-    kept = RESULTS.read_text().split("\n## ") if RESULTS.exists() else ["# Measured\n"]
-    title = SECTIONS[name][0]
-    sections = {part.partition("\n")[0]: part.partition("\n")[2] for part in kept[1:]}
-    sections[title] = text
-    order = [each for each, _ in SECTIONS.values() if each in sections]
-    RESULTS.write_text("\n## ".join(["# Measured\n", *(f"{each}\n{sections[each].rstrip()}\n" for each in order)]))
+    """Put a section's text into RESULTS.md, the other sections as they were."""
+    kept = RESULTS.read_text().split("\n## ")[1:] if RESULTS.exists() else []
+    sections = {part.partition("\n")[0]: part.partition("\n")[2] for part in kept}
+    sections[SECTIONS[name].title] = text
+    order = [section.title for section in SECTIONS.values() if section.title in sections]
+    RESULTS.write_text("\n## ".join(["# Measured\n", *(f"{title}\n{sections[title].rstrip()}\n" for title in order)]))
 
 
 def main() -> None:
     """Run the sections asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="; ".join(SECTIONS))
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none is named")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
-    options = parser.parse_args()
-    for name in options.sections or SECTIONS:
-        result = SECTIONS[name][1](options.pairs, options.epochs)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
+    if arguments.pairs < 1 or arguments.epochs < 1:
+        parser.error("--pairs and --epochs want 1 or more")
+    options = Options(arguments.pairs, arguments.epochs)
+    for name in arguments.sections or SECTIONS:
+        section = SECTIONS[name]
+        result = section.measure(options)
+        command = f"python benchmarks/bench.py {name} --pairs {options.pairs}"
+        if section.trains:
+            command += f" --epochs {options.epochs}"
         today = datetime.datetime.now(tz=datetime.UTC).date()
-        machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        machine += f", TensorFlow {version('tensorflow')}, Keras {version('keras')}"
-        command = f"python benchmarks/bench.py {name} --pairs {options.pairs} --epochs {options.epochs}"
-        text = f"\n`{command}` on {today}; {machine}. Median (smallest to largest) of {options.pairs} pairs run in turns.\n\n{result}\n"
+        told = f"Median (smallest to largest) of {options.pairs} runs of each, in turns; a ratio is taken pair by pair."
+        text = f"\n`{command}` on {today}; {machine()}. {told}\n\n{result}\n"
         write(name, text)
         print(text)
 
