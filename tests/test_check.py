@@ -234,6 +234,15 @@ def test_many_frames_of_one_scene_are_grouped_without_comparing_each_with_each()
     assert time.perf_counter() - start < 5  # each with each took half a minute
 
 
+def test_hashes_of_unrelated_pictures_differ_in_both_directions() -> None:
+    small = [np.asarray(picture(seed).convert("L").resize((9, 9))) for seed in range(20)]
+    bits = np.array([np.unpackbits(check._perceptual_hash(each)) for each in small]).reshape(20, 2, 64)
+    differing = (bits[:, None] != bits[None]).sum(axis=3)[~np.eye(20, dtype=bool)]  # (pairs, 2); 32 by chance
+    assert ((differing.mean(axis=0) > 24) & (differing.mean(axis=0) < 40)).all()
+    mirrored = np.unpackbits(check._perceptual_hash(small[0][:, ::-1])).reshape(2, 64)
+    assert (mirrored[0] != bits[0, 0]).sum() > 12
+
+
 @pytest.mark.slow
 def test_ten_thousand_small_images_take_less_than_twenty_seconds(tmp_path: Path) -> None:
     files = Files(tmp_path)
