@@ -279,9 +279,7 @@ def _train(loaded: "LoadedConfig", run_dir: Path | None) -> None:
         console.print_notice(console.stand_in_text(prepared.meaning, str(keras_home() / "datasets")), title="A stand-in for the data")
     for notice in prepared.meaning.notices:
         console.print_notice(notice)
-    if loaded.config.model.base is not None:
-        console.print_trainable(prepared.network.model)
-    with console.progress_listener(loaded.config.train.epochs, prepared.train.steps) as listener:
+    with console.progress_listener(prepared.epochs, prepared.train.steps) as listener:
         finished = train(prepared, listener)
     if finished.evaluation is not None:
         console.print_evaluation(finished.evaluation)

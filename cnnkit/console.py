@@ -1,6 +1,5 @@
 """Everything a person sees: panels, tables, progress, and the rendering of errors."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    import keras
-
     from cnnkit.data.check import DataReport
     from cnnkit.evaluation.evaluate import Evaluation
     from cnnkit.run_directory import Meaning
+    from cnnkit.training.phases import LayerState
 
 Row = dict[str, float]
 
@@ -90,6 +88,15 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing to put back."""
 
+    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+        """A table of what trains."""
+        print_phase(output(), number, count, words, layers)
+
+    def on_features(self, done: int, total: int) -> None:
+        """One line when they are done."""
+        if done == total:
+            print_line(f"features of {total:,} examples computed once: the base is frozen")
+
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """Nothing: a log has no use for it."""
 
@@ -127,6 +134,17 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._progress.update(self._task, visible=False)
         self._live.update(self._render(), refresh=True)
         self._live.stop()
+
+    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+        """A table of what trains, above the running one."""
+        print_phase(self._live.console, number, count, words, layers)
+
+    def on_features(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total, speed="features, computed once")
+        if done == total:
+            self._progress.update(self._task, completed=0, total=self._steps, speed="")
+            self._started = time.perf_counter()
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """Move the bar."""
@@ -286,18 +304,16 @@ def print_configs(descriptions: Mapping[str, str]) -> None:
     output().print(table)
 
 
-def print_trainable(model: "keras.Model") -> None:
-    """Which layers are frozen and which train, and how many parameters that leaves."""
+def print_phase(console: Console, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+    """Which layers are frozen and which train in a phase, and how many parameters that leaves."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("layer", "type", "parameters", ""):
-        table.add_column(column, justify="right" if column == "parameters" else "left")
-    for layer in model.layers:
-        parameters = layer.count_params()
-        state = "[green]trains[/green]" if layer.trainable_weights else "[blue]frozen[/blue]"
-        if parameters:
-            inner = f" ({len(layer.layers)} layers)" if hasattr(layer, "layers") else ""
-            table.add_row(safe(layer.name), safe(type(layer).__name__) + inner, f"{parameters:,}", state)
-    console = output()
+    for column in ("layer", "type", "parameters", "trained"):
+        table.add_column(column, justify="left" if column in ("layer", "type") else "right")
+    for layer in layers:
+        trained = "[blue]frozen[/blue]" if not layer.trained else f"[green]{layer.trained:,}[/green]"
+        table.add_row(safe(layer.name), safe(layer.type), f"{layer.parameters:,}", trained)
+    title = f"Phase {number} of {count}, training {words}" if count > 1 else f"Training {words}"
+    console.print(f"\n[bold]{safe(title)}[/bold]")
     console.print(table)
-    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    console.print(f"{trained:,} of {model.count_params():,} parameters are trained.\n")
+    opened, total = sum(layer.trained for layer in layers), sum(layer.parameters for layer in layers)
+    console.print(f"{opened:,} of {total:,} parameters are trained; what is frozen is checked byte by byte afterwards.\n")

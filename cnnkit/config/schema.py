@@ -148,6 +148,9 @@ class Data(Section):
     cache_memory: ByteCount | None = Field(default=None, ge=0, json_schema_extra={"type": ["integer", "string", "null"]})
     """Memory that `cache: auto` may take, in bytes or as 512MB; half of what is free where left out."""
 
+    augment_passes: int | None = Field(default=None, ge=1, le=1000)
+    """Over a frozen base: compute the features of this many augmented passes once, and train the head on them in turn."""
+
     augment: list[Layer] = Field(default=[])
     """Keras's own random preprocessing layers, applied to training batches only and never part of the saved model."""
 
@@ -204,6 +207,19 @@ class Branches(Section):
     """How the paths' outputs become one: along the channels, or element by element."""
 
 
+class OwnBase(Section):
+    """`base: {run: PATH}`: a network that cnnkit trained, as a base."""
+
+    run: str
+    """A run's folder or a .keras file."""
+
+    until: str | None = None
+    """The last layer that is kept; all before its last layer with weights where left out."""
+
+    weights: Literal["trained", "none"] = "trained"
+    """Its trained weights, or none: new random ones."""
+
+
 BLOCKS: dict[str, type[Section]] = {"repeat": Repeat, "residual": Residual, "branches": Branches}
 
 
@@ -220,10 +236,10 @@ class Model(Section):
     """The layers in order, each under its Keras name; and the blocks repeat, residual and branches."""
 
     base: Annotated[Any, KerasObject("applications")] = None
-    """A pretrained network of keras.applications, such as MobileNetV2, in place of `layers`."""
+    """A pretrained network of keras.applications, such as MobileNetV2, in place of `layers`; or `{run: PATH}`, one of your own."""
 
-    image_size: int | None = Field(default=None, ge=16, le=4096)
-    """Side in pixels to which images are resized inside the model before the base; the data's own size where left out."""
+    image_size: Annotated[int, Field(ge=16, le=4096)] | Literal["auto"] | None = None
+    """Side in pixels to which images are resized inside the model before the base; `auto` for the size the base prefers."""
 
     head: list[Layer] | None = Field(default=None, min_length=1)
     """The layers on top of the base; pooling, dropout and one Dense layer of the data's outputs where left out."""
@@ -236,6 +252,25 @@ class Model(Section):
         if self.base is None and (self.head is not None or self.image_size is not None):
             raise PydanticCustomError("head_without_base", "`head` and `image_size` go with `base`, not with `layers`")
         return self
+
+
+class Phase(Section):
+    """One phase of training: what trains, how long, and how fast. Each is compiled anew."""
+
+    train: str = Field(default="head", min_length=1, max_length=100)
+    """What trains beside the head: `head` (nothing else), `all`, `from LAYER`, `last N`, or a pattern of layer names."""
+
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Passes over the training examples; `train.epochs` where left out."""
+
+    optimizer: Annotated[Any, KerasObject("optimizers")] = None
+    """The optimizer of this phase; `train.optimizer` where left out."""
+
+    layer_decay: Number | None = Field(default=None, gt=0, le=1)
+    """Factor by which the steps of each layer below the head are smaller than of the one above it."""
+
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    """Whether BatchNormalization inside the base keeps its statistics and weights, or trains with its layers."""
 
 
 class Train(Section):
@@ -255,6 +290,9 @@ class Train(Section):
 
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
+
+    phases: list[Phase] | None = Field(default=None, min_length=1, max_length=20)
+    """Phases one after another, with one history; one phase where left out: the head over a frozen base, or all layers."""
 
     callbacks: list[Annotated[Any, KerasObject("callbacks")]] = Field(default=[])
     """Keras callbacks, such as EarlyStopping."""

@@ -210,6 +210,12 @@ def _check_weights(config: Config, facts: Facts) -> Iterator[Fault]:
 
 
 def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:
+    if config.data.augment_passes is not None:
+        passes: Path = ("data", "augment_passes")
+        if config.model.base is None or not config.data.augment:
+            yield Fault(passes, "goes with a base and `data.augment`: it computes the features of augmented passes once", "Leave it out.")
+        elif mixes_labels(config):
+            yield Fault(passes, "does not go with MixUp or CutMix, whose labels change with the pixels", "Leave it out.")
     for index, entry in enumerate(config.data.augment):
         name = split_entry(entry)[0]
         if name in MIXING and not facts.task.is_classification:

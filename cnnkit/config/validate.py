@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pydantic
 
 from cnnkit.config import tasks
-from cnnkit.config.schema import BLOCKS, Config, KerasObject, Section
+from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section
 from cnnkit.data.source import Source
 from cnnkit.errors import Fault, Path, did_you_mean, shown
 from cnnkit.keras_objects import check_entry, is_entry
@@ -41,19 +41,19 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, Source | None, list
     return (None if faults else config), (None if faults else source), faults
 
 
-def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path) -> Iterator[Fault]:
+def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:
     for detail in error.errors(include_url=False):
         location: Path = tuple(detail["loc"])
         path = (*prefix, *location)
         kind, value = detail["type"], detail.get("input")
         context = detail.get("ctx", {})
         if kind == "extra_forbidden":
-            siblings = _fields_beside(location, prefix)
+            siblings = list(_section_at(location, root).model_fields)
             meant = did_you_mean(str(location[-1]), siblings)
             remedy = "" if meant else f"Known here: {', '.join(siblings)}."
             yield Fault(path, f"unknown key.{meant}", remedy, on_key=True)
         elif kind == "missing":
-            description = _field_description(location, prefix)
+            description = _field_description(location, root)
             yield Fault(path, "is missing", description)
         elif kind in _WANTED:
             yield Fault(path, f"wants {_WANTED[kind]}, got {shown(value)}", _number_remedy(kind, value))
@@ -79,23 +79,30 @@ def _number_remedy(kind: str, value: object) -> str:
     return ""
 
 
-def _section_at(location: Path, prefix: Path) -> type[Section]:
-    """The section in which a field stands: from the top, or from a block's own model."""
-    section: type[Section] = BLOCKS[str(prefix[-1])] if prefix else Config
+def _section_at(location: Path, root: type[Section]) -> type[Section]:
+    """The section in which a field stands, on the way down from a root."""
+    section = root
     for part in location[:-1]:
-        field = section.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+        if isinstance(part, int):
+            continue
+        field = section.model_fields.get(part)
+        inner = next(_sections_within(field.annotation), None) if field is not None else None
+        if inner is None:
             break
-        section = field.annotation
+        section = inner
     return section
 
 
-def _fields_beside(location: Path, prefix: Path) -> list[str]:
-    return list(_section_at(location, prefix).model_fields)
+def _sections_within(annotation: Any) -> Iterator[type[Section]]:
+    """Sections that an annotation names, such as Phase in `list[Phase] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections_within(part)
 
 
-def _field_description(location: Path, prefix: Path) -> str:
-    field = _section_at(location, prefix).model_fields.get(str(location[-1]))
+def _field_description(location: Path, root: type[Section]) -> str:
+    field = _section_at(location, root).model_fields.get(str(location[-1]))
     return (field.description or "").split("\n")[0] if field else ""
 
 
@@ -107,8 +114,10 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
         if raw.get(name) is None:
             continue
         value, here = raw[name], (*path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _keras_faults(field.annotation, value, here)
+        inner = next(_sections_within(field.annotation), None)
+        if inner is not None:
+            for item, place in [(value, here)] if isinstance(value, Mapping) else [(v, (*here, i)) for i, v in enumerate(value)]:
+                yield from _keras_faults(inner, item, place)
             continue
         marks = [mark for mark in field.metadata if isinstance(mark, KerasObject)] or list(_marks_within(field.annotation))
         if marks:
@@ -128,6 +137,12 @@ def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
         for index, item in enumerate(value):
             yield from _object_faults(kind, item, (*path, index))
         return
+    if kind == "applications" and isinstance(value, dict) and "run" in value:
+        try:
+            OwnBase.model_validate(value)
+        except pydantic.ValidationError as error:
+            yield from _schema_faults(error, value, path, OwnBase)
+        return
     block = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
     if kind != "layers" or not isinstance(block, str) or block not in BLOCKS:
         yield from check_entry(kind, value, path) if not _is_misspelt_block(kind, block) else [_block_fault(str(block), value, path)]
@@ -143,7 +158,7 @@ def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
     try:
         BLOCKS[block].model_validate(arguments)
     except pydantic.ValidationError as error:
-        yield from _schema_faults(error, arguments, here)
+        yield from _schema_faults(error, arguments, here, BLOCKS[block])
     yield from _keras_faults(BLOCKS[block], arguments, here)
 
 

@@ -37,6 +37,10 @@ class BatchPreparation:
         """Whether targets become shares of classes `(batch, classes)`."""
         return any(self._mixes)
 
+    def of_features(self) -> "BatchPreparation":
+        """What is left to do to batches of features, whose inputs are augmented already: the weights."""
+        return BatchPreparation([], 0, self._task, self._weights)
+
     def one_hot(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """A batch that is not mixed, with its targets in the form of mixed ones."""
         import tensorflow as tf

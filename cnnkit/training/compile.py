@@ -1,6 +1,6 @@
 """A config to a compiled Keras model: the network with its optimizer, loss and metrics."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Config
@@ -32,8 +32,8 @@ def build_and_compile(loaded: LoadedConfig) -> Network:
     return network
 
 
-def compile_model(model: "keras.Model", config: Config, task: Task) -> None:
-    """Compile a model as the config's `train` section says.
+def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: Any = None) -> None:
+    """Compile a model as the config's `train` section says, perhaps with another optimizer, that of a phase.
 
     Raises:
         BuildError: Keras refuses optimizer, loss or metrics.
@@ -45,7 +45,7 @@ def compile_model(model: "keras.Model", config: Config, task: Task) -> None:
     metrics = train.metrics if train.metrics is not None else DEFAULT_METRICS[task.kind]
     try:
         model.compile(
-            optimizer=build("optimizers", train.optimizer, ("train", "optimizer")),
+            optimizer=build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer")),
             loss=build("losses", train.loss if train.loss is not None else usual, ("train", "loss")),
             metrics=[build("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics)],
         )

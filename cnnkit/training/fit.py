@@ -15,6 +15,7 @@ import numpy as np
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.errors import CnnkitError
 from cnnkit.training.batch import BatchPreparation
+from cnnkit.training.phases import LayerState
 
 if TYPE_CHECKING:
     import keras
@@ -28,11 +29,38 @@ Row = dict[str, float]
 class Listener(Protocol):
     """Told of what happens while training; draws the progress."""
 
+    def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
+        """Before a phase: its number from 1, how many there are, what trains, and the layers with weights."""
+
+    def on_features(self, done: int, total: int) -> None:
+        """While features of a frozen base are computed."""
+
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """After some optimizer steps: epoch and step count from 1; logs are means over the epoch so far."""
 
     def on_epoch(self, row: Row) -> None:
         """After an epoch and its validation."""
+
+
+class BestWeights:
+    """The weights at the lowest validation loss so far, in memory; nothing where they are not to be kept."""
+
+    def __init__(self, model: "keras.Model", *, keep: bool) -> None:
+        self._model, self._keep = model, keep
+        self._loss = math.inf
+        self._weights: Any = None
+        self.epoch = 0
+
+    def on_epoch(self, row: Row) -> None:
+        """Remember the weights if the epoch was the best one."""
+        if self._keep and row.get("val_loss", math.inf) < self._loss:
+            self._loss, self.epoch = row["val_loss"], int(row["epoch"])
+            self._weights = self._model.get_weights()
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        if self._weights is not None:
+            self._model.set_weights(self._weights)
 
 
 @dataclass
@@ -58,11 +86,12 @@ def fit(
     preparation: BatchPreparation,
     *,
     epochs: int,
+    history: History,
     seed: int,
     callbacks: Sequence[Any],
     listener: Listener,
     should_stop: Callable[[], bool],
-) -> History:
+) -> None:
     """Train a compiled model.
 
     Args:
@@ -70,7 +99,8 @@ def fit(
         train: Examples to learn from, shuffled anew each epoch.
         validation: Examples to measure on after each epoch; None for none.
         preparation: What is done to each training batch before its step.
-        epochs: Passes over the training examples.
+        epochs: Passes over the training examples, after those that the history has.
+        history: What happened in earlier phases; rows are added to it.
         seed: What the order of the examples follows.
         callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
         listener: Told of progress.
@@ -81,13 +111,13 @@ def fit(
     """
     import keras
 
-    history = History()
     started = time.perf_counter()
     run_steps = _step_runner(model, train, preparation)
     watchers = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=train.steps)
     model.stop_training = False
     watchers.on_train_begin()
-    for epoch in range(epochs):
+    first = len(history.rows)
+    for epoch in range(first, first + epochs):
         watchers.on_epoch_begin(epoch)
         epoch_started = time.perf_counter()
         logs = _run_epoch(model, train, epoch, seed, run_steps, watchers, listener, should_stop, history)
@@ -107,12 +137,11 @@ def fit(
         watchers.on_epoch_end(epoch, dict(logs))
         listener.on_epoch(row)
         if model.stop_training or should_stop():
-            history.interrupted = not model.stop_training and epoch + 1 < epochs
+            history.interrupted = should_stop()
             break
     model.optimizer.finalize_variable_values(model.trainable_variables)  # as fit does: the moving average, where asked for
     watchers.on_train_end()
-    history.seconds = time.perf_counter() - started
-    return history
+    history.seconds += time.perf_counter() - started
 
 
 def _run_epoch(

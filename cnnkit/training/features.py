@@ -1,0 +1,103 @@
+"""A frozen base gives the same features every epoch: compute them once, and let the head train on them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnkit.data.examples import Examples
+from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
+from cnnkit.training.phases import base_of
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+Augment = Callable[[Any, Any], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class CutModel:
+    """A model in two, which share its layers: what never changes while the base is frozen, and what trains."""
+
+    features: "keras.Model"
+    head: "keras.Model"
+
+
+class PassSource(BatchSource):
+    """Batches of features of several augmented passes over the same examples: one pass an epoch, in turn."""
+
+    def __init__(self, passes: Sequence[Examples], batch_size: int, *, balanced: bool) -> None:
+        super().__init__(passes[0], batch_size, balanced=balanced)
+        self._passes = [BatchSource(examples, batch_size, balanced=balanced) for examples in passes]
+
+    def shuffled(self, seed: int, epoch: int) -> "tf.data.Dataset":
+        """The pass of an epoch, in the order of `order`."""
+        return self._passes[epoch % len(self._passes)].batches(self.order(seed, epoch))
+
+
+def cut(model: "keras.Model") -> CutModel | None:
+    """Cut a model behind its frozen base, and behind what only pools after it; None where something below would train."""
+    import keras
+
+    base = base_of(model)
+    if base is None or base.trainable_variables or model.layers.index(base) == len(model.layers) - 1:
+        return None
+    tensor = base._inbound_nodes[-1].output_tensors[0]
+    while (following := _only_consumer(model, tensor)) is not None and _is_fixed(following):
+        tensor = following._inbound_nodes[-1].output_tensors[0]
+    return CutModel(keras.Model(model.inputs, tensor), keras.Model(tensor, model.output))
+
+
+def _only_consumer(model: "keras.Model", tensor: Any) -> Any:
+    """The one layer that takes a tensor in; None where there are several or none."""
+    consumers = [layer for layer in model.layers for node in layer._inbound_nodes if any(each is tensor for each in node.input_tensors)]
+    return consumers[0] if len(consumers) == 1 else None
+
+
+def _is_fixed(layer: Any) -> bool:
+    """Whether a layer always gives the same for the same input: no weights, nothing random."""
+    name = type(layer).__name__
+    return name.startswith("Global") or name in ("Flatten", "MaxPooling2D", "AveragePooling2D", "Reshape")
+
+
+def compute_features(
+    features: "keras.Model", examples: Examples, folder: Path, on_progress: Callable[[int], None], augment: Augment | None = None
+) -> Examples:
+    """The features of some examples, in memory where they take at most half of what is free, else in a file of the run.
+
+    Args:
+        features: From raw inputs to features.
+        examples: Raw inputs with targets; the targets are kept.
+        folder: Where a file may be put.
+        on_progress: Told of the examples done.
+        augment: What is done to the inputs before; None for nothing.
+    """
+    import tensorflow as tf
+
+    source = BatchSource(examples, min(64, evaluation_batch(examples)))
+    shape = (len(examples), *features.output_shape[1:])
+    rows: Rows
+    writable: DiskRows | None = None
+    array = np.empty((0,), np.float32)
+    if int(np.prod(shape, dtype=np.int64)) * 4 > available_memory() // 2:
+        rows = writable = DiskRows(folder / f"features-{id(examples)}.cache", shape, np.dtype(np.float32), writable=True)
+    else:
+        array = np.empty(shape, np.float32)
+        rows = ArrayRows(array)
+    signature = [tf.TensorSpec((None, *examples.input_shape), tf.float32)]
+    run = tf.function(lambda inputs: features(inputs, training=False), input_signature=signature)
+    done = 0
+    for inputs, targets in source.in_order():
+        given = augment(inputs, targets)[0] if augment is not None else inputs
+        values = run(tf.cast(given, tf.float32)).numpy()
+        if writable is not None:
+            writable.write(np.arange(done, done + len(values)), values)
+        else:
+            array[done : done + len(values)] = values
+        done += len(values)
+        on_progress(done)
+    return Examples(rows, np.arange(len(examples)), examples.targets)

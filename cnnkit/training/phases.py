@@ -1,0 +1,135 @@
+"""The phases of a transfer: which layers train and which stay, the proof that those stayed, slower steps for deeper layers."""
+
+import fnmatch
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.config.schema import Phase
+from cnnkit.errors import BuildError, CnnkitError, Fault, Path, did_you_mean, shown
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """One layer with weights, as the table before a phase tells it."""
+
+    name: str
+    type: str
+    parameters: int
+    trained: int
+
+
+def base_of(model: "keras.Model") -> "keras.Model | None":
+    """The pretrained network inside a model: its one nested model; None where it has none."""
+    import keras
+
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return nested[0] if nested else None
+
+
+def set_trainable(model: "keras.Model", phase: Phase, path: Path) -> None:
+    """Freeze and open layers as a phase says: the head always trains, of the base what is chosen.
+
+    BatchNormalization in the base stays frozen, statistics and all, unless `batch_norm: train`: it is the layer's own
+    `trainable` that decides, not the `training` argument (Keras 3).
+
+    Raises:
+        BuildError: A layer named is not there.
+    """
+    import keras
+
+    for layer in model.layers:  # one by one: a functional model does not hand its own `trainable` down
+        layer.trainable = True
+    base = base_of(model)
+    candidates = base.layers if base is not None else model.layers
+    chosen = _chosen(phase.train, candidates, base is not None, path)
+    for layer in candidates:
+        frozen_norm = base is not None and isinstance(layer, keras.layers.BatchNormalization) and phase.batch_norm == "frozen"
+        layer.trainable = layer.name in chosen and not frozen_norm
+
+
+def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> set[str]:
+    """Names of the layers that train, of those a phase may choose from."""
+    names = [layer.name for layer in layers]
+    if words == "all" or (words == "head" and not has_base):
+        return set(names)
+    if words == "head":
+        return set()
+    if match := re.fullmatch(r"last (\d+)", words):
+        count = int(match.group(1))
+        return set(names[-count:] if count else [])
+    if match := re.fullmatch(r"from (\S+)", words):
+        if match.group(1) not in names:
+            message = f"no layer is called {shown(match.group(1))}.{did_you_mean(match.group(1), names)}"
+            raise BuildError(Fault((*path, "train"), message, f"The layers go from {names[0]} to {names[-1]}."))
+        return set(names[names.index(match.group(1)) :])
+    matching = set(fnmatch.filter(names, words))
+    if not matching:
+        message = f"no layer's name matches {shown(words)}"
+        raise BuildError(Fault((*path, "train"), message, "Write head, all, `from LAYER`, `last N`, or a pattern such as `block_16_*`."))
+    return matching
+
+
+def layer_states(model: "keras.Model") -> list[LayerState]:
+    """Every layer with weights; the base as one line."""
+    return [
+        LayerState(layer.name, type(layer).__name__, layer.count_params(), _count(layer.trainable_variables))
+        for layer in model.layers
+        if layer.count_params()
+    ]
+
+
+def frozen_checksum(model: "keras.Model") -> str:
+    """SHA-256 over all weights of all frozen layers, moving statistics included."""
+    digest = hashlib.sha256()
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if not layer.trainable and not getattr(layer, "layers", None):
+            for weight in layer.weights:
+                digest.update(weight.path.encode())
+                digest.update(weight.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def require_unchanged(before: str, after: str, phase: int) -> None:
+    """The proof after a phase.
+
+    Raises:
+        CnnkitError: A frozen weight has changed, which must never happen.
+    """
+    if before != after:
+        raise CnnkitError(f"frozen weights changed in phase {phase}", "This is a mistake of cnnkit's: please report it with the config.")
+
+
+def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping[str, float]:
+    """Let deeper layers take smaller steps: those of the head whole, of each layer below by `decay` less.
+
+    The step is scaled, not the gradient, which Adam would undo. (Layer-wise decay: Howard and Ruder 2018, "ULMFiT".)
+
+    Returns:
+        The factor of each trained variable, by its path.
+    """
+    base = base_of(model)
+    layers = [layer for layer in (base.layers if base is not None else model.layers) if layer.trainable_variables]
+    factors = {variable.path: 1.0 for variable in model.trainable_variables}
+    for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
+        for variable in layer.trainable_variables:
+            factors[variable.path] = decay**depth
+    step = optimizer.update_step
+    by_variable = {variable.value.ref(): factors[variable.path] for variable in model.trainable_variables}
+
+    def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        step(gradient, variable, learning_rate * by_variable[variable.ref()])  # Keras hands on TensorFlow's own variable
+
+    optimizer.update_step = scaled
+    return factors
+
+
+def _count(variables: Sequence[Any]) -> int:
+    import math
+
+    return sum(math.prod(variable.shape) for variable in variables)
