@@ -70,13 +70,29 @@ def transfer(
     base: Annotated[
         str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")
     ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs for the head.", min=1)] = None,
+    fine_tune: Annotated[
+        int | None, typer.Option("--fine-tune", help="Then open this many of the base's last layers.", min=1, metavar="LAYERS")
+    ] = None,
+    fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs for those.", min=1)] = 5,
+    compare_scratch: Annotated[
+        bool, typer.Option("--compare-scratch", help="Also train the same network from random weights, and compare.")
+    ] = False,
+    fractions: Annotated[
+        str | None, typer.Option("--fractions", help="Shares of the training data to compare on: 0.1,0.25,1.", metavar="LIST")
+    ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
 ) -> None:
     """Train a new head on a frozen pretrained base."""
-    from cnnkit.config.transfer import load_transfer
+    from cnnkit.config.transfer import FineTune, load_transfer
 
-    _train(load_transfer(config or [], base, overrides or []), run_dir)
+    given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or [])]
+    loaded = load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
+    if compare_scratch or fractions:
+        _compare_scratch(loaded, fractions or "1", run_dir)
+    else:
+        _train(loaded, run_dir)
 
 
 @app.command()
@@ -97,6 +113,7 @@ def summary(
         typer.Argument(help="A config, a run or a .keras file; the packaged cifar.yaml where left out.", metavar="[CONFIG|RUN|MODEL]"),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell how each shape and parameter count comes about.")] = False,
+    base: Annotated[str | None, typer.Option("--base", help="Show the packaged transfer network over this base.")] = None,
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
@@ -104,7 +121,7 @@ def summary(
     from cnnkit.model.summary import summarize
     from cnnkit.summary_view import render_summary
 
-    model, preprocess = _model_of(what, overrides)
+    model, preprocess = _model_of(what, base, overrides)
     result = summarize(model, preprocess=preprocess)
     if as_json:
         _print_json(result.as_dict())
@@ -251,8 +268,13 @@ def _build(loaded: "LoadedConfig") -> Any:
     return build_and_compile(loaded)
 
 
-def _model_of(what: Path | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
+def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
     """The model of a config, a run or a model file, and the names of its preprocessing layers where they are known."""
+    if base is not None:
+        from cnnkit.config.transfer import load_transfer
+
+        network = _build(load_transfer([what] if what else [], base, overrides or []))
+        return network.model, network.preprocess
     from cnnkit.config.packaged import packaged_config
     from cnnkit.run_directory import find_run
 
@@ -287,6 +309,16 @@ def _train(loaded: "LoadedConfig", run_dir: Path | None) -> None:
         console.print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; what was learned is saved.", title="Interrupted")
     console.print_line(f"Run: {prepared.directory.path}")
     raise typer.Exit(finished.exit_status)
+
+
+def _compare_scratch(loaded: "LoadedConfig", fractions: str, run_dir: Path | None) -> None:
+    from cnnkit.training.compare import compare_with_scratch, parse_fractions
+
+    shares = parse_fractions(fractions)
+    _import_tensorflow()
+    with console.comparing() as listener:
+        comparison = compare_with_scratch(loaded, shares, run_dir, listener)
+    console.print_comparison(comparison)
 
 
 def _import_tensorflow() -> None:

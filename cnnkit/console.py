@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnnkit.data.check import DataReport
     from cnnkit.evaluation.evaluate import Evaluation
     from cnnkit.run_directory import Meaning
+    from cnnkit.training.compare import Comparison
     from cnnkit.training.phases import LayerState
 
 Row = dict[str, float]
@@ -302,6 +303,45 @@ def print_configs(descriptions: Mapping[str, str]) -> None:
     for name, description in descriptions.items():
         table.add_row(safe(name), safe(description))
     output().print(table)
+
+
+class comparing:  # noqa: N801 - used as a function
+    """Gives each run of a comparison a headed display of its own."""
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to put back."""
+
+    def run(self, title: str, epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
+        """The display of one run."""
+        output().rule(safe(title), align="left", style="dim")
+        return progress_listener(epochs, steps)
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Transfer and scratch side by side, a pair of columns a share of the data."""
+    console = output()
+    if comparison.note:
+        print_notice(comparison.note, title="What these figures are")
+    for pair in comparison.pairs:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(f"{pair.examples:,} training examples")
+        table.add_column("pretrained base", justify="right")
+        table.add_column("from scratch", justify="right")
+        sides = (pair.transfer, pair.scratch)
+        table.add_row(f"test {safe(comparison.figure)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
+        table.add_row(f"best validation {safe(comparison.figure)}", *(f"{side.best:.4f}" for side in sides))
+        table.add_row(
+            "epochs to the smaller best", *("never" if side.epochs_to_reach is None else str(side.epochs_to_reach) for side in sides)
+        )
+        table.add_row(
+            "seconds to the smaller best", *("never" if side.seconds_to_reach is None else f"{side.seconds_to_reach:.1f}" for side in sides)
+        )
+        table.add_row("trained parameters", *(f"{side.trained_parameters:,}" for side in sides))
+        console.print(table)
+    console.print(f"Written: {safe(str(comparison.folder))}/comparison.json and comparison.png", soft_wrap=True)
 
 
 def print_phase(console: Console, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:

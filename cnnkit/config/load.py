@@ -14,7 +14,7 @@ from cnnkit.config.yaml_loader import Document, read_file
 from cnnkit.data.source import Source
 from cnnkit.errors import BuildError, ConfigError, Fault, Problem, dotted
 
-PATHS = ("folder", "csv", "npz", "npy", "exclude")  # entries of `data` that name files
+PATHS = (*(("data", key) for key in ("folder", "csv", "npz", "npy", "exclude")), ("model", "base", "run"))  # entries that name files
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
 
 
 def _resolve_paths(document: Document) -> None:
-    """Make paths of the data section absolute: they are relative to the file they stand in, overrides to where one is."""
-    data = document.value.get("data")
-    for key in PATHS:
-        if isinstance(data, dict) and isinstance(value := data.get(key), str):
-            mark = document.mark(("data", key))
+    """Make paths absolute: they are relative to the file they stand in, overrides to where one is."""
+    for path in PATHS:
+        section: Any = document.value
+        for key in path[:-1]:
+            section = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(value := section.get(path[-1]), str):
+            mark = document.mark(path)
             folder = Path(mark.source).parent if mark and mark.line else Path()
-            data[key] = str((folder / Path(value).expanduser()).resolve())
+            section[path[-1]] = str((folder / Path(value).expanduser()).resolve())
 
 
 def resolved(config: Config) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cnnkit.config.load import LoadedConfig, load
@@ -10,22 +11,43 @@ from cnnkit.errors import CnnkitError, did_you_mean, fold
 from cnnkit.signatures import signature_table
 
 
-def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[str]) -> LoadedConfig:
+@dataclass(frozen=True)
+class FineTune:
+    """A second phase, gentle (Adam at 1e-5): how many of the base's last layers open, and for how many epochs."""
+
+    layers: int
+    epochs: int
+
+
+def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[str], fine_tune: FineTune | None = None) -> LoadedConfig:
     """The config of a transfer run.
 
     Args:
         paths: Config files; none for the packaged transfer.yaml.
-        base: A pretrained base in any spelling, which takes the place of the config's; None for the config's own.
-        overrides: `a.b.c=value` overrides, which win over `base`.
+        base: A pretrained base in any spelling, or one's own run or model file; None for the config's own.
+        overrides: `a.b.c=value` overrides, which win over all else.
+        fine_tune: A second phase over the last layers of the base; None for none.
 
     Raises:
         CnnkitError: The base is unknown, or the config is wrong or has none.
     """
-    named = [f"model.base={json.dumps(base_name(base))}"] if base is not None else []
-    loaded = load(paths or [packaged_config("transfer")], [*named, *overrides])
+    named: list[str] = []
+    if base is not None and Path(base).exists():
+        named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
+        named += [] if paths else ["model.head=null"]  # the packaged head pools, which features of one's own may not need
+    elif base is not None:
+        named = [f"model.base={json.dumps(base_name(base))}"]
+    files = paths or [packaged_config("transfer")]
+    loaded = load(files, [*named, *overrides])
     if loaded.config.model.base is None:
-        raise CnnkitError(f"{paths[0]}: has no `model.base` to transfer from", "Write one, or name it: `--base mobilenetv2`.")
-    return loaded
+        raise CnnkitError(f"{files[0]}: has no `model.base` to transfer from", "Write one, or name it: `--base mobilenetv2`.")
+    if fine_tune is None:
+        return loaded
+    phases = [
+        {"train": "head"},
+        {"train": f"last {fine_tune.layers}", "epochs": fine_tune.epochs, "optimizer": {"Adam": {"learning_rate": 1e-5}}},
+    ]
+    return load(files, [*named, f"train.phases={json.dumps(phases)}", *overrides])
 
 
 def base_name(spelling: str) -> str:
@@ -37,5 +59,7 @@ def base_name(spelling: str) -> str:
     names = {fold(name): name for name in signature_table().objects["applications"]}
     if fold(spelling) not in names:
         meant = did_you_mean(spelling, names.values())
-        raise CnnkitError(f"--base: unknown pretrained base '{spelling[:60]}'.{meant}", f"Keras has: {', '.join(names.values())}.")
+        raise CnnkitError(
+            f"--base: unknown pretrained base, and no such run, '{spelling[:60]}'.{meant}", f"Keras has: {', '.join(names.values())}."
+        )
     return names[fold(spelling)]

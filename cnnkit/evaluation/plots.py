@@ -228,3 +228,37 @@ def _wrapped(text: str, inches: float, lines: int) -> str:
 def _drawable(text: str) -> str:
     """The text without the halves of characters that a folder's undecodable name leaves, on which matplotlib fails."""
     return text.encode("utf-8", "replace").decode()
+
+
+def plot_lines(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str], path: Path, title: str, note: str = ""
+) -> None:
+    """Draw two or more series against each other.
+
+    Args:
+        lines: Name -> x and y of each series, the one that matters first.
+        labels: Of the x axis and the y axis.
+        path: The PNG to write.
+        title: The run's name.
+        note: What the reader must know of the figures.
+    """
+    figure = new_figure(6.4, 4.2)
+    axes = figure.add_subplot()
+    for (name, (x, y)), colour in zip(lines.items(), (VALIDATION, TRAINING, RIGHT[3], WRONG[2]), strict=False):
+        axes.plot(x, y, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+    first = next(iter(lines.values()))[0]
+    if len(first) > 1 and max(first) > 20 * min(first):
+        axes.set_xscale("log")
+        axes.set_xticks(first, [f"{value:,.0f}" for value in first])
+        axes.minorticks_off()
+    axes.set_xlabel(labels[0], color=INK)
+    axes.set_ylabel(labels[1], color=INK, parse_math=False)
+    axes.legend(frameon=False)
+    axes.grid(visible=True, color=FAINT, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    finish(figure, path, title, note)
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a metric of this name improves by falling: losses and errors do."""
+    return bool(_LOWER_IS_BETTER.search(name))

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnkit.config.schema import Model
+from cnnkit.config.schema import Model, OwnBase
 from cnnkit.downloads import DownloadError, keras_home, through_keras
-from cnnkit.errors import BuildError, CnnkitError, Fault
+from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, shown
 from cnnkit.keras_objects import build, split_entry
+from cnnkit.model.load import load_model
 from cnnkit.model.shape_faults import shown_shape
+from cnnkit.run_directory import find_run
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +41,8 @@ def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
     """
     import keras
 
+    if isinstance(config.base, dict) and "run" in config.base:
+        return apply_own_base(OwnBase.model_validate(config.base), inputs)
     shape = tuple(inputs.shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {shown_shape(shape)}"))
@@ -49,6 +53,54 @@ def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
     prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
     base.trainable = False  # on every layer: `training=False` alone leaves BatchNormalization learning inside fit
     return base(prepared), prepared, notices
+
+
+def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
+    """Run raw inputs through a network of one's own, up to its head, frozen.
+
+    Args:
+        config: The run and the layer up to which it is kept.
+        inputs: Symbolic raw inputs `(batch, …)`; grey becomes RGB and images are resized where the network wants that.
+
+    Returns:
+        As `apply_base`.
+
+    Raises:
+        BuildError: There is no such layer, or the network takes other inputs.
+        CnnkitError: There is no such run, or its model cannot be loaded.
+    """
+    import keras
+
+    path = Path(config.run)
+    trained = load_model(path if path.suffix == ".keras" else find_run(path).model)
+    if config.weights == "none":
+        trained = keras.models.clone_model(trained)
+    base = keras.Model(trained.inputs, _cut(trained, config.until), name=f"base_{trained.name}")
+    wanted, shape = tuple(base.input_shape[1:]), tuple(inputs.shape[1:])
+    tensor = inputs
+    if len(shape) == 3 and shape[-1] == 1 and wanted[-1] == 3:
+        tensor = keras.layers.Concatenate(name="grey_to_rgb")([tensor] * 3)
+    if len(shape) == 3 and tuple(tensor.shape[1:]) != wanted and tensor.shape[-1] == wanted[-1]:
+        tensor = keras.layers.Resizing(wanted[0], wanted[1], name="resize")(tensor)
+    if tuple(tensor.shape[1:]) != wanted:
+        message = f"the network of {config.run} takes {shown_shape(wanted)}, but an example is {shown_shape(shape)}"
+        raise BuildError(Fault((*_BASE_PATH, "run"), message, "Name another run, or data of that kind."))
+    base.trainable = False
+    return base(tensor), tensor, ()
+
+
+def _cut(model: "keras.Model", until: str | None) -> Any:
+    """The tensor behind the layer named; or before the last layer with weights, which is the head."""
+    names = [layer.name for layer in model.layers]
+    if until is not None:
+        if until not in names:
+            message = f"no layer is called {shown(until)}.{did_you_mean(until, names)}"
+            raise BuildError(Fault((*_BASE_PATH, "until"), message, f"It has: {', '.join(names)}."))
+        return model.get_layer(until).output
+    head = next((layer for layer in reversed(model.layers) if layer.weights), None)
+    if head is None:
+        raise BuildError(Fault((*_BASE_PATH, "run"), "the network has no weights, so there is nothing to transfer"))
+    return head.input
 
 
 def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", tuple[str, ...]]:

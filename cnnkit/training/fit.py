@@ -72,11 +72,13 @@ class History:
             images_per_second (training alone).
         interrupted: Whether training was asked to stop before its end.
         seconds: Wall time of the loop.
+        feature_seconds: Wall time in which features of a frozen base were computed.
     """
 
     rows: list[Row] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
+    feature_seconds: float = 0.0
 
 
 def fit(

@@ -179,7 +179,9 @@ def _train_phase(prepared: Prepared, number: int, history: History, listener: Li
         set_trainable(model, phase, ("train", "phases", number))
         listener.on_phase(number + 1, len(prepared.phases), phase.train, layer_states(model))
     before = frozen_checksum(model)
+    begun = time.perf_counter()
     batches = _batches(prepared, listener)
+    history.feature_seconds += time.perf_counter() - begun
     compile_model(batches.model, config, dataset.task, phase.optimizer)
     if phase.layer_decay is not None:
         decay_updates(batches.model.optimizer, batches.model, phase.layer_decay)
