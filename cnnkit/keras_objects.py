@@ -118,10 +118,11 @@ def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
     what = SINGULAR[kind]
     if name in REFUSED:
         return Fault(path, f"{name} is not taken from a config: {REFUSED[name]}", on_key=on_key)
-    meant = did_you_mean(name, signature_table().names(kind))
-    names = list(signature_table().objects[kind])
+    table = signature_table()
+    meant = did_you_mean(name, table.objects[kind] if on_key else table.names(kind))  # a word takes no arguments
+    names = list(table.objects[kind])
     remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {KINDS[kind]}."
-    elsewhere = [other for other in KINDS if other != kind and name in signature_table().objects[other]]
+    elsewhere = [other for other in KINDS if other != kind and name in table.objects[other]]
     if elsewhere and not meant:
         remedy = f"Keras has it among its {elsewhere[0]}; here one of its {kind} is wanted."
     return Fault(path, f"unknown {what} {shown(name)}.{meant}", remedy, on_key=on_key)

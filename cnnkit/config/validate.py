@@ -1,7 +1,7 @@
 """All that can be known to be wrong with a config before TensorFlow is imported, told as faults by path."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pydantic
 
@@ -120,7 +120,8 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
                 yield from _keras_faults(inner, item, place)
             continue
         marks = [mark for mark in field.metadata if isinstance(mark, KerasObject)] or list(_marks_within(field.annotation))
-        if marks:
+        wants_list = any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation)))
+        if marks and not (wants_list and isinstance(value, Mapping)):
             yield from _object_faults(marks[0].kind, value, here)
 
 
