@@ -1,6 +1,7 @@
 """The JSON Schema of a config: our own sections from pydantic, Keras's objects from the signature table."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from cnnkit.config.schema import BLOCKS, Config
@@ -27,7 +28,8 @@ def json_schema() -> dict[str, Any]:
     for name, block in BLOCKS.items():
         block_schema = _with_references(block.model_json_schema())
         definitions[f"block.{name}"] = block_schema
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "cnnkit config"}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "x-keras-version": version("keras")}
+    return {**head, **schema, "title": "cnnkit config"}
 
 
 def _with_references(schema: Any) -> Any:

@@ -1,6 +1,7 @@
 """A pretrained base from keras.applications: weights found, its own preprocessing inside the model, every layer frozen."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,9 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
 
     def make(base_weights: str | None, **changes: Any) -> "keras.Model":
         further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
-        base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
+        with warnings.catch_warnings():  # the weights of 224 pixels are meant, and told where that matters
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+            base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
         return base
 
     if weights != "imagenet":

@@ -1,0 +1,125 @@
+"""The shipped configs: each loads, builds, opens with its command and its figure, and survives being written out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.config.json_schema import json_schema
+from cnnkit.config.load import load
+from cnnkit.config.packaged import folder
+from cnnkit.keras_objects import _check_value, check_entry
+from cnnkit.signatures import REQUIRED, signature_table
+from cnnkit.training.compile import build_and_compile
+
+CONFIGS = sorted(folder().glob("*.yaml"))
+
+
+def test_all_seven_are_there() -> None:
+    assert {path.stem for path in CONFIGS} >= {"cifar", "digits", "shapes", "signals", "regression", "resnet", "transfer"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> None:
+    head = path.read_text().split("\nname:")[0]
+    assert head.startswith("# yaml-language-server: $schema=schema.json\n")
+    command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
+    assert f"#   {command}\n" in head
+    assert "# Measured: " in head
+    assert "TO BE MEASURED" not in head
+    overrides = ["model.base={MobileNetV2: {weights: none}}"] if path.stem == "transfer" else []
+    loaded = load([path], overrides)
+    network = build_and_compile(loaded)
+    assert network.model.output_shape == (None, loaded.source.facts.task.outputs)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_resolved_config_loads_to_the_same_config(path: Path, tmp_path: Path) -> None:
+    first = load([path])
+    (tmp_path / "config.yaml").write_text(first.as_yaml())
+    assert load([tmp_path / "config.yaml"]).config == first.config
+
+
+def test_cifar_is_the_network_of_the_tutorial() -> None:
+    model = build_and_compile(load([folder() / "cifar.yaml"])).model
+    plain = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    plain.set_weights(model.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    assert np.array_equal(model(images), plain(images.astype(np.float32)))
+    assert model.count_params() == 122_570
+
+
+def test_no_default_of_keras_is_refused() -> None:
+    """The types read from docstrings never contradict Keras's own defaults."""
+    table = signature_table()
+    refused = [
+        (kind, name, argument)
+        for kind, objects in table.objects.items()
+        for name, signature in objects.items()
+        for argument, known in signature.arguments.items()
+        if known.default not in (None, REQUIRED) and list(_check_value(known, known.default, ()))
+    ]
+    assert refused == []
+    assert len(table.objects["layers"]) > 140
+
+
+@pytest.mark.parametrize("name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"])
+def test_what_can_run_code_is_refused_by_name(name: str) -> None:
+    (fault,) = check_entry("layers", name, ("model",))
+    assert fault.message == f"{name} is not taken from a config: it runs code of its own"
+
+
+def test_schema_is_valid_takes_every_shipped_config_and_refuses_typos() -> None:
+    import yaml
+
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for path in CONFIGS:
+        text = path.read_text().replace("e-3", ".0e-3").replace("3.0e-3", "0.003").replace("2.0e-3", "0.002").replace("1.0e-3", "0.001")
+        assert list(validator.iter_errors(yaml.safe_load(text))) == [], path
+    wrong = yaml.safe_load(CONFIGS[0].read_text().replace("filters: 32", "filtres: 32"))
+    assert list(validator.iter_errors(wrong))
+
+
+def test_the_schema_in_the_checkout_is_the_one_of_this_keras() -> None:
+    stored = json.loads((folder() / "schema.json").read_text())
+    schema = json_schema()
+    if stored["x-keras-version"] != schema["x-keras-version"]:
+        pytest.skip("made for another Keras")
+    assert stored == schema
+
+
+def test_help_and_broken_configs_do_without_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("name: x\ndata: {dataset: cifar11}\nmodel: {layers: [Flattn]}\n")
+    code = (
+        "import sys\nimport cnnkit.cli as cli\n"
+        "for arguments in (['--help'], ['configs'], ['check', 'c.yaml']):\n"
+        "    sys.argv = ['cnnkit', *arguments]\n"
+        "    try:\n        cli.main()\n    except SystemExit:\n        pass\n"
+        "print(sorted({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert result.stderr == (
+        "Error: c.yaml:2:17: data.dataset: unknown data set 'cifar11'. Did you mean 'cifar10'?\n"
+        "c.yaml:3:18: model.layers[0]: unknown layer 'Flattn'. Did you mean 'Flatten'?\n"
+    )
