@@ -84,7 +84,7 @@ def _arrays(name: str, target: str | None, seed: int) -> Made:
 
 def _read_npz(path: Path, built_in: BuiltIn) -> Made:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [key for key in _ARRAYS if key not in file]
             if missing:
                 raise CnnkitError(f"{path}: has no {', '.join(missing)}; it has {shown(sorted(file))}", "Keras's mnist.npz shows the form.")

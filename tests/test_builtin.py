@@ -1,0 +1,163 @@
+"""Built-in data: a file in KERAS_HOME first, broken ones told; synthetic sets that follow their seed and only their form tells."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from cnnkit.config.schema import Data
+from cnnkit.data import digits, shapes, waves
+from cnnkit.data.builtin import open_built_in
+from cnnkit.data.catalogue import BUILT_IN
+from cnnkit.data.examples import Dataset
+from cnnkit.data.source import Request
+from cnnkit.errors import CnnkitError
+from cnnkit.files import write_atomically, write_json, write_text
+
+
+def cifar(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    arrays = {
+        "x_train": random.integers(0, 256, (40, 32, 32, 3), np.uint8),
+        "y_train": np.arange(40, dtype=np.uint8)[:, None] % 10,
+        "x_test": random.integers(0, 256, (20, 32, 32, 3), np.uint8),
+        "y_test": np.arange(20) % 10,
+    }
+    return {**arrays, **changes}
+
+
+def put(arrays: dict[str, np.ndarray]) -> Path:
+    path = Path(os.environ["KERAS_HOME"], "datasets", "cifar10.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+    return path
+
+
+def load(folder: Path, **options: object) -> Dataset:
+    return open_built_in(Data.model_validate({"dataset": "cifar10", **options})).load(Request(1, folder, {}))
+
+
+def test_a_file_in_keras_home_is_used_as_it_is(tmp_path: Path) -> None:
+    arrays = cifar()
+    put(arrays)
+    dataset = load(tmp_path, validation="test")
+    assert np.array_equal(dataset.train.rows.read(dataset.train.index), arrays["x_train"])
+    assert dataset.train.targets.tolist() == arrays["y_train"].ravel().tolist()
+    assert dataset.validation is dataset.test
+    assert dataset.stand_in_for == ""
+
+
+def test_validation_is_a_stratified_share_and_limit_cuts(tmp_path: Path) -> None:
+    put(cifar())
+    dataset = load(tmp_path, validation=0.25, limit=20)
+    assert dataset.validation is not None
+    assert (len(dataset.train), len(dataset.validation)) == (15, 5)
+    assert not set(dataset.train.index) & set(dataset.validation.index)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (cifar(x_train=np.zeros((40, 28, 28), np.uint8)), "{path}: x_train is (40, 28, 28) uint8, wants (n, 32, 32, 3) uint8"),
+        (cifar(x_test=np.zeros((20, 32, 32, 3), np.float32)), "{path}: x_test is (20, 32, 32, 3) float32, wants (n, 32, 32, 3) uint8"),
+        (cifar(y_test=np.full(20, 10)), "{path}: y_test has labels from 10 to 10, wants 0 to 9"),
+        (cifar(y_train=np.zeros(7, int)), "{path}: as many labels as images are wanted, got [40, 7, 20, 20]"),
+        ({"x": np.zeros(3)}, "{path}: has no x_train, y_train, x_test, y_test; it has ['x']\n    Keras's mnist.npz shows the form."),
+    ],
+)
+def test_a_file_of_another_form_is_told(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    path = put(arrays)
+    with pytest.raises(CnnkitError) as caught:
+        load(tmp_path)
+    assert str(caught.value) == message.replace("{path}", str(path))
+
+
+def test_truncated_and_pickled_files_are_told(tmp_path: Path) -> None:
+    path = put(cifar())
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CnnkitError, match="not a readable npz file"):
+        load(tmp_path)
+    put(cifar(y_train=np.array([{}] * 40, dtype=object)))
+    with pytest.raises(CnnkitError, match="not a readable npz file"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("module", [digits, shapes, waves], ids=lambda module: module.__name__.rpartition(".")[2])
+def test_offline_sets_are_balanced_typed_and_follow_their_seed(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    if module is not digits:
+        monkeypatch.setattr(module, "TRAIN_EXAMPLES", 400)
+        monkeypatch.setattr(module, "TEST_EXAMPLES", 200)
+    made, again = module.load(target=None, seed=3), module.load(target=None, seed=3)  # type: ignore[attr-defined]
+    assert np.array_equal(made.x_train, again.x_train)
+    assert made.x_train.shape[1:] == module.INPUT_SHAPE  # type: ignore[attr-defined]
+    assert made.x_train.dtype == (np.float32 if module is waves else np.uint8)
+    counts = np.bincount(made.y_train)
+    assert len(counts) == len(module.CLASS_NAMES)  # type: ignore[attr-defined]
+    assert counts.max() - counts.min() <= 0.05 * counts.sum()
+    assert not {row.tobytes() for row in made.x_train} & {row.tobytes() for row in made.x_test}
+    if module is not digits:
+        assert not np.array_equal(made.x_train, module.load(target=None, seed=4).x_train)  # type: ignore[attr-defined]
+
+
+def test_colour_place_and_size_tell_nothing_of_the_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "TRAIN_EXAMPLES", 2000)
+    monkeypatch.setattr(shapes, "TEST_EXAMPLES", 1000)
+    made = shapes.load(target=None, seed=0)
+    means = [made.x_train.mean(axis=(1, 2)) / 255, made.x_test.mean(axis=(1, 2)) / 255]
+    guess = LogisticRegression(max_iter=500).fit(means[0], made.y_train).score(means[1], made.y_test)
+    assert guess < 0.16  # chance is 0.10
+
+
+def test_a_size_is_the_width_of_what_is_drawn() -> None:
+    diameters = np.full(200, 20, np.float32)
+    for name, width in (("circle", 20), ("ring", 20), ("square", 20 * np.sqrt(0.5))):
+        labels = np.full(200, shapes.CLASS_NAMES.index(name))
+        cover = shapes._coverage(labels, diameters, np.random.default_rng(0))
+        measured = (cover.max(axis=1) > 0.5).sum(axis=1)
+        turned = 1.0 if name != "square" else np.cos(0.4) + np.sin(0.4)  # a turned square is wider
+        assert (measured >= width - 1.5).all()
+        assert (measured <= width * turned + 1.5).all()
+
+
+def test_raw_waves_are_not_told_by_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waves, "TRAIN_EXAMPLES", 1500)
+    monkeypatch.setattr(waves, "TEST_EXAMPLES", 600)
+    made = waves.load(target=None, seed=0)
+    flat = [x.reshape(len(x), -1) for x in (made.x_train, made.x_test)]
+    assert LogisticRegression(max_iter=300).fit(flat[0], made.y_train).score(flat[1], made.y_test) < 0.4
+
+
+def test_a_frequency_is_the_peak_of_the_spectrum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waves, "TRAIN_EXAMPLES", 60)
+    labels = waves.load(target=None, seed=5).y_train
+    made = waves.load(target="frequency", seed=5)
+    time = np.arange(waves.STEPS)
+    for signal, frequency in zip(made.x_train[labels == 0, :, 0], made.y_train[labels == 0], strict=True):
+        trend = np.polyval(np.polyfit(time, signal, 1), time)
+        spectrum = np.abs(np.fft.rfft((signal - trend) * np.hanning(waves.STEPS), 4096))
+        peak = spectrum[40:].argmax() + 40
+        assert peak * waves.STEPS / 4096 == pytest.approx(frequency, abs=0.5)
+
+
+def test_the_catalogue_agrees_with_what_is_made() -> None:
+    assert BUILT_IN["shapes"].task("size").kind == "regression"
+    assert BUILT_IN["cifar100"].task(None).outputs == 100
+    assert len(set(BUILT_IN["cifar100"].class_names)) == 100
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+    write_json(path, {"x": float("nan"), "y": [float("inf"), 1.5]})
+    assert path.read_text() == '{\n  "x": null,\n  "y": [\n    null,\n    1.5\n  ]\n}\n'
