@@ -151,9 +151,15 @@ def test_metrics_are_those_of_the_saved_model_on_raw_pixels(tmp_path: Path) -> N
     assert told["measured_on"] == "test set of digits"
 
 
-def cnnkit(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cnnkit", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, env={**os.environ, **environment}, check=False)
+def test_the_loss_and_metrics_are_those_of_keras_evaluate(tmp_path: Path) -> None:
+    text = CONFIG.replace("kernel_size: 3,", "kernel_size: 3, kernel_regularizer: {L2: {l2: 0.01}},")
+    run = train_config(tmp_path, text.replace("epochs: 2", "epochs: 1, metrics: [accuracy, {SparseTopKCategoricalAccuracy: {k: 3}}]"))
+    told = json.loads((run / "metrics.json").read_text())
+    test = load([run / "config.yaml"]).source.load(Request(42, tmp_path, {})).test
+    assert test is not None
+    model = keras.saving.load_model(run / "model.keras")
+    expected = model.evaluate(test.rows.read(test.index), test.targets, verbose=0, return_dict=True)
+    assert {name: told[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_second_run_gets_a_folder_of_its_own_and_nothing_is_overwritten(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
@@ -20,6 +20,9 @@ from cnnkit.evaluation.metrics import (
 from cnnkit.evaluation.plots import plot_confusion, plot_predictions
 from cnnkit.model.load import load_model
 from cnnkit.run_directory import Meaning, RunDirectory
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,6 @@ def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str =
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
     """
-    import tensorflow as tf
-
     model = load_model(path)
     wanted = tuple(model.input_shape[1:])
     if wanted != examples.input_shape:
@@ -74,15 +75,31 @@ def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str =
             f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data."
         )
     source = BatchSource(examples, evaluation_batch(examples))
-    measured: dict[str, float] = {}
-    if model.compiled:
-        one_hot = "categorical" in str(model.loss).lower() and "sparse" not in str(model.loss).lower()
-        batches = source.in_order().map(lambda x, y: (x, tf.one_hot(y, meaning.task.outputs))) if one_hot else source.in_order()
-        results = model.evaluate(batches, verbose=0, return_dict=True)
-        measured = {"loss": float(results.pop("loss")), **{name: float(value) for name, value in results.items()}}
     predictions = model.predict(source.in_order(), verbose=0)
+    measured = judge(model, predictions, examples.targets) if model.compiled else {}
     figures = figures_of(examples.targets, predictions, meaning.task)
     return Evaluation(split, measured, figures, examples.targets, predictions, meaning)
+
+
+def judge(model: "keras.Model", predictions: Any, targets: Any) -> dict[str, float]:
+    """The loss and metrics with which a model was compiled, of predictions that are there already: the network runs once.
+
+    Args:
+        model: Compiled.
+        predictions: What it gave `(n, outputs)`.
+        targets: What was to be predicted; class indices become one-hot where the loss wants that.
+    """
+    import keras
+
+    verdict = keras.Sequential([keras.Input(predictions.shape[1:]), keras.layers.Identity()])
+    compiled = model.get_compile_config()
+    verdict.compile_from_config({key: compiled[key] for key in ("loss", "metrics") if key in compiled})
+    loss = str(compiled.get("loss")).lower()
+    if "categorical" in loss and "sparse" not in loss:
+        targets = keras.utils.to_categorical(targets, predictions.shape[1])
+    results = verdict.evaluate(predictions, targets, batch_size=1024, verbose=0, return_dict=True)
+    penalties = float(sum(model.losses)) if model.losses else 0.0  # regularizers of the weights, which Keras counts to the loss
+    return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items()}}
 
 
 def figures_of(targets: Any, predictions: Any, task: Task) -> ClassificationFigures | MultilabelFigures | RegressionFigures:
