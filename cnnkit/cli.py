@@ -138,12 +138,13 @@ def evaluate(
         Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
     ] = None,
     as_json: AsJson = False,
+    overrides: Set = None,
 ) -> None:
     """Measure a model on its test set."""
     _import_tensorflow()
     from cnnkit.evaluation.rerun import evaluate_run
 
-    evaluation, picture = evaluate_run(what, config)
+    evaluation, picture = evaluate_run(what, config, overrides or [])
     if as_json:
         _print_json(evaluation.as_dict())
         return

@@ -133,7 +133,7 @@ class Data(Section):
     resize: Literal["stretch", "crop", "letterbox"] = "stretch"
     """How an image of another shape is fitted: stretched, cut at the longer sides, or with black bars at the shorter ones."""
 
-    max_pixels: int = Field(default=100_000_000, ge=1)
+    max_pixels: int = Field(default=100_000_000, ge=1, le=178_956_970)
     """Largest image (width x height) that is opened; a larger one is refused from its header."""
 
     on_bad_file: Literal["stop", "skip"] = "stop"

@@ -209,6 +209,17 @@ def _check_weights(config: Config, facts: Facts) -> Iterator[Fault]:
         )
 
 
+def warnings(config: Config) -> Iterator[str]:
+    """What is allowed, but has to be known by whoever reads the figures."""
+    names = [split_entry(entry)[0] for entry in config.train.callbacks]
+    choosing = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
+    if config.data.validation == "test" and choosing:
+        yield (
+            f"{' and '.join(choosing)} watch the test examples (data.validation: test), so the test figures are chosen by "
+            "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
+        )
+
+
 def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:
     if config.data.augment_passes is not None:
         passes: Path = ("data", "augment_passes")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Phase
+from cnnkit.config.tasks import warnings
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.data.source import Request
@@ -105,7 +106,7 @@ def prepare(loaded: LoadedConfig, run_dir: Path | None, on_progress: Callable[[i
     units = Units.of(dataset.train) if dataset.task.is_regression else None
     if units is not None:
         dataset = units.standardized(dataset)
-    notices = (*network.notices, *dataset.notices)
+    notices = (*network.notices, *dataset.notices, *warnings(config))
     meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
