@@ -251,7 +251,8 @@ def test_transfer_works_without_a_network(tmp_path: Path, monkeypatch: pytest.Mo
 def test_choosing_an_epoch_on_the_test_examples_is_told(tmp_path: Path) -> None:
     text = CONFIG.replace("validation: 0.2", "validation: test").replace("epochs: 2", "epochs: 1, callbacks: [EarlyStopping]")
     told = json.loads((train_config(tmp_path, text) / "metrics.json").read_text())["notices"]
-    assert told == [
+    (notice,) = told
+    assert notice == (
         "EarlyStopping watch the test examples (data.validation: test), so the test figures are chosen by "
         "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
-    ]
+    )
