@@ -12,7 +12,7 @@ import pytest
 from cnnkit.config.schema import Model
 from cnnkit.data.task import Task
 from cnnkit.errors import BuildError, CnnkitError
-from cnnkit.model.base import PACKAGED_WEIGHTS, apply_preprocessing, load_base
+from cnnkit.model.base import PACKAGED_WEIGHTS, apply_preprocessing, load_base, preferred_size
 from cnnkit.model.builder import build_network
 from cnnkit.model.load import load_model
 from cnnkit.signatures import signature_table
@@ -119,6 +119,22 @@ def test_the_packaged_weights_give_keras_own_features() -> None:
     plain = keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=str(PACKAGED_WEIGHTS))
     images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
     assert np.allclose(base(images), plain(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "size"), [("MobileNetV2", 224), ("InceptionV3", 299), ("EfficientNetB1", 240), ("NASNetMobile", 224)])
+def test_the_preferred_size_is_the_one_keras_builds_with(name: str, size: int) -> None:
+    assert preferred_size(name) == size
+    if name in ("MobileNetV2", "EfficientNetB1"):
+        assert getattr(keras.applications, name)(weights=None).input_shape == (None, size, size, 3)
+
+
+def test_too_small_an_input_is_refused_with_the_smallest() -> None:
+    with pytest.raises(BuildError) as caught:
+        load_base({"Xception": {"weights": "none"}}, (70, 70, 3))
+    assert str(caught.value) == (
+        "model.base: Xception takes images of at least 71x71, got 70x70\n"
+        "    Write `model: {image_size: 71}` or more, or `image_size: auto` for what it prefers."
+    )
 
 
 def test_without_a_network_the_packaged_weights_stand_in_and_say_so() -> None:

@@ -1,5 +1,7 @@
 """A pretrained base from keras.applications: weights found, its own preprocessing inside the model, every layer frozen."""
 
+import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -48,12 +50,25 @@ def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {shown_shape(shape)}"))
     tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
-    if config.image_size and shape[:2] != (config.image_size, config.image_size):
-        tensor = keras.layers.Resizing(config.image_size, config.image_size, name="resize")(tensor)
+    side = preferred_size(split_entry(config.base)[0]) if config.image_size == "auto" else config.image_size
+    if side and shape[:2] != (side, side):
+        tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
     base, notices = load_base(config.base, tuple(tensor.shape[1:]))
     prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
     base.trainable = False  # on every layer: `training=False` alone leaves BatchNormalization learning inside fit
     return base(prepared), prepared, notices
+
+
+def preferred_size(name: str) -> int:
+    """The side in pixels that a base was made for: what its function in the installed Keras takes by default."""
+    import keras
+
+    function = getattr(keras.applications, name)
+    for source in (inspect.getsource(function), inspect.getsource(sys.modules[function.__module__])):
+        found = re.search(r"default_size ?= ?(\d+)", source) or re.search(r"EfficientNet\(\s*[\d.]+,\s*[\d.]+,\s*(\d+)", source)
+        if found:
+            return int(found.group(1))
+    return 224
 
 
 def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
@@ -122,7 +137,15 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
         further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
         with warnings.catch_warnings():  # the weights of 224 pixels are meant, and told where that matters
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
-            base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
+            try:
+                base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
+            except BuildError as error:
+                smallest = re.search(r"at least (\d+)x", error.fault.message)
+                if smallest is None:
+                    raise
+                message = f"{name} takes images of at least {smallest[1]}x{smallest[1]}, got {input_shape[0]}x{input_shape[1]}"
+                remedy = f"Write `model: {{image_size: {smallest[1]}}}` or more, or `image_size: auto` for what it prefers."
+                raise BuildError(Fault(_BASE_PATH, message, remedy)) from error
         return base
 
     if weights != "imagenet":
