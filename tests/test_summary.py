@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras import layers as kl
 from rich.console import Console
 
+from cnnkit.console.summary import readable_bytes, render_summary
 from cnnkit.errors import CnnkitError
 from cnnkit.model.summary import Row, Summary, summarize
-from cnnkit.summary_view import readable_bytes, render_summary
 
 IMAGE, SIGNAL, VOLUME = (13, 10, 4), (19, 6), (9, 8, 7, 2)
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnnkit.console import safe
+from cnnkit.console.text import safe
 from cnnkit.model.summary import Row, Summary
 
 _LEGEND = (

@@ -1,0 +1,33 @@
+"""`cnnkit evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.commands.options import AsJson, Set, import_tensorflow
+from cnnkit.console.evaluation import print_evaluation
+from cnnkit.console.text import print_json, print_line
+
+
+def evaluate(
+    what: Annotated[
+        Path | None, typer.Argument(help="A run or a .keras file; the newest run where left out.", metavar="[RUN|MODEL]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
+    ] = None,
+    as_json: AsJson = False,
+    overrides: Set = None,
+) -> None:
+    """Measure a model on its test set."""
+    import_tensorflow()
+    from cnnkit.evaluation.rerun import evaluate_run
+
+    evaluation, picture = evaluate_run(what, config, overrides or [])
+    if as_json:
+        print_json(evaluation.as_dict())
+        return
+    print_evaluation(evaluation)
+    if picture:
+        print_line(f"Picture: {picture}")

@@ -1,0 +1,64 @@
+"""`cnnkit check` and `cnnkit summary`: what a config or a model is, without training."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cnnkit.commands.options import AsJson, Configs, Set, build_model, import_tensorflow, load_config
+from cnnkit.console.text import output, print_json, print_line
+from cnnkit.errors import CnnkitError
+
+
+def check(configs: Configs, overrides: Set = None) -> None:
+    """Tell all that is wrong with a config, by line."""
+    loaded = load_config(configs, overrides)
+    from cnnkit.model.summary import summarize
+
+    network = build_model(loaded)
+    total = summarize(network.model, preprocess=network.preprocess).total_parameters
+    print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")
+
+
+def summary(
+    what: Annotated[
+        Path | None,
+        typer.Argument(help="A config, a run or a .keras file; the packaged cifar.yaml where left out.", metavar="[CONFIG|RUN|MODEL]"),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell how each shape and parameter count comes about.")] = False,
+    base: Annotated[str | None, typer.Option("--base", help="Show the packaged transfer network over this base.")] = None,
+    as_json: AsJson = False,
+    overrides: Set = None,
+) -> None:
+    """Show a network's layers, shapes and parameters."""
+    from cnnkit.console.summary import render_summary
+    from cnnkit.model.summary import summarize
+
+    model, preprocess = _model_of(what, base, overrides)
+    result = summarize(model, preprocess=preprocess)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        render_summary(result, output(), explain=explain)
+
+
+def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
+    """The model of a config, a run or a model file, and the names of its preprocessing layers where they are known."""
+    if base is not None:
+        from cnnkit.config.transfer import load_transfer
+
+        network = build_model(load_transfer([what] if what else [], base, overrides or []))
+        return network.model, network.preprocess
+    from cnnkit.config.packaged import packaged_config
+    from cnnkit.run_directory import find_run
+
+    if what is None or what.suffix in (".yaml", ".yml"):
+        network = build_model(load_config([what or packaged_config("cifar")], overrides))
+        return network.model, network.preprocess
+    if overrides:
+        raise CnnkitError(f"{what}: a trained model cannot be changed with --set", "Name a config instead.")
+    path = what if what.suffix == ".keras" else find_run(what).model
+    import_tensorflow()
+    from cnnkit.model.load import load_model
+
+    return load_model(path), ()

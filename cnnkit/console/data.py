@@ -1,0 +1,38 @@
+"""What a look at data found, as a person reads it."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from cnnkit.console.text import output, printable, safe
+
+if TYPE_CHECKING:
+    from cnnkit.data.check import DataReport
+
+MOST_CLASS_ROWS = 30
+MOST_SENTENCES = 40
+
+
+def print_data_report(report: "DataReport", name: str) -> None:
+    """What a look at all examples found: the numbers first, then what would spoil training, then what is worth knowing."""
+    console = output()
+    console.print(f"\n[bold]{safe(name)}[/bold] · {report.files:,} examples looked at")
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for words, counts in (("splits", report.splits), ("classes", report.classes), ("formats", report.formats), ("modes", report.modes)):
+        if counts:
+            shown = ", ".join(f"{safe(key)} {count:,}" for key, count in list(counts.items())[:MOST_CLASS_ROWS])
+            table.add_row(Text(words, style="dim"), shown + (" …" if len(counts) > MOST_CLASS_ROWS else ""))
+    if report.sizes:
+        small, middle, large = (f"{width}x{height}" for width, height in report.sizes)
+        table.add_row(Text("sizes", style="dim"), f"{small} to {large}, median {middle}")
+    console.print(table)
+    for title, style, sentences in (("would spoil training", "bold red", report.errors), ("worth knowing", "yellow", report.warnings)):
+        if sentences:
+            console.print(f"\n[{style}]{len(sentences)} {title}[/{style}]")
+            for sentence in sentences[:MOST_SENTENCES]:
+                console.print(Text(f"  {printable(sentence)}"), soft_wrap=not console.is_terminal)
+            if len(sentences) > MOST_SENTENCES:
+                console.print(f"  … and {len(sentences) - MOST_SENTENCES} more: see --json")
+    if not report.errors:
+        console.print("\n[green]Nothing that would spoil training.[/green]")

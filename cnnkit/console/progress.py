@@ -1,0 +1,164 @@
+"""Progress while something runs: a live display in a terminal, one plain line an epoch anywhere else."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from cnnkit.console.text import output, print_line, safe
+from cnnkit.console.training import print_phase
+
+if TYPE_CHECKING:
+    from cnnkit.training.phases import LayerState
+
+Row = dict[str, float]
+
+
+def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
+    """A live display in a terminal, one plain line an epoch anywhere else."""
+    return TerminalProgress(epochs, steps) if output().is_terminal else PlainProgress(epochs)
+
+
+class PlainProgress(AbstractContextManager["PlainProgress"]):
+    """One line an epoch, for logs and pipes."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing to put back."""
+
+    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+        """A table of what trains."""
+        print_phase(output(), number, count, words, layers)
+
+    def on_features(self, done: int, total: int) -> None:
+        """One line when they are done."""
+        if done == total:
+            print_line(f"features of {total:,} examples computed once: the base is frozen")
+
+    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
+        """Nothing: a log has no use for it."""
+
+    def on_epoch(self, row: Row) -> None:
+        """One line."""
+        print_line(
+            f"epoch {int(row['epoch'])}/{self._epochs}  {_figures(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
+        )
+        sys.stdout.flush()
+
+
+class TerminalProgress(AbstractContextManager["TerminalProgress"]):
+    """A growing table of epochs with a bar for the one that runs."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._rows: list[Row] = []
+        self._started = time.perf_counter()
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
+            TextColumn("step {task.completed}/{task.total}"),
+            TextColumn("{task.fields[figures]}", style="bold"),
+            TextColumn("{task.fields[speed]}", style="dim"),
+        )
+        self._task = self._progress.add_task("", total=steps, epoch=1, figures="", speed="starting …")
+        self._live = Live(self._render(), console=output(), refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the finished table on the screen."""
+        self._progress.update(self._task, visible=False)
+        self._live.update(self._render(), refresh=True)
+        self._live.stop()
+
+    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+        """A table of what trains, above the running one."""
+        print_phase(self._live.console, number, count, words, layers)
+
+    def on_features(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total, speed="features, computed once")
+        if done == total:
+            self._progress.update(self._task, completed=0, total=self._steps, speed="")
+            self._started = time.perf_counter()
+
+    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
+        """Move the bar."""
+        done = (epoch - 1) * self._steps + step
+        left = (time.perf_counter() - self._started) / done * (self._epochs * self._steps - done)
+        speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
+        self._progress.update(self._task, completed=step, epoch=epoch, figures=_figures(logs), speed=speed)
+
+    def on_epoch(self, row: Row) -> None:
+        """Add a row to the table."""
+        self._rows.append(row)
+        if row["epoch"] < self._epochs:
+            self._progress.update(self._task, completed=0, epoch=int(row["epoch"]) + 1)
+        self._live.update(self._render())
+
+    def _render(self) -> Group:
+        if not self._rows:
+            return Group(self._progress)
+        names = [name for name in self._rows[0] if name not in ("epoch", "seconds", "images_per_second", "learning_rate")]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("epoch", justify="right")
+        for name in names:
+            table.add_column(safe(name), justify="right")
+        table.add_column("images/s", justify="right", style="dim")
+        table.add_column("seconds", justify="right", style="dim")
+        for row in self._rows[-20:]:
+            cells = [f"{row.get(name, float('nan')):.4f}" for name in names]
+            table.add_row(str(int(row["epoch"])), *cells, f"{row['images_per_second']:,.0f}", f"{row['seconds']:.1f}")
+        return Group(table, self._progress)
+
+
+def _figures(row: Mapping[str, float]) -> str:
+    hidden = ("epoch", "seconds", "images_per_second", "learning_rate")
+    return "  ".join(f"{safe(name)} {value:.4f}" for name, value in row.items() if name not in hidden)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+@contextmanager
+def counting(noun: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error while something is counted through; nothing in a pipe."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("looking at {task.fields[noun]}"),
+        BarColumn(bar_width=30, complete_style="cyan"),
+        TextColumn("{task.completed:,}/{task.total:,}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=0, noun=noun, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+class comparing:  # noqa: N801 - used as a function
+    """Gives each run of a comparison a headed display of its own."""
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to put back."""
+
+    def run(self, title: str, epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
+        """The display of one run."""
+        output().rule(safe(title), align="left", style="dim")
+        return progress_listener(epochs, steps)

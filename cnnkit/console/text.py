@@ -1,0 +1,64 @@
+"""Text to the terminal, with nothing from a file or a user in force as markup or control characters."""
+
+import json
+import sys
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+
+def output() -> Console:
+    """Standard output, as it is now (tests and pipes may have replaced it)."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def printable(text: str) -> str:
+    """Text with control characters made visible, so that no name from a file can move the cursor or colour the screen."""
+    return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
+
+
+def safe(text: str) -> str:
+    """Text from a user or a file, with neither control characters nor Rich markup in force."""
+    return escape(printable(text))
+
+
+def print_error(text: str) -> None:
+    """An error that the user can fix, on standard error."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(
+        Text("Error: ", style="bold red", end="") if console.is_terminal else Text("Error: ", end=""), Text(printable(text)), sep="", end=""
+    )
+    console.print()
+
+
+def print_notice(text: str, title: str = "Notice") -> None:
+    """Something that must not be overlooked, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(
+        Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
+    )
+
+
+def print_line(text: str) -> None:
+    """One line of text on standard output."""
+    output().print(safe(text), soft_wrap=True)
+
+
+def new_table(*columns: str, left: int = 1) -> Table:
+    """A table in the one style of cnnkit: its first `left` columns read from the left, the others are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right")
+    return table
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON for programs, on standard output, without markup."""
+    from cnnkit.files import without_nan
+
+    print(json.dumps(without_nan(value), indent=2, ensure_ascii=False))  # noqa: T201 - data for programs

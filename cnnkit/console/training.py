@@ -1,0 +1,60 @@
+"""What is told before, between and after the phases of training, and of a comparison."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cnnkit.console.text import new_table, output, print_notice, safe
+
+if TYPE_CHECKING:
+    from cnnkit.run_directory import Meaning
+    from cnnkit.training.compare import Comparison
+    from cnnkit.training.phases import LayerState
+
+
+def stand_in_text(meaning: "Meaning", fallback_place: str) -> str:
+    """What is said before a run on stand-in data."""
+    return (
+        f"{meaning.stand_in_for} could be had neither from {fallback_place} nor from the network. "
+        f"This run uses {meaning.data} in its place: its figures say nothing about {meaning.stand_in_for}."
+    )
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Transfer and scratch side by side, a pair of columns a share of the data."""
+    console = output()
+    if comparison.note:
+        print_notice(comparison.note, title="What these figures are")
+    for pair in comparison.pairs:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(f"{pair.examples:,} training examples")
+        table.add_column("pretrained base", justify="right")
+        table.add_column("from scratch", justify="right")
+        sides = (pair.transfer, pair.scratch)
+        table.add_row(f"test {safe(comparison.figure)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
+        table.add_row(f"best validation {safe(comparison.figure)}", *(f"{side.best:.4f}" for side in sides))
+        table.add_row(
+            "epochs to the smaller best", *("never" if side.epochs_to_reach is None else str(side.epochs_to_reach) for side in sides)
+        )
+        table.add_row(
+            "seconds to the smaller best", *("never" if side.seconds_to_reach is None else f"{side.seconds_to_reach:.1f}" for side in sides)
+        )
+        table.add_row("trained parameters", *(f"{side.trained_parameters:,}" for side in sides))
+        console.print(table)
+    console.print(f"Written: {safe(str(comparison.folder))}/comparison.json and comparison.png", soft_wrap=True)
+
+
+def print_phase(console: Console, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
+    """Which layers are frozen and which train in a phase, and how many parameters that leaves."""
+    table = new_table("layer", "type", "parameters", "trained", left=2)
+    for layer in layers:
+        trained = "[blue]frozen[/blue]" if not layer.trained else f"[green]{layer.trained:,}[/green]"
+        table.add_row(safe(layer.name), safe(layer.type), f"{layer.parameters:,}", trained)
+    title = f"Phase {number} of {count}, training {words}" if count > 1 else f"Training {words}"
+    console.print(f"\n[bold]{safe(title)}[/bold]")
+    console.print(table)
+    opened, total = sum(layer.trained for layer in layers), sum(layer.parameters for layer in layers)
+    console.print(f"{opened:,} of {total:,} parameters are trained; what is frozen is checked byte by byte afterwards.\n")
