@@ -1,29 +1,65 @@
-"""Evaluate a run again, or a model file with the config of its data."""
+"""A trained run opened again with its data: the same examples in the same splits, so that figures can be compared."""
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.config.load import load
+from cnnkit.config.load import LoadedConfig, load
+from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.run_directory import Meaning, RunDirectory, find_run, read_meaning
 
 
-def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[str] = ()) -> tuple[Evaluation, Path | None]:
-    """Measure a run's or a file's model on the test set of its data.
+@dataclass(frozen=True)
+class Reopened:
+    """A run (or a model file with the config of its data), and the data.
 
-    A run that was trained on a stand-in is measured on that stand-in, also where the real data can be had by now; a run
-    on data that cnnkit divided is measured on the same test examples, by its manifest.
+    Attributes:
+        model: The `.keras` file: raw inputs in, answer out.
+        directory: The folder that the model stands in.
+        loaded: The config that names the data.
+        dataset: The data, divided as in training; targets in the user's unit.
+        meaning: What the model's numbers mean on this data.
+        own_data: Whether the data is what the run was trained with, and not another set named by the user.
+    """
+
+    model: Path
+    directory: RunDirectory
+    loaded: LoadedConfig
+    dataset: Dataset
+    meaning: Meaning
+    own_data: bool
+
+    @property
+    def held_out(self) -> tuple[str, Examples]:
+        """The examples that figures are measured on, and what they are called: test where there are any, else validation.
+
+        Raises:
+            CnnkitError: There are neither.
+        """
+        name, examples = ("test", self.dataset.test) if self.dataset.test is not None else ("validation", self.dataset.validation)
+        if examples is None:
+            raise CnnkitError(
+                f"{self.dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config."
+            )
+        return name, examples
+
+
+@contextlib.contextmanager
+def reopened(what: Path | None, config_path: Path | None = None, further: Sequence[str] = ()) -> Iterator[Reopened]:
+    """Within: a run with its data, whose decoded files are kept in a folder that is gone afterwards.
+
+    A run that was trained on a stand-in gets that stand-in, also where the real data can be had by now; a run on data that
+    cnnkit divided gets the same division, by its manifest.
 
     Args:
         what: A run's folder or a `.keras` file; None for the newest run.
         config_path: The config that names the data; None for the one beside the model.
         further: `a.b.c=value` overrides of that config.
-
-    Returns:
-        The figures, and the picture written into the run's folder (None for a model outside a run).
 
     Raises:
         CnnkitError: There is no such run or model, or no config tells its data.
@@ -33,19 +69,26 @@ def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[
     own_data = config_path is None and not further
     if config_path is None and not beside.config.exists():
         raise CnnkitError(f"{model}: no config.yaml beside it tells which data it is for", "Name one: `--config configs/cifar.yaml`.")
-    meaning = read_meaning(model)
-    stood_in = meaning is not None and own_data and meaning.stand_in_for
-    overrides = [f"data.dataset={meaning.data}", "data.fallback=null"] if meaning is not None and stood_in else []
+    trained = read_meaning(model)
+    stood_in = trained is not None and own_data and trained.stand_in_for
+    overrides = [f"data.dataset={trained.data}", "data.fallback=null"] if trained is not None and stood_in else []
     loaded = load([config_path or beside.config], [*overrides, *further])
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = beside.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest))
-        stand_in_for = meaning.stand_in_for if meaning is not None and stood_in else dataset.stand_in_for
-        notices = meaning.notices if meaning is not None else ()
-        name, examples = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
-        if examples is None:
-            raise CnnkitError(
-                f"{dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config."
-            )
-        evaluation = evaluate_file(model, examples, Meaning(dataset.name, dataset.task, stand_in_for, notices), name)
-    return evaluation, write_evaluation(evaluation, beside, loaded.config.name) if own_data else None
+        stand_in_for = trained.stand_in_for if trained is not None and stood_in else dataset.stand_in_for
+        notices = trained.notices if trained is not None else ()
+        meaning = Meaning(dataset.name, dataset.task, stand_in_for, notices)
+        yield Reopened(model, beside, loaded, dataset, meaning, own_data)
+
+
+def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[str] = ()) -> tuple[Evaluation, Path | None]:
+    """Measure a run's or a file's model on the test set of its data; the arguments are those of `reopened`.
+
+    Returns:
+        The figures, and the picture written into the run's folder (None for a model outside a run, or other data).
+    """
+    with reopened(what, config_path, further) as run:
+        name, examples = run.held_out
+        evaluation = evaluate_file(run.model, examples, run.meaning, name)
+        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else None
