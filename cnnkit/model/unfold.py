@@ -1,0 +1,147 @@
+"""A network as one flat graph, its nested base opened: the output of every layer, and the scores before the last activation."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.errors import CnnkitError, did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+
+CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv[12]D(Transpose)?")  # class names of layers that slide weights over places
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer where it stands in the graph, with its symbolic output."""
+
+    layer: "keras.layers.Layer"
+    output: Any
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self.layer.name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the output without the batch."""
+        return tuple(self.output.shape[1:])
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the layer slides weights over one or two axes."""
+        return CONVOLUTION.fullmatch(type(self.layer).__name__) is not None
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """A network whose nested networks are opened; it shares all weights with the one that it was made of.
+
+    Attributes:
+        input: The symbolic input `(batch, …)`.
+        steps: Every layer in the order of computation, by name.
+        scores: The symbolic output before a last softmax or sigmoid `(batch, outputs)`; the output itself where it ends otherwise.
+        answer: The symbolic output `(batch, outputs)`.
+    """
+
+    input: Any
+    steps: Mapping[str, Step]
+    scores: Any
+    answer: Any
+
+    @property
+    def convolutions(self) -> list[Step]:
+        """The convolutions in order.
+
+        Raises:
+            CnnkitError: There is none.
+        """
+        found = [step for step in self.steps.values() if step.is_convolution]
+        if not found:
+            raise CnnkitError("the network has no convolution to look into", "Explain a run whose layers have Conv1D or Conv2D.")
+        return found
+
+    def step(self, name: str) -> Step:
+        """The layer of a name, which has to give a map: a value for each place and channel.
+
+        Raises:
+            CnnkitError: There is no such layer, or its output has no places.
+        """
+        maps = [step.name for step in self.steps.values() if len(step.shape) == len(self.input.shape) - 1]
+        if name not in self.steps:
+            raise CnnkitError(f"the network has no layer {name!r}.{did_you_mean(name, maps)}", "See its layers: `cnnkit summary RUN`.")
+        if name not in maps:
+            shape = self.steps[name].shape
+            raise CnnkitError(
+                f"layer {name!r} gives {shape}, which has no places to show", f"Name a layer before it, such as {maps[-1]!r}."
+            )
+        return self.steps[name]
+
+    def last_maps(self) -> Step:
+        """The last feature maps made by convolution: what stands behind the last convolution and is not smaller than its output.
+
+        That takes in the normalization, addition and activation that follow it, where they are layers of their own.
+        """
+        steps = list(self.steps.values())
+        spatial = [step for step in self.convolutions if len(step.shape) == len(self.input.shape) - 1]
+        wide = [step for step in spatial if max(step.shape[:-1]) > 1]  # of one place there is nothing to tell apart
+        if not spatial:
+            raise CnnkitError("the network has no convolution over the places of its input", "Name another layer with --layer.")
+        found = (wide or spatial)[-1]
+        for step in steps[steps.index(found) :]:
+            if step.shape[:-1] == found.shape[:-1] and len(step.shape) == len(found.shape):
+                found = step
+        return found
+
+
+def unfold(model: "keras.Model") -> Unfolded:
+    """Open a network, whatever is nested in it.
+
+    Args:
+        model: One input, one output; functional or sequential.
+    """
+    import keras
+
+    steps: dict[str, Step] = {}
+    source = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
+    last: list[tuple[Any, Any]] = []  # the last layer, and what went into it
+
+    def call(operation: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(operation, keras.Model):
+            return run(operation, arguments[0])
+        output = operation(*arguments, **options)
+        if isinstance(operation, keras.layers.Layer):
+            steps[operation.name] = Step(operation, output)
+            last[:] = [(operation, arguments[0])]
+        return output
+
+    def run(network: Any, tensor: Any) -> Any:
+        if isinstance(network, keras.Sequential):
+            for layer in network.layers:
+                tensor = call(layer, tensor)
+            return tensor
+        return network._run_through_graph(tensor, call_fn=call)
+
+    answer = run(model, source)
+    layer, before = last[0]
+    return Unfolded(source, steps, _scores(layer, before, answer), answer)
+
+
+def _scores(layer: Any, before: Any, answer: Any) -> Any:
+    """The answer before a softmax or sigmoid, whose gradient would vanish where the network is sure."""
+    import keras
+
+    squashing = (keras.activations.softmax, keras.activations.sigmoid)
+    if isinstance(layer, keras.layers.Softmax):
+        return before
+    if getattr(layer, "activation", None) not in squashing:
+        return answer
+    if isinstance(layer, keras.layers.Activation):
+        return before
+    plain = type(layer).from_config({**layer.get_config(), "activation": None, "name": f"{layer.name}_scores"})
+    scores = plain(before)
+    plain.set_weights(layer.get_weights())
+    return scores
