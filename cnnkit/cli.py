@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cnnkit import __version__
-from cnnkit.commands import configs, data, evaluate, network, train
+from cnnkit.commands import configs, data, evaluate, network, predict, train
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
 
@@ -27,6 +27,7 @@ app.command()(train.transfer)
 app.command()(network.check)
 app.command()(network.summary)
 app.command()(evaluate.evaluate)
+app.command()(predict.predict)
 app.command()(data.init)
 app.add_typer(data_app, name="data")
 data_app.command("check")(data.data_check)

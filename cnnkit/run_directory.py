@@ -162,7 +162,7 @@ def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
 
 
 def find_run(run: Path | None) -> RunDirectory:
-    """The run in a folder; the newest finished one below `runs/` where none is named.
+    """The run in a folder, or of a name below `runs/`; the newest finished one there where none is named.
 
     Raises:
         CnnkitError: There is none, or it has no model yet.
@@ -172,9 +172,10 @@ def find_run(run: Path | None) -> RunDirectory:
         if not models:
             raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
         return RunDirectory(models[-1].parent)
-    if not run.exists():
-        raise CnnkitError(f"{run}: no such run", "See which there are: `ls runs`.")
-    directory = RunDirectory(run)
+    found = run if run.exists() else RUNS / run
+    if not found.exists():
+        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
+    directory = RunDirectory(found)
     if not directory.model.exists():
         raise CnnkitError(f"{run}: has no model.keras, so it is not a run that got to its end", "Train it again, or name another run.")
     return directory

@@ -136,17 +136,19 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def counting(noun: str) -> Iterator[Callable[[int, int], None]]:
+def counting(noun: str, verb: str = "looking at") -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar on standard error while something is counted through; nothing in a pipe."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("looking at {task.fields[noun]}"),
+        TextColumn(f"{verb} {noun}"),
         BarColumn(bar_width=30, complete_style="cyan"),
-        TextColumn("{task.completed:,}/{task.total:,}"),
+        TextColumn("{task.completed:,}{task.fields[of]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=0, noun=noun, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+        task = progress.add_task("", total=None, of="", visible=False)
+        yield lambda done, total: progress.update(
+            task, completed=done, total=total, of="" if total is None else f"/{total:,}", visible=True
+        )
 
 
 class comparing:  # noqa: N801 - used as a function

@@ -1,8 +1,10 @@
 """`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,16 +74,16 @@ def open_npz(data: Data) -> ArraySource | DividedArraySource:
     """
     assert data.npz is not None
     path = Path(data.npz)
-    small = _read_small(path)
+    small = read_members(path)
     if {"x_train", "y_train", "x_test", "y_test"} <= small.keys() and data.input is None:
         return _open_divided(data, path, small)
-    x_name = _array_name(path, small, data.input, INPUT_NAMES, "data.input")
-    y_name = _array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
+    x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
+    y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, small)
     task, targets = _task(path, y_name, small[y_name].read(), _class_names(small), data)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets))
-    groups = small[_array_name(path, small, data.group, (), "data.group")].read() if data.group else None
-    splits = _splits(path, small[_array_name(path, small, data.split, (), "data.split")].read()) if data.split else None
+    groups = small[array_name(path, small, data.group, (), "data.group")].read() if data.group else None
+    splits = _splits(path, small[array_name(path, small, data.split, (), "data.split")].read()) if data.split else None
     for option, array in (("data.group", groups), ("data.split", splits)):
         if array is not None:
             _check_count(path, x_name, rows.shape[0], option, len(array))
@@ -99,18 +101,25 @@ def open_npy(data: Data) -> ArraySource:
     if not isinstance(data.target, str):
         raise CnnkitError(f"{path}: which file holds the targets is not said", "Name it: `data: {target: targets.npy}`.")
     target_path = path.parent / data.target
-    shape, dtype, offset = _npy_header(path)
+    shape, dtype, offset = npy_header(path)
     rows = _whole_or_by_row(path, shape, dtype, offset)
     _check_inputs(path, path.name, rows)
-    target_shape, target_dtype, target_offset = _npy_header(target_path)
+    target_shape, target_dtype, target_offset = npy_header(target_path)
     values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
     task, targets = _task(target_path, target_path.name, values, (), data)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets))
     return ArraySource(data, path.stem, rows, task, targets, None, None)
 
 
-class _Member:
-    """One array of an npz file, its header read, its values not."""
+class Member:
+    """One array of an npz file, its header read, its values not.
+
+    Attributes:
+        shape: `(n, …)`.
+        dtype: Of one value.
+        header_bytes: Bytes before the first value.
+        stored: Whether it stands in the file without compression.
+    """
 
     def __init__(self, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
         self.path, self._member = path, member
@@ -127,6 +136,13 @@ class _Member:
             name_length, extra_length = (int.from_bytes(file.read(2), "little") for _ in range(2))
         return self._header_offset + 30 + name_length + extra_length + self.header_bytes
 
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Within: the bytes of the values, unpacked as they are read."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
+            stream.read(self.header_bytes)
+            yield stream
+
     def read(self) -> Array:
         """All values."""
         try:
@@ -137,11 +153,16 @@ class _Member:
             raise CnnkitError(f"{self.path}: {self._member.filename} is damaged ({shown(str(error))})") from error
 
 
-def _read_small(path: Path) -> dict[str, _Member]:
+def read_members(path: Path) -> dict[str, Member]:
+    """The arrays of an npz file by name.
+
+    Raises:
+        CnnkitError: It is not there, or no npz file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return {
-                info.filename.removesuffix(".npy"): _Member(path, info, archive)
+                info.filename.removesuffix(".npy"): Member(path, info, archive)
                 for info in archive.infolist()
                 if info.filename.endswith(".npy")
             }
@@ -165,7 +186,12 @@ def _header(stream: Any, what: str) -> tuple[tuple[int, ...], np.dtype[Any], int
     return shape, dtype, stream.tell()
 
 
-def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype and length in bytes of an npy file's header.
+
+    Raises:
+        CnnkitError: It is not there, no npy file, or shorter than its header says.
+    """
     try:
         with path.open("rb") as stream:
             shape, dtype, offset = _header(stream, str(path))
@@ -179,7 +205,7 @@ def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     return shape, dtype, offset
 
 
-def _rows(path: Path, name: str, members: dict[str, _Member]) -> Rows:
+def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:
     member = members[name]
     if member.stored:
         rows = _whole_or_by_row(path, member.shape, member.dtype, member.offset)
@@ -226,7 +252,12 @@ def _check_count(path: Path, first: str, count: int, second: str, other: int) ->
         raise CnnkitError(f"{path}: '{first}' has {count:,} rows, '{second}' {other:,}", "Each example needs one of both.")
 
 
-def _array_name(path: Path, members: dict[str, _Member], name: str | None, usual: tuple[str, ...], option: str) -> str:
+def array_name(path: Path, members: dict[str, Member], name: str | None, usual: tuple[str, ...], option: str) -> str:
+    """The array of a name; or the first one with a usual name.
+
+    Raises:
+        CnnkitError: There is none; `option` is where one can be named.
+    """
     if name is not None:
         if name not in members:
             raise CnnkitError(
@@ -241,7 +272,7 @@ def _array_name(path: Path, members: dict[str, _Member], name: str | None, usual
     )
 
 
-def _class_names(members: dict[str, _Member]) -> tuple[str, ...]:
+def _class_names(members: dict[str, Member]) -> tuple[str, ...]:
     for name in CLASS_NAME_ARRAYS:
         if name in members and members[name].dtype.kind in "US":
             return tuple(map(str, members[name].read()))
@@ -300,7 +331,7 @@ def _splits(path: Path, values: Array) -> Array:
     return np.array([SPELLINGS[text] for text in texts], dtype=object)
 
 
-def _open_divided(data: Data, path: Path, members: dict[str, _Member]) -> DividedArraySource:
+def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> DividedArraySource:
     parts = []
     for split in ("train", "test"):
         rows = _rows(path, f"x_{split}", members)

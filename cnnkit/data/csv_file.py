@@ -36,7 +36,21 @@ def open_csv(data: Data) -> ImageFileSource:
     return ImageFileSource(data, _listing(path, table, data))
 
 
-def read_table(path: Path) -> dict[str, Column]:
+def listed_paths(path: Path, column: str | None) -> list[Path]:
+    """The image files that a CSV file lists, whose other columns may hold anything; paths are relative to it.
+
+    Args:
+        path: The CSV file.
+        column: The column of paths; None for one that is called `path`, `file` or the like.
+
+    Raises:
+        CnnkitError: The file cannot be read, or has no such column.
+    """
+    table = read_table(path, least_columns=1)
+    return [path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")]
+
+
+def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
     """The columns of a CSV file with a header line; the delimiter (comma, semicolon, tab) is found.
 
     Raises:
@@ -49,8 +63,9 @@ def read_table(path: Path) -> dict[str, Column]:
             delimiter = max(",;\t", key=start.count)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
-            if len(header) < 2 or len(set(header)) < len(header):
-                raise CnnkitError(f"{path}:1: the header has to name at least two different columns, got {shown(header)}")
+            if len(header) < least_columns or len(set(header)) < len(header):
+                least = "at least two different columns" if least_columns > 1 else "different columns"
+                raise CnnkitError(f"{path}:1: the header has to name {least}, got {shown(header)}")
             columns: dict[str, Column] = {name: [] for name in header}
             for cells in reader:
                 if not any(cell.strip() for cell in cells):

@@ -46,14 +46,14 @@ def list_folder(folder: Path, classes: list[str] | None) -> Listing:
     empty: list[str] = []
     for root, split in splits.items() or [(folder, "")]:
         for class_folder in _folders(root):
-            files = _images(class_folder)
+            files = image_files(class_folder)
             if files:
                 found.setdefault(class_folder.name, []).extend((file, split) for file in files)
             else:
                 empty.append(str(class_folder.relative_to(folder)))
     if empty:
         notices.append(f"{folder}: these folders have no images and are not classes: {_few(empty)}.")
-    loose = _images(folder, deep=False)
+    loose = image_files(folder, deep=False)
     if loose and found:
         notices.append(f"{folder}: {len(loose)} images lie beside the class folders and are passed over.")
     names = _chosen(folder, sorted(found, key=natural), classes)
@@ -97,7 +97,7 @@ def _folders(folder: Path) -> list[Path]:
     )
 
 
-def _images(folder: Path, *, deep: bool = True) -> list[Path]:
+def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
     """Image files by their endings, hidden ones left out, in natural order; below a class also in folders of its own."""
     files = folder.rglob("*") if deep else folder.iterdir()
     images = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()]

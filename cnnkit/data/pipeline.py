@@ -1,5 +1,6 @@
 """Examples to batches for TensorFlow: an order that follows from seed and epoch alone, read a batch at a time."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,12 @@ class BatchSource:
 
 def evaluation_batch(examples: Examples) -> int:
     """Examples a step for evaluation: fewer of larger inputs."""
-    values = int(np.prod(examples.input_shape))
+    return batch_of(examples.input_shape)
+
+
+def batch_of(input_shape: Sequence[int]) -> int:
+    """Examples a step where nothing is learned, of inputs of some shape."""
+    values = int(np.prod(input_shape))
     return max(16, min(EVALUATION_BATCH, EVALUATION_BATCH * LARGE_INPUT // max(values, 1)))
 
 

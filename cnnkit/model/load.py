@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     import keras
 
 
-def load_model(path: Path) -> "keras.Model":
+def load_model(path: Path, *, compiled: bool = True) -> "keras.Model":
     """The model in a `.keras` file.
+
+    Args:
+        path: The file.
+        compiled: Whether to load optimizer, loss and metrics as well, which only training and evaluation want.
 
     Raises:
         CnnkitError: The file is missing, cut short, not a Keras model, or holds code of its own.
@@ -26,7 +30,7 @@ def load_model(path: Path) -> "keras.Model":
     import keras
 
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except Exception as error:
         reason = first_sentence(error)
         if "safe_mode" in reason or "Lambda" in reason or "deserializ" in reason:

@@ -1,0 +1,54 @@
+"""`cnnkit predict`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.commands.options import import_tensorflow
+from cnnkit.console.predictions import Tally, print_lines, print_tables
+from cnnkit.console.progress import counting
+from cnnkit.console.text import print_error, print_notice
+
+
+def predict(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, patterns, CSV, npz or npy files, or - for paths on standard input; before them a run or a .keras "
+            "file, the newest run where left out.",
+            metavar="[RUN|MODEL] INPUT...",
+        ),
+    ],
+    top: Annotated[int, typer.Option("--top", help="Classes to name for each input, the most probable first.", min=1)] = 3,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a .csv or .jsonl file, a row an input.", metavar="FILE")
+    ] = None,
+    column: Annotated[str | None, typer.Option("--column", help="The CSV column of paths, or the npz array.", metavar="NAME")] = None,
+) -> None:
+    """Say what a model sees in pictures, or in other inputs. Exit status 1 when some could not be read."""
+    from cnnkit.data.inputs import find_inputs
+    from cnnkit.evaluation.predict import Predictor, divide_arguments
+    from cnnkit.evaluation.predict import predict as predictions_of
+    from cnnkit.evaluation.prediction_files import check_output, write_predictions
+
+    model, names = divide_arguments(what)
+    inputs = find_inputs(names, column, sys.stdin.buffer)
+    if output is not None:
+        check_output(output)
+    import_tensorflow()
+    predictor = Predictor(model, top)
+    task = predictor.meaning.task
+    if predictor.note:
+        print_notice(predictor.note, title="A stand-in for the data")
+    with counting("inputs", "predicting") as on_progress:
+        tally = Tally(predictions_of(predictor, inputs, on_progress), task)
+        if output is not None:
+            write_predictions(output, tally, task, predictor.top, predictor.note)
+        else:
+            print_lines(tally, task)
+    print_tables(tally, task, output)
+    if tally.errors:
+        print_error(f"{tally.errors:,} of {tally.count:,} inputs could not be read: their rows say why.")
+        raise typer.Exit(1)
