@@ -1,0 +1,25 @@
+"""`cnnkit runs`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.commands.options import AsJson
+from cnnkit.console.runs import print_runs
+from cnnkit.console.text import print_json
+from cnnkit.run_directory import RUNS
+from cnnkit.run_list import Key, list_runs
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder to look in, and in folders below.", metavar="[FOLDER]")] = RUNS,
+    sort: Annotated[Key, typer.Option("--sort", help="What to sort by; the best, newest or longest comes first.")] = "when",
+    as_json: AsJson = False,
+) -> None:
+    """List runs with their data, headline figure, epochs, time and state."""
+    listed = list_runs(folder, sort)
+    if as_json:
+        print_json([run.as_dict() for run in listed])
+    else:
+        print_runs(listed)

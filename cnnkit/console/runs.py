@@ -1,0 +1,60 @@
+"""The runs in a folder as a table."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cnnkit.console.text import new_table, output, printable
+
+if TYPE_CHECKING:
+    from cnnkit.run_list import ListedRun
+
+_STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unknown": "red"}
+
+
+def print_runs(runs: "Sequence[ListedRun]") -> None:
+    """A row a run; below the table what is damaged in some of them."""
+    table = new_table("run", "data", "figure", "epochs", "time", "when", "state", left=2)
+    for column in table.columns[2:]:
+        column.no_wrap = True
+    table.columns[-1].justify = "left"
+    for run in runs:
+        table.add_row(
+            Text(printable(run.name), style="bold"),
+            _data(run),
+            _figure(run),
+            f"{run.epochs:,}",
+            _duration(run.seconds),
+            _when(run.started),
+            Text(run.state, style=_STATE_STYLES[run.state]),
+        )
+    output().print(table)
+    for run in runs:
+        if run.faults:
+            output().print(Text(f"{printable(run.name)}: {', '.join(run.faults)}", style="red"))
+
+
+def _data(run: "ListedRun") -> Text:
+    text = Text(printable(run.data))
+    return text.append(f" for {printable(run.stand_in_for)}", style="yellow") if run.stand_in_for else text
+
+
+def _figure(run: "ListedRun") -> Text:
+    if run.value is None:
+        return Text("–", style="dim")
+    return Text.assemble((f"{printable(run.figure)} ", "dim"), (f"{run.value:.4f}", "bold"))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _when(started: str) -> str:
+    """Day and minute, in the time zone in which the run was started."""
+    try:
+        return datetime.fromisoformat(started).strftime("%y-%m-%d %H:%M")
+    except ValueError:
+        return ""
