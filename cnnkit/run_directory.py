@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.files import write_atomically, write_json, write_text
+from cnnkit.json_file import read_json
 
 if TYPE_CHECKING:
     import keras
@@ -191,7 +191,7 @@ def read_meaning(model: Path) -> Meaning | None:
     if not path.exists():
         return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         return Meaning(
             data=str(stored["data"]),
             stand_in_for=str(stored["stand_in_for"]),

@@ -1,41 +1,85 @@
 """Load a `.keras` file, only in Keras's safe mode, with a plain word for each way in which it can be unusable."""
 
-import zipfile
+import contextlib
+import math
+import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_objects import first_sentence
+from cnnkit.model.archive import read_archive
+from cnnkit.model.foreign_config import fault_of_config
 
 if TYPE_CHECKING:
     import keras
 
+COPIES = 5  # of the stored weights: the network's own, and what an optimizer keeps for each
+SPARE = 2**22  # numbers that a network may have beside its stored weights, such as metrics
+
 
 def load_model(path: Path, *, compiled: bool = True) -> "keras.Model":
-    """The model in a `.keras` file.
+    """The model in a `.keras` file, whoever wrote it: it is checked first, and nothing in it is run.
 
     Args:
         path: The file.
         compiled: Whether to load optimizer, loss and metrics as well, which only training and evaluation want.
 
     Raises:
-        CnnkitError: The file is missing, cut short, not a Keras model, or holds code of its own.
+        CnnkitError: The file is missing, damaged, not a Keras model, not as Keras writes one, or holds code of its own.
     """
-    if not path.is_file():
-        raise CnnkitError(f"{path}: no such model file")
-    if not zipfile.is_zipfile(path):
-        raise CnnkitError(
-            f"{path}: is not a .keras file, or was cut short", "A .keras file is a zip archive that Keras's model.save wrote."
-        )
+    stored = read_archive(path)
+    if fault := fault_of_config(stored.config):
+        raise CnnkitError(f"{path}: {fault}", "Build it of Keras's own layers, and save it again.")
     import keras
 
     try:
-        model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
+        with _at_most(COPIES * stored.numbers + SPARE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an optimizer whose state does not fit: nobody trains on with it
+            model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
+    except _TooManyWeights as error:
+        raise CnnkitError(f"{path}: describes a network of more weights than the {stored.numbers:,} that it holds") from error
     except Exception as error:
-        reason = first_sentence(error)
-        if "safe_mode" in reason or "Lambda" in reason or "deserializ" in reason:
-            raise CnnkitError(f"{path}: holds code of its own, which cnnkit does not run: {reason}") from error
-        raise CnnkitError(f"{path}: Keras cannot load it: {reason}") from error
+        raise CnnkitError(f"{path}: {_in_plain_words(error)}") from error
     if not isinstance(model, keras.Model):
         raise CnnkitError(f"{path}: holds a {type(model).__name__}, not a model")
     return model
+
+
+class _TooManyWeights(BaseException):
+    """Not an Exception: Keras turns those of a layer's build into others."""
+
+
+@contextlib.contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """Within: Keras's variables have no more numbers than that together, and are refused before their memory is taken."""
+    import keras
+
+    make = keras.Variable.__init__
+    left = count
+
+    def make_counted(self: Any, initializer: Any, shape: Any = None, *arguments: Any, **options: Any) -> None:
+        nonlocal left
+        left -= math.prod(shape) if shape is not None else 0
+        if left < 0:
+            raise _TooManyWeights
+        make(self, initializer, shape, *arguments, **options)
+
+    keras.Variable.__init__ = make_counted
+    try:
+        yield
+    finally:
+        keras.Variable.__init__ = make
+
+
+def _in_plain_words(error: Exception) -> str:
+    text = str(error)
+    if "objects could not be loaded" in text:
+        found = re.search(r"variable\.shape=(\(.*?\)), Received: value\.shape=(\(.*?\))\. Target variable: <Variable path=([^,]*),", text)
+        reason = f"{found[3]} is {found[1]}, but {found[2]} is stored" if found else "Keras could not give each layer its own"
+        return f"its weights are of another network: {reason}"
+    if "Could not locate" in text:
+        return f"holds code of its own, which cnnkit does not run: {first_sentence(error)}"
+    return f"Keras cannot load it: {first_sentence(error)}"

@@ -1,0 +1,43 @@
+"""JSON of unknown origin to plain values, within limits of size and depth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 100  # objects and lists inside each other: Python's own parser stops near 1,000, with a RecursionError
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is too large, too deep, not UTF-8 or not JSON.
+    """
+    with path.open("rb") as file:
+        return parse_json(file.read(MAX_BYTES + 1))
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is too large, too deep, not UTF-8 or not JSON.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES // 2**20} MB")
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level, depth = [value], 0
+    while level := [item for outer in level if isinstance(outer, dict | list) for item in _items(outer)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deep")
+    return value
+
+
+def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value

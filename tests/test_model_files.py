@@ -1,0 +1,313 @@
+"""`.keras` files of every other origin: loaded only where they are as Keras writes them, refused in a plain sentence otherwise."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.errors import CnnkitError
+from cnnkit.model.load import load_model
+from cnnkit.run_directory import read_meaning
+
+ZIP_REMEDY = "\n    A .keras file is a zip archive that Keras's model.save wrote."
+LAYER_REMEDY = "\n    Build it of Keras's own layers, and save it again."
+WEIGHTS_REMEDY = "\n    Keras does not write such files."
+COPY_REMEDY = "\n    Copy it again, or train the run again."
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The members of a small compiled model's file."""
+    inputs = keras.Input((6, 6, 2), name="x")
+    hidden = keras.layers.Conv2D(3, 3, activation="relu", name="conv")(keras.ops.flip(inputs, axis=-1))
+    outputs = keras.layers.Dense(2, name="answer")(keras.layers.Flatten(name="flat")(hidden))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "mse", metrics=[keras.metrics.MeanAbsoluteError()])
+    model.optimizer.build(model.trainable_variables)
+    path = tmp_path_factory.mktemp("saved") / "m.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CnnkitError) as caught:
+        load_model(path)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+def with_config(saved: dict[str, bytes], change: Callable[[Any], None]) -> dict[str, bytes]:
+    config = json.loads(saved["config.json"])
+    change(config)
+    return {**saved, "config.json": json.dumps(config).encode()}
+
+
+def with_weights(saved: dict[str, bytes], change: Callable[[h5py.File], None]) -> dict[str, bytes]:
+    buffer = io.BytesIO(saved["model.weights.h5"])
+    with h5py.File(buffer, "r+") as file:
+        change(file)
+    return {**saved, "model.weights.h5": buffer.getvalue()}
+
+
+def layer(config: Any, name: str) -> Any:
+    return next(each for each in config["config"]["layers"] if each["name"] == name)
+
+
+def test_what_keras_wrote_is_loaded_with_its_weights_and_its_optimizer(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras", saved)
+    ours, theirs = load_model(path), keras.saving.load_model(path)
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))
+    assert [type(ours.optimizer), len(ours.optimizer.variables)] == [keras.optimizers.Adam, len(theirs.optimizer.variables)]
+
+
+def test_files_that_are_no_model_are_named_for_what_they_are(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    whole = write(tmp_path / "whole.keras", saved).read_bytes()
+    contents = {
+        b"": "FILE: is empty" + COPY_REMEDY,
+        b"some words": "FILE: is not a .keras file, or was cut short" + ZIP_REMEDY,
+        whole[: len(whole) // 2]: "FILE: was cut short: the end of the archive is missing" + ZIP_REMEDY,
+        saved["model.weights.h5"]: "FILE: is an HDF5 file (.h5), a form that Keras wrote before version 3" + ZIP_REMEDY,
+        b"\x80\x04N.": "FILE: is a Python pickle, which cnnkit never opens" + ZIP_REMEDY,
+    }
+    for content, message in contents.items():
+        path.write_bytes(content)
+        assert refusal(path) == message
+    archives = {
+        "archive/data.pkl": "FILE: is a PyTorch file, which holds Python pickles, not a .keras file",
+        "[Content_Types].xml": "FILE: is an Office document, not a .keras file",
+        "notes.txt": "FILE: is another zip archive, not a .keras file",
+    }
+    for member, message in archives.items():
+        assert refusal(write(path, {member: b"x"})) == message + ZIP_REMEDY
+    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "folder.keras" / "saved_model.pb").touch()
+    assert refusal(tmp_path / "folder.keras") == "FILE: is a folder (a SavedModel), not a .keras file" + ZIP_REMEDY
+
+
+def test_a_changed_byte_is_noticed_by_its_checksum(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras", saved)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x89HDF") + len(saved["model.weights.h5"]) // 2
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == "FILE: is damaged (\"Bad CRC-32 for file 'model.weights.h5'\")" + COPY_REMEDY
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "..\\outside", "C:\\outside", "assets/../../outside", "model.weights.npz"])
+def test_members_that_keras_does_not_write_are_refused_and_nothing_is_extracted(saved: dict[str, bytes], tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = write(folder / "m.keras", {**saved, name: b"evil"})
+    assert refusal(path) == f"FILE: holds {name!r}, which Keras does not write" + ZIP_REMEDY
+    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == ["m.keras"]
+
+
+def test_archives_packed_otherwise_are_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    write(path, saved, zipfile.ZIP_DEFLATED)
+    assert refusal(path) == "FILE: is compressed or encrypted, which Keras does not do\n    Load it with Keras and save it again."
+    write(path, {**saved, "config.json": b" " * (17 * 2**20)})
+    assert refusal(path) == "FILE: its config.json is damaged ('larger than 16 MB')" + COPY_REMEDY
+    write(path, {**saved, "config.json": b"[" * 100_000})
+    assert refusal(path) == "FILE: its config.json is damaged ('nested too deep')" + COPY_REMEDY
+    write(path, {name: content for name, content in saved.items() if name != "model.weights.h5"})
+    assert refusal(path) == "FILE: has no model.weights.h5\n    Save it with Keras 3's model.save."
+    write(path, {**saved, "assets/vocabulary.txt": b"a"})
+    assert refusal(path) == (
+        "FILE: holds a file of its own, 'assets/vocabulary.txt', for a layer such as StringLookup"
+        "\n    cnnkit loads models without such layers only."
+    )
+
+
+def test_two_members_of_one_name_are_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras", saved)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("config.json", saved["config.json"])
+    assert refusal(path) == "FILE: holds two members of one name" + ZIP_REMEDY
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras", {**saved, "model.weights.h5": bytes(2**28)}, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 2**20
+    assert refusal(path) == "FILE: is compressed or encrypted, which Keras does not do\n    Load it with Keras and save it again."
+
+
+def own_code(config: Any) -> None:
+    layer(config, "flat").update(module="os", class_name="system", registered_name=None)
+
+
+def registered(config: Any) -> None:
+    layer(config, "flat").update(module=None, class_name="Mine", registered_name="Custom>Mine")
+
+
+def a_lambda(config: Any) -> None:
+    code = {"class_name": "__lambda__", "config": {"code": "4wEAAAAA", "defaults": None, "closure": None}}
+    layer(config, "conv")["config"]["activation"] = code
+
+
+def a_function(config: Any) -> None:
+    layer(config, "conv")["config"]["activation"] = {
+        "module": "keras.utils",
+        "class_name": "function",
+        "config": "get_file",
+        "registered_name": "get_file",
+    }
+
+
+def constants_only(config: Any) -> None:
+    layer(config, "flip")["inbound_nodes"] = [
+        {"args": [{"class_name": "__numpy__", "config": {"value": [1], "dtype": "int8"}}], "kwargs": {}}
+    ]
+
+
+def giant_text(config: Any) -> None:
+    layer(config, "conv")["config"]["name"] = {"class_name": "__numpy__", "config": {"value": [""], "dtype": "U999999999"}}
+
+
+def a_file(config: Any) -> None:
+    layer(config, "flat")["config"]["vocabulary"] = "/etc/passwd"
+
+
+def giant_metric(config: Any) -> None:
+    config["compile_config"]["metrics"][0] = {
+        "module": "keras.metrics",
+        "class_name": "AUC",
+        "config": {"num_thresholds": 10**9},
+        "registered_name": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (own_code, "holds 'system' of 'os', which is not Keras's own: cnnkit runs no code from a model file"),
+        (registered, "holds 'Custom>Mine' of null, which is not Keras's own: cnnkit runs no code from a model file"),
+        (a_lambda, "holds code of its own, which cnnkit does not run: a Lambda"),
+        (a_function, "holds 'get_file' of 'keras.utils', which is not Keras's own: cnnkit runs no code from a model file"),
+        (constants_only, "computes with constants while it is loaded"),
+        (giant_text, "holds values of type 'U999999999'"),
+        (a_file, "names a file, '/etc/passwd', to be read while it is loaded"),
+        (giant_metric, "asks for a AUC of size 1,000,000,000; at most 8,192 are allowed"),
+    ],
+)  # fmt: skip
+def test_configs_of_other_than_keras_own_objects_are_refused(
+    saved: dict[str, bytes], tmp_path: Path, change: Callable[[Any], None], message: str
+) -> None:
+    path = write(tmp_path / "m.keras", with_config(saved, change))
+    assert refusal(path) == f"FILE: {message}{LAYER_REMEDY}"
+
+
+@pytest.mark.parametrize(
+    "name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup", "TextVectorization"]
+)
+def test_layers_that_run_code_or_read_files_are_refused_by_name(saved: dict[str, bytes], tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "m.keras", with_config(saved, lambda config: layer(config, "flat").update(class_name=name)))
+    reasons = {"StringLookup": "it reads files of its own", "TextVectorization": "it reads files of its own"}
+    expected = f"holds a {name}, which cnnkit does not load: {reasons.get(name, 'it runs code of its own')}"
+    assert (
+        refusal(path)
+        == "FILE: " + ("holds code of its own, which cnnkit does not run: a Lambda" if name == "Lambda" else expected) + LAYER_REMEDY
+    )
+
+
+def test_a_giant_network_over_small_weights_is_refused_before_its_memory_is_taken(saved: dict[str, bytes], tmp_path: Path) -> None:
+    def grow(config: Any) -> None:
+        layer(config, "answer")["config"]["units"] = 10**9
+
+    path = write(tmp_path / "m.keras", with_config(saved, grow))
+    made = keras.Variable.__init__
+    assert refusal(path) == "FILE: describes a network of more weights than the 467 that it holds"
+    assert keras.Variable.__init__ is made
+
+
+def external_link(file: h5py.File) -> None:
+    file["layers/conv/vars/x"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def soft_link(file: h5py.File) -> None:
+    file["layers/conv/vars/x"] = h5py.SoftLink("/layers")
+
+
+def external_storage(file: h5py.File) -> None:
+    file.create_dataset("x", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (4,))
+    file.create_virtual_dataset("x", layout)
+
+
+def shape_bomb(file: h5py.File) -> None:
+    file.create_dataset("x", (10**12,), "f4")
+
+
+def compressed(file: h5py.File) -> None:
+    file.create_dataset("x", (1000,), "f4", compression="gzip")
+
+
+def texts(file: h5py.File) -> None:
+    file["x"] = "text"
+
+
+def circle(file: h5py.File) -> None:
+    file["layers/again"] = file["layers"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (external_link, "'/layers/conv/vars/x' are a ExternalLink, which may lead to other files"),
+        (soft_link, "'/layers/conv/vars/x' are a SoftLink, which may lead to other files"),
+        (external_storage, "'/x' stand in another file"),
+        (virtual, "'/x' stand in another file"),
+        (shape_bomb, "'/x' take 4,000,000,000,000 bytes, but 0 are there"),
+        (compressed, "'/x' are compressed"),
+        (texts, "'/x' are of type 'object', not numbers"),
+        (circle, "'/layers/again' stand there twice"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_not_plain_numbers_in_this_file_are_refused(
+    saved: dict[str, bytes], tmp_path: Path, change: Callable[[h5py.File], None], message: str
+) -> None:
+    path = write(tmp_path / "m.keras", with_weights(saved, change))
+    assert refusal(path) == f"FILE: weights {message}{WEIGHTS_REMEDY}"
+
+
+def test_weights_of_another_network_are_told(saved: dict[str, bytes], tmp_path: Path) -> None:
+    inputs = keras.Input((6, 6, 2))
+    hidden = keras.layers.Flatten()(keras.layers.Conv2D(9, 3, name="conv")(inputs))
+    keras.Model(inputs, keras.layers.Dense(2, name="answer")(hidden)).save(tmp_path / "other.keras")
+    with zipfile.ZipFile(tmp_path / "other.keras") as archive:
+        path = write(tmp_path / "m.keras", {**saved, "model.weights.h5": archive.read("model.weights.h5")})
+    assert refusal(path) == "FILE: its weights are of another network: conv/kernel is (3, 3, 2, 3), but (3, 3, 2, 9) is stored"
+    path = write(tmp_path / "m.keras", {**saved, "model.weights.h5": b"no HDF5 at all"})
+    assert refusal(path) == (
+        "FILE: its weights cannot be read ('Unable to synchronously open file (file signature not foun…)\n    Copy the file again, or train the run again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"[" * 100_000, "ValueError"), (b"{}", "KeyError"), (b'{"data": 1', "JSONDecodeError"), (b"\xff", "UnicodeDecodeError"), (b"3", "TypeError")],
+)  # fmt: skip
+def test_a_damaged_meaning_beside_a_model_is_told(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "model.json").write_bytes(content)
+    with pytest.raises(CnnkitError) as caught:
+        read_meaning(tmp_path / "model.keras")
+    assert str(caught.value) == f"{tmp_path / 'model.json'}: is damaged ({kind})\n    Train the run again."
