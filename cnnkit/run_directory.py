@@ -64,8 +64,13 @@ class RunDirectory:
 
     @property
     def confusion(self) -> Path:
-        """Confusion matrix (or predictions against targets), to look at."""
+        """Confusion matrix, to look at."""
         return self.path / "confusion.png"
+
+    @property
+    def reliability(self) -> Path:
+        """The share that was right by the probability given, to look at."""
+        return self.path / "reliability.png"
 
     @property
     def predictions(self) -> Path:

@@ -33,18 +33,29 @@ def test_five_examples_give_the_figures_worked_out_by_hand():
     assert figures.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert figures.log_loss == pytest.approx(-math.log(0.5 * 0.8 * 0.25 * 0.8 * 0.4) / 5)
     assert figures.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
-    assert figures.classes[0] == ClassRow("cat", 3, pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert figures.classes[1] == ClassRow("dog", 2, pytest.approx(1 / 2), pytest.approx(1 / 2), pytest.approx(1 / 2))
+    assert figures.classes[0] == ClassRow(
+        "cat", 3, *[pytest.approx(2 / 3)] * 4, pytest.approx(4.5 / 6), pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    )
+    assert figures.classes[1] == ClassRow("dog", 2, *[pytest.approx(1 / 2)] * 4, pytest.approx(5 / 6), pytest.approx((1 + 2 / 3) / 2))
 
 
 def test_a_class_that_is_nowhere_has_no_figures_rather_than_zeros():
     frog = without_nan(classification_figures(TARGETS, PROBABILITIES, NAMES).as_dict())["classes"][2]
-    assert frog == {"name": "frog", "support": 0, "accuracy": None, "precision": None, "f1": None}
+    assert frog == {
+        "name": "frog",
+        "support": 0,
+        "accuracy": None,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "roc_auc": None,
+        "average_precision": None,
+    }
 
 
 def test_a_class_that_is_always_missed_has_accuracy_and_f1_zero():
     missed = without_nan(classification_figures(np.array([0, 2]), PROBABILITIES[:2], NAMES).as_dict())["classes"][2]
-    assert missed == {"name": "frog", "support": 1, "accuracy": 0.0, "precision": None, "f1": 0.0}
+    assert (missed["support"], missed["accuracy"], missed["recall"], missed["precision"], missed["f1"]) == (1, 0.0, 0.0, None, 0.0)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])
@@ -66,6 +77,48 @@ def test_figures_agree_with_scikit_learn(classes):
         np.testing.assert_allclose((row.accuracy, row.precision, row.f1), [wanted[k] for k in ("recall", "precision", "f1-score")])
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+def test_rankings_and_averages_agree_with_scikit_learn(classes):
+    targets, probabilities = random_predictions(classes, 1000)
+    predicted, rest = probabilities.argmax(axis=1), [targets == label for label in range(classes)]
+    figures = classification_figures(targets, probabilities, [f"class {i}" for i in range(classes)])
+    scores = probabilities if classes > 2 else probabilities[:, 1]
+    assert figures.roc_auc == pytest.approx(reference.roc_auc_score(targets, scores, multi_class="ovr", average="macro"), abs=1e-12)
+    precisions = [reference.average_precision_score(rest[label], probabilities[:, label]) for label in range(classes)]
+    assert figures.average_precision == pytest.approx(np.mean(precisions) if classes > 2 else precisions[1], abs=1e-12)
+    np.testing.assert_allclose([row.average_precision for row in figures.classes], precisions, atol=1e-12)
+    areas = [reference.roc_auc_score(rest[label], probabilities[:, label]) for label in range(classes)]
+    np.testing.assert_allclose([row.roc_auc for row in figures.classes], areas, atol=1e-12)
+    for name in ("macro", "weighted"):
+        wanted = reference.precision_recall_fscore_support(targets, predicted, average=name, zero_division=0)[:3]
+        average = getattr(figures, name)
+        np.testing.assert_allclose((average.precision, average.recall, average.f1), wanted, atol=1e-12)
+    assert list(figures.top_k_accuracy) == {2: [], 3: [], 10: ["3", "5"], 100: ["3", "5"]}[classes]
+    for k, share in figures.top_k_accuracy.items():
+        assert share == pytest.approx(reference.top_k_accuracy_score(targets, probabilities, k=int(k)), abs=1e-12)
+    np.testing.assert_allclose(
+        figures.as_dict()["confusion_normalized"], reference.confusion_matrix(targets, predicted, normalize="true"), atol=1e-12
+    )
+
+
+def test_averages_are_those_of_scikit_learn_also_where_classes_are_missed_or_nowhere():
+    predicted = PROBABILITIES.argmax(axis=1)
+    targets = np.array([0, 0, 2, 2, 0])  # frogs are never recognized, there is no dog, and no snake anywhere
+    figures = classification_figures(targets, np.hstack([PROBABILITIES, np.zeros((5, 1))]), (*NAMES, "snake"))
+    for name in ("macro", "weighted"):
+        wanted = reference.precision_recall_fscore_support(targets, predicted, average=name, zero_division=0)[:3]
+        average = getattr(figures, name)
+        assert (average.precision, average.recall, average.f1) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_row_without_examples_has_no_shares():
+    assert without_nan(classification_figures(TARGETS, PROBABILITIES, NAMES).as_dict())["confusion_normalized"] == [
+        [pytest.approx(2 / 3), pytest.approx(1 / 3), 0],
+        [0.5, 0.5, 0],
+        [None, None, None],
+    ]
+
+
 @pytest.mark.parametrize("shape", [(-1, 1), (-1,)])
 def test_one_sigmoid_unit_is_the_probability_of_the_second_class(shape):
     positive = np.array([0.1, 0.9, 0.6, 0.3])
@@ -74,7 +127,7 @@ def test_one_sigmoid_unit_is_the_probability_of_the_second_class(shape):
     two_units = classification_figures(targets, np.stack([1 - positive, positive], axis=1), ("no", "yes"))
     assert one_unit.confusion.tolist() == [[1, 1], [1, 1]]
     assert one_unit.log_loss == pytest.approx(-math.log(0.9 * 0.9 * 0.4 * 0.3) / 4)
-    assert one_unit.as_dict() == two_units.as_dict()
+    assert without_nan(one_unit.as_dict()) == without_nan(two_units.as_dict())
 
 
 def test_one_example_has_figures():
@@ -145,6 +198,21 @@ def test_labels_agree_with_scikit_learn():
         assert (row.precision, row.recall, row.f1) == pytest.approx((precision[label], recall[label], f1[label]))
 
 
+def test_rankings_and_averages_of_labels_agree_with_scikit_learn():
+    generator = np.random.default_rng(5)
+    targets, probabilities = generator.integers(0, 2, (200, 3)), generator.random((200, 3)).round(2)  # with ties
+    figures = multilabel_figures(targets, probabilities, NAMES)
+    assert figures.roc_auc == pytest.approx(reference.roc_auc_score(targets, probabilities, average="macro"), abs=1e-12)
+    assert figures.average_precision == pytest.approx(reference.average_precision_score(targets, probabilities), abs=1e-12)
+    areas = reference.roc_auc_score(targets, probabilities, average=None)
+    np.testing.assert_allclose([row.roc_auc for row in figures.labels], areas, atol=1e-12)
+    for name in ("macro", "weighted"):
+        wanted = reference.precision_recall_fscore_support(targets, probabilities >= 0.5, average=name)[:3]
+        average = getattr(figures, name)
+        assert (average.precision, average.recall, average.f1) == pytest.approx(wanted, abs=1e-12)
+    assert figures.log_loss == pytest.approx(np.mean([reference.log_loss(targets[:, i], probabilities[:, i]) for i in range(3)]), abs=1e-12)
+
+
 def test_a_single_label_is_measured_where_it_is_not_where_it_is_missing():
     figures = multilabel_figures(np.array([[1], [1], [0], [0], [0]]), np.array([[0.5], [0.4], [0.1], [0.2], [0.9]]), ["rain"])
     (rain,) = figures.labels
@@ -180,7 +248,8 @@ def test_one_number_may_come_as_a_column_or_flat(targets_shape, predictions_shap
 
 def test_r2_of_one_example_is_undefined():
     row = without_nan(regression_figures(np.array([3.0]), np.array([[5.0]]), ["age"]).as_dict())["targets"][0]
-    assert row == {"name": "age", "mae": 2.0, "rmse": 2.0, "r2": None}
+    intervals = {"mae": {"low": 2.0, "high": 2.0}, "rmse": {"low": 2.0, "high": 2.0}, "r2": {"low": None, "high": None}}
+    assert row == {"name": "age", "mae": 2.0, "rmse": 2.0, "r2": None, "intervals": intervals}
 
 
 @pytest.mark.parametrize("figures", [classification_figures, multilabel_figures, regression_figures])
@@ -188,3 +257,9 @@ def test_figures_go_through_json_unchanged(figures):
     targets = TARGETS if figures is classification_figures else (PROBABILITIES > 0.3).astype(int)
     record = without_nan(figures(targets, PROBABILITIES, NAMES).as_dict())
     assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_a_target_that_is_not_a_number_is_told():
+    message = "1 of 3 targets are NaN or infinite\n    Take those examples out of the data."
+    with pytest.raises(CnnkitError, match=f"^{re.escape(message)}$"):
+        regression_figures(np.array([1.0, np.nan, 2]), np.ones((3, 1)), ["age"])

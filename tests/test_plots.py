@@ -29,7 +29,7 @@ def confusion(path, title="cifar", note=""):
 
 
 def predictions(path, title="cifar", note=""):
-    plot_predictions(np.arange(5.0), np.arange(5.0) ** 1.1, "age", path, title, note)
+    plot_predictions(np.arange(5.0)[:, None], np.arange(5.0)[:, None] ** 1.1, ["age"], path, title, note)
 
 
 @pytest.fixture
@@ -87,14 +87,14 @@ def test_a_note_stands_in_the_picture_in_red(draw, tmp_path, drawn):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_makes_a_picture_fail(name, tmp_path):
     plot_confusion(np.array([[3, 1], [0, 0]]), (name, "b"), tmp_path / "confusion.png", name, name)
-    plot_predictions(np.arange(3.0), np.arange(3.0), name, tmp_path / "predictions.png", name, name)
+    plot_predictions(np.arange(3.0)[:, None], np.arange(3.0)[:, None], [name], tmp_path / "predictions.png", name, name)
     curves(tmp_path / "curves.png", name, name)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_dollars_and_underscores_are_drawn_as_they_are(tmp_path, drawn):
     plot_confusion(np.eye(2, dtype=int), ("$x_1$", "b"), tmp_path / "a.png", "$t_1$", "$n_1$")
-    plot_predictions(np.arange(3.0), np.arange(3.0), "$x_1$", tmp_path / "b.png", "$t_1$", "$n_1$")
+    plot_predictions(np.arange(3.0)[:, None], np.arange(3.0)[:, None], ["$x_1$"], tmp_path / "b.png", "$t_1$", "$n_1$")
     shown = [text for figure in drawn for text in figure.findobj(Text) if "$" in text.get_text()]
     assert {text.get_text() for text in shown} == {"$x_1$", "$t_1$", "$n_1$", "true $x_1$", "predicted $x_1$"}
     assert not any(text.get_parse_math() for text in shown)
@@ -163,7 +163,7 @@ def test_cells_hold_their_counts_and_are_coloured_by_the_share_of_their_row(tmp_
     plot_confusion(counts, ("a", "b", "c"), tmp_path / "confusion.png", "run")
     axes = drawn[0].axes[0]
     cells = {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
-    assert cells == {(0, 0): "6", (0, 1): "2", (2, 0): "30", (2, 2): "10"}
+    assert cells == {(0, 0): "6\n75%", (0, 1): "2\n25%", (2, 0): "30\n75%", (2, 2): "10\n25%"}
     wrong, right = (image.get_array() for image in axes.images)
     assert right.filled(-1).tolist() == [[0.75, -1, -1], [-1, 0, -1], [-1, -1, 0.25]]
     assert wrong.filled(-1).tolist() == [[-1, 0.25, 0], [0, -1, 0], [0.75, 0, -1]]
@@ -173,7 +173,7 @@ def test_cells_hold_their_counts_and_are_coloured_by_the_share_of_their_row(tmp_
 @pytest.mark.parametrize(("classes", "counted"), [(2, True), (20, True), (21, False), (100, False)])
 def test_counts_are_left_out_where_there_is_no_room(classes, counted, tmp_path, drawn):
     plot_confusion(np.eye(classes, dtype=int) * 7, [f"class {i}" for i in range(classes)], tmp_path / "confusion.png", "run")
-    assert words(drawn[0]).count("7") == (classes if counted else 0)
+    assert words(drawn[0]).count("7\n100%") == (classes if counted else 0)
 
 
 @pytest.mark.parametrize("classes", [2, 20, 100])
@@ -189,7 +189,7 @@ def test_class_names_are_large_enough_to_read_and_do_not_overlap(classes, tmp_pa
 
 def test_predictions_stand_over_the_targets_with_the_line_of_equality(tmp_path, drawn):
     targets, predicted = np.array([1.0, 2, 4]), np.array([1.5, 2, 3])
-    plot_predictions(targets, predicted, "price in €", tmp_path / "predictions.png", "run")
+    plot_predictions(targets[:, None], predicted[:, None], ["price in €"], tmp_path / "predictions.png", "run")
     axes = drawn[0].axes[0]
     assert axes.collections[0].get_offsets().tolist() == [[1, 1.5], [2, 2], [4, 3]]
     (line,) = axes.lines
@@ -197,9 +197,19 @@ def test_predictions_stand_over_the_targets_with_the_line_of_equality(tmp_path, 
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("true price in €", "predicted price in €")
 
 
+@pytest.mark.parametrize(("outputs", "panels", "title"), [(2, 2, "run"), (4, 4, "run"), (11, 9, "run · the first 9 of 11 numbers")])
+def test_each_number_to_predict_has_a_panel_up_to_nine(outputs, panels, title, tmp_path, drawn):
+    values = np.arange(5.0)[:, None] * np.arange(1, outputs + 1)
+    plot_predictions(values, values + 1, [f"n{i}" for i in range(outputs)], tmp_path / "predictions.png", "run")
+    axes = drawn[0].axes
+    assert [each.get_xlabel() for each in axes] == [f"true n{i}" for i in range(panels)]
+    assert axes[1].collections[0].get_offsets().tolist() == [[2 * i, 2 * i + 1] for i in range(5)]
+    assert title in words(drawn[0])
+
+
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0])
 def test_one_prediction_is_drawn_in_the_middle(value, tmp_path, drawn):
-    plot_predictions(np.array([value]), np.array([value]), "age", tmp_path / "predictions.png", "run")
+    plot_predictions(np.array([[value]]), np.array([[value]]), ["age"], tmp_path / "predictions.png", "run")
     low, high = drawn[0].axes[0].get_xlim()
     assert low < value < high
     assert (low + high) / 2 == pytest.approx(value)

@@ -125,7 +125,8 @@ def test_the_same_config_and_seed_give_the_same_weights(tmp_path: Path) -> None:
 def test_a_run_directory_holds_what_the_readme_says(tmp_path: Path) -> None:
     run = train_config(tmp_path)
     assert {path.name for path in run.iterdir()} == {
-        "config.yaml", "model.keras", "model.json", "history.csv", "metrics.json", "curves.png", "confusion.png", "environment.json",
+        "config.yaml", "model.keras", "model.json", "history.csv", "metrics.json", "curves.png", "confusion.png", "reliability.png",
+            "environment.json",
     }  # fmt: skip
     with (run / "history.csv").open() as file:
         rows = list(csv.DictReader(file))

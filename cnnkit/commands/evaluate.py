@@ -24,10 +24,10 @@ def evaluate(
     import_tensorflow()
     from cnnkit.evaluation.rerun import evaluate_run
 
-    evaluation, picture = evaluate_run(what, config, overrides or [])
+    evaluation, pictures = evaluate_run(what, config, overrides or [])
     if as_json:
         print_json(evaluation.as_dict())
         return
     print_evaluation(evaluation)
-    if picture:
-        print_line(f"Picture: {picture}")
+    if pictures:
+        print_line(f"Pictures: {', '.join(map(str, pictures))}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.evaluation.plots import FAINT, INK, SOFT, VALIDATION, WRONG, finish, new_figure
+from cnnkit.evaluation.plots import INK, SOFT, VALIDATION, WRONG, calm, finish, new_figure
 
 Array = npt.NDArray[Any]
 
@@ -91,7 +91,7 @@ def plot_reliability(curve: Sequence[ReliabilityBin], path: Path, title: str, no
     accuracy, confidence = ([getattr(group, name) for group in filled] for name in ("accuracy", "confidence"))
     above.bar(centres, accuracy, width, color=VALIDATION, alpha=0.25, edgecolor="white", linewidth=1)
     gaps = np.subtract(confidence, accuracy)
-    above.bar(confidence, gaps, 0.012, accuracy, color=WRONG[2], label="gap")
+    above.bar(confidence, gaps, 0.012, accuracy, color=WRONG[2])
     above.plot(confidence, accuracy, color=VALIDATION, marker="o", markersize=4.5, linewidth=1.4)
     above.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=(0, (4, 3)))
     above.annotate(
@@ -105,9 +105,5 @@ def plot_reliability(curve: Sequence[ReliabilityBin], path: Path, title: str, no
     below.set_ylabel("predictions", color=SOFT)
     below.set_xlabel("probability given to the predicted class", color=SOFT)
     for axes in (above, below):
-        axes.grid(visible=True, color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(FAINT)
-        axes.tick_params(labelcolor=SOFT, length=0, labelsize=9)
+        calm(axes)
     finish(figure, path, title, note)

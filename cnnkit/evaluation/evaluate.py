@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
-from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.metrics import (
-    ClassificationFigures,
-    MultilabelFigures,
-    RegressionFigures,
-    classification_figures,
-    multilabel_figures,
-    regression_figures,
-)
+from cnnkit.evaluation.calibration import plot_reliability
+from cnnkit.evaluation.metrics import ClassificationFigures, Figures, RegressionFigures, figures_of
 from cnnkit.evaluation.plots import plot_confusion, plot_predictions
 from cnnkit.model.load import load_model
 from cnnkit.run_directory import Meaning, RunDirectory
@@ -40,7 +33,7 @@ class Evaluation:
 
     split: str
     measured: Mapping[str, float]
-    figures: ClassificationFigures | MultilabelFigures | RegressionFigures
+    figures: Figures
     targets: Any
     predictions: Any
     meaning: Meaning
@@ -102,24 +95,16 @@ def judge(model: "keras.Model", predictions: Any, targets: Any) -> dict[str, flo
     return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items()}}
 
 
-def figures_of(targets: Any, predictions: Any, task: Task) -> ClassificationFigures | MultilabelFigures | RegressionFigures:
-    """The figures that fit the task."""
-    if task.is_classification:
-        return classification_figures(targets, predictions, task.names)
-    if task.is_multilabel:
-        return multilabel_figures(targets, predictions, task.names)
-    return regression_figures(targets, predictions, task.names)
-
-
-def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> Path | None:
-    """Write `metrics.json` and, where the task has one, the picture into a run's folder; the picture's path."""
+def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:
+    """Write `metrics.json` and the task's pictures into a run's folder; the pictures' paths."""
     directory.write_metrics(evaluation.as_dict())
-    note, task = evaluation.meaning.note, evaluation.meaning.task
-    if isinstance(evaluation.figures, ClassificationFigures):
-        plot_confusion(evaluation.figures.confusion, task.names, directory.confusion, title, note)
-        return directory.confusion
-    if isinstance(evaluation.figures, MultilabelFigures):
-        return None
-    targets = evaluation.targets.reshape(len(evaluation.targets), -1)[:, 0]
-    plot_predictions(targets, evaluation.predictions[:, 0], task.names[0], directory.predictions, title, note)
-    return directory.predictions
+    note, names, figures = evaluation.meaning.note, evaluation.meaning.task.names, evaluation.figures
+    if isinstance(figures, ClassificationFigures):
+        plot_confusion(figures.confusion, names, directory.confusion, title, note)
+        plot_reliability(figures.reliability, directory.reliability, title, note)
+        return [directory.confusion, directory.reliability]
+    if isinstance(figures, RegressionFigures):
+        targets = evaluation.targets.reshape(evaluation.predictions.shape)
+        plot_predictions(targets, evaluation.predictions, names, directory.predictions, title, note)
+        return [directory.predictions]
+    return []

@@ -21,6 +21,7 @@ NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 
 MOST_COUNTED_CLASSES = 20  # up to which the cells of a confusion matrix have room for their counts
 CELL = 0.52  # inches a cell with a count takes
+MOST_PANELS = 9  # numbers to predict that are drawn
 GAMMA = 0.6  # exponent that lifts small shares
 DOTS_PER_INCH = 150
 
@@ -60,7 +61,7 @@ def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(epochs[0] - room, epochs[-1] + room)
         axes.set_ylim(*axes.get_ylim())
-        _calm(axes)
+        calm(axes)
         _label_ends(axes, epochs, shown)
         if np.isfinite(validation).any():
             _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
@@ -71,7 +72,8 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     """Draw a confusion matrix: what is right in blue, what is wrong in orange, the darker the larger the share of its row.
 
     Args:
-        confusion: Counts `(classes, classes)`, rows true, columns predicted; written into the cells where there is room.
+        confusion: Counts `(classes, classes)`, rows true, columns predicted; written into the cells with their share of the row
+            where there is room.
         class_names: Names by index.
         path: The PNG to write.
         title: The run's name.
@@ -105,7 +107,8 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
         for row, column in np.argwhere(confusion):
             value, strength = int(confusion[row, column]), shares[row, column] ** GAMMA
             colour, weight = "white" if strength > 0.62 else INK, "bold" if row == column else "normal"
-            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8 if value < 1e5 else 6, color=colour, weight=weight)
+            words, size = f"{value}\n{_percent(shares[row, column])}", 7.5 if value < 1e5 else 6
+            axes.text(column, row, words, ha="center", va="center", fontsize=size, color=colour, weight=weight, linespacing=1.15)
     axes.set_xlabel("predicted", color=SOFT)
     axes.set_ylabel("true", color=SOFT)
     axes.tick_params(length=0)
@@ -113,20 +116,31 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     finish(figure, path, title, note)
 
 
-def plot_predictions(targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str, path: Path, title: str, note: str = "") -> None:
-    """Draw predicted against true numbers, with the line on which they are equal.
+def plot_predictions(
+    targets: npt.NDArray[Any], predictions: npt.NDArray[Any], names: Sequence[str], path: Path, title: str, note: str = ""
+) -> None:
+    """Draw predicted against true numbers, a panel each, with the line on which they are equal.
 
     Args:
-        targets: True values `(n,)`.
-        predictions: Predicted values `(n,)`.
-        name: What is predicted, with its unit.
+        targets: True values `(n, outputs)`.
+        predictions: Predicted values `(n, outputs)`.
+        names: What is predicted, with its unit; of many, the first nine are drawn.
         path: The PNG to write.
         title: The run's name.
         note: What the reader must know of the figures; set apart in red where not empty.
     """
-    figure = new_figure(5.8, 6)
-    axes = figure.add_subplot()
-    both = np.concatenate([np.ravel(targets), np.ravel(predictions)])
+    shown = len(names[:MOST_PANELS])
+    columns = 2 if shown == 4 else min(shown, 3)
+    side = 5.4 if shown == 1 else 4.2
+    figure = new_figure(side * columns + 0.4, side * -(-shown // columns) + 0.6)
+    for index, name in enumerate(names[:shown]):
+        axes = figure.add_subplot(-(-shown // columns), columns, index + 1)
+        _draw_predictions(axes, targets[:, index], predictions[:, index], name)
+    finish(figure, path, title if shown == len(names) else f"{title} · the first {shown} of {len(names)} numbers", note)
+
+
+def _draw_predictions(axes: "Axes", targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str) -> None:
+    both = np.concatenate([targets, predictions])
     low, high = float(both.min()), float(both.max())
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1
     limits = (low - room, high + room)
@@ -138,10 +152,9 @@ def plot_predictions(targets: npt.NDArray[Any], predictions: npt.NDArray[Any], n
         fontsize=8, color=INK,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal")
-    axes.set_xlabel(_wrapped(f"true {name}", 5, lines=2), color=SOFT)
-    axes.set_ylabel(_wrapped(f"predicted {name}", 5, lines=2), color=SOFT)
-    _calm(axes)
-    finish(figure, path, title, note)
+    axes.set_xlabel(_wrapped(f"true {name}", 3.8, lines=2), color=SOFT)
+    axes.set_ylabel(_wrapped(f"predicted {name}", 3.8, lines=2), color=SOFT)
+    calm(axes)
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -179,6 +192,10 @@ def short(name: str) -> str:
     return name if len(name) <= 18 else f"{name[:10].rstrip()}…{name[-7:].lstrip()}"
 
 
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}"
+
+
 def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -211,7 +228,8 @@ def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any],
     )  # fmt: skip
 
 
-def _calm(axes: "Axes") -> None:
+def calm(axes: "Axes") -> None:
+    """A panel's lines and numbers as faint as its content allows."""
     axes.grid(visible=True, color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

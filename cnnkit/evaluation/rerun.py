@@ -82,13 +82,13 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
         yield Reopened(model, beside, loaded, dataset, meaning, own_data)
 
 
-def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[str] = ()) -> tuple[Evaluation, Path | None]:
+def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[str] = ()) -> tuple[Evaluation, list[Path]]:
     """Measure a run's or a file's model on the test set of its data; the arguments are those of `reopened`.
 
     Returns:
-        The figures, and the picture written into the run's folder (None for a model outside a run, or other data).
+        The figures, and the pictures written into the run's folder (none for a model outside a run, or other data).
     """
     with reopened(what, config_path, further) as run:
         name, examples = run.held_out
         evaluation = evaluate_file(run.model, examples, run.meaning, name)
-        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else None
+        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else []

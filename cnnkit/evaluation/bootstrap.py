@@ -1,0 +1,68 @@
+"""How far figures would go up and down with other examples of the same kind: percentile intervals of the bootstrap.
+
+Efron and Tibshirani 1993, "An Introduction to the Bootstrap": the examples are drawn anew, with replacement, and each figure is
+computed again. Every figure here follows from sums over the examples, so that it is the sums that are drawn.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+SEED = 0
+BLOCK = 2**21  # drawn counts that are in memory at once
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The range of a figure, in its unit, that holds the middle 95 % of the resamples; NaN where the figure is."""
+
+    low: float
+    high: float
+
+
+def interval(values: Array) -> Interval:
+    """The interval of a figure by its values in the resamples `(resamples,)`; those that are NaN do not count."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Interval(np.nan, np.nan)
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def resampled_counts(counts: Array) -> Array:
+    """How many of each kind resamples hold, of examples that are alike but for their kind.
+
+    Args:
+        counts: Examples of each kind, of any shape.
+
+    Returns:
+        `(resamples, *counts.shape)`; each sums to the number of examples.
+    """
+    total = int(counts.sum())
+    drawn = np.random.default_rng(SEED).multinomial(total, counts.ravel() / total, RESAMPLES)
+    return drawn.reshape(RESAMPLES, *counts.shape)
+
+
+def resampled_sums(rows: Array) -> Array:
+    """Sums over resamples of the examples.
+
+    Args:
+        rows: What is summed, `(n, values)`.
+
+    Returns:
+        `(resamples, values)`.
+    """
+    generator, n, rows = np.random.default_rng(SEED), len(rows), rows.astype(np.float64)
+    sums = np.empty((RESAMPLES, rows.shape[1]))
+    block = max(1, BLOCK // n)
+    for start in range(0, RESAMPLES, block):
+        size = min(block, RESAMPLES - start)
+        times = np.stack([np.bincount(generator.integers(0, n, n), minlength=n) for _ in range(size)])
+        sums[start : start + size] = times.astype(np.float64) @ rows
+    return sums

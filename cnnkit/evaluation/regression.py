@@ -1,0 +1,89 @@
+"""Figures of a regressor in the unit of its numbers, from scikit-learn; plain arrays in, a frozen record out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.errors import CnnkitError
+from cnnkit.evaluation.bootstrap import Interval, interval, resampled_sums
+from cnnkit.evaluation.outputs import check_outputs, finite
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """One number to predict: mean absolute error and root mean squared error in its unit, and R²; with their 95 % intervals."""
+
+    name: str
+    mae: float
+    rmse: float
+    r2: float
+    intervals: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class RegressionFigures:
+    """Figures of a regressor.
+
+    Attributes:
+        examples: How many were predicted.
+        targets: Figures number by number.
+        overall: Means of the numbers' MAE, RMSE and R², which say little where their units differ.
+    """
+
+    examples: int
+    targets: tuple[TargetRow, ...]
+    overall: TargetRow
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures ready for JSON."""
+        return asdict(self)
+
+
+def regression_figures(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionFigures:
+    """Figures of predicted against true numbers.
+
+    Args:
+        targets: True values `(n,)` or `(n, outputs)`.
+        predictions: Predicted values `(n, outputs)` or `(n,)`.
+        target_names: Names, with units, of the outputs.
+
+    Raises:
+        CnnkitError: Some numbers are not finite, or are of another number of outputs.
+    """
+    predicted = finite(predictions)
+    check_outputs(predicted, target_names, "numbers to predict")
+    true = np.asarray(targets, np.float64).reshape(predicted.shape)
+    bad = int((~np.isfinite(true)).any(axis=1).sum())
+    if bad:
+        raise CnnkitError(f"{bad} of {len(true)} targets are NaN or infinite", "Take those examples out of the data.")
+    drawn = _resampled(true, predicted)
+    rows = tuple(
+        _target_row(name, true[:, i], predicted[:, i], {figure: values[:, i] for figure, values in drawn.items()})
+        for i, name in enumerate(target_names)
+    )
+    means = {figure: values.mean(axis=1) for figure, values in drawn.items()}
+    return RegressionFigures(len(true), rows, _target_row("overall", true, predicted, means))
+
+
+def _target_row(name: str, true: Array, predicted: Array, drawn: Mapping[str, Array]) -> TargetRow:
+    from sklearn import metrics
+
+    r2 = metrics.r2_score(true, predicted) if len(true) > 1 else np.nan  # undefined for a single example
+    mae, rmse = metrics.mean_absolute_error(true, predicted), metrics.root_mean_squared_error(true, predicted)
+    return TargetRow(name, float(mae), float(rmse), float(r2), {figure: interval(values) for figure, values in drawn.items()})
+
+
+def _resampled(true: Array, predicted: Array) -> dict[str, Array]:
+    """The three figures of each resample and target `(resamples, outputs)`; R² is NaN where all true values are one."""
+    n, error, centred = len(true), predicted - true, true - true.mean(axis=0)  # centred, or the squares would swallow the differences
+    sums = resampled_sums(np.hstack([np.abs(error), error**2, centred, centred**2]))
+    absolute, squared, total, squares = np.split(sums, 4, axis=1)
+    spread = squares - total**2 / n
+    known = spread > 1e-12 * squares
+    r2 = 1 - np.divide(squared, spread, out=np.full(spread.shape, np.nan), where=known)
+    return {"mae": absolute / n, "rmse": np.sqrt(squared / n), "r2": r2}
