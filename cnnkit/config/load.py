@@ -1,6 +1,6 @@
 """From config files and overrides to one checked config that still knows where each entry stands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
 from cnnkit.data.source import Source
 from cnnkit.errors import BuildError, ConfigError, Fault, Problem, dotted
+from cnnkit.errors import Path as EntryPath
 
 PATHS = (*(("data", key) for key in ("folder", "csv", "npz", "npy", "exclude")), ("model", "base", "run"))  # entries that name files
 
@@ -65,7 +66,7 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
 
 def _resolve_paths(document: Document) -> None:
     """Make paths absolute: they are relative to the file they stand in, overrides to where one is."""
-    for path in PATHS:
+    for path in (*PATHS, *_weights_files(document.value)):
         section: Any = document.value
         for key in path[:-1]:
             section = section.get(key) if isinstance(section, dict) else None
@@ -73,6 +74,15 @@ def _resolve_paths(document: Document) -> None:
             mark = document.mark(path)
             folder = Path(mark.source).parent if mark and mark.line else Path()
             section[path[-1]] = str((folder / Path(value).expanduser()).resolve())
+
+
+def _weights_files(value: Any) -> Iterator[EntryPath]:
+    """Where a base of Keras's names a file of weights: under its own name, so that no fixed path leads there."""
+    model = value.get("model")
+    base = model.get("base") if isinstance(model, dict) else None
+    for name, arguments in base.items() if isinstance(base, dict) else ():
+        if isinstance(arguments, dict) and arguments.get("weights") not in ("imagenet", "none"):
+            yield "model", "base", name, "weights"
 
 
 def resolved(config: Config) -> dict[str, Any]:

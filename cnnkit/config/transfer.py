@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cnnkit.config.load import LoadedConfig, load
 from cnnkit.config.packaged import packaged_config
-from cnnkit.errors import CnnkitError, did_you_mean, fold
+from cnnkit.errors import CnnkitError, did_you_mean, fold, shown
+from cnnkit.run_directory import find_run
 from cnnkit.signatures import signature_table
 
 
@@ -33,6 +34,8 @@ def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[s
     """
     named: list[str] = []
     if base is not None and Path(base).exists():
+        if Path(base).suffix != ".keras":
+            find_run(Path(base))  # a folder without a model is told now, by the name that was typed
         named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
         named += [] if paths else ["model.head=null"]  # the packaged head pools, which features of one's own may not need
     elif base is not None:
@@ -57,9 +60,9 @@ def base_name(spelling: str) -> str:
         CnnkitError: There is no such base.
     """
     names = {fold(name): name for name in signature_table().objects["applications"]}
-    if fold(spelling) not in names:
-        meant = did_you_mean(spelling, names.values())
-        raise CnnkitError(
-            f"--base: unknown pretrained base, and no such run, '{spelling[:60]}'.{meant}", f"Keras has: {', '.join(names.values())}."
-        )
-    return names[fold(spelling)]
+    meant = names.get(fold(spelling.replace(" ", "")))
+    if meant is None:
+        guess = did_you_mean(spelling, names.values())
+        remedy = "`cnnkit bases` lists those of Keras; a run of your own is a base as well: `--base runs/NAME`."
+        raise CnnkitError(f"--base: unknown pretrained base, and no such run, {shown(spelling)}.{guess}", remedy)
+    return meant

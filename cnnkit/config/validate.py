@@ -21,6 +21,16 @@ _WANTED = {  # pydantic's error types -> what the field wants
     "finite_number": "a finite number",
 }
 
+_SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the config -> where they do
+    "include_top": "The layers on top are those of `head`.",
+    "pooling": "Pool in `head`: GlobalAveragePooling2D.",
+    "classes": "The outputs are those of `head`.",
+    "classifier_activation": "The activation is that of the last layer in `head`.",
+    "input_shape": "Set `model: {image_size: …}`.",
+    "input_tensor": "Its input is that of the model.",
+    "include_preprocessing": "Each base gets its pixels as it wants them.",
+}
+
 
 def validate(raw: Mapping[str, Any]) -> tuple[Config | None, Source | None, list[Fault]]:
     """A config checked against the schema, Keras's signatures and its task.
@@ -144,6 +154,8 @@ def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
         except pydantic.ValidationError as error:
             yield from _schema_faults(error, value, path, OwnBase)
         return
+    if kind == "applications":
+        yield from _arguments_not_open(value, path)
     block = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
     if kind != "layers" or not isinstance(block, str) or block not in BLOCKS:
         yield from check_entry(kind, value, path) if not _is_misspelt_block(kind, block) else [_block_fault(str(block), value, path)]
@@ -161,6 +173,14 @@ def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
     except pydantic.ValidationError as error:
         yield from _schema_faults(error, arguments, here, BLOCKS[block])
     yield from _keras_faults(BLOCKS[block], arguments, here)
+
+
+def _arguments_not_open(value: object, path: Path) -> Iterator[Fault]:
+    """Arguments of a base that would undo what cnnkit does around it."""
+    name, arguments = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else ("", None)
+    for argument in arguments if isinstance(arguments, dict) else ():
+        if argument in _SET_BY_CNNKIT:
+            yield Fault((*path, name, argument), "is not open to a config", _SET_BY_CNNKIT[argument], on_key=True)
 
 
 def _is_misspelt_block(kind: str, name: object) -> bool:

@@ -15,6 +15,7 @@ from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, shown
 from cnnkit.keras_objects import build, split_entry
 from cnnkit.model.load import load_model
 from cnnkit.model.shape_faults import shown_shape
+from cnnkit.model.weights_file import load_weights
 from cnnkit.run_directory import find_run
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 PACKAGED_ALPHA = 0.35
 PACKAGED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 
-SET_BY_CNNKIT = ("input_shape", "include_top", "input_tensor", "pooling", "classes", "classifier_activation")
+SMALLEST_TOLD = re.compile(r"at least (\d+)x")  # how Keras's own error tells the smallest side that a base takes
 
 _BASE_PATH = ("model", "base")
 
@@ -82,13 +83,15 @@ def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, .
         As `apply_base`.
 
     Raises:
-        BuildError: There is no such layer, or the network takes other inputs.
-        CnnkitError: There is no such run, or its model cannot be loaded.
+        BuildError: There is no such run or layer, its model cannot be loaded, or it takes other inputs.
     """
     import keras
 
     path = Path(config.run)
-    trained = load_model(path if path.suffix == ".keras" else find_run(path).model)
+    try:
+        trained = load_model(path if path.suffix == ".keras" else find_run(path).model)
+    except CnnkitError as error:
+        raise BuildError(Fault((*_BASE_PATH, "run"), str(error))) from error
     if config.weights == "none":
         trained = keras.models.clone_model(trained)
     base = keras.Model(trained.inputs, _cut(trained, config.until), name=f"base_{trained.name}")
@@ -123,11 +126,15 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
     """A network of keras.applications without its top, with the weights that the entry asks for.
 
     Args:
-        entry: `MobileNetV2` or `{MobileNetV2: {alpha: 0.35}}`; `weights` is imagenet where left out.
+        entry: `MobileNetV2` or `{MobileNetV2: {alpha: 0.35}}`; `weights` is imagenet where left out, or a file's path.
         input_shape: `(height, width, 3)` of its prepared input.
 
     Returns:
         The model, and notices where other weights had to stand in.
+
+    Raises:
+        BuildError: The input is too small, Keras refuses an argument, or the weights file is not one of this network.
+        CnnkitError: The weights are neither on this machine nor to be had from the network.
     """
     name, arguments = split_entry(entry)
     weights = arguments.pop("weights", "imagenet")
@@ -140,7 +147,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
             try:
                 base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
             except BuildError as error:
-                smallest = re.search(r"at least (\d+)x", error.fault.message)
+                smallest = SMALLEST_TOLD.search(error.fault.message)
                 if smallest is None:
                     raise
                 message = f"{name} takes images of at least {smallest[1]}x{smallest[1]}, got {input_shape[0]}x{input_shape[1]}"
@@ -148,11 +155,19 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
                 raise BuildError(Fault(_BASE_PATH, message, remedy)) from error
         return base
 
+    def with_weights(path: Path, entry_path: tuple[str, ...] = _BASE_PATH, **changes: Any) -> "keras.Model":
+        base = make(None, **changes)
+        told = ", ".join(f"{key} {value}" for key, value in {**arguments, **changes}.items())
+        load_weights(base, path, f"{name} with {told}" if told else name, entry_path)
+        return base
+
+    if weights is None:
+        return make(None), ()
     if weights != "imagenet":
-        return make(weights), ()
-    local = _local_weights(name, arguments.get("alpha", 1.0), input_shape)
+        return with_weights(Path(weights), (*_BASE_PATH, name, "weights")), ()
+    local = local_weights(name, arguments.get("alpha", 1.0), input_shape)
     if local is not None:
-        return make(str(local)), ()
+        return with_weights(local), ()
     try:
         return through_keras(lambda: make("imagenet"), f"the ImageNet weights of {name} are not in {keras_home() / 'models'} and"), ()
     except DownloadError as error:
@@ -168,12 +183,10 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
             f"nor from the network. This run uses the smaller MobileNetV2 with alpha {PACKAGED_ALPHA}, "
             "whose ImageNet weights come with cnnkit."
         )
-        if not PACKAGED_WEIGHTS.exists():
-            raise CnnkitError(f"{PACKAGED_WEIGHTS}: the packaged weights are missing", "Install cnnkit anew.") from error
-        return make(str(PACKAGED_WEIGHTS), alpha=PACKAGED_ALPHA), (notice,) if asked != PACKAGED_ALPHA else ()
+        return with_weights(PACKAGED_WEIGHTS, alpha=PACKAGED_ALPHA), (notice,) if asked != PACKAGED_ALPHA else ()
 
 
-def _local_weights(name: str, alpha: float, input_shape: tuple[int, ...]) -> Path | None:
+def local_weights(name: str, alpha: float, input_shape: tuple[int, ...]) -> Path | None:
     """MobileNetV2's weights of another resolution where those for this size are not at hand: they are interchangeable.
 
     Keras loads one file a resolution (96 to 224), and the 224 file for every other size.
