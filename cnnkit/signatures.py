@@ -117,9 +117,9 @@ def signature_table() -> SignatureTable:
     return table
 
 
-def cache_path() -> Path:
-    """Where the table of the installed Keras is kept."""
-    return platformdirs.user_cache_path("cnnkit") / f"keras-{version('keras')}-signatures-{FORMAT}.json"
+def cache_path(what: str = f"signatures-{FORMAT}") -> Path:
+    """Where what was found in the installed Keras is kept."""
+    return platformdirs.user_cache_path("cnnkit") / f"keras-{version('keras')}-{what}.json"
 
 
 def introspect() -> SignatureTable:

@@ -1,4 +1,4 @@
-"""`cnnkit check` and `cnnkit summary`: what a config or a model is, without training."""
+"""`cnnkit check`, `cnnkit summary` and `cnnkit bases`: what a config, a model or a pretrained network is, without training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +40,23 @@ def summary(
         print_json(result.as_dict())
     else:
         render_summary(result, output(), explain=explain)
+
+
+def bases(as_json: AsJson = False) -> None:
+    """List the pretrained networks of the installed Keras."""
+    from cnnkit.console.bases import print_bases
+    from cnnkit.console.progress import counting
+    from cnnkit.downloads import keras_home
+    from cnnkit.model.bases import are_known, list_bases
+
+    if not are_known():
+        import_tensorflow()
+    with counting("networks") as on_progress:
+        found = list_bases(on_progress)
+    if as_json:
+        print_json([base.as_dict() for base in found])
+    else:
+        print_bases(found, str(keras_home() / "models"))
 
 
 def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:

@@ -140,8 +140,8 @@ def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summar
         rows=tuple(rows),
         total_parameters=_count(model.weights),
         trainable_parameters=_count(model.trainable_weights),
-        total_bytes=_bytes((weight.shape, weight.dtype) for weight in model.weights) or 0,
-        trainable_bytes=_bytes((weight.shape, weight.dtype) for weight in model.trainable_weights) or 0,
+        total_bytes=bytes_of((weight.shape, weight.dtype) for weight in model.weights) or 0,
+        trainable_bytes=bytes_of((weight.shape, weight.dtype) for weight in model.trainable_weights) or 0,
     )
 
 
@@ -293,7 +293,7 @@ def _multiply_adds(node: Any) -> int | None:
 
 
 def _activation_bytes(node: Any) -> int | None:
-    return _over_layers(node, lambda inner: _bytes((tensor.shape[1:], tensor.dtype) for tensor in inner.output_tensors))
+    return _over_layers(node, lambda inner: bytes_of((tensor.shape[1:], tensor.dtype) for tensor in inner.output_tensors))
 
 
 def _over_layers(node: Any, measure: Callable[[Any], int | None]) -> int | None:
@@ -341,7 +341,7 @@ def _count(variables: Sequence[Any]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
 
 
-def _bytes(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
+def bytes_of(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
     """Memory of arrays of these shapes and dtypes; None where a size is not known."""
     return _sum(None if None in shape else math.prod(size or 0 for size in shape) * _item_bytes(dtype) for shape, dtype in arrays)
 

@@ -1,0 +1,50 @@
+"""The pretrained networks of Keras as a table."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from cnnkit.console.text import new_table, output, safe
+
+if TYPE_CHECKING:
+    from cnnkit.model.bases import ListedBase
+
+_LEGEND = (
+    ("params, MB", "parameters, and megabytes of weights, without the top: a head of yours takes its place"),
+    ("input", "smallest and preferred side of an image in pixels; `image_size: auto` takes the preferred one"),
+    ("pixels", "what it wants done to 0..255; cnnkit does it inside the model, you give raw pixels"),
+    ("top-1", "accuracy on ImageNet with its own top, in percent, as Keras publishes it"),
+)
+
+
+def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
+    """One line a network, smallest first, and what the columns mean.
+
+    Args:
+        bases: What there is.
+        folder: Where Keras looks for weights.
+    """
+    console = output()
+    table = new_table("base", "params", "MB", "input", "pixels", "top-1", "weights")
+    for column in (4, 6):
+        table.columns[column].justify = "left"
+    for listed in bases:
+        base = listed.base
+        here = "[green]here[/green]" if listed.weights else "[green]packaged[/green]" if listed.packaged else "[dim]–[/dim]"
+        table.add_row(
+            safe(base.name),
+            f"{base.parameters / 1e6:.1f} M",
+            f"{base.weight_bytes / 2**20:,.0f}",
+            f"{base.smallest}·{base.preferred}",
+            safe(base.preprocessing),
+            "–" if listed.top1_percent is None else f"{listed.top1_percent:.1f}",
+            here,
+        )
+    console.print(table)
+    legend = Table.grid(padding=(0, 2, 0, 0))
+    weights = f"here: in {safe(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
+    for word, meaning in (*_LEGEND, ("weights", weights)):
+        legend.add_row(word, meaning, style="dim")
+    console.print(legend)
+    console.print("\nUse one: [bold]cnnkit transfer --base mobilenetv2[/bold]")

@@ -1,0 +1,196 @@
+"""What `keras.applications` of the installed Keras holds: size, input, preprocessing and weights of each network, by introspection."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cnnkit.downloads import keras_home
+from cnnkit.files import write_text
+from cnnkit.model.base import PACKAGED_WEIGHTS, SMALLEST_TOLD, local_weights, preferred_size, preprocessing_of
+from cnnkit.model.summary import bytes_of
+from cnnkit.signatures import cache_path, signature_table
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT = 1  # raised when a stored entry's own shape changes
+TOP1 = Path(__file__).with_name("imagenet_top1.json")  # the one thing that the installed Keras does not carry
+
+
+@dataclass(frozen=True)
+class Base:
+    """One network of keras.applications with its default arguments, without its top.
+
+    Attributes:
+        name: Its name in keras.applications.
+        parameters: As Keras counts them.
+        weight_bytes: Memory of all its weights; Keras's file of them is a few percent larger.
+        smallest: Smallest side of an image that it takes, in pixels.
+        preferred: Side of the images that it was made for, in pixels.
+        preprocessing: What it wants to be done to pixels in 0..255, in words; cnnkit does it inside the model.
+        weights_file: Name of Keras's file of its ImageNet weights.
+    """
+
+    name: str
+    parameters: int
+    weight_bytes: int
+    smallest: int
+    preferred: int
+    preprocessing: str
+    weights_file: str
+
+
+@dataclass(frozen=True)
+class ListedBase:
+    """A base as it is on this machine.
+
+    Attributes:
+        base: What the installed Keras says of it.
+        top1_percent: Top-1 accuracy on ImageNet as Keras publishes it; None for a network newer than our copy of that table.
+        weights: Where its ImageNet weights are on this machine; None where they would be downloaded.
+        packaged: Where the weights of its smallest variant come with cnnkit; None where none do.
+    """
+
+    base: Base
+    top1_percent: float | None
+    weights: Path | None
+    packaged: Path | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The base ready for JSON."""
+        paths = {"weights": self.weights, "packaged": self.packaged}
+        return {**asdict(self.base), "top1_percent": self.top1_percent, **{key: path and str(path) for key, path in paths.items()}}
+
+
+def are_known() -> bool:
+    """Whether the bases of the installed Keras have been looked at before, so that listing them takes no TensorFlow."""
+    return _read(_stored()) is not None
+
+
+def list_bases(on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[ListedBase]:
+    """Every base of the installed Keras, smallest first: from the user's cache folder, else found now (imports TensorFlow, half a minute).
+
+    Args:
+        on_progress: Told of the networks looked at, and of how many there are.
+    """
+    path = _stored()
+    bases = _read(path)
+    if bases is None:
+        bases = _introspect(on_progress)
+        with contextlib.suppress(OSError):  # a home that cannot be written costs the time again, nothing else
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps([asdict(base) for base in bases]))
+    top1 = json.loads(TOP1.read_text(encoding="utf-8"))["top1_percent"]
+    return [_on_this_machine(base, top1.get(base.name)) for base in sorted(bases, key=lambda base: base.parameters)]
+
+
+def _on_this_machine(base: Base, top1_percent: float | None) -> ListedBase:
+    file = keras_home() / "models" / base.weights_file
+    weights = local_weights(base.name, 1.0, (base.preferred, base.preferred, 3)) or (file if file.is_file() else None)
+    return ListedBase(base, top1_percent, weights, PACKAGED_WEIGHTS if base.name == "MobileNetV2" else None)
+
+
+def _stored() -> Path:
+    return cache_path(f"bases-{FORMAT}")
+
+
+def _read(path: Path) -> list[Base] | None:
+    try:
+        return [Base(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):  # absent, cut short or not ours: made anew
+        return None
+
+
+def _introspect(on_progress: Callable[[int, int], None]) -> list[Base]:
+    names = list(signature_table().objects["applications"])
+    bases = []
+    for done, name in enumerate(names):
+        on_progress(done, len(names))
+        bases.append(_look_at(name))
+    on_progress(len(names), len(names))
+    return bases
+
+
+def _look_at(name: str) -> Base:
+    model, weights_file = _before_its_weights(name)
+    return Base(
+        name,
+        model.count_params(),
+        bytes_of((weight.shape, weight.dtype) for weight in model.weights) or 0,
+        _smallest_size(name),
+        preferred_size(name),
+        _in_words(*preprocessing_of(name)),
+        weights_file,
+    )
+
+
+class _Reached(BaseException):
+    """Keras is about to load weights into a network that it has built: no error, so that no `except Exception` keeps it."""
+
+    def __init__(self, model: "keras.Model", file: str) -> None:
+        self.model, self.file = model, file
+
+
+def _before_its_weights(name: str) -> tuple["keras.Model", str]:
+    """A base as Keras builds it for its ImageNet weights, and the file's name: stopped before they would be downloaded.
+
+    The variables are never given values, so that a gigabyte of weights costs neither time nor memory.
+    """
+    import keras
+
+    with _stopped_before_loading(), warnings.catch_warnings(), keras.StatelessScope(initialize_variables=False):
+        warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+        try:
+            getattr(keras.applications, name)(include_top=False, weights="imagenet")
+        except _Reached as reached:
+            return reached.model, reached.file
+        finally:
+            keras.utils.clear_session(free_memory=False)  # forgets the variables that wait for values
+    raise NotImplementedError(f"{name} gets its weights in a new way: teach model/bases.py about it")
+
+
+@contextlib.contextmanager
+def _stopped_before_loading() -> Iterator[None]:
+    """Within: Keras's networks name the file of their weights in place of downloading it, and stop before reading it."""
+    import keras
+    from keras.src.utils import file_utils
+
+    get_file, load_weights = file_utils.get_file, keras.Model.load_weights
+
+    def stop(model: "keras.Model", file: str, *arguments: Any, **options: Any) -> NoReturn:
+        raise _Reached(model, file)
+
+    file_utils.get_file = lambda file, *arguments, **options: file
+    keras.Model.load_weights = stop
+    try:
+        yield
+    finally:
+        file_utils.get_file, keras.Model.load_weights = get_file, load_weights
+
+
+def _smallest_size(name: str) -> int:
+    """The smallest side that a base takes, from what it says to an image of one pixel."""
+    import keras
+
+    try:
+        getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(1, 1, 3))
+    except ValueError as error:
+        if told := SMALLEST_TOLD.search(str(error)):
+            return int(told[1])
+        raise
+    return 1
+
+
+def _in_words(scale: Sequence[float], offset: Sequence[float], reverses_channels: bool) -> str:
+    """Preprocessing that is affine in the pixel, as a person would say it."""
+    if reverses_channels:
+        return "BGR, centred"
+    ends = {(round(low, 3), round(255 * each + low, 3)) for each, low in zip(scale, offset, strict=True)}
+    if len(ends) > 1:
+        return "standardized"
+    low, high = ends.pop()
+    return "built in" if (low, high) == (0, 255) else f"{low:g} to {high:g}"
