@@ -46,11 +46,18 @@ def set_trainable(model: "keras.Model", phase: Phase, path: Path) -> None:
     for layer in model.layers:  # one by one: a functional model does not hand its own `trainable` down
         layer.trainable = True
     base = base_of(model)
-    candidates = base.layers if base is not None else model.layers
+    candidates = _leaves(base if base is not None else model)
     chosen = _chosen(phase.train, candidates, base is not None, path)
     for layer in candidates:
         frozen_norm = base is not None and isinstance(layer, keras.layers.BatchNormalization) and phase.batch_norm == "frozen"
         layer.trainable = layer.name in chosen and not frozen_norm
+
+
+def _leaves(model: "keras.Model") -> list[Any]:
+    """The layers of a model in order, those of models nested in it in their place: a run on a base is a base itself."""
+    import keras
+
+    return [leaf for layer in model.layers for leaf in (_leaves(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
 def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> set[str]:
@@ -114,7 +121,7 @@ def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping
         The factor of each trained variable, by its path.
     """
     base = base_of(model)
-    layers = [layer for layer in (base.layers if base is not None else model.layers) if layer.trainable_variables]
+    layers = [layer for layer in _leaves(base if base is not None else model) if layer.trainable_variables]
     factors = {variable.path: 1.0 for variable in model.trainable_variables}
     for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
         for variable in layer.trainable_variables:
