@@ -307,7 +307,7 @@ OTHERS = {
     ),
     "no such run": (
         "{run: runs/gone}",
-        "c.yaml:4:15: model.base.run: runs/gone: no such run\n    See which there are: `ls runs`.\n",
+        "c.yaml:4:15: model.base.run: runs/gone: no such run\n    See which there are: `cnnkit runs`.\n",
     ),
     "run without a model": (
         "{run: empty}",
