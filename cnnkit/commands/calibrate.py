@@ -1,0 +1,29 @@
+"""`cnnkit calibrate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.console.calibration import print_calibration
+from cnnkit.console.text import print_json, print_line
+
+
+def calibrate(
+    run: Annotated[Path | None, typer.Argument(help="A run's folder or name; the newest run where left out.", metavar="[RUN]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run's probabilities truer: fit a temperature on its validation set and write it into the model."""
+    from cnnkit.run_directory import find_run
+
+    directory = find_run(run)
+    import_tensorflow()
+    from cnnkit.evaluation.calibrate import calibrate_run
+
+    calibration = calibrate_run(directory.path)
+    if as_json:
+        print_json(calibration.as_dict())
+        return
+    print_calibration(calibration)
+    print_line(f"Written into {directory.model}; its answers stay, its probabilities are new.")
