@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cnnkit import __version__
-from cnnkit.commands import calibrate, configs, data, evaluate, network, predict, runs, train
+from cnnkit.commands import calibrate, configs, data, evaluate, look, network, predict, runs, train
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
 
@@ -31,6 +31,7 @@ app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(runs.runs)
 app.command()(calibrate.calibrate)
+app.command()(look.probe)
 app.command()(data.init)
 app.add_typer(data_app, name="data")
 data_app.command("check")(data.data_check)

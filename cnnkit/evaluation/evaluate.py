@@ -67,11 +67,15 @@ def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str =
         raise CnnkitError(
             f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data."
         )
-    source = BatchSource(examples, evaluation_batch(examples))
-    predictions = model.predict(source.in_order(), verbose=0)
+    predictions = predict(model, examples)
     measured = judge(model, predictions, examples.targets) if model.compiled else {}
     figures = figures_of(examples.targets, predictions, meaning.task)
     return Evaluation(split, measured, figures, examples.targets, predictions, meaning)
+
+
+def predict(model: "keras.Model", examples: Examples) -> Any:
+    """What a model gives for each example `(n, outputs)`, in their order, read a batch at a time."""
+    return model.predict(BatchSource(examples, evaluation_batch(examples)).in_order(), verbose=0)
 
 
 def judge(model: "keras.Model", predictions: Any, targets: Any) -> dict[str, float]:

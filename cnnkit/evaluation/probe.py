@@ -1,0 +1,240 @@
+"""How good a model stays as its test examples are disturbed: a curve and one number for each kind of disturbance."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnkit.data.examples import Examples
+from cnnkit.data.task import Task
+from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.evaluation.disturb import FOR_IMAGES, PADDING, Disturbance, DisturbedRows, disturbances_of
+from cnnkit.evaluation.evaluate import figures_of, predict
+from cnnkit.evaluation.metrics import ClassificationFigures, MultilabelFigures
+from cnnkit.evaluation.probe_plot import plot_probes
+from cnnkit.evaluation.rerun import Reopened, reopened
+from cnnkit.files import write_json
+from cnnkit.model.load import load_model
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure over the strength of one disturbance.
+
+    Attributes:
+        name: The disturbance.
+        unit: Of the strengths.
+        strengths: In rising order.
+        values: The figure at each of them.
+        clean: The strength at which nothing is changed.
+        in_ratios: Whether the strengths are factors.
+        area: Mean of the figure over all strengths, divided by the clean one: 1 where the disturbance does nothing.
+    """
+
+    name: str
+    unit: str
+    strengths: tuple[float, ...]
+    values: tuple[float, ...]
+    clean: float
+    in_ratios: bool
+    area: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a run's model withstands.
+
+    Attributes:
+        run: The run's name.
+        measured_on: Which examples of which data.
+        examples: How many.
+        figure: What the curves show: accuracy, macro F1 or MAE.
+        clean: The figure on undisturbed examples.
+        lower_is_better: Whether the figure is an error.
+        curves: One for each disturbance.
+        not_applicable: Disturbances that make no sense for such inputs.
+        note: What has to stand wherever the figures appear; may be empty.
+    """
+
+    run: str
+    measured_on: str
+    examples: int
+    figure: str
+    clean: float
+    lower_is_better: bool
+    curves: tuple[Curve, ...]
+    not_applicable: tuple[str, ...] = ()
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures ready for JSON."""
+        return {**asdict(self), "padding": PADDING}
+
+
+def probe(
+    model: "keras.Model",
+    examples: Examples,
+    task: Task,
+    disturbances: Sequence[Disturbance],
+    seed: int = 0,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[str, float, tuple[Curve, ...]]:
+    """Measure a model on disturbed examples.
+
+    Args:
+        model: Raw inputs in, answer out.
+        examples: Inputs and targets; the targets stay as they are.
+        task: What is predicted.
+        disturbances: What is done to the inputs.
+        seed: Of the noise.
+        on_progress: Told how many of all inputs have been predicted.
+
+    Returns:
+        The figure's name, its value on the examples as they are, and its curves.
+    """
+    figure, clean = headline(examples, predict(model, examples), task)
+    extent = _extent(examples)
+    passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in disturbances)
+    done = 0
+
+    def measured(disturbance: Disturbance, strength: float) -> float:
+        nonlocal done
+        if strength == disturbance.clean:
+            return clean
+        values = []
+        for change in disturbance.variants:
+            rows = DisturbedRows(examples.rows, change, strength, extent, seed)
+            values.append(headline(examples, predict(model, replace(examples, rows=rows)), task)[1])
+            done += 1
+            on_progress(done * len(examples), passes * len(examples))
+        return float(np.mean(values))
+
+    curves = []
+    for disturbance in disturbances:
+        values = tuple(measured(disturbance, strength) for strength in disturbance.strengths)
+        area = relative_area(disturbance.strengths, values, clean, in_ratios=disturbance.in_ratios)
+        name, unit, strengths = disturbance.name, disturbance.unit, disturbance.strengths
+        curves.append(Curve(name, unit, strengths, values, disturbance.clean, disturbance.in_ratios, area))
+    return figure, clean, tuple(curves)
+
+
+def headline(examples: Examples, predictions: Any, task: Task) -> tuple[str, float]:
+    """The one figure of a task, as `cnnkit evaluate` gives it: accuracy, the labels' macro F1, or the mean absolute error."""
+    figures = figures_of(examples.targets, predictions, task)
+    if isinstance(figures, ClassificationFigures):
+        return "accuracy", figures.accuracy
+    if isinstance(figures, MultilabelFigures):
+        return "macro F1", figures.macro_f1
+    return "MAE", figures.overall.mae
+
+
+def relative_area(strengths: Sequence[float], values: Sequence[float], clean: float, *, in_ratios: bool = False) -> float:
+    """The mean of a curve over its strengths (by the trapezoidal rule), divided by the clean value; NaN where that is 0.
+
+    Args:
+        strengths: In rising order.
+        values: The figure at each of them.
+        clean: The figure where nothing is disturbed.
+        in_ratios: Whether the mean is over the logarithms of the strengths.
+    """
+    places = np.log(strengths) if in_ratios else np.asarray(strengths, float)
+    mean = np.trapezoid(values, places) / (places[-1] - places[0])
+    return float(mean / clean) if clean else float("nan")
+
+
+def probe_runs(
+    what: Path | None,
+    against: Sequence[Path] = (),
+    *,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[list[Probe], Path]:
+    """Probe a run, and others beside it on the same examples; write `probe.json` and a picture into the first run's folder.
+
+    Args:
+        what: A run's folder; None for the newest.
+        against: Further runs.
+        only: Names of the disturbances wanted; all where empty.
+        limit: How many examples to draw, by the run's seed; all where None.
+        on_progress: Told how many of all inputs have been predicted.
+
+    Returns:
+        The figures of each run, and the picture.
+
+    Raises:
+        CnnkitError: There is no such run or disturbance, a run has no test examples, or the runs' test examples differ.
+    """
+    with ExitStack() as stack:
+        runs = [stack.enter_context(reopened(each)) for each in (what, *against)]
+        first = runs[0]
+        held_out = [run.held_out[1] for run in runs]
+        for run, examples in zip(runs[1:], held_out[1:], strict=True):
+            _require_same(first, held_out[0], run, examples)
+        known = disturbances_of(held_out[0].input_shape)
+        chosen = _chosen(known, only)
+        examples = _drawn(held_out[0], limit, first.loaded.config.seed)
+        probes = []
+        for place, run in enumerate(runs):
+
+            def told(done: int, total: int, place: int = place) -> None:
+                on_progress(place * total + done, len(runs) * total)
+
+            seed = first.loaded.config.seed
+            figure, clean, curves = probe(load_model(run.model), examples, run.meaning.task, chosen, seed, told)
+            unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
+            measured_on = f"{run.held_out[0]} set of {run.meaning.data}"
+            name, note = run.directory.path.resolve().name, run.meaning.note
+            probes.append(Probe(name, measured_on, len(examples), figure, clean, figure == "MAE", curves, unfit, note))
+        write_json(first.directory.path / "probe.json", probes[0].as_dict())
+        others = "-".join(each.run for each in probes[1:])
+        picture = first.directory.path / (f"probe-against-{others}.png" if len(others) else "probe.png")
+        plot_probes(probes, picture)
+        return probes, picture
+
+
+def _extent(examples: Examples) -> float:
+    """255 for uint8; for other inputs, what the first of them span."""
+    if examples.rows.dtype == np.uint8:
+        return 255.0
+    some = examples.rows.read(examples.index[:256])
+    return float(np.nanmax(some) - np.nanmin(some))
+
+
+def _drawn(examples: Examples, limit: int | None, seed: int) -> Examples:
+    if limit is None or limit >= len(examples):
+        return examples
+    return examples.take(np.sort(np.random.default_rng(seed).choice(len(examples), limit, replace=False)))
+
+
+def _chosen(known: Sequence[Disturbance], only: Sequence[str]) -> list[Disturbance]:
+    names = [each.name for each in known]
+    for name in only:
+        if name not in names:
+            raise CnnkitError(f"no disturbance {name!r} for such inputs.{did_you_mean(name, names)}", f"There are {', '.join(names)}.")
+    return [each for each in known if not only or each.name in only]
+
+
+def _require_same(first: Reopened, examples: Examples, other: Reopened, others: Examples) -> None:
+    """Refuse runs that were not measured on the very same examples: their curves could not be compared."""
+    pairs = [(examples.input_shape, others.input_shape), (first.meaning.task, other.meaning.task), (len(examples), len(others))]
+    same = (
+        all(mine == theirs for mine, theirs in pairs)
+        and np.array_equal(examples.index, others.index)
+        and np.array_equal(examples.targets, others.targets)
+        and examples.rows.identity() == others.rows.identity()
+    )
+    if not same:
+        raise CnnkitError(
+            f"{other.directory.path}: its test examples ({other.meaning.data}, {len(others):,} of {others.input_shape}) are not those of "
+            f"{first.directory.path} ({first.meaning.data}, {len(examples):,} of {examples.input_shape})",
+            "Compare runs on the same data with the same seed, size and division.",
+        )
