@@ -215,7 +215,7 @@ def test_what_is_not_there_is_told(run: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(CnnkitError) as nowhere:
         probe_runs(tmp_path / "none")
-    assert str(nowhere.value) == f"{tmp_path / 'none'}: no such run\n    See which there are: `ls runs`."
+    assert str(nowhere.value) == f"{tmp_path / 'none'}: no such run\n    See which there are: `cnnkit runs`."
     with pytest.raises(CnnkitError) as unfinished:
         probe_runs(tmp_path)
     assert str(unfinished.value) == (
