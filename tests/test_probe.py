@@ -13,10 +13,12 @@ from scipy import ndimage
 from cnnkit import cli
 from cnnkit.config.load import load
 from cnnkit.data.rows import ArrayRows
+from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation import disturb
 from cnnkit.evaluation.disturb import FOR_IMAGES, FOR_SIGNALS, DisturbedRows, Setting
-from cnnkit.evaluation.probe import probe_runs, relative_area
+from cnnkit.evaluation.metrics import figures_of
+from cnnkit.evaluation.probe import headline, probe_runs, relative_area
 from cnnkit.evaluation.rerun import evaluate_run
 from cnnkit.training.run import prepare, train
 
@@ -136,6 +138,20 @@ def test_at_no_disturbance_a_probe_is_evaluate_exactly(run: Path) -> None:
     assert [curve["name"] for curve in stored["curves"]] == ["shift", "rotation", "scale", "brightness", "contrast", "blur", "noise"]
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 1500
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "predictions", "figure"),
+    [
+        ("classification", RANDOM.integers(0, 2, 60), RANDOM.random((60, 1)), "accuracy"),
+        ("multilabel", RANDOM.integers(0, 2, (60, 2)).astype(np.float32), RANDOM.random((60, 2)), "accuracy"),
+        ("regression", RANDOM.normal(size=(60, 2)).astype(np.float32), RANDOM.normal(size=(60, 2)), "mae"),
+    ],
+)
+def test_the_figure_is_that_of_evaluate_for_every_task(kind: Any, targets: Any, predictions: Any, figure: str) -> None:
+    task = Task(kind, ("one", "two"))
+    figures: Any = figures_of(targets, predictions, task)
+    assert headline(targets, predictions, task)[1] == getattr(figures.overall if kind == "regression" else figures, figure)
 
 
 def test_a_shifted_accuracy_is_that_of_plain_keras_on_shifted_pictures(run: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.data.task import Task
+from cnnkit.evaluation.calibration import by_class
 from cnnkit.model.unfold import unfold
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ class GradCam:
         with tf.GradientTape() as tape:
             tape.watch(given)  # or nothing behind a frozen base would be recorded
             maps, scores, answers = self._model(given, training=False)
-            scores = two_columns(scores, self._task, negative=True)
-            chosen = np.asarray(outputs) if outputs is not None else two_columns(answers, self._task).numpy().argmax(axis=1)
+            if self._task.is_classification and scores.shape[1] == 1:
+                scores = tf.concat([-scores, scores], axis=1)
+            chosen = np.asarray(outputs) if outputs is not None else self._largest(answers.numpy())
             explained = tf.gather(scores, chosen, batch_dims=1)
         gradients = tape.gradient(explained, maps, unconnected_gradients="zero")
         places = list(range(1, len(maps.shape) - 1))
@@ -92,20 +94,8 @@ class GradCam:
         heat = tf.nn.relu(tf.reduce_sum(tf.cast(weights * maps, tf.float32), -1))
         return heat.numpy(), chosen, answers.numpy()
 
-
-def two_columns(values: Any, task: Task, *, negative: bool = False) -> Any:
-    """Values `(n, outputs)`, where one unit stands for two classes as a column a class.
-
-    Args:
-        values: Probabilities; or scores, of which the first class has the negative ones.
-        task: What the outputs mean.
-        negative: Whether they are scores.
-    """
-    import tensorflow as tf
-
-    if not task.is_classification or values.shape[1] > 1:
-        return values
-    return tf.concat([-values if negative else 1 - values, values], axis=1)
+    def _largest(self, answers: Array) -> Array:
+        return np.argmax(by_class(answers) if self._task.is_classification else answers, axis=1)
 
 
 def spread(heat: Array, shape: Sequence[int]) -> Array:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.evaluation.calibration import by_class
 from cnnkit.evaluation.disturb import FOR_IMAGES, PADDING, Disturbance, DisturbedRows, disturbances_of
-from cnnkit.evaluation.evaluate import figures_of, predict
-from cnnkit.evaluation.metrics import ClassificationFigures, MultilabelFigures
+from cnnkit.evaluation.evaluate import predict
+from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.evaluation.probe_plot import plot_probes
 from cnnkit.evaluation.rerun import Reopened, reopened
 from cnnkit.files import write_json
@@ -22,6 +24,7 @@ from cnnkit.model.load import load_model
 if TYPE_CHECKING:
     import keras
 
+Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 
 
@@ -56,7 +59,7 @@ class Probe:
         run: The run's name.
         measured_on: Which examples of which data.
         examples: How many.
-        figure: What the curves show: accuracy, macro F1 or MAE.
+        figure: What the curves show: accuracy, label accuracy or MAE.
         clean: The figure on undisturbed examples.
         lower_is_better: Whether the figure is an error.
         curves: One for each disturbance.
@@ -100,7 +103,7 @@ def probe(
     Returns:
         The figure's name, its value on the examples as they are, and its curves.
     """
-    figure, clean = headline(examples, predict(model, examples), task)
+    figure, clean = headline(examples.targets, predict(model, examples), task)
     extent = _extent(examples)
     passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in disturbances)
     done = 0
@@ -112,7 +115,7 @@ def probe(
         values = []
         for change in disturbance.variants:
             rows = DisturbedRows(examples.rows, change, strength, extent, seed)
-            values.append(headline(examples, predict(model, replace(examples, rows=rows)), task)[1])
+            values.append(headline(examples.targets, predict(model, replace(examples, rows=rows)), task)[1])
             done += 1
             on_progress(done * len(examples), passes * len(examples))
         return float(np.mean(values))
@@ -126,14 +129,22 @@ def probe(
     return figure, clean, tuple(curves)
 
 
-def headline(examples: Examples, predictions: Any, task: Task) -> tuple[str, float]:
-    """The one figure of a task, as `cnnkit evaluate` gives it: accuracy, the labels' macro F1, or the mean absolute error."""
-    figures = figures_of(examples.targets, predictions, task)
-    if isinstance(figures, ClassificationFigures):
-        return "accuracy", figures.accuracy
-    if isinstance(figures, MultilabelFigures):
-        return "macro F1", figures.macro_f1
-    return "MAE", figures.overall.mae
+def headline(targets: Array, predictions: Array, task: Task) -> tuple[str, float]:
+    """The one figure of a task and its name, equal to that of `cnnkit evaluate` but without all that stands beside it there.
+
+    Args:
+        targets: What was to be predicted `(n,)` or `(n, outputs)`.
+        predictions: What the network gave `(n, outputs)`.
+        task: Decides on accuracy, the share of single labels that are right, or the mean absolute error.
+    """
+    from sklearn import metrics
+
+    if task.is_classification:
+        return "accuracy", float(metrics.accuracy_score(targets, by_class(predictions).argmax(axis=1)))
+    if task.is_multilabel:
+        return "label accuracy", float(((probabilities_of(predictions) >= 0.5) == targets.astype(bool)).mean())
+    predicted = finite(predictions)
+    return "MAE", float(metrics.mean_absolute_error(targets.astype(np.float64).reshape(predicted.shape), predicted))
 
 
 def relative_area(strengths: Sequence[float], values: Sequence[float], clean: float, *, in_ratios: bool = False) -> float:
