@@ -95,7 +95,7 @@ class GradCam:
         return heat.numpy(), chosen, answers.numpy()
 
     def _largest(self, answers: Array) -> Array:
-        return np.argmax(by_class(answers) if self._task.is_classification else answers, axis=1)
+        return np.asarray(np.argmax(by_class(answers) if self._task.is_classification else answers, axis=1))
 
 
 def spread(heat: Array, shape: Sequence[int]) -> Array:
