@@ -8,6 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cnnkit.errors import CnnkitError
+
+
+class WriteError(CnnkitError, OSError):
+    """A file could not be written: a full disk, a folder that may not be written. What stood there before is whole."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file in the same folder, flush it to disk, then rename it to `path`.
@@ -15,8 +21,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     The temporary name keeps the suffix of `path`, by which Keras and matplotlib choose the format.
 
     Raises:
-        OSError: The folder cannot be written or the disk is full; `path` is then as it was before.
+        WriteError: The folder cannot be written or the disk is full; `path` is then as it was before.
     """
+    try:
+        _write_beside(path, write)
+    except WriteError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).split("\n")[0][:200]
+        raise WriteError(f"{path}: cannot be written ({reason})", "Make room on the disk, or make the folder writable.") from error
+
+
+def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -26,9 +42,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

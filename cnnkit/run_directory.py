@@ -11,6 +11,8 @@ from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.files import write_atomically, write_json, write_text
 from cnnkit.json_file import read_json
+from cnnkit.run_lock import NAME as LOCK_NAME
+from cnnkit.run_lock import RunLock
 
 if TYPE_CHECKING:
     import keras
@@ -91,6 +93,16 @@ class RunDirectory:
         write_text(self.path / "history.csv", buffer.getvalue())
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of all from which training goes on exactly."""
+        return self.path / "checkpoints"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, the data's fingerprint, times and state."""
+        return self.path / "environment.json"
+
+    @property
     def manifest(self) -> Path:
         """Which example stands in which split."""
         return self.path / "manifest.csv"
@@ -129,7 +141,7 @@ class RunDirectory:
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Write `environment.json`: versions, device, data fingerprint, time, state."""
-        write_json(self.path / "environment.json", environment)
+        write_json(self.environment, environment)
 
     def save_model(self, model: "keras.Model", meaning: Meaning) -> None:
         """Write `model.keras`, and beside it what its numbers mean."""
@@ -137,8 +149,8 @@ class RunDirectory:
         write_atomically(self.model, model.save)
 
 
-def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
-    """A new folder for a run: `runs/NAME`, `runs/NAME-2` and so on; or exactly the one named.
+def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
+    """A new folder for a run, locked: `runs/NAME`, `runs/NAME-2` and so on; or exactly the one named.
 
     Raises:
         CnnkitError: The folder named has files in it, or cannot be made.
@@ -146,11 +158,11 @@ def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
     try:
         if run_dir is not None:
             run_dir.mkdir(parents=True, exist_ok=True)
-            if any(run_dir.iterdir()):
-                raise CnnkitError(
-                    f"{run_dir}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself."
-                )
-            return RunDirectory(run_dir)
+            lock = RunLock(run_dir)
+            if any(path.name != LOCK_NAME for path in run_dir.iterdir()):
+                lock.release()
+                raise _occupied(RunDirectory(run_dir))
+            return RunDirectory(run_dir), lock
         RUNS.mkdir(exist_ok=True)
         for number in range(1, 100_000):
             path = RUNS / (name if number == 1 else f"{name}-{number}")
@@ -158,12 +170,34 @@ def create_run_directory(name: str, run_dir: Path | None) -> RunDirectory:
                 path.mkdir()
             except FileExistsError:
                 continue
-            return RunDirectory(path)
+            return RunDirectory(path), RunLock(path)
     except OSError as error:
         raise CnnkitError(
             f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir."
         ) from error
     raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
+
+
+def _occupied(directory: RunDirectory) -> CnnkitError:
+    if is_unfinished(directory):
+        return CnnkitError(
+            f"{directory.path}: holds an unfinished run, and a run is never overwritten",
+            f"Go on with it: `cnnkit train --resume {directory.path}`; or name another --run-dir.",
+        )
+    return CnnkitError(f"{directory.path}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
+
+
+def is_unfinished(directory: RunDirectory) -> bool:
+    """Whether a run was begun, can be gone on with, and has not got to its end."""
+    return directory.checkpoints.is_dir() and not (directory.path / "metrics.json").exists() and read_state(directory) != "finished"
+
+
+def read_state(directory: RunDirectory) -> str:
+    """What `environment.json` says of a run: running, interrupted, failed or finished; empty where it cannot be read."""
+    try:
+        return str(read_json(directory.environment)["state"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def find_run(run: Path | None) -> RunDirectory:

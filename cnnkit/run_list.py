@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cnnkit.errors import CnnkitError
 from cnnkit.run_directory import RUNS
+from cnnkit.run_lock import is_locked
 
 State = Literal["finished", "interrupted", "running", "failed", "unknown"]
 Key = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
@@ -120,13 +121,16 @@ def _read(path: Path, folder: Path) -> ListedRun:
         epochs=len(history),
         seconds=_number(environment.get("seconds")) or sum(_number(row.get("seconds")) or 0.0 for row in history),
         started=str(environment.get("started") or ""),
-        state=_state(environment),
+        state=_state(environment, path),
         faults=tuple(faults),
     )
 
 
-def _state(environment: Mapping[str, Any]) -> State:
+def _state(environment: Mapping[str, Any], path: Path) -> State:
+    """What the run says of itself; a run under way whose process holds no lock any more was interrupted."""
     told = environment.get("state")
+    if told == "running":
+        return "running" if is_locked(path) else "interrupted"
     return told if told in ("finished", "interrupted", "running", "failed") else "unknown"
 
 

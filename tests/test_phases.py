@@ -12,7 +12,8 @@ from cnnkit.config.schema import Phase
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.training.compile import build_and_compile
 from cnnkit.training.phases import base_of, decay_updates, frozen_checksum, require_unchanged, set_trainable
-from cnnkit.training.run import Finished, prepare, train
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import Finished, train
 
 CONFIG = """
 name: small

@@ -25,7 +25,8 @@ from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.training.batch import BatchPreparation
 from cnnkit.training.fit import History, fit
-from cnnkit.training.run import prepare, train
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
 
 THREE = Task("classification", ("a", "b", "c"))
 
@@ -65,7 +66,7 @@ def run_fit(model: keras.Model, epochs: int, **options: Any) -> History:
     defaults: dict[str, Any] = {"callbacks": [], "listener": Silent(), "should_stop": lambda: False}
     batches = source()
     preparation = BatchPreparation([], 0, THREE, None)
-    fit(model, batches, batches, preparation, epochs=epochs, history=history, seed=3, **{**defaults, **options})
+    fit(model, batches, batches, preparation, until=epochs, history=history, seed=3, **{**defaults, **options})
     return history
 
 
@@ -100,8 +101,9 @@ def test_a_diverged_loss_stops_with_the_place_and_a_remedy() -> None:
     with pytest.raises(CnnkitError) as caught:
         run_fit(model, 1)
     assert str(caught.value) == (
-        "the loss became nan in epoch 1, at step 4 or shortly before, with a learning rate of 0.001\n"
-        "    Try a learning rate of 0.0001, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data."
+        "the loss became nan in epoch 1, step 1, with a learning rate of 0.001\n"
+        "    Try a learning rate of 0.0001, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
+        "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate."
     )
 
 
@@ -126,7 +128,8 @@ def test_a_run_directory_holds_what_the_readme_says(tmp_path: Path) -> None:
     run = train_config(tmp_path)
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", "model.keras", "model.json", "history.csv", "metrics.json", "curves.png", "confusion.png", "reliability.png",
-            "environment.json",
+        "environment.json",
+        "checkpoints", ".lock",
     }  # fmt: skip
     with (run / "history.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -5,19 +5,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.commands.options import Configs, RunDir, Set, import_tensorflow, load_config
+from cnnkit.commands.options import RunDir, Set, import_tensorflow, load_config
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import comparing, counting, progress_listener
 from cnnkit.console.text import print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
+from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
     from cnnkit.config.load import LoadedConfig
+    from cnnkit.training.resume import Resumed
 
 
-def train(configs: Configs, overrides: Set = None, run_dir: RunDir = None) -> None:
-    """Train the network of a config."""
-    _train(load_config(configs, overrides), run_dir)
+def train(
+    configs: Annotated[list[Path] | None, typer.Argument(help="Config files; later ones win.", metavar="[CONFIG...]")] = None,
+    overrides: Set = None,
+    run_dir: RunDir = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with an interrupted run, exactly where it was left.", metavar="RUN")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs in all, in place of the config's.", min=1)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,
+) -> None:
+    """Train the network of a config, or go on with an interrupted run."""
+    if resume is not None:
+        _resume(resume, configs or [], overrides, epochs, force=force)
+    if not configs:
+        raise typer.BadParameter("name a config to train, or a run to --resume", param_hint="CONFIG")
+    if force:
+        raise typer.BadParameter("goes with --resume", param_hint="--force")
+    for path in configs:
+        if path.is_dir():
+            raise CnnkitError(f"{path}: is a folder, not a config", f"Go on with a run: `cnnkit train --resume {path}`.")
+    from cnnkit.config.load import with_epochs
+
+    loaded = load_config(configs, overrides)
+    _train(loaded if epochs is None else with_epochs(configs, overrides or [], loaded, epochs), run_dir)
 
 
 def transfer(
@@ -52,13 +75,28 @@ def transfer(
         _train(loaded, run_dir)
 
 
-def _train(loaded: "LoadedConfig", run_dir: Path | None) -> None:
+def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> None:
+    from cnnkit.training.resume import open_interrupted
+
+    resumed = open_interrupted(run, configs, overrides or [], epochs, force=force)
+    if resumed.is_finished:
+        print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
+        raise typer.Exit
+    for notice in resumed.notices:
+        print_notice(notice)
+    _train(resumed.loaded, run, resumed)
+
+
+def _train(loaded: "LoadedConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+    if run_dir is None:
+        _tell_unfinished(loaded.config.name)
     import_tensorflow()
     from cnnkit.downloads import keras_home
-    from cnnkit.training.run import prepare, train
+    from cnnkit.training.prepare import prepare
+    from cnnkit.training.run import train
 
     with counting("files") as on_progress:
-        prepared = prepare(loaded, run_dir, on_progress)
+        prepared = prepare(loaded, run_dir, on_progress, resumed)
     if prepared.meaning.stand_in_for:
         print_notice(stand_in_text(prepared.meaning, str(keras_home() / "datasets")), title="A stand-in for the data")
     for notice in prepared.meaning.notices:
@@ -68,9 +106,20 @@ def _train(loaded: "LoadedConfig", run_dir: Path | None) -> None:
     if finished.evaluation is not None:
         print_evaluation(finished.evaluation)
     else:
-        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; what was learned is saved.", title="Interrupted")
+        go_on = f"Go on with it: cnnkit train --resume {prepared.directory.path}"
+        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {go_on}", title="Interrupted")
     print_line(f"Run: {prepared.directory.path}")
     raise typer.Exit(finished.exit_status)
+
+
+def _tell_unfinished(name: str) -> None:
+    """Where the run's usual folder holds an unfinished run, say how to go on with that one; the new run gets a folder of its own."""
+    from cnnkit.run_directory import RUNS, RunDirectory, is_unfinished
+    from cnnkit.run_lock import is_locked
+
+    there = RunDirectory(RUNS / name)
+    if is_unfinished(there) and not is_locked(there.path):
+        print_notice(f"{there.path} holds an unfinished run, and this is a new one. To go on with that: cnnkit train --resume {there.path}")
 
 
 def _compare_scratch(loaded: "LoadedConfig", fractions: str, run_dir: Path | None) -> None:

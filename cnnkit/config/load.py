@@ -1,5 +1,6 @@
 """From config files and overrides to one checked config that still knows where each entry stands."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
 from cnnkit.data.source import Source
-from cnnkit.errors import BuildError, ConfigError, Fault, Problem, dotted
+from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
 
 PATHS = (*(("data", key) for key in ("folder", "csv", "npz", "npy", "exclude")), ("model", "base", "run"))  # entries that name files
@@ -88,6 +89,31 @@ def _weights_files(value: Any) -> Iterator[EntryPath]:
 def resolved(config: Config) -> dict[str, Any]:
     """The config as plain values, defaults included, options that are off left out."""
     return config.model_dump(exclude_none=True)
+
+
+def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, done: int = 0) -> LoadedConfig:
+    """A config with another number of epochs in all: the last phase gets what the ones before it leave.
+
+    Args:
+        files: Its files.
+        overrides: Its overrides.
+        loaded: The config with the number that it says itself.
+        epochs: That in its place.
+        done: Epochs that an interrupted run has done already.
+
+    Raises:
+        CnnkitError: That many are done already, or none would be left for the last phase.
+    """
+    train = loaded.config.train
+    earlier = sum(phase.epochs or train.epochs for phase in (train.phases or [])[:-1])
+    if epochs < max(done, earlier + 1):
+        taken = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
+        raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {taken}", f"Name {max(done, earlier) + 1} or more.")
+    if train.phases is None:
+        return load(files, [*overrides, f"train.epochs={epochs}"])
+    phases = [phase.model_dump(exclude_none=True) for phase in train.phases]
+    phases[-1]["epochs"] = epochs - earlier
+    return load(files, [*overrides, f"train.phases={json.dumps(phases)}"])
 
 
 def _problem(document: Document, fault: Fault) -> Problem:

@@ -66,6 +66,16 @@ def _byte_count(value: object) -> object:
 ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 
 
+_INTERVAL = re.compile(r"(\d+(?:\.\d+)?) ?(seconds?|minutes?|hours?)")
+
+
+def _interval(value: object) -> object:
+    if (isinstance(value, str) and not _INTERVAL.fullmatch(value)) or (isinstance(value, int) and value < 1):
+        message = "wants a number of steps, or a time such as `10 minutes`, got {value}"
+        raise PydanticCustomError("interval", message, {"value": shown(value)})
+    return value
+
+
 class Data(Section):
     """Where the examples come from, and how they are divided, read, augmented and batched."""
 
@@ -291,11 +301,26 @@ class Train(Section):
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 
+    checkpoint_every: Annotated[int | str, BeforeValidator(_interval)] = "5 minutes"
+    """Inside long epochs, how often all is saved: a number of optimizer steps, or a time such as `10 minutes`."""
+
+    on_nan: Literal["stop", "restore"] = "stop"
+    """When the loss is not a finite number any more: stop, or go back to the last checkpoint with half the learning rate."""
+
     phases: list[Phase] | None = Field(default=None, min_length=1, max_length=20)
     """Phases one after another, with one history; one phase where left out: the head over a frozen base, or all layers."""
 
     callbacks: list[Annotated[Any, KerasObject("callbacks")]] = Field(default=[])
     """Keras callbacks, such as EarlyStopping."""
+
+    @property
+    def checkpoint_interval(self) -> tuple[int, float]:
+        """`checkpoint_every` in optimizer steps and in seconds; the one that is not meant is 0."""
+        if isinstance(self.checkpoint_every, int):
+            return self.checkpoint_every, 0.0
+        match = _INTERVAL.fullmatch(self.checkpoint_every)
+        assert match is not None
+        return 0, float(match.group(1)) * {"s": 1, "m": 60, "h": 3600}[match.group(2)[0]]
 
 
 class Config(Section):

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from cnnkit.console.text import output, print_line, safe
-from cnnkit.console.training import print_phase
+from cnnkit.console.text import output, print_line, print_notice, safe
+from cnnkit.console.training import frozen_text, print_phase, resume_text
 
 if TYPE_CHECKING:
     from cnnkit.training.phases import LayerState
@@ -40,6 +40,18 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         """A table of what trains."""
         print_phase(output(), number, count, words, layers)
 
+    def on_resume(self, rows: Sequence[Row], step: int) -> None:
+        """One line."""
+        print_line(resume_text(rows, step))
+
+    def on_notice(self, text: str) -> None:
+        """A panel."""
+        print_notice(text)
+
+    def on_frozen(self, parameters: int, checksum: str) -> None:
+        """One line."""
+        print_line(frozen_text(parameters, checksum))
+
     def on_features(self, done: int, total: int) -> None:
         """One line when they are done."""
         if done == total:
@@ -62,6 +74,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def __init__(self, epochs: int, steps: int) -> None:
         self._epochs, self._steps = epochs, steps
         self._rows: list[Row] = []
+        self._done_before = 0
         self._started = time.perf_counter()
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
@@ -87,6 +100,21 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         """A table of what trains, above the running one."""
         print_phase(self._live.console, number, count, words, layers)
 
+    def on_resume(self, rows: Sequence[Row], step: int) -> None:
+        """Begin with the rows that are there."""
+        self._rows = list(rows)
+        self._done_before = len(rows) * self._steps + step
+        self._live.console.print(resume_text(rows, step), style="dim")
+        self._live.update(self._render())
+
+    def on_notice(self, text: str) -> None:
+        """A panel, above the running table; rows that were gone back over are taken away by `on_epoch`."""
+        print_notice(text, console=self._live.console)
+
+    def on_frozen(self, parameters: int, checksum: str) -> None:
+        """One line, above the running table."""
+        self._live.console.print(frozen_text(parameters, checksum), style="dim")
+
     def on_features(self, done: int, total: int) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=done, total=total, speed="features, computed once")
@@ -97,13 +125,14 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """Move the bar."""
         done = (epoch - 1) * self._steps + step
-        left = (time.perf_counter() - self._started) / done * (self._epochs * self._steps - done)
+        taken = max(1, done - self._done_before)
+        left = (time.perf_counter() - self._started) / taken * (self._epochs * self._steps - done)
         speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
         self._progress.update(self._task, completed=step, epoch=epoch, figures=_figures(logs), speed=speed)
 
     def on_epoch(self, row: Row) -> None:
         """Add a row to the table."""
-        self._rows.append(row)
+        self._rows = [*(each for each in self._rows if each["epoch"] < row["epoch"]), row]
         if row["epoch"] < self._epochs:
             self._progress.update(self._task, completed=0, epoch=int(row["epoch"]) + 1)
         self._live.update(self._render())

@@ -36,9 +36,9 @@ def print_error(text: str) -> None:
     console.print()
 
 
-def print_notice(text: str, title: str = "Notice") -> None:
-    """Something that must not be overlooked, on standard error."""
-    console = Console(stderr=True, highlight=False)
+def print_notice(text: str, title: str = "Notice", console: Console | None = None) -> None:
+    """Something that must not be overlooked, on standard error or above a live display."""
+    console = console or Console(stderr=True, highlight=False)
     console.print(
         Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
     )

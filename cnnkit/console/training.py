@@ -1,6 +1,6 @@
 """What is told before, between and after the phases of training, and of a comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from cnnkit.run_directory import Meaning
     from cnnkit.training.compare import Comparison
     from cnnkit.training.phases import LayerState
+
+
+def resume_text(rows: Sequence[Mapping[str, float]], step: int) -> str:
+    """From where an interrupted run goes on."""
+    place = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
+    return f"going on from {place}"
+
+
+def frozen_text(parameters: int, checksum: str) -> str:
+    """The proof after a phase."""
+    return f"frozen: all {parameters:,} parameters are byte for byte what they were (SHA-256 {checksum[:12]}…)"
 
 
 def stand_in_text(meaning: "Meaning", fallback_place: str) -> str:

@@ -39,6 +39,8 @@ class BuiltInSource:
         Raises:
             CnnkitError: The data can be had neither from `$KERAS_HOME/datasets` nor from the network, or the file is broken.
         """
+        if request.stand_in and self._data.fallback is not None:
+            return self._stand_in(self._data.fallback, request)
         try:
             return self._dataset(self._name, _arrays(self._name, self._target, request.seed), request, "")
         except DownloadError as error:
@@ -49,8 +51,10 @@ class BuiltInSource:
                     "or name a stand-in: `data: {fallback: shapes}`."
                 )
                 raise CnnkitError(str(error), remedy) from error
-        made = _arrays(self._data.fallback, None, request.seed)
-        return self._dataset(self._data.fallback, made, request, self._name)
+        return self._stand_in(self._data.fallback, request)
+
+    def _stand_in(self, fallback: str, request: Request) -> Dataset:
+        return self._dataset(fallback, _arrays(fallback, None, request.seed), request, self._name)
 
     def check(self, request: Request) -> DataReport:
         """What a look at every example finds."""

@@ -47,9 +47,9 @@ class BatchSource:
         """Every example once, in the order in which they stand."""
         return self.batches(np.arange(self.count))
 
-    def shuffled(self, seed: int, epoch: int) -> "tf.data.Dataset":
-        """One pass for training, in the order of `order`."""
-        return self.batches(self.order(seed, epoch))
+    def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
+        """One pass for training, in the order of `order`, without the first batches where some are to be skipped."""
+        return self.batches(self.order(seed, epoch)[skip * self.batch_size :])
 
     def order(self, seed: int, epoch: int) -> Indices:
         """The positions of one training pass, which depend on the seed and the epoch and on nothing else."""

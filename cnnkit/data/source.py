@@ -36,12 +36,14 @@ class Request:
         cache_folder: Where a cache on disk may be put.
         manifest: Splits of an earlier run by example name, which take the place of a new division; empty for none.
         on_progress: Told how many of all files have been looked at.
+        stand_in: Whether to take the stand-in (`data.fallback`) at once, as an earlier run of this config had to.
     """
 
     seed: int
     cache_folder: Path
     manifest: Mapping[str, str]
     on_progress: Callable[[int, int], None] = lambda done, total: None
+    stand_in: bool = False
 
 
 class Source(Protocol):

@@ -70,15 +70,13 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
     if config_path is None and not beside.config.exists():
         raise CnnkitError(f"{model}: no config.yaml beside it tells which data it is for", "Name one: `--config configs/cifar.yaml`.")
     trained = read_meaning(model)
-    stood_in = trained is not None and own_data and trained.stand_in_for
-    overrides = [f"data.dataset={trained.data}", "data.fallback=null"] if trained is not None and stood_in else []
-    loaded = load([config_path or beside.config], [*overrides, *further])
+    stood_in = trained is not None and own_data and bool(trained.stand_in_for)
+    loaded = load([config_path or beside.config], further)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = beside.read_manifest() if own_data else {}
-        dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest))
-        stand_in_for = trained.stand_in_for if trained is not None and stood_in else dataset.stand_in_for
+        dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stood_in))
         notices = trained.notices if trained is not None else ()
-        meaning = Meaning(dataset.name, dataset.task, stand_in_for, notices)
+        meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
         yield Reopened(model, beside, loaded, dataset, meaning, own_data)
 
 

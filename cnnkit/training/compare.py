@@ -16,7 +16,8 @@ from cnnkit.files import write_json
 from cnnkit.keras_objects import split_entry
 from cnnkit.run_directory import create_run_directory
 from cnnkit.training.fit import Listener, Row
-from cnnkit.training.run import prepare, train
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def compare_with_scratch(loaded: LoadedConfig, shares: Sequence[float], run_dir:
         run_dir: The folder of the comparison; `runs/NAME-comparison` where None.
         listener: Draws the progress.
     """
-    directory = create_run_directory(f"{loaded.config.name}-comparison"[:64], run_dir).path
+    created, lock = create_run_directory(f"{loaded.config.name}-comparison"[:64], run_dir)
+    directory = created.path
     total = _training_examples(loaded, directory)
     pairs, figure, note = [], "", ""
     for share in shares:
@@ -108,6 +110,7 @@ def compare_with_scratch(loaded: LoadedConfig, shares: Sequence[float], run_dir:
     comparison = Comparison(figure, pairs, directory, note)
     write_json(directory / "comparison.json", {"figure": figure, "note": note, "pairs": [asdict(pair) for pair in pairs]})
     _draw(comparison, loaded.config.name)
+    lock.release()
     return comparison
 
 

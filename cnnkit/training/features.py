@@ -34,9 +34,9 @@ class PassSource(BatchSource):
         super().__init__(passes[0], batch_size, balanced=balanced)
         self._passes = [BatchSource(examples, batch_size, balanced=balanced) for examples in passes]
 
-    def shuffled(self, seed: int, epoch: int) -> "tf.data.Dataset":
+    def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
         """The pass of an epoch, in the order of `order`."""
-        return self._passes[epoch % len(self._passes)].batches(self.order(seed, epoch))
+        return self._passes[epoch % len(self._passes)].shuffled(seed, epoch, skip)
 
 
 def cut(model: "keras.Model") -> CutModel | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cnnkit.data.pipeline import BatchSource
+from cnnkit.data.rows import available_memory
 from cnnkit.errors import CnnkitError
 from cnnkit.training.batch import BatchPreparation
 from cnnkit.training.phases import LayerState
@@ -32,6 +33,15 @@ class Listener(Protocol):
     def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
         """Before a phase: its number from 1, how many there are, what trains, and the layers with weights."""
 
+    def on_resume(self, rows: Sequence[Row], step: int) -> None:
+        """Before training goes on: the epochs done so far, and the optimizer steps done in the one that is open."""
+
+    def on_notice(self, text: str) -> None:
+        """Something that must not be overlooked."""
+
+    def on_frozen(self, parameters: int, checksum: str) -> None:
+        """After a phase: its frozen weights were compared byte by byte, and are what they were."""
+
     def on_features(self, done: int, total: int) -> None:
         """While features of a frozen base are computed."""
 
@@ -42,25 +52,47 @@ class Listener(Protocol):
         """After an epoch and its validation."""
 
 
-class BestWeights:
-    """The weights at the lowest validation loss so far, in memory; nothing where they are not to be kept."""
+class Keeper(Protocol):
+    """Keeps the state of a phase while it is trained."""
 
-    def __init__(self, model: "keras.Model", *, keep: bool) -> None:
-        self._model, self._keep = model, keep
-        self._loss = math.inf
-        self._weights: Any = None
-        self.epoch = 0
+    def restore(self, callbacks: Sequence[Any]) -> "OpenEpoch":
+        """Put back what was kept of this phase, where it had begun; called when everything is built."""
 
-    def on_epoch(self, row: Row) -> None:
-        """Remember the weights if the epoch was the best one."""
-        if self._keep and row.get("val_loss", math.inf) < self._loss:
-            self._loss, self.epoch = row["val_loss"], int(row["epoch"])
-            self._weights = self._model.get_weights()
+    def steps_left(self, step: int) -> int:
+        """Optimizer steps from `step` of an epoch to the next checkpoint inside it; many where none is wanted by steps."""
 
-    def restore(self) -> None:
-        """Put the best weights back."""
-        if self._weights is not None:
-            self._model.set_weights(self._weights)
+    def is_due(self, step: int) -> bool:
+        """Whether a checkpoint inside an epoch is due after a step."""
+
+    def keep(self, callbacks: Sequence[Any], epoch: "OpenEpoch") -> None:
+        """Write a checkpoint."""
+
+
+@dataclass(frozen=True)
+class OpenEpoch:
+    """How much of the epoch that is under way is done; nothing between two epochs.
+
+    Attributes:
+        step: Optimizer steps.
+        seconds: Wall time of those.
+        stopped: Whether a callback has ended the phase after the last whole epoch.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+
+class DivergedError(CnnkitError):
+    """The loss, or a weight, is not a finite number any more."""
+
+    def __init__(self, what: str, epoch: int, step: int, rate: float) -> None:
+        self.epoch, self.step, self.rate = epoch, step, rate
+        super().__init__(
+            f"{what} in epoch {epoch}, step {step}, with a learning rate of {rate:g}",
+            f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
+            "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate.",
+        )
 
 
 @dataclass
@@ -87,12 +119,13 @@ def fit(
     validation: BatchSource | None,
     preparation: BatchPreparation,
     *,
-    epochs: int,
+    until: int,
     history: History,
     seed: int,
     callbacks: Sequence[Any],
     listener: Listener,
     should_stop: Callable[[], bool],
+    keeper: Keeper | None = None,
 ) -> None:
     """Train a compiled model.
 
@@ -101,89 +134,139 @@ def fit(
         train: Examples to learn from, shuffled anew each epoch.
         validation: Examples to measure on after each epoch; None for none.
         preparation: What is done to each training batch before its step.
-        epochs: Passes over the training examples, after those that the history has.
-        history: What happened in earlier phases; rows are added to it.
+        until: The last epoch, counted from 1 over all phases; those that the history has are done.
+        history: What happened so far; rows are added to it.
         seed: What the order of the examples follows.
         callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
         listener: Told of progress.
         should_stop: Asked after each execution; True ends training there.
+        keeper: Restores and keeps the state; None where nothing is to be kept.
 
     Raises:
-        CnnkitError: The loss is not finite any more.
+        DivergedError: The loss is not finite any more.
+        CnnkitError: Memory has run out.
     """
-    import keras
-
-    started = time.perf_counter()
-    run_steps = _step_runner(model, train, preparation)
-    watchers = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=train.steps)
-    model.stop_training = False
-    watchers.on_train_begin()
-    first = len(history.rows)
-    for epoch in range(first, first + epochs):
-        watchers.on_epoch_begin(epoch)
-        epoch_started = time.perf_counter()
-        logs = _run_epoch(model, train, epoch, seed, run_steps, watchers, listener, should_stop, history)
-        if history.interrupted:
-            break
-        training_seconds = time.perf_counter() - epoch_started
-        if validation is not None:
-            batches = validation.in_order()
-            if preparation.mixes_labels:
-                batches = batches.map(preparation.one_hot)
-            measured = model.evaluate(batches, verbose=0, return_dict=True)
-            logs |= {f"val_{name}": float(measured[name]) for name in logs}
-        row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
-        row["seconds"] = round(time.perf_counter() - epoch_started, 3)
-        row["images_per_second"] = round(train.count / training_seconds, 1)
-        history.rows.append(row)
-        watchers.on_epoch_end(epoch, dict(logs))
-        listener.on_epoch(row)
-        if model.stop_training or should_stop():
-            history.interrupted = should_stop()
-            break
-    model.optimizer.finalize_variable_values(model.trainable_variables)  # as fit does: the moving average, where asked for
-    watchers.on_train_end()
-    history.seconds += time.perf_counter() - started
-
-
-def _run_epoch(
-    model: "keras.Model",
-    train: BatchSource,
-    epoch: int,
-    seed: int,
-    run_steps: Callable[[Any, Any], Any],
-    watchers: Any,
-    listener: Listener,
-    should_stop: Callable[[], bool],
-    history: History,
-) -> Row:
-    """One pass over the training examples; the mean loss and metrics over it."""
     import tensorflow as tf
 
-    model.reset_metrics()
-    iterator = iter(train.shuffled(seed, epoch))
-    done, count, logs = 0, FIRST_STEPS, {}
-    seconds = 0.0
-    while done < train.steps:
-        count = min(count, train.steps - done)
-        watchers.on_train_batch_begin(done)
-        before = time.perf_counter()
-        logs = {name: float(value) for name, value in run_steps(iterator, tf.constant(count)).items()}
-        elapsed = time.perf_counter() - before
-        done, seconds = done + count, seconds + elapsed
-        watchers.on_train_batch_end(done - 1, dict(logs))
-        if not math.isfinite(logs["loss"]):
-            raise _diverged(model, epoch, done, logs["loss"])
-        listener.on_steps(epoch + 1, done, logs, min(done * train.batch_size, train.count) / seconds)
-        if should_stop():
-            history.interrupted = True
-            return logs
-        count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
-    return logs
+    try:
+        loop = _Loop(model, train, validation, preparation, until, history, seed, callbacks, listener, should_stop, keeper)
+        loop.run()
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise _out_of_memory(model, train.batch_size) from error
+
+
+class _Loop:
+    """One phase: the arguments are those of `fit`."""
+
+    def __init__(
+        self,
+        model: "keras.Model",
+        train: BatchSource,
+        validation: BatchSource | None,
+        preparation: BatchPreparation,
+        until: int,
+        history: History,
+        seed: int,
+        callbacks: Sequence[Any],
+        listener: Listener,
+        should_stop: Callable[[], bool],
+        keeper: Keeper | None,
+    ) -> None:
+        import keras
+
+        self._model, self._train, self._validation, self._preparation = model, train, validation, preparation
+        self._until, self._history, self._seed, self._callbacks = until, history, seed, callbacks
+        self._listener, self._should_stop, self._keeper = listener, should_stop, keeper
+        self._run_steps = _step_runner(model, train, preparation)
+        self._watchers = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=until, steps=train.steps)
+
+    def run(self) -> None:
+        """All epochs that are left."""
+        started = time.perf_counter()
+        model, history = self._model, self._history
+        model.stop_training = False
+        self._watchers.on_train_begin()
+        open_epoch = self._keeper.restore(self._callbacks) if self._keeper is not None else OpenEpoch()
+        model.stop_training = open_epoch.stopped
+        while len(history.rows) < self._until and not model.stop_training and not history.interrupted:
+            self._run_epoch(open_epoch)
+            open_epoch = OpenEpoch()
+        history.seconds += time.perf_counter() - started
+        if history.interrupted:
+            return
+        model.optimizer.finalize_variable_values(model.trainable_variables)  # as fit does: the moving average, where asked for
+        self._watchers.on_train_end()
+
+    def _run_epoch(self, begun: OpenEpoch) -> None:
+        """One epoch with its validation, its row and its checkpoint; or what is left of one that was begun before."""
+        model, history, epoch = self._model, self._history, len(self._history.rows)
+        started = time.perf_counter() - begun.seconds
+        if not begun.step:
+            self._watchers.on_epoch_begin(epoch)
+            model.reset_metrics()
+        logs = self._take_steps(epoch, begun.step, started)
+        if history.interrupted:
+            return
+        training_seconds = time.perf_counter() - started
+        if self._validation is not None:
+            logs |= self._validate(logs)
+        row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        row["images_per_second"] = round(self._train.count / training_seconds, 1)
+        history.rows.append(row)
+        self._watchers.on_epoch_end(epoch, dict(logs))
+        self._listener.on_epoch(row)
+        self._keep(OpenEpoch(stopped=model.stop_training))
+        history.interrupted = self._should_stop()
+
+    def _take_steps(self, epoch: int, done: int, started: float) -> Row:
+        """The steps of one pass over the training examples that are left; the mean loss and metrics over the whole pass."""
+        import tensorflow as tf
+
+        model, train = self._model, self._train
+        iterator = iter(train.shuffled(self._seed, epoch, skip=done))
+        count, logs, first, seconds = FIRST_STEPS, {}, done, 0.0
+        if done == train.steps:  # all that was missing is the validation
+            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+        while done < train.steps:
+            count = min(count, train.steps - done, self._keeper.steps_left(done) if self._keeper is not None else count)
+            self._watchers.on_train_batch_begin(done)
+            before = time.perf_counter()
+            results, bad = self._run_steps(iterator, tf.constant(count))
+            logs = {name: float(value) for name, value in results.items()}
+            elapsed = time.perf_counter() - before
+            if int(bad) >= 0:
+                raise DivergedError(f"the loss became {logs['loss']}", epoch + 1, done + int(bad) + 1, float(model.optimizer.learning_rate))
+            done, seconds = done + count, seconds + elapsed
+            self._watchers.on_train_batch_end(done - 1, dict(logs))
+            self._listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)
+            self._history.interrupted = self._should_stop()
+            due = self._keeper is not None and done < train.steps and self._keeper.is_due(done)
+            if due or self._history.interrupted:
+                self._keep(OpenEpoch(done, time.perf_counter() - started))
+            if self._history.interrupted:
+                break
+            count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
+        return logs
+
+    def _validate(self, logs: Row) -> Row:
+        assert self._validation is not None
+        batches = self._validation.in_order()
+        if self._preparation.mixes_labels:
+            batches = batches.map(self._preparation.one_hot)
+        measured = self._model.evaluate(batches, verbose=0, return_dict=True)
+        return {f"val_{name}": float(measured[name]) for name in logs}
+
+    def _keep(self, epoch: OpenEpoch) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(self._callbacks, epoch)
 
 
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
-    """A graph function that runs Keras's own `train_step` a given number of times and returns the metrics so far."""
+    """A graph function that runs Keras's own `train_step` a given number of times.
+
+    It returns the metrics so far, and the first of the steps after which the loss was not finite (-1: none).
+    """
     import tensorflow as tf
 
     for batch in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
@@ -191,17 +274,26 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     model.optimizer.build(model.trainable_variables)
 
     def run_steps(iterator: Any, count: Any) -> Any:
-        for _ in tf.range(count):
-            model.train_step(preparation(*next(iterator)))
-        return model.get_metrics_result()
+        bad = tf.constant(-1)
+        for step in tf.range(count):
+            loss = model.train_step(preparation(*next(iterator)))["loss"]
+            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
+        return model.get_metrics_result(), bad
 
     runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
     return runner
 
 
-def _diverged(model: "keras.Model", epoch: int, step: int, loss: float) -> CnnkitError:
-    rate = float(model.optimizer.learning_rate)
+def _out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
+    """The error that names a batch size to try: half of this one, or fewer where the layers' outputs alone tell so."""
+    values = sum(math.prod(layer.output.shape[1:]) for layer in model._flatten_layers() if _has_known_output(layer))
+    fitting = available_memory() // max(1, 2 * 4 * values)  # outputs and their gradients, float32
+    tried = max(1, min(batch_size // 2, 2 ** int(math.log2(max(1, fitting)))))
     return CnnkitError(
-        f"the loss became {loss} in epoch {epoch + 1}, at step {step} or shortly before, with a learning rate of {rate:g}",
-        f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data.",
+        f"memory ran out with batches of {batch_size}", f"Try `data: {{batch_size: {tried}}}`, a smaller image_size, or fewer filters."
     )
+
+
+def _has_known_output(layer: Any) -> bool:
+    shapes = [tensor.shape[1:] for node in layer._inbound_nodes for tensor in node.output_tensors]
+    return len(shapes) == 1 and None not in shapes[0]

@@ -85,20 +85,24 @@ def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> se
 def layer_states(model: "keras.Model") -> list[LayerState]:
     """Every layer with weights; the base as one line."""
     return [
-        LayerState(layer.name, type(layer).__name__, layer.count_params(), _count(layer.trainable_variables))
+        LayerState(layer.name, type(layer).__name__, layer.count_params(), count_parameters(layer.trainable_variables))
         for layer in model.layers
         if layer.count_params()
     ]
 
 
+def frozen_weights(model: "keras.Model") -> list[Any]:
+    """All weights of all frozen layers, moving statistics included."""
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    return [weight for layer in layers if not layer.trainable and not getattr(layer, "layers", None) for weight in layer.weights]
+
+
 def frozen_checksum(model: "keras.Model") -> str:
-    """SHA-256 over all weights of all frozen layers, moving statistics included."""
+    """SHA-256 over all that is frozen."""
     digest = hashlib.sha256()
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if not layer.trainable and not getattr(layer, "layers", None):
-            for weight in layer.weights:
-                digest.update(weight.path.encode())
-                digest.update(weight.numpy().tobytes())
+    for weight in frozen_weights(model):
+        digest.update(weight.path.encode())
+        digest.update(weight.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -122,21 +126,22 @@ def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping
     """
     base = base_of(model)
     layers = [layer for layer in _leaves(base if base is not None else model) if layer.trainable_variables]
-    factors = {variable.path: 1.0 for variable in model.trainable_variables}
+    factors = {id(variable): 1.0 for variable in model.trainable_variables}  # not by path, which two layers may share
     for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
         for variable in layer.trainable_variables:
-            factors[variable.path] = decay**depth
+            factors[id(variable)] = decay**depth
     step = optimizer.update_step
-    by_variable = {variable.value.ref(): factors[variable.path] for variable in model.trainable_variables}
+    by_variable = {variable.value.ref(): factors[id(variable)] for variable in model.trainable_variables}
 
     def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
         step(gradient, variable, learning_rate * by_variable[variable.ref()])  # Keras hands on TensorFlow's own variable
 
     optimizer.update_step = scaled
-    return factors
+    return {variable.path: factors[id(variable)] for variable in model.trainable_variables}
 
 
-def _count(variables: Sequence[Any]) -> int:
+def count_parameters(variables: Sequence[Any]) -> int:
+    """How many numbers some variables hold together."""
     import math
 
     return sum(math.prod(variable.shape) for variable in variables)

@@ -1,67 +1,39 @@
-"""One training run from a checked config to a finished run directory."""
+"""One training run from its first step, or from where it was interrupted, to a finished run directory."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnkit.config.load import LoadedConfig
-from cnnkit.config.schema import Phase
-from cnnkit.config.tasks import warnings
-from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
-from cnnkit.data.source import Request
-from cnnkit.errors import BuildError, CnnkitError
+from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.evaluation.plots import plot_curves
+from cnnkit.files import WriteError
 from cnnkit.keras_objects import build
-from cnnkit.model.builder import Network
-from cnnkit.run_directory import Meaning, RunDirectory, create_run_directory
-from cnnkit.training.batch import BatchPreparation, class_weights
-from cnnkit.training.compile import build_and_compile, compile_model
-from cnnkit.training.environment import describe_environment, fingerprint
+from cnnkit.training.batch import BatchPreparation
+from cnnkit.training.compile import compile_model
+from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, PassSource, compute_features, cut
-from cnnkit.training.fit import BestWeights, History, Listener, Row, fit
-from cnnkit.training.phases import LayerState, decay_updates, frozen_checksum, layer_states, require_unchanged, set_trainable
+from cnnkit.training.fit import DivergedError, History, Listener, Row, fit
+from cnnkit.training.phases import (
+    LayerState,
+    count_parameters,
+    decay_updates,
+    frozen_checksum,
+    frozen_weights,
+    layer_states,
+    require_unchanged,
+    set_trainable,
+)
+from cnnkit.training.prepare import Prepared
 from cnnkit.training.signals import StopRequest, stop_requests
-from cnnkit.training.units import Units
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run before its first step: everything that can fail early has been tried.
-
-    Attributes:
-        loaded: The config.
-        network: Built and compiled.
-        dataset: Divided; the targets of a regression are standardized in its training and validation parts.
-        units: How to get a regression's numbers back; None for other tasks.
-        phases: What is trained one after another; one phase where the config has none.
-        preparation: What is done to training batches.
-        train: The training batches.
-        meaning: What the model's numbers mean.
-        directory: The run's folder.
-    """
-
-    loaded: LoadedConfig
-    network: Network
-    dataset: Dataset
-    units: Units | None
-    phases: Sequence[Phase]
-    preparation: BatchPreparation
-    train: BatchSource
-    meaning: Meaning
-    directory: RunDirectory
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of all phases."""
-        return sum(phase.epochs or self.loaded.config.train.epochs for phase in self.phases)
 
 
 @dataclass(frozen=True)
@@ -79,77 +51,48 @@ class Finished:
     exit_status: int = 0
 
 
-def prepare(loaded: LoadedConfig, run_dir: Path | None, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Prepared:
-    """Build the network, get the data and make the run's folder.
-
-    Raises:
-        CnnkitError: The config, the data or the folder is not usable; no folder is left behind then.
-    """
-    config = loaded.config
-    network = build_and_compile(loaded)
-    phases = _phases(loaded, network)
-    directory = create_run_directory(config.name, run_dir)
-    complete = False
-    try:
-        dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress))
-        if not len(dataset.train):
-            raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
-        weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
-        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights)
-        preparation.check(dataset.train.input_shape)
-        complete = True
-    except BuildError as error:
-        raise loaded.located(error) from error
-    finally:
-        if not complete:
-            shutil.rmtree(directory.path if run_dir is None else directory.cache)
-    units = Units.of(dataset.train) if dataset.task.is_regression else None
-    if units is not None:
-        dataset = units.standardized(dataset)
-    notices = (*network.notices, *dataset.notices, *warnings(config))
-    meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
-    directory.write_config(loaded.as_yaml())
-    if dataset.manifest:
-        directory.write_manifest(dataset.manifest)
-    train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
-    return Prepared(loaded, network, dataset, units, phases, preparation, train, meaning, directory)
-
-
-def _phases(loaded: LoadedConfig, network: Network) -> Sequence[Phase]:
-    """The phases of a config, each tried once, so that a misspelt layer is told before the first epoch.
-
-    Raises:
-        ConfigError: A phase names a layer that is not there.
-    """
-    config = loaded.config
-    if config.train.phases is None:
-        return [Phase(train="all" if config.model.base is None else "head")]
-    try:
-        for number, phase in reversed(list(enumerate(config.train.phases))):
-            set_trainable(network.model, phase, ("train", "phases", number))
-    except BuildError as error:
-        raise loaded.located(error) from error
-    return config.train.phases
+class _Stopped(Exception):  # noqa: N818 - no error: the user asked for it
+    """Training was asked to stop where no step is under way."""
 
 
 def train(prepared: Prepared, listener: Listener) -> Finished:
     """Train a prepared run, phase by phase, and write its files.
 
     Raises:
-        CnnkitError: The loss diverged.
+        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; what was kept before is whole.
     """
-    config, directory, dataset = prepared.loaded.config, prepared.directory, prepared.dataset
+    directory, state = prepared.directory, prepared.state
     started = time.time()
     environment = _describe(prepared, started)
     directory.write_environment({**environment, "state": "running"})
-    history = History()
-    best = BestWeights(prepared.network.model, keep=len(prepared.phases) > 1 and config.data.validation != "test")
+    finished = False
+    try:
+        result = _train(prepared, listener, environment, started)
+        finished = True
+    except WriteError as error:
+        hint = f"Make room, then go on with `cnnkit train --resume {directory.path}`: all up to the last checkpoint is whole."
+        raise CnnkitError(str(error).partition("\n")[0], hint) from error
+    except DivergedError as error:
+        remedy = str(error).partition("\n    ")[2]
+        message = f"{str(error).partition(chr(10))[0]}; the state of epoch {len(state.history.rows)} is kept in {directory.checkpoints}"
+        raise CnnkitError(message, remedy) from error
+    finally:
+        if not finished:
+            _mark(prepared, {**environment, "state": "interrupted" if isinstance(sys.exception(), KeyboardInterrupt) else "failed"})
+        prepared.lock.release()
+    return result
+
+
+def _train(prepared: Prepared, listener: Listener, environment: dict[str, object], started: float) -> Finished:
+    config, directory, dataset, state = prepared.loaded.config, prepared.directory, prepared.dataset, prepared.state
+    history = state.history
+    recorder = _Recorder(directory.write_history, listener, history)
+    if state.pending is not None:
+        listener.on_resume(history.rows, state.pending.state["step"])
     with stop_requests() as stop:
-        for number in range(len(prepared.phases)):
-            _train_phase(prepared, number, history, _Recorder(directory.write_history, listener, history, best), stop)
-            if history.interrupted:
-                break
-        best.restore()
+        _train_phases(prepared, recorder, stop)
+        if len(prepared.phases) > 1 and config.data.validation != "test" and (notice := state.restore_best()):
+            listener.on_notice(notice)
         _save(prepared)
     if history.rows:
         plot_curves(history.rows, directory.curves, config.name, prepared.meaning.note)
@@ -164,7 +107,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
             **environment,
             "state": "interrupted" if history.interrupted else "finished",
             "epochs": len(history.rows),
-            "best_epoch": best.epoch or None,
+            "best_epoch": state.best.epoch or None,
             "training_seconds": round(history.seconds, 2),
             "seconds": round(time.time() - started, 2),
         }
@@ -172,18 +115,35 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
-def _train_phase(prepared: Prepared, number: int, history: History, listener: Listener, stop: StopRequest) -> None:
+def _train_phases(prepared: Prepared, listener: "_Recorder", stop: StopRequest) -> None:
+    """All phases from the one under way; gone back a little where the loss diverges and the config wants that."""
+    state = prepared.state
+    while state.phase < len(prepared.phases) and not state.history.interrupted:
+        try:
+            _train_phase(prepared, listener, stop)
+        except _Stopped:
+            state.history.interrupted = True
+        except DivergedError as fault:
+            listener.on_notice(state.go_back(fault))
+        else:
+            if not state.history.interrupted:
+                state.end_phase()
+
+
+def _train_phase(prepared: Prepared, listener: "_Recorder", stop: StopRequest) -> None:
     """One phase: open its layers, compile, train, and prove that what is frozen has not changed."""
-    config, dataset, phase = prepared.loaded.config, prepared.dataset, prepared.phases[number]
-    model = prepared.network.model
+    config, dataset, state = prepared.loaded.config, prepared.dataset, prepared.state
+    model, number, phase = prepared.network.model, state.phase, prepared.phases[state.phase]
     if config.model.base is not None or config.train.phases is not None:
         set_trainable(model, phase, ("train", "phases", number))
         listener.on_phase(number + 1, len(prepared.phases), phase.train, layer_states(model))
+    state.begin_phase()
     before = frozen_checksum(model)
     begun = time.perf_counter()
-    batches = _batches(prepared, listener)
-    history.feature_seconds += time.perf_counter() - begun
+    batches = _batches(prepared, listener, stop)
+    state.history.feature_seconds += time.perf_counter() - begun
     compile_model(batches.model, config, dataset.task, phase.optimizer)
+    state.slow_down(batches.model.optimizer)
     if phase.layer_decay is not None:
         decay_updates(batches.model.optimizer, batches.model, phase.layer_decay)
     fit(
@@ -191,14 +151,18 @@ def _train_phase(prepared: Prepared, number: int, history: History, listener: Li
         batches.train,
         batches.validation,
         batches.preparation,
-        epochs=phase.epochs or config.train.epochs,
-        history=history,
+        until=state.phase_begun + (phase.epochs or config.train.epochs),
+        history=state.history,
         seed=config.seed,
         callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
         listener=listener,
         should_stop=stop,
+        keeper=state.keeper(batches.model),
     )
-    require_unchanged(before, frozen_checksum(model), number + 1)
+    after = frozen_checksum(model)
+    require_unchanged(before, after, number + 1)
+    if frozen := count_parameters(frozen_weights(model)):
+        listener.on_frozen(frozen, after)
 
 
 @dataclass(frozen=True)
@@ -211,7 +175,7 @@ class _Batches:
     preparation: BatchPreparation
 
 
-def _batches(prepared: Prepared, listener: Listener) -> _Batches:
+def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batches:
     data, dataset, preparation = prepared.loaded.config.data, prepared.dataset, prepared.preparation
     validation = dataset.validation
     parts = cut(prepared.network.model) if not data.augment or data.augment_passes else None
@@ -222,11 +186,14 @@ def _batches(prepared: Prepared, listener: Listener) -> _Batches:
     total = len(dataset.train) * (passes or 1) + (len(validation) if validation is not None else 0)
     done = 0
 
+    def on_progress(count: int) -> None:
+        listener.on_features(done + count, total)
+        if stop():
+            raise _Stopped
+
     def features_of(examples: Examples, augment: Augment | None = None) -> Examples:
         nonlocal done
-        result = compute_features(
-            parts.features, examples, prepared.directory.cache, lambda count: listener.on_features(done + count, total), augment
-        )
+        result = compute_features(parts.features, examples, prepared.directory.cache, on_progress, augment)
         done += len(examples)
         return result
 
@@ -252,10 +219,11 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
         **describe_environment(),
         "seed": prepared.loaded.config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
+        "resumed_after_epochs": len(prepared.state.history.rows) if prepared.state.pending is not None else None,
         "data": {
             "name": dataset.name,
             "stand_in_for": dataset.stand_in_for or None,
-            "fingerprint": fingerprint(dataset),
+            "fingerprint": prepared.state.fixed["data"]["fingerprint"],
             "train": len(dataset.train),
             "validation": len(dataset.validation) if dataset.validation is not None else 0,
             "test": len(dataset.test) if dataset.test is not None else 0,
@@ -263,14 +231,31 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
     }
 
 
-class _Recorder:
-    """Writes the history as each epoch ends, remembers the best weights, and hands everything on to the listener that draws."""
+def _mark(prepared: Prepared, environment: dict[str, object]) -> None:
+    """Say in the run's folder how it ended, where that can still be written."""
+    try:
+        prepared.directory.write_environment(environment)
+    except WriteError:  # the error under way says it already
+        return
 
-    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, best: BestWeights) -> None:
-        self._write, self._listener, self._history, self._best = write, listener, history, best
+
+class _Recorder:
+    """Writes the history as each epoch ends, and hands everything on to the listener that draws."""
+
+    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History) -> None:
+        self._write, self._listener, self._history = write, listener, history
 
     def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
         self._listener.on_phase(number, count, words, layers)
+
+    def on_resume(self, rows: Sequence[Row], step: int) -> None:
+        self._listener.on_resume(rows, step)
+
+    def on_notice(self, text: str) -> None:
+        self._listener.on_notice(text)
+
+    def on_frozen(self, parameters: int, checksum: str) -> None:
+        self._listener.on_frozen(parameters, checksum)
 
     def on_features(self, done: int, total: int) -> None:
         self._listener.on_features(done, total)
@@ -280,5 +265,4 @@ class _Recorder:
 
     def on_epoch(self, row: Row) -> None:
         self._write(self._history.rows)
-        self._best.on_epoch(row)
         self._listener.on_epoch(row)

@@ -1,0 +1,125 @@
+"""An interrupted run taken up again: its newest whole checkpoint, and whether config and data are still what they were."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnkit.config.differences import differences
+from cnnkit.config.load import LoadedConfig, load, resolved, with_epochs
+from cnnkit.errors import CnnkitError, shown
+from cnnkit.run_directory import RunDirectory, read_state
+from cnnkit.run_lock import RunLock
+from cnnkit.training.checkpoint import Checkpoint, Checkpoints
+
+HARMLESS = ("name", "train.checkpoint_every", "train.on_nan", "data.cache", "data.cache_memory")  # change nothing of what is learned
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """An interrupted run, opened to go on.
+
+    Attributes:
+        loaded: Its config, with `--epochs` where given.
+        directory: Its folder.
+        lock: Held on it.
+        checkpoint: From which it goes on.
+        forced: Whether to go on although its config or data has changed.
+        notices: What the user has to be told, such as damaged checkpoints passed over.
+    """
+
+    loaded: LoadedConfig
+    directory: RunDirectory
+    lock: RunLock
+    checkpoint: Checkpoint
+    forced: bool
+    notices: Sequence[str]
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the run was begun on a stand-in for its data."""
+        return bool(self.checkpoint.state["data"]["stand_in_for"])
+
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs so far."""
+        return int(self.checkpoint.state["epoch"])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has got to its end, and nothing more is asked of it."""
+        train = self.loaded.config.train
+        wanted = sum(phase.epochs or train.epochs for phase in train.phases) if train.phases else train.epochs
+        done = self.epochs_done >= wanted or self.checkpoint.state["stopped"]
+        return done and not self.forced and read_state(self.directory) == "finished"
+
+
+def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool) -> Resumed:
+    """Open a run to go on with it.
+
+    Args:
+        run: Its folder.
+        configs: Config files in place of the run's own.
+        overrides: `a.b.c=value` overrides.
+        epochs: Epochs of all phases together, in place of the config's; None for those.
+        force: Whether to go on although the config or the data has changed.
+
+    Raises:
+        CnnkitError: There is no such run, it has no checkpoint, another process writes it, or its config has changed.
+    """
+    directory = RunDirectory(run)
+    if not run.is_dir():
+        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
+    checkpoints = Checkpoints(directory.checkpoints)
+    if not checkpoints:
+        raise CnnkitError(f"{run}: has no checkpoint to go on from", "Train it anew, or name another run.")
+    lock = RunLock(run)
+    checkpoints.sweep()
+    shutil.rmtree(directory.cache)
+    checkpoint, notices = checkpoints.newest()
+    if checkpoint is None:
+        raise CnnkitError(f"{run}: none of its checkpoints is whole", "\n    ".join(notices))
+    told = list(notices)
+    before: Mapping[str, Any] = checkpoint.state["config"]
+    if not configs and not directory.config.exists():
+        directory.write_config(yaml.safe_dump(dict(before), sort_keys=False, allow_unicode=True))
+        told.append(f"{directory.config} was gone; it was written again from the checkpoint.")
+    loaded = load(configs or [directory.config], overrides)
+    if epochs is not None:
+        loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state["epoch"])
+    changed = _changes(before, resolved(loaded.config), epochs is not None)
+    if changed and not force:
+        rows = "\n".join(f"    {key}: {shown(old)} -> {shown(new)}" for key, (old, new) in changed.items())
+        remedy = "Put the config back as it was, or go on all the same with --force."
+        if any(key.endswith("epochs") for key in changed):
+            remedy += " For more epochs: `--epochs N`."
+        raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
+    if changed:
+        told.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is taken over (--force).")
+    return Resumed(loaded, directory, lock, checkpoint, bool(changed) or force, told)
+
+
+def check_data(resumed: Resumed, fingerprint: str) -> None:
+    """Refuse to go on with other data than the run was begun with.
+
+    Raises:
+        CnnkitError: It has changed, and that was not forced.
+    """
+    before = resumed.checkpoint.state["data"]
+    if fingerprint != before["fingerprint"] and not resumed.forced:
+        raise CnnkitError(
+            f"{resumed.directory.path}: the data ({before['name']}) has changed since the run was interrupted "
+            f"(fingerprint {before['fingerprint'][:12]} -> {fingerprint[:12]})",
+            "Put it back as it was, or go on all the same with --force.",
+        )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_asked: bool) -> dict[str, tuple[Any, Any]]:
+    """What has changed that changes what is learned; the epochs count where they were not asked for with `--epochs`."""
+    found = differences(before, json.loads(json.dumps(now)))
+    wanted = {key: pair for key, pair in found.items() if not key.startswith(HARMLESS)}
+    return {key: pair for key, pair in wanted.items() if not (epochs_asked and key.rpartition(".")[2] == "epochs")}
