@@ -17,6 +17,10 @@ def evaluate(
     config: Annotated[
         Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Other data: a folder, CSV, npz or npy file, or a config. All its examples are measured."),
+    ] = None,
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
@@ -24,7 +28,7 @@ def evaluate(
     import_tensorflow()
     from cnnkit.evaluation.rerun import evaluate_run
 
-    evaluation, pictures = evaluate_run(what, config, overrides or [])
+    evaluation, pictures = evaluate_run(what, config, overrides or [], data)
     if as_json:
         print_json(evaluation.as_dict())
         return

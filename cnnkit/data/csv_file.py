@@ -31,9 +31,7 @@ def open_csv(data: Data) -> ImageFileSource:
         CnnkitError: The file or a column is not there, or cells have no sense.
     """
     assert data.csv is not None
-    path = Path(data.csv)
-    table = read_table(path)
-    return ImageFileSource(data, _listing(path, table, data))
+    return ImageFileSource(data, list_csv(Path(data.csv), data))
 
 
 def listed_paths(path: Path, column: str | None) -> list[Path]:
@@ -87,7 +85,13 @@ def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
     return columns
 
 
-def _listing(path: Path, table: dict[str, Column], data: Data) -> Listing:
+def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
+    """The image files of a CSV file with their targets, as a `data` section says, with at least so many classes.
+
+    Raises:
+        CnnkitError: The file or a column is not there, or cells have no sense.
+    """
+    table = read_table(path)
     paths = _column(path, table, data.input, PATH_COLUMNS, "data.input")
     targets = [data.target] if isinstance(data.target, str) else data.target
     columns = (
@@ -96,7 +100,7 @@ def _listing(path: Path, table: dict[str, Column], data: Data) -> Listing:
         else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
     )
     names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
-    task, values, kept = _targets(path, columns, names, data)
+    task, values, kept = _targets(path, columns, names, data, fewest)
     empty = [line for line, cell in paths if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the path is empty")
@@ -130,10 +134,10 @@ def _lower(table: dict[str, Column]) -> dict[str, str]:
     return {name.lower(): name for name in table}
 
 
-def _targets(path: Path, columns: list[Column], names: list[str], data: Data) -> tuple[Task, Array, Array | None]:
+def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
     """The task, the targets of all rows (or of those kept) and which rows are kept (None for all)."""
     if data.separator is not None or data.task == "multilabel":
-        return _several_labels(path, columns, names, data)
+        return _several_labels(path, columns, names, data, fewest)
     numbers = [_numbers(column) for column in columns]
     if data.task == "regression" or len(columns) > 1:
         for column, values in zip(columns, numbers, strict=True):
@@ -145,23 +149,23 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data) ->
     whole = values is not None and bool((values == np.round(values)).all())
     if values is not None and data.task is None and not (whole and len(np.unique(values)) <= MOST_CLASSES_OF_NUMBERS):
         return Task("regression", tuple(names)), values[:, None].astype(np.float32), None
-    return _one_class(path, columns[0], data)
+    return _one_class(path, columns[0], data, fewest)
 
 
-def _one_class(path: Path, column: Column, data: Data) -> tuple[Task, Array, Array | None]:
+def _one_class(path: Path, column: Column, data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
     empty = [line for line, cell in column if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the label is empty", "Write one, or take the row out.")
     present = sorted({cell for _, cell in column}, key=natural)
     classes = data.classes or present
-    _check_classes(path, classes, present)
+    _check_classes(path, classes, present, fewest)
     index = {name: i for i, name in enumerate(classes)}
     kept = np.array([i for i, (_, cell) in enumerate(column) if cell in index])
     targets = np.array([index.get(cell, -1) for _, cell in column], np.int32)
     return Task("classification", tuple(classes)), targets, None if len(kept) == len(column) else kept
 
 
-def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data) -> tuple[Task, Array, Array | None]:
+def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
     """Labels in one cell, or a column a label with 0 and 1."""
     if len(columns) > 1:
         numbers = [_numbers(column) for column in columns]
@@ -175,18 +179,18 @@ def _several_labels(path: Path, columns: list[Column], names: list[str], data: D
     cells = [[label.strip() for label in cell.split(separator) if label.strip()] for _, cell in columns[0]]
     present = sorted({label for labels in cells for label in labels}, key=natural)
     classes = data.classes or present
-    _check_classes(path, classes, present)
+    _check_classes(path, classes, present, fewest)
     targets = np.array([[float(name in labels) for name in classes] for labels in cells], np.float32)
     return Task("multilabel", tuple(classes)), targets, None
 
 
-def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str]) -> None:
+def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str], fewest: int) -> None:
     unknown = [name for name in classes if name not in present]
     if unknown:
         raise CnnkitError(
             f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out."
         )
-    if len(classes) < 2:
+    if len(classes) < fewest:
         raise CnnkitError(f"{path}: two or more different labels are wanted, got {shown(list(classes))}")
 
 

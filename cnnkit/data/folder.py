@@ -23,12 +23,13 @@ def open_folder(data: Data) -> ImageFileSource:
     return ImageFileSource(data, list_folder(Path(data.folder), data.classes))
 
 
-def list_folder(folder: Path, classes: list[str] | None) -> Listing:
+def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Listing:
     """The image files below a folder with their classes and, where the folders say it, their splits.
 
     Args:
         folder: With a folder a class; or with train, val (valid, validation) or test folders that have those.
         classes: The classes to use, in this order; None for all, in natural order (2 before 10).
+        fewest: How many classes there have to be.
     """
     if not folder.is_dir():
         raise CnnkitError(
@@ -56,7 +57,7 @@ def list_folder(folder: Path, classes: list[str] | None) -> Listing:
     loose = image_files(folder, deep=False)
     if loose and found:
         notices.append(f"{folder}: {len(loose)} images lie beside the class folders and are passed over.")
-    names = _chosen(folder, sorted(found, key=natural), classes)
+    names = _chosen(folder, sorted(found, key=natural), classes, fewest)
     listed = [(file, split, index) for index, name in enumerate(names) for file, split in found[name]]
     return Listing(
         name=folder.resolve().name,
@@ -74,17 +75,17 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
 
 
-def _chosen(folder: Path, names: list[str], classes: list[str] | None) -> list[str]:
+def _chosen(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:
     if classes is not None:
         unknown = [name for name in classes if name not in names]
         if unknown:
             meant = did_you_mean(unknown[0], names) or f" There are: {_few(names)}."
             raise CnnkitError(f"{folder}: has no images of class '{unknown[0]}'.{meant}", "Mend `data.classes`, or leave it out.")
         return classes
-    if len(names) < 2:
+    if len(names) < fewest:
         got = f"only one, {names[0]}" if names else "none"
         raise CnnkitError(
-            f"{folder}: two or more folders with images are wanted, a folder a class; there is {got}",
+            f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}",
             "Images end in " + ", ".join(SUFFIXES) + ".",
         )
     return names

@@ -1,9 +1,11 @@
 """Measure a saved model on a test set, as a user would: load the file, predict, compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
@@ -50,27 +52,37 @@ class Evaluation:
 
 
 def evaluate_file(path: Path, examples: Examples, meaning: Meaning, split: str = "test") -> Evaluation:
-    """Load a model file and measure it.
-
-    Args:
-        path: A `.keras` file with its compiled loss and metrics.
-        examples: Raw inputs `(n, …)` and targets `(n, …)`.
-        meaning: Names of the classes or numbers.
-        split: What the examples are called where the figures appear.
+    """Load a model file and measure it; the arguments are those of `evaluate_model`.
 
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
     """
-    model = load_model(path)
+    return evaluate_model(load_model(path), path, [examples], meaning, split)
+
+
+def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], meaning: Meaning, split: str) -> Evaluation:
+    """Measure a model.
+
+    Args:
+        model: With its compiled loss and metrics.
+        path: The `.keras` file that it comes from.
+        parts: Raw inputs `(n, …)` and targets `(n, …)`, all together.
+        meaning: Names of the classes or numbers.
+        split: What the examples are called where the figures appear.
+
+    Raises:
+        CnnkitError: The model does not fit the data.
+    """
     wanted = tuple(model.input_shape[1:])
-    if wanted != examples.input_shape:
-        raise CnnkitError(
-            f"{path}: takes inputs of {wanted}, but {meaning.data} has {examples.input_shape}", "Name the config of its data."
-        )
-    predictions = predict(model, examples)
-    measured = judge(model, predictions, examples.targets) if model.compiled else {}
-    figures = figures_of(examples.targets, predictions, meaning.task)
-    return Evaluation(split, measured, figures, examples.targets, predictions, meaning)
+    for part in parts:
+        if wanted != part.input_shape:
+            raise CnnkitError(
+                f"{path}: takes inputs of {wanted}, but {meaning.data} has {part.input_shape}", "Name the config of its data."
+            )
+    predictions = np.concatenate([predict(model, part) for part in parts])
+    targets = np.concatenate([part.targets for part in parts])
+    measured = judge(model, predictions, targets) if model.compiled else {}
+    return Evaluation(split, measured, figures_of(targets, predictions, meaning.task), targets, predictions, meaning)
 
 
 def predict(model: "keras.Model", examples: Examples) -> Any:

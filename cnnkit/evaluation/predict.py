@@ -64,8 +64,8 @@ class Predictor:
 
     def __init__(self, path: Path, top: int = 3) -> None:
         self._model = load_model(path, compiled=False)
-        shape = _input_shape(self._model, path)
-        self.reading = Reading.of(shape, _data_section(RunDirectory(path.parent).config))
+        shape = input_shape_of(self._model, path)
+        self.reading = Reading.of(shape, data_section(RunDirectory(path.parent).config))
         self.meaning = read_meaning(path) or _guessed_meaning(self._model, path)
         self.top = min(top, self.meaning.task.outputs)
         self.batch_size = batch_of(shape)
@@ -191,7 +191,12 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
     return model, rest
 
 
-def _input_shape(model: "keras.Model", path: Path) -> tuple[int, ...]:
+def input_shape_of(model: "keras.Model", path: Path) -> tuple[int, ...]:
+    """Shape of one example as a model takes it.
+
+    Raises:
+        CnnkitError: It has not one input of a fixed shape and one output.
+    """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise CnnkitError(f"{path}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs", "A model with one of each is wanted.")
     shape = tuple(model.input_shape[1:])
@@ -200,7 +205,7 @@ def _input_shape(model: "keras.Model", path: Path) -> tuple[int, ...]:
     return shape
 
 
-def _data_section(config: Path) -> Data | None:
+def data_section(config: Path) -> Data | None:
     """The `data` section of a run's config, by itself: the data that it names may be gone by now. None where there is no config."""
     if not config.exists():
         return None

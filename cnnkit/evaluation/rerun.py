@@ -10,7 +10,10 @@ from cnnkit.config.load import LoadedConfig, load
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, write_evaluation
+from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, evaluate_model, write_evaluation
+from cnnkit.evaluation.other_data import read_other_data
+from cnnkit.evaluation.predict import data_section, input_shape_of
+from cnnkit.model.load import load_model
 from cnnkit.run_directory import Meaning, RunDirectory, find_run, read_meaning
 
 
@@ -64,7 +67,7 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
     Raises:
         CnnkitError: There is no such run or model, or no config tells its data.
     """
-    model = what if what is not None and what.suffix == ".keras" else find_run(what).model
+    model = _model_of(what)
     beside = RunDirectory(model.parent)
     own_data = config_path is None and not further
     if config_path is None and not beside.config.exists():
@@ -80,13 +83,37 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
         yield Reopened(model, beside, loaded, dataset, meaning, own_data)
 
 
-def evaluate_run(what: Path | None, config_path: Path | None, further: Sequence[str] = ()) -> tuple[Evaluation, list[Path]]:
+def evaluate_run(
+    what: Path | None, config_path: Path | None, further: Sequence[str] = (), data: Path | None = None
+) -> tuple[Evaluation, list[Path]]:
     """Measure a run's or a file's model on the test set of its data; the arguments are those of `reopened`.
+
+    With `data`, it is measured on all examples of that folder, file or config instead.
 
     Returns:
         The figures, and the pictures written into the run's folder (none for a model outside a run, or other data).
     """
+    if data is not None:
+        if config_path is not None or further:
+            raise CnnkitError("--data names all of the data already", "Leave out --config and --set, or name a config with --config only.")
+        return _evaluate_on_other(_model_of(what), data), []
     with reopened(what, config_path, further) as run:
         name, examples = run.held_out
         evaluation = evaluate_file(run.model, examples, run.meaning, name)
         return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else []
+
+
+def _model_of(what: Path | None) -> Path:
+    """A `.keras` file itself, or that of a run."""
+    return what if what is not None and what.suffix == ".keras" else find_run(what).model
+
+
+def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
+    model, trained = load_model(path), read_meaning(path)
+    task, notices = (None, ()) if trained is None else (trained.task, trained.notices)
+    if trained is not None and trained.stand_in_for:
+        notices = (f"The model was trained on {trained.data}, a stand-in: {trained.stand_in_for} could not be had.", *notices)
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
+        other = read_other_data(data, input_shape_of(model, path), task, data_section(RunDirectory(path.parent).config), Path(scratch))
+        meaning = Meaning(other.name, other.task, other.stand_in_for, (*notices, *other.notices))
+        return evaluate_model(model, path, other.parts, meaning, "whole")
