@@ -102,6 +102,21 @@ class RunDirectory:
         """Versions, device, the data's fingerprint, times and state."""
         return self.path / "environment.json"
 
+    def read_history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv`, a row an epoch; a column that has no value in an epoch is left out of its row.
+
+        Raises:
+            CnnkitError: The file is missing or damaged.
+        """
+        path = self.path / "history.csv"
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file, strict=True)]
+        except FileNotFoundError:
+            raise CnnkitError(f"{path}: is missing, so how the run learned is not known", "Train the run again.") from None
+        except (OSError, ValueError, csv.Error, TypeError) as error:
+            raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Train the run again.") from error
+
     @property
     def manifest(self) -> Path:
         """Which example stands in which split."""

@@ -25,7 +25,7 @@ MOST_PANELS = 9  # numbers to predict that are drawn
 GAMMA = 0.6  # exponent that lifts small shares
 DOTS_PER_INCH = 150
 
-_NOT_METRICS = ("epoch", "seconds", "images_per_second", "learning_rate")
+NOT_METRICS = ("epoch", "seconds", "images_per_second", "learning_rate")  # columns of a history
 _LOWER_IS_BETTER = re.compile(r"loss|error|entropy|hinge|divergence|log_?cosh|poisson|^false_|^(mae|mse|mape|msle|rmse|kld|bce)(?![a-z])")
 
 
@@ -41,7 +41,7 @@ def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, 
     from matplotlib.ticker import MaxNLocator
 
     found = dict.fromkeys(name for row in history for name in row)  # in their order
-    names = [name for name in found if name not in _NOT_METRICS and not name.startswith("val_")]
+    names = [name for name in found if name not in NOT_METRICS and not name.startswith("val_")]
     columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = -(-len(names) // columns)
     figure = new_figure(5.2 * columns + 0.4, 3.4 * rows + 0.7)
