@@ -220,22 +220,101 @@ def bench_disk(options: Options) -> str:
     )
 
 
-def bench_check(options: Options) -> str:
-    """`cnnkit data check` on 10,000 small images."""
+def tiny_pictures(folder: Path, count: int) -> Path:
+    """A folder of smooth PNGs of 32x32 in two classes."""
     import numpy as np
     from PIL import Image
 
+    random = np.random.default_rng(0)
+    for index in range(count):
+        path = folder / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(random.integers(0, 255, (8, 8, 3), np.uint8))
+        coarse.resize((32, 32), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+def bench_check(options: Options) -> str:
+    """`cnnkit data check` on 10,000 small images."""
     with tempfile.TemporaryDirectory() as scratch:
-        random = np.random.default_rng(0)
-        for index in range(10_000):
-            path = Path(scratch, "small", "ab"[index % 2], f"{index}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            coarse = Image.fromarray(random.integers(0, 255, (8, 8, 3), np.uint8))
-            coarse.resize((32, 32), Image.Resampling.BICUBIC).save(path)
+        tiny_pictures(Path(scratch, "small"), 10_000)
         config = Path(scratch, "small.yaml")
         config.write_text("data: {folder: small}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n")
         seconds = [run([*CNNKIT, "data", "check", str(config)]).wall for _ in range(options.pairs)]
     return f"`cnnkit data check` on 10,000 images of 32x32, whole process: {spread(seconds)} s."
+
+
+PREDICT_MODELS = """
+import sys
+from pathlib import Path
+import keras
+from cnnkit.config.load import load
+from cnnkit.training.compile import build_and_compile
+folder = Path(sys.argv[1])
+build_and_compile(load([Path("configs/cifar.yaml")])).model.save(folder / "small.keras")
+inputs = keras.Input((160, 160, 3))
+base = keras.applications.MobileNetV2(input_shape=(160, 160, 3), weights=None, include_top=False, pooling="avg")
+features = base(keras.layers.Rescaling(1 / 127.5, -1)(inputs))
+keras.Model(inputs, keras.layers.Dense(10, "softmax")(features)).save(folder / "large.keras")
+"""
+
+PREDICT_RATE = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+import tensorflow
+from cnnkit.data.inputs import find_inputs
+from cnnkit.evaluation.predict import Predictor, predict
+side, model, source = sys.argv[1:]
+predictor, inputs = Predictor(Path(model)), find_inputs([source], None, [])
+if side == "cnnkit":
+    start = time.perf_counter()
+    count = sum(1 for _ in predict(predictor, inputs))
+else:
+    array = np.stack([each.read() for each in inputs[0].examples(predictor.reading)])
+    network = predictor._model
+    start = time.perf_counter()
+    count = len(network.predict(array, batch_size=predictor.batch_size, verbose=0))
+print(json.dumps(count / (time.perf_counter() - start)))
+"""
+
+
+def bench_predict(options: Options) -> str:
+    """One picture against `import tensorflow`; many against the same network on an array in memory."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run([sys.executable, "-c", PREDICT_MODELS, scratch])
+        tiny = tiny_pictures(folder / "tiny", 10_000)
+        np.savez(folder / "tiny.npz", x=np.random.default_rng(0).integers(0, 256, (10_000, 32, 32, 3), np.uint8))
+        large = photos(folder / "photos")
+        one = [*CNNKIT, "predict", str(folder / "small.keras"), str(tiny / "a/0.png")]
+        imports = [sys.executable, "-c", "import tensorflow"]
+        run(one), run(imports)  # files into memory
+        pairs = [(run(imports).wall, run(one).wall) for _ in range(options.pairs)]
+        rows = [ratio_row("one picture of 32x32, whole process, seconds", [b for _, b in pairs], [a for a, _ in pairs])]
+
+        def rates(model: str, source: Path) -> tuple[list[float], list[float]]:
+            ours, theirs = [], []
+            for _ in range(options.pairs):
+                for side, found in (("Keras", theirs), ("cnnkit", ours)):
+                    found.append(float(run([sys.executable, "-c", PREDICT_RATE, side, str(folder / model), str(source)]).output))
+            return ours, theirs
+
+        small, mobilenet = "the network of configs/cifar.yaml", "MobileNetV2 at 160x160"
+        rows.append(ratio_row(f"10,000 rows of an npz, {small}, images/s", *rates("small.keras", folder / "tiny.npz"), 0))
+        rows.append(ratio_row(f"10,000 PNGs of 32x32, {small}, images/s", *rates("small.keras", tiny), 0))
+        rows.append(ratio_row(f"2,000 JPEGs of 500x375, {mobilenet}, images/s", *rates("large.keras", large), 0))
+        written = ["--output", str(folder / "out.csv")]
+        peaks = [run([*CNNKIT, "predict", *names, *written]).memory for names in (
+            (str(folder / "small.keras"), str(tiny)), (str(folder / "large.keras"), *[str(large)] * 5),
+        )]  # fmt: skip
+    return (
+        table(["", "cnnkit", "`import tensorflow`, or `model.predict` on an array in memory", "ratio"], rows)
+        + f"\n\nPeak memory of `cnnkit predict` over the 10,000 PNGs: {peaks[0]:,.0f} MB; over the JPEGs five times, 10,000 in all: "
+        f"{peaks[1]:,.0f} MB. Decoding shares the processor with the network: the cheaper the network, the more it shows."
+    )
 
 
 @dataclass(frozen=True)
@@ -250,6 +329,7 @@ class Section:
 SECTIONS = {
     "startup": Section("Start-up", bench_startup, trains=False),
     "check": Section("10,000 small images looked at", bench_check, trains=False),
+    "predict": Section("Prediction", bench_predict, trains=False),
     "disk": Section("Images from disk", bench_disk, trains=False),
     "train": Section("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train, trains=True),
 }
