@@ -150,6 +150,11 @@ class RunDirectory:
         except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
             raise CnnkitError(f"{self.manifest}: is damaged ({type(error).__name__})", "Train the run again.") from error
 
+    @property
+    def calibration(self) -> Path:
+        """The temperature that the model's probabilities were calibrated by, and what it did."""
+        return self.path / "calibration.json"
+
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, the final evaluation."""
         write_json(self.path / "metrics.json", metrics)
@@ -162,6 +167,7 @@ class RunDirectory:
         """Write `model.keras`, and beside it what its numbers mean."""
         write_json(self.path / "model.json", asdict(meaning))
         write_atomically(self.model, model.save)
+        self.calibration.unlink(missing_ok=True)  # it tells of the model that stood here before
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:

@@ -1,7 +1,5 @@
 """The runs below a folder at a glance, from the small files in each: no TensorFlow, and no run is too damaged to be listed."""
 
-import csv
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cnnkit.errors import CnnkitError
-from cnnkit.run_directory import RUNS
+from cnnkit.json_file import read_json
+from cnnkit.run_directory import RUNS, RunDirectory
 from cnnkit.run_lock import is_locked
 
 State = Literal["finished", "interrupted", "running", "failed", "unknown"]
@@ -108,7 +107,7 @@ def _read(path: Path, folder: Path) -> ListedRun:
     faults: list[str] = []
     environment = _json(path / "environment.json", faults, required=True)
     metrics = _json(path / "metrics.json", faults, required=False)
-    history = _history(path / "history.csv", faults)
+    history = _history(path, faults)
     told = environment.get("data")
     data = told if isinstance(told, dict) else {}
     figure, value = _headline(metrics, history)
@@ -119,7 +118,7 @@ def _read(path: Path, folder: Path) -> ListedRun:
         figure=figure,
         value=value,
         epochs=len(history),
-        seconds=_number(environment.get("seconds")) or sum(_number(row.get("seconds")) or 0.0 for row in history),
+        seconds=_number(environment.get("seconds")) or sum(row.get("seconds", 0.0) for row in history),
         started=str(environment.get("started") or ""),
         state=_state(environment, path),
         faults=tuple(faults),
@@ -134,7 +133,7 @@ def _state(environment: Mapping[str, Any], path: Path) -> State:
     return told if told in ("finished", "interrupted", "running", "failed") else "unknown"
 
 
-def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, str]]) -> tuple[str, float | None]:
+def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> tuple[str, float | None]:
     for name, get in _HEADLINES:
         try:
             value = _number(get(metrics))
@@ -142,14 +141,14 @@ def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, str]]) 
             continue
         if value is not None:
             return name, value
-    last = {name: _number(text) for name, text in (history[-1] if history else {}).items() if name not in _NOT_FIGURES}
+    last = {name: value for name, value in (history[-1] if history else {}).items() if name not in _NOT_FIGURES}
     watched = [name for name in last if name.startswith("val_")] or list(last)
     figure = next((name for name in watched if not name.endswith("loss")), watched[0] if watched else "")
-    return figure, last.get(figure)
+    return figure, _number(last.get(figure))
 
 
 def _number(value: Any) -> float | None:
-    """A finite number from a file, also where it is a text; None for anything else."""
+    """A finite number from a file; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -159,12 +158,12 @@ def _number(value: Any) -> float | None:
 
 def _json(path: Path, faults: list[str], *, required: bool) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except FileNotFoundError:
         if required:
             faults.append(f"{path.name} is missing")
         return {}
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         value = None
     if not isinstance(value, dict):
         faults.append(f"{path.name} is damaged")
@@ -172,15 +171,11 @@ def _json(path: Path, faults: list[str], *, required: bool) -> dict[str, Any]:
     return value
 
 
-def _history(path: Path, faults: list[str]) -> list[dict[str, str]]:
+def _history(path: Path, faults: list[str]) -> list[dict[str, float]]:
+    if not (path / "history.csv").exists():
+        return []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except FileNotFoundError:
+        return RunDirectory(path).read_history()
+    except CnnkitError:
+        faults.append("history.csv is damaged")
         return []
-    except (OSError, ValueError, csv.Error):
-        rows = [{}]
-    if any(_number(row.get("epoch")) is None for row in rows):
-        faults.append(f"{path.name} is damaged")
-        return []
-    return rows

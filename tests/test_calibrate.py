@@ -18,7 +18,10 @@ from cnnkit.evaluation.calibrate import ON_TEST, calibrate_run, fit_temperature
 from cnnkit.evaluation.rerun import reopened
 from cnnkit.model.load import load_model
 from cnnkit.model.temperature import logits_model, with_temperature
-from cnnkit.training.run import prepare, train
+from cnnkit.run_directory import RunDirectory, read_meaning
+from cnnkit.run_lock import RunLock
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
 
 CONFIG = """
 name: small
@@ -110,6 +113,20 @@ def test_calibrating_again_starts_from_the_original_logits(run: Path) -> None:
     assert second.before["test"].log_loss == pytest.approx(first.before["test"].log_loss, abs=1e-6)
     model = keras.saving.load_model(run / "model.keras")
     assert [layer.name for layer in model.layers].count("temperature") == 1
+
+
+def test_a_run_that_is_being_written_is_left_alone_and_a_new_model_is_not_called_calibrated(run: Path) -> None:
+    lock = RunLock(run)
+    with pytest.raises(CnnkitError) as caught:
+        calibrate_run(run)
+    assert str(caught.value) == f"{run}: another process is writing this run\n    Wait for it, or name another --run-dir."
+    lock.release()
+    directory = RunDirectory(run)
+    directory.calibration.write_text("{}")
+    meaning = read_meaning(directory.model)
+    assert meaning is not None
+    directory.save_model(ends("dense"), meaning)
+    assert not directory.calibration.exists()
 
 
 def ends(kind: str) -> keras.Model:

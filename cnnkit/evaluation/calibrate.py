@@ -18,6 +18,7 @@ from cnnkit.files import write_json
 from cnnkit.model.load import load_model
 from cnnkit.model.temperature import Activation, logits_model, with_temperature
 from cnnkit.run_directory import RunDirectory, find_run, read_meaning
+from cnnkit.run_lock import RunLock
 
 if TYPE_CHECKING:
     import keras
@@ -81,7 +82,8 @@ def calibrate_run(what: Path | None) -> Calibration:
         what: The run; None for the newest.
 
     Raises:
-        CnnkitError: There is no such run, it predicts numbers, or it has no validation examples that tell a temperature.
+        CnnkitError: There is no such run, it is being written, it predicts numbers, or it has no validation examples that tell a
+            temperature.
     """
     directory = find_run(what)
     meaning = read_meaning(directory.model)
@@ -89,8 +91,12 @@ def calibrate_run(what: Path | None) -> Calibration:
         raise CnnkitError(f"{directory.path}: has no model.json that names its classes", "Train the run again.")
     if meaning.task.is_regression:
         raise CnnkitError(f"{directory.path}: predicts numbers, and a temperature is for probabilities", "Name a run that tells classes.")
-    with reopened(directory.path) as run:
-        return _calibrated(run, directory)
+    lock = RunLock(directory.path)
+    try:
+        with reopened(directory.path) as run:
+            return _calibrated(run, directory)
+    finally:
+        lock.release()
 
 
 def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
@@ -123,7 +129,7 @@ def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
     result = Calibration(
         temperature, f"{fitted_on} set of {run.meaning.data}", len(validation), before, after, replace(run.meaning, notices=notices).note
     )
-    write_json(directory.path / "calibration.json", result.as_dict())
+    write_json(directory.calibration, result.as_dict())
     name, examples = run.held_out
     evaluation = evaluate_file(run.model, examples, replace(run.meaning, notices=notices), name)
     write_evaluation(evaluation, directory, run.loaded.config.name)
