@@ -50,8 +50,8 @@ def test_one_sigmoid_unit_has_the_confidence_of_the_likelier_class():
 
 
 def test_certainty_and_an_edge_lie_in_the_bin_below():
-    curve = reliability(np.array([[1.0, 0.0], [0.6, 0.4]]), np.array([0, 0]), bins=5)
-    assert [group.examples for group in curve] == [0, 0, 1, 0, 1]
+    curve = reliability(np.array([[1.0, 0.0], [0.75, 0.25]]), np.array([0, 0]), bins=4)
+    assert [group.examples for group in curve] == [0, 0, 1, 1]
     assert np.isnan(curve[0].accuracy)
 
 
