@@ -240,6 +240,15 @@ def test_the_newest_run_answers_where_none_is_named(run: Path, classifier: keras
     assert divide_arguments(["runs/older", "photos"]) == (older / "model.keras", ["photos"])
 
 
+def test_an_answer_that_is_no_number_is_a_row_with_an_error(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2, 1)), keras.layers.Flatten(), keras.layers.Dense(1, kernel_initializer="ones")])
+    folder = make_run(tmp_path / "run", model, "regression", ("sum",))
+    np.save(tmp_path / "x.npy", np.array([[[1], [2]], [[3e38], [3e38]]], np.float32))
+    first, second = predict(Predictor(folder / "model.keras"), find_inputs([str(tmp_path / "x.npy")], None, []))
+    assert (first.values, first.error) == ((3.0,), "")
+    assert (second.values, second.error) == ((), "the model gives no finite numbers for it")
+
+
 def test_memory_holds_a_few_batches_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive = most = 0
 
@@ -338,6 +347,17 @@ def other_names(model: keras.Model) -> list[str]:
     return ["torn", "photos"]
 
 
+def two_inputs(_: keras.Model) -> list[str]:
+    first, second = keras.Input((4,)), keras.Input((4,))
+    keras.Model([first, second], keras.layers.Add()([first, second])).save("two.keras")
+    return ["two.keras", "photos"]
+
+
+def damaged_config(_: keras.Model) -> list[str]:
+    Path("runs/kinds/config.yaml").write_text("data: {folder: gone, resize: bend}\n")
+    return ["kinds", "photos"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -375,6 +395,8 @@ def other_names(model: keras.Model) -> list[str]:
             open_size,
             "open.keras: takes inputs of (None, None, 3), which leaves their size open\n    Save it with a fixed input shape.",
         ),
+        (two_inputs, "two.keras: has 2 inputs and 1 outputs\n    A model with one of each is wanted."),
+        (damaged_config, "runs/kinds/config.yaml: its `data` section is damaged (ValidationError)\n    Train the run again."),
         (other_names, "runs/torn/model.keras: gives 4 values, but its model.json names 2\n    Train the run again."),
     ],
 )  # fmt: skip

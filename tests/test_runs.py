@@ -11,6 +11,7 @@ import pytest
 from cnnkit import cli
 from cnnkit.errors import CnnkitError
 from cnnkit.run_list import list_runs
+from cnnkit.run_lock import RunLock
 
 
 def make(
@@ -48,6 +49,14 @@ def test_each_run_is_told_by_its_files(tmp_path: Path) -> None:
     assert (listed["sorts"].data, listed["sorts"].stand_in_for) == ("shapes", "")
     assert listed["comparison/transfer-1"].stand_in_for == "cifar10"
     assert [run.name for run in list_runs(tmp_path / "sorts")] == ["sorts"]
+
+
+def test_a_run_is_running_only_while_its_process_holds_the_lock(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", state="running")
+    lock = RunLock(folder)
+    assert list_runs(tmp_path)[0].state == "running"
+    lock.release()
+    assert list_runs(tmp_path)[0].state == "interrupted"
 
 
 def test_runs_are_sorted_as_asked(tmp_path: Path) -> None:
@@ -106,7 +115,7 @@ def test_json_and_the_table_hold_what_was_found(
             (run,) = json.loads(told)
             assert (run["name"], run["value"], run["stand_in_for"]) == ("\x1b[31mred", 0.75, "cifar10")
         else:
-            assert r"\x1b[31mred   shapes for cifar10   accuracy 0.7500        2   12 s   26-01-01 10:00   finished" in told
+            assert r"\x1b[31mred   shapes (stand-in)   accuracy 0.7500        2   12 s   26-01-01 10:00   finished" in told
 
 
 def test_where_there_is_no_run_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

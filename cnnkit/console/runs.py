@@ -38,7 +38,7 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
 
 def _data(run: "ListedRun") -> Text:
     text = Text(printable(run.data))
-    return text.append(f" for {printable(run.stand_in_for)}", style="yellow") if run.stand_in_for else text
+    return text.append(" (stand-in)", style="yellow") if run.stand_in_for else text
 
 
 def _figure(run: "ListedRun") -> Text:
