@@ -210,7 +210,7 @@ def test_a_stand_in_is_told_wherever_the_answers_are(
 ) -> None:
     make_run(Path("runs/other"), classifier, "classification", NAMES, stand_in_for="cifar10")
     pictures(Path("photos"), 1)
-    note = "The model was trained on zoo, a stand-in: cifar10 could not be had. Its answers say nothing else."
+    note = "The model was trained on zoo, a stand-in: cifar10 could not be had. It tells the classes of zoo."
     command("other", "photos", "-o", "out.jsonl", monkeypatch=monkeypatch)
     assert json.loads(Path("out.jsonl").read_text())["note"] == note
     assert " ".join(capsys.readouterr().err.replace("│", " ").split()).count(note) == 1

@@ -78,7 +78,9 @@ class Predictor:
     def note(self) -> str:
         """What has to stand wherever its answers appear; empty where there is nothing to warn of."""
         data, missing = self.meaning.data, self.meaning.stand_in_for
-        return f"The model was trained on {data}, a stand-in: {missing} could not be had. Its answers say nothing else." if missing else ""
+        if not missing:
+            return ""
+        return f"The model was trained on {data}, a stand-in: {missing} could not be had. It tells the {self.meaning.task.noun} of {data}."
 
     def outputs(self, inputs: Array) -> Array:
         """What the model gives for a batch `(n, …)`: probabilities `(n, classes or labels)` or numbers `(n, outputs)`.
