@@ -205,6 +205,21 @@ def test_files_of_predictions_hold_a_row_an_input(run: Path, monkeypatch: pytest
     assert sorted(path.name for path in Path().iterdir()) == ["out.csv", "out.jsonl", "photos", "runs"]
 
 
+def test_a_full_disk_is_told_and_leaves_the_old_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    pictures(Path("photos"), 1)
+    Path("out.csv").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    told = refusal("kinds", "photos", "-o", "out.csv", monkeypatch=monkeypatch, capsys=capsys)
+    assert told == ("Error: out.csv: cannot be written (No space left on device)\n    Make room on the disk, or make the folder writable.")
+    assert Path("out.csv").read_text() == "old"
+    assert sorted(path.name for path in Path().iterdir()) == ["out.csv", "photos", "runs"]
+
+
 def test_a_stand_in_is_told_wherever_the_answers_are(
     run: Path, classifier: keras.Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task,
         note: What a reader has to know of the answers, repeated in each row; empty for nothing.
 
     Raises:
-        CnnkitError: The file cannot be written.
+        WriteError: The file cannot be written.
     """
     write = _ROWS[path.suffix.lower()]
 
@@ -47,10 +47,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task,
         with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             write(file, predictions, task, top, {"note": note} if note else {})
 
-    try:
-        write_atomically(path, fill)
-    except OSError as error:
-        raise CnnkitError(f"--output {path}: cannot be written ({error.strerror})", "Name another file.") from error
+    write_atomically(path, fill)
 
 
 def _write_csv(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, note: Mapping[str, str]) -> None:
