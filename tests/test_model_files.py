@@ -25,6 +25,7 @@ COPY_REMEDY = "\n    Copy it again, or train the run again."
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The members of a small compiled model's file."""
+    keras.utils.clear_session(free_memory=False)  # names count from the start, whatever was built before
     inputs = keras.Input((6, 6, 2), name="x")
     hidden = keras.layers.Conv2D(3, 3, activation="relu", name="conv")(keras.ops.flip(inputs, axis=-1))
     outputs = keras.layers.Dense(2, name="answer")(keras.layers.Flatten(name="flat")(hidden))

@@ -20,7 +20,8 @@ from cnnkit.evaluation.disturb import FOR_IMAGES, FOR_SIGNALS, DisturbedRows, Se
 from cnnkit.evaluation.metrics import figures_of
 from cnnkit.evaluation.probe import headline, probe_runs, relative_area
 from cnnkit.evaluation.rerun import evaluate_run
-from cnnkit.training.run import prepare, train
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
 
 RANDOM = np.random.default_rng(11)
 PICTURES = RANDOM.integers(0, 256, (4, 12, 10, 3)).astype(np.float32)
