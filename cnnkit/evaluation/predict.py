@@ -63,14 +63,14 @@ class Predictor:
     """
 
     def __init__(self, path: Path, top: int = 3) -> None:
-        self._model = load_model(path, compiled=False)
-        shape = input_shape_of(self._model, path)
+        self.model = load_model(path, compiled=False)
+        shape = input_shape_of(self.model, path)
         self.reading = Reading.of(shape, data_section(RunDirectory(path.parent).config))
-        self.meaning = read_meaning(path) or _guessed_meaning(self._model, path)
+        self.meaning = read_meaning(path) or _guessed_meaning(self.model, path)
         self.top = min(top, self.meaning.task.outputs)
         self.batch_size = batch_of(shape)
         self._graph: Callable[[Any], Any] | None = None
-        outputs, wanted = int(self._model.output_shape[-1]), self.meaning.task.outputs
+        outputs, wanted = int(self.model.output_shape[-1]), self.meaning.task.outputs
         if outputs != wanted and not (self.meaning.task.is_classification and (outputs, wanted) == (1, 2)):
             raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {wanted}", "Train the run again.")
 
@@ -91,8 +91,8 @@ class Predictor:
 
         if self._graph is None and len(inputs) >= self.batch_size:
             signature = tf.TensorSpec((None, *self.reading.input_shape), tf.float32)
-            self._graph = tf.function(lambda batch: self._model(batch, training=False), input_signature=[signature])
-        answer = (self._graph or (lambda batch: self._model(batch, training=False)))(tf.constant(inputs, tf.float32))
+            self._graph = tf.function(lambda batch: self.model(batch, training=False), input_signature=[signature])
+        answer = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
         values: Array = np.asarray(answer, np.float32).reshape(len(inputs), -1)
         return by_class(values) if self.meaning.task.is_classification else values
 
