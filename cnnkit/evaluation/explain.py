@@ -60,6 +60,7 @@ class Explanation:
             "hottest_removed": removal.hottest.tolist(),
             "random_removed": removal.random.tolist(),
             "area_between": removal.area,
+            "area_by_chance": removal.chance,
             "note": self.note or None,
         }
 

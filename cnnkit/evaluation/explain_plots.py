@@ -37,8 +37,8 @@ def plot_explanation(result: "Explanation", example: Array, heat: Array, task: T
         path: The PNG to write.
     """
     signal = example.ndim == 2
-    figure = new_figure(11.2, 4.3)
-    grid = figure.add_gridspec(1, 3, width_ratios=(1, 1, 1.25))
+    figure = new_figure(11.6, 4.3)
+    grid = figure.add_gridspec(1, 3, width_ratios=(1, 1, 1.35))
     if signal:
         _draw_signal_heat(figure.add_subplot(grid[0, :2]), example, heat)
     else:
@@ -226,7 +226,7 @@ def _draw_removal(axes: "Axes", removal: "Removal", explained: str, task: Task) 
         axes.set_ylabel(f"probability of {explained}", color=SOFT, fontsize=9)
     axes.set_xlim(0, 1)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right" if not task.is_regression else "best")
-    axes.set_title(f"Does the heat matter? Area between {removal.area:+.3g}", loc="left", fontsize=10, color=INK)
+    axes.set_title(f"Do the hot places matter? Area between {removal.area:.3f} ± {removal.chance:.3f}", loc="left", fontsize=10, color=INK)
 
 
 def _row_title(axes: "Axes", name: str, shape: Sequence[int]) -> None:

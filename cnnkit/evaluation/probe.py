@@ -206,8 +206,8 @@ def probe_runs(
             name, note = run.directory.path.resolve().name, run.meaning.note
             probes.append(Probe(name, measured_on, len(examples), figure, clean, figure == "MAE", curves, unfit, note))
         write_json(first.directory.path / "probe.json", probes[0].as_dict())
-        others = "-".join(each.run for each in probes[1:])
-        picture = first.directory.path / (f"probe-against-{others}.png" if len(others) else "probe.png")
+        others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
+        picture = first.directory.path / f"probe{others}.png"
         plot_probes(probes, picture)
         return probes, picture
 

@@ -28,12 +28,19 @@ class Removal:
         hottest: The answer when the hottest went first `(steps + 1,)`.
         random: The answer when random ones went first `(orders, steps + 1)`.
         area: Area between the mean random curve and the hottest one: above 0 where the hot places matter more than others.
+        chance: Standard deviation of the same area of a random order: what the area may be where the heat means nothing.
     """
 
     shares: Array
     hottest: Array
     random: Array
     area: float
+    chance: float
+
+    @property
+    def matters(self) -> bool:
+        """Whether the area is more than chance gives one time in forty (two standard deviations)."""
+        return self.area > 2 * self.chance
 
 
 def remove(answer: Callable[[Array], Array], example: Array, heat: Array, *, falls: bool = True, seed: int = 0) -> Removal:
@@ -64,10 +71,10 @@ def remove(answer: Callable[[Array], Array], example: Array, heat: Array, *, fal
     hottest = curve(heat)
     shuffled = np.stack([curve(random.permutation(heat.ravel()).reshape(heat.shape)) for _ in range(ORDERS)])
     shares = counts / counts[-1]
-    gap = shuffled.mean(axis=0) - hottest
-    if not falls:
-        gap = np.abs(hottest - hottest[0]) - np.abs(shuffled - hottest[0]).mean(axis=0)
-    return Removal(shares, hottest, shuffled, float(np.trapezoid(gap, shares)))
+    lost = -shuffled if falls else np.abs(shuffled - hottest[0])
+    random_areas = np.trapezoid(lost, shares)
+    area = np.trapezoid(-hottest if falls else np.abs(hottest - hottest[0]), shares) - random_areas.mean()
+    return Removal(shares, hottest, shuffled, float(area), float(random_areas.std()))
 
 
 def _without(example: Array) -> Array:
