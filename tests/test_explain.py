@@ -15,7 +15,8 @@ from cnnkit.evaluation.explain import explain_run
 from cnnkit.evaluation.explain_plots import filters_of
 from cnnkit.evaluation.predict import Predictor
 from cnnkit.evaluation.removal import remove
-from cnnkit.training.run import prepare, train
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
 
 CONFIG = """
 name: small
