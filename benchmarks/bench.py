@@ -3,7 +3,8 @@
     python benchmarks/bench.py                       # all sections; 10 epochs of CIFAR-10 ten times take most of the time
     python benchmarks/bench.py startup --pairs 5     # one section; the others in RESULTS.md stay
 
-Set KERAS_HOME to a folder with datasets/cifar10.npz on a machine without a network.
+Set KERAS_HOME to a folder with datasets/cifar10.npz on a machine without a network; the section `transfer` also wants MobileNetV2's
+weights in its models.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from cnnkit.downloads import keras_home
 from cnnkit.training.environment import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 PLAIN = ROOT / "benchmarks" / "plain_keras.py"
+PLAIN_TRANSFER = ROOT / "benchmarks" / "plain_transfer.py"
 CNNKIT = [sys.executable, "-m", "cnnkit"]
 MAXRSS_PER_MB = 1024**2 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, kilobytes elsewhere
 
@@ -136,6 +139,47 @@ def bench_train(options: Options) -> str:
         ours_later, theirs_later = ([statistics.median(epochs[1:]) for epochs in side] for side in rates)
         rows.append(ratio_row("images/s inside the later epochs", ours_later, theirs_later, 0))
     rows.append(ratio_row(f"test accuracy after {options.epochs} epochs", *accuracies, 4))
+    return table(["", "cnnkit", "plain Keras", "ratio"], rows)
+
+
+TRANSFER = """
+name: transfer
+data: {npz: images.npz, split: split, test: 0.0, batch_size: 32}
+model:
+  base: MobileNetV2
+  image_size: 100
+  head: [GlobalAveragePooling2D, {Dropout: {rate: 0.2}}, {Dense: {units: outputs, activation: softmax}}]
+train: {epochs: EPOCHS, optimizer: {Adam: {learning_rate: 1e-3}}}
+"""
+
+
+def bench_transfer(options: Options) -> str:
+    """A head on a frozen MobileNetV2: features computed once against the base run through again every epoch."""
+    import numpy as np
+
+    ours: list[Run] = []
+    theirs: list[Run] = []
+    accuracies: tuple[list[float], list[float]] = ([], [])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with np.load(keras_home() / "datasets" / "cifar10.npz") as data:
+            images, labels = data["x_train"][:4000], data["y_train"][:4000].reshape(-1)
+        split = np.where(np.arange(4000) % 10, "train", "validation")
+        np.savez(folder / "images.npz", x=images, y=labels, split=split)
+        (folder / "transfer.yaml").write_text(TRANSFER.replace("EPOCHS", str(options.epochs)))
+        for pair in range(options.pairs):
+            plain = [sys.executable, str(PLAIN_TRANSFER), str(options.epochs), "100", str(folder / "images.npz"), scratch]
+            theirs.append(run(plain))
+            accuracies[1].append(json.loads(theirs[-1].output.splitlines()[-1])["accuracy"])
+            target = folder / f"run-{pair}"
+            ours.append(run([*CNNKIT, "train", str(folder / "transfer.yaml"), "--run-dir", str(target)]))
+            accuracies[0].append(json.loads((target / "metrics.json").read_text())["accuracy"])
+    rows = [
+        ratio_row("whole process, seconds", [r.wall for r in ours], [r.wall for r in theirs], 1),
+        ratio_row("processor time, seconds", [r.cpu for r in ours], [r.cpu for r in theirs], 1),
+        ratio_row("peak memory, MB", [r.memory for r in ours], [r.memory for r in theirs], 0),
+        ratio_row(f"validation accuracy after {options.epochs} epochs", *accuracies, 4),
+    ]
     return table(["", "cnnkit", "plain Keras", "ratio"], rows)
 
 
@@ -331,6 +375,11 @@ SECTIONS = {
     "check": Section("10,000 small images looked at", bench_check, trains=False),
     "predict": Section("Prediction", bench_predict, trains=False),
     "disk": Section("Images from disk", bench_disk, trains=False),
+    "transfer": Section(
+        "4,000 images of CIFAR-10 at 100 px on a frozen MobileNetV2: `cnnkit train` and `benchmarks/plain_transfer.py`",
+        bench_transfer,
+        trains=True,
+    ),
     "train": Section("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train, trains=True),
 }
 
