@@ -94,7 +94,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, .
         raise BuildError(Fault((*_BASE_PATH, "run"), str(error))) from error
     if config.weights == "none":
         trained = keras.models.clone_model(trained)
-    base = keras.Model(trained.inputs, _cut(trained, config.until), name=f"base_{trained.name}")
+    base = keras.Model(trained.input, _cut(trained, config.until), name=f"base_{trained.name}")
     wanted, shape = tuple(base.input_shape[1:]), tuple(inputs.shape[1:])
     tensor = inputs
     if len(shape) == 3 and shape[-1] == 1 and wanted[-1] == 3:
