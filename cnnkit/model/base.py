@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,29 @@ SMALLEST_TOLD = re.compile(r"at least (\d+)x")  # how Keras's own error tells th
 _BASE_PATH = ("model", "base")
 
 
-def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
+@dataclass(frozen=True)
+class AppliedBase:
+    """A base in a network.
+
+    Attributes:
+        features: What it gives, symbolic.
+        prepared: What went into it, symbolic.
+        architecture: The entry that builds the same base with random weights, for a run that is gone on with.
+        notices: What the user has to be told, such as weights that stand in for others.
+    """
+
+    features: Any
+    prepared: Any
+    architecture: Any
+    notices: tuple[str, ...] = ()
+
+
+def apply_base(config: Model, inputs: Any) -> AppliedBase:
     """Prepare raw pixels for a base as it wants them, and run them through it, frozen.
 
     Args:
         config: The `model` section, with a base.
         inputs: Symbolic images `(batch, height, width, 1 or 3)` in 0..255.
-
-    Returns:
-        The base's features, the prepared input that went into it, and notices for the user.
 
     Raises:
         BuildError: The images do not fit the base.
@@ -57,7 +72,9 @@ def apply_base(config: Model, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
     base, notices = load_base(config.base, tuple(tensor.shape[1:]))
     prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
     base.trainable = False  # on every layer: `training=False` alone leaves BatchNormalization learning inside fit
-    return base(prepared), prepared, notices
+    name, arguments = split_entry(config.base)
+    stood_in = {"alpha": PACKAGED_ALPHA} if notices else {}  # the one thing there is a notice for
+    return AppliedBase(base(prepared), prepared, {name: {**arguments, **stood_in, "weights": "none"}}, notices)
 
 
 def preferred_size(name: str) -> int:
@@ -72,15 +89,12 @@ def preferred_size(name: str) -> int:
     return 224
 
 
-def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, ...]]:
+def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     """Run raw inputs through a network of one's own, up to its head, frozen.
 
     Args:
         config: The run and the layer up to which it is kept.
         inputs: Symbolic raw inputs `(batch, …)`; grey becomes RGB and images are resized where the network wants that.
-
-    Returns:
-        As `apply_base`.
 
     Raises:
         BuildError: There is no such run or layer, its model cannot be loaded, or it takes other inputs.
@@ -105,7 +119,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> tuple[Any, Any, tuple[str, .
         message = f"the network of {config.run} takes {shown_shape(wanted)}, but an example is {shown_shape(shape)}"
         raise BuildError(Fault((*_BASE_PATH, "run"), message, "Name another run, or data of that kind."))
     base.trainable = False
-    return base(tensor), tensor, ()
+    return AppliedBase(base(tensor), tensor, {**config.model_dump(exclude_none=True), "weights": "none"})
 
 
 def _cut(model: "keras.Model", until: str | None) -> Any:

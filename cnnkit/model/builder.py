@@ -22,11 +22,13 @@ class Network:
         model: Takes raw inputs `(batch, *input_shape)`, gives `(batch, outputs)`.
         preprocess: Names of the layers that only prepare the input, in order.
         notices: What a user has to be told of how it was built, such as weights that stand in for others.
+        base: The entry that builds the same base with random weights; None where there is none.
     """
 
     model: "keras.Model"
     preprocess: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    base: Any = None
 
 
 @dataclass
@@ -83,13 +85,14 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     inputs = keras.Input(tuple(input_shape), name="input")
     stack = LayerStack(task.outputs)
     prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))
-    notices: tuple[str, ...] = ()
+    base = None
     if config.base is not None:
         from cnnkit.model.base import apply_base
 
-        features, prepared, notices = apply_base(config, prepared)
-        head = config.head if config.head is not None else default_head(features.shape, task)
-        output = stack.apply(head, features, ("model", "head"))
+        base = apply_base(config, prepared)
+        prepared = base.prepared
+        head = config.head if config.head is not None else default_head(base.features.shape, task)
+        output = stack.apply(head, base.features, ("model", "head"))
         last: Path = ("model", "head", len(head) - 1) if config.head is not None else ("model", "base")
     else:
         layers = config.layers or []
@@ -97,7 +100,8 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
         last = ("model", "layers", len(layers) - 1)
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
-    return Network(keras.Model(inputs, output), preprocess, notices)
+    model = keras.Model(inputs, output)
+    return Network(model, preprocess, base.notices, base.architecture) if base is not None else Network(model, preprocess)
 
 
 def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:

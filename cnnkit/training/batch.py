@@ -1,7 +1,8 @@
 """What is done to a training batch before its step: augmentation, mixing of labels, weights of the classes."""
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from cnnkit.data.examples import Examples
 from cnnkit.data.task import Task
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_objects import build, entry_path, first_sentence, split_entry
+
+if TYPE_CHECKING:
+    import keras
 
 
 class BatchPreparation:
@@ -30,6 +34,7 @@ class BatchPreparation:
         self._weights = weights
         self._paths = [entry_path(entry, ("data", "augment", index)) for index, entry in enumerate(augment)]
         self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
+        self._features: Any = None
         self._mixes = [split_entry(entry)[0] in MIXING for entry in augment]
 
     @property
@@ -41,11 +46,23 @@ class BatchPreparation:
         """What is left to do to batches of features, whose inputs are augmented already: the weights."""
         return BatchPreparation([], 0, self._task, self._weights)
 
+    def through(self, features: "keras.Model") -> "BatchPreparation":
+        """The same with a frozen base behind it, which is run as in use: what trains gets the features of fresh pixels."""
+        behind = copy.copy(self)
+        behind._features = features
+        return behind
+
     def one_hot(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """A batch that is not mixed, with its targets in the form of mixed ones."""
         import tensorflow as tf
 
         return inputs, tf.one_hot(targets, self._task.outputs)
+
+    def plain(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch without anything random done to it, in the form in which the model gets it."""
+        if self.mixes_labels:
+            inputs, targets = self.one_hot(inputs, targets)
+        return inputs if self._features is None else self._features(inputs, training=False), targets
 
     def check(self, input_shape: tuple[int, ...]) -> None:
         """Try the augmentation on one small batch.
@@ -76,6 +93,8 @@ class BatchPreparation:
             targets = tf.one_hot(targets, self._task.outputs)
         for layer, mixes in zip(self.layers, self._mixes, strict=True):
             inputs, targets = self._apply(layer, mixes, inputs, targets)
+        if self._features is not None:
+            inputs = self._features(inputs, training=False)
         if self._weights is None:
             return inputs, targets
         return inputs, targets, self._example_weights(targets)

@@ -269,8 +269,8 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     """
     import tensorflow as tf
 
-    for batch in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
-        model.evaluate(*(preparation.one_hot(*batch) if preparation.mixes_labels else batch), verbose=0)
+    for inputs, targets in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
+        model.evaluate(*preparation.plain(inputs, targets), verbose=0)
     model.optimizer.build(model.trainable_variables)
 
     def run_steps(iterator: Any, count: Any) -> Any:

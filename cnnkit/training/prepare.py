@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,10 @@ def prepare(
         CnnkitError: The config, the data or the folder is not usable; no folder is left behind then, and nothing of an
             interrupted run is changed.
     """
-    network = build_and_compile(loaded)
+    network = build_and_compile(resumed.without_weights if resumed is not None else loaded)
     phases = _phases(loaded, network)
     if resumed is not None:
+        network = replace(network, notices=tuple(resumed.checkpoint.state["notices"]))
         return _filled(loaded, network, phases, resumed.directory, resumed.lock, on_progress, resumed)
     directory, lock = create_run_directory(loaded.config.name, run_dir)
     complete = False
@@ -128,7 +129,12 @@ def _filled(
         check_data(resumed, mark)
     notices = (*network.notices, *dataset.notices, *warnings(config))
     meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
-    fixed = {"config": resolved(config), "data": {"fingerprint": mark, "name": dataset.name, "stand_in_for": dataset.stand_in_for}}
+    fixed = {
+        "config": resolved(config),
+        "data": {"fingerprint": mark, "name": dataset.name, "stand_in_for": dataset.stand_in_for},
+        "base": network.base,
+        "notices": list(network.notices),
+    }
     state = RunState(network.model, preparation.layers, config.train, Checkpoints(directory.checkpoints), fixed, len(phases) - 1)
     if resumed is not None:
         state.forced = resumed.forced

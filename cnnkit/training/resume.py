@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,14 @@ class Resumed:
     def stand_in(self) -> bool:
         """Whether the run was begun on a stand-in for its data."""
         return bool(self.checkpoint.state["data"]["stand_in_for"])
+
+    @property
+    def without_weights(self) -> LoadedConfig:
+        """The config with the base that the run was begun with, but no weights for it: they come from the checkpoint."""
+        base, config = self.checkpoint.state["base"], self.loaded.config
+        if base is None or (self.forced and config.model.base != self.checkpoint.state["config"]["model"].get("base")):
+            return self.loaded
+        return replace(self.loaded, config=config.model_copy(update={"model": config.model.model_copy(update={"base": base})}))
 
     @property
     def epochs_done(self) -> int:

@@ -178,12 +178,12 @@ class _Batches:
 def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batches:
     data, dataset, preparation = prepared.loaded.config.data, prepared.dataset, prepared.preparation
     validation = dataset.validation
-    parts = cut(prepared.network.model) if not data.augment or data.augment_passes else None
+    parts = cut(prepared.network.model)
     if parts is None:
         watched = BatchSource(validation, evaluation_batch(validation)) if validation is not None else None
         return _Batches(prepared.network.model, prepared.train, watched, preparation)
-    passes = data.augment_passes if data.augment else None
-    total = len(dataset.train) * (passes or 1) + (len(validation) if validation is not None else 0)
+    passes = (data.augment_passes or 0) if data.augment else 1  # 0: fresh pixels each epoch, so nothing to compute beforehand
+    total = len(dataset.train) * passes + (len(validation) if validation is not None else 0)
     done = 0
 
     def on_progress(count: int) -> None:
@@ -197,9 +197,11 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
         done += len(examples)
         return result
 
-    train = [features_of(dataset.train, preparation if passes else None) for _ in range(passes or 1)]
-    balanced = data.sampling == "balanced"
+    train = [features_of(dataset.train, preparation if data.augment else None) for _ in range(passes)]
     watched = BatchSource(features_of(validation), 1024) if validation is not None else None
+    if not passes:
+        return _Batches(parts.head, prepared.train, watched, preparation.through(parts.features))
+    balanced = data.sampling == "balanced"
     return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), watched, preparation.of_features())
 
 
