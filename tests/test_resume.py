@@ -1,17 +1,29 @@
 """Interrupted and resumed equals uninterrupted, bit for bit: weights, optimizer, history, metrics; and nothing is lost on the way."""
 
+import contextlib
+import errno
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faults
 import keras
 import numpy as np
 import pytest
 
+from cnnkit import cli
 from cnnkit.config.load import load
+from cnnkit.errors import CnnkitError
+from cnnkit.run_lock import RunLock, is_locked
 from cnnkit.training import fit as fit_module
-from cnnkit.training.checkpoint import Checkpoints
+from cnnkit.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint, write_checkpoint
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -44,20 +56,28 @@ PLATEAU = EVERYTHING.replace(
 ).replace(
     "{EarlyStopping: {patience: 2, restore_best_weights: true, min_delta: 0.001}}", "{ReduceLROnPlateau: {patience: 1, min_delta: 1.0}}"
 )
+BASE = """
+name: base
+data: {dataset: digits, limit: 100, validation: 0}
+model:
+  preprocess: [{Rescaling: {scale: 1/255}}]
+  layers: [{Conv2D: {filters: 4, kernel_size: 3, name: low}}, BatchNormalization, {Conv2D: {filters: 4, kernel_size: 3, name: high}}, {Dropout: {rate: 0.2}}, Flatten, {Dense: {units: 10, activation: softmax}}]
+train: {epochs: 1}
+"""
 TRANSFER = """
 name: small
-data: {dataset: digits, limit: 60, validation: 0.2, batch_size: 16 AUGMENT}
+data: {dataset: digits, limit: 100, validation: 0.2, batch_size: 16 AUGMENT}
 model:
-  base: {MobileNetV2: {alpha: 0.35, weights: none}}
-  image_size: 32
-  head: [GlobalAveragePooling2D, {Dropout: {rate: 0.3}}, {Dense: {units: outputs, activation: softmax}}]
+  base: {run: base, until: high}
+  head: [Flatten, {Dropout: {rate: 0.3}}, {Dense: {units: outputs, activation: softmax}}]
 train:
   checkpoint_every: 2
   phases:
     - {train: head, epochs: 2}
-    - {train: from block_16_project, epochs: 1, layer_decay: 0.5, optimizer: {Adam: {learning_rate: 1e-4}}}
+    - {train: from high, epochs: 1, layer_decay: 0.5, optimizer: {Adam: {learning_rate: 1e-4}}}
 """
-FRESH_PASSES = ", augment_passes: 2, augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}]"
+FRESH_PIXELS = ", augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}]"
+FRESH_PASSES = f"{FRESH_PIXELS}, augment_passes: 2"
 
 
 class Silent:
@@ -86,8 +106,6 @@ def short_executions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_until_done(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Callable[[int], int]) -> int:
     """Train with a stop after `stops(i)` executions at the i-th try, resumed until it is done; how many resumes that took."""
-    import contextlib
-
     from cnnkit.training import run as run_module
 
     config = folder.with_suffix(".yaml")
@@ -108,38 +126,342 @@ def run_until_done(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, sto
         assert finished.exit_status == 143
 
 
-def outcome(run: Path) -> dict[str, Any]:
-    """All that must not depend on an interruption: weights, the state in the last checkpoint, history and metrics."""
-    newest, _ = Checkpoints(run / "checkpoints").newest()
-    assert newest is not None
-    timing = ("seconds", "images_per_second", "feature_seconds", "open_seconds")
-    state = {key: value for key, value in newest.state.items() if key not in (*timing, "config")}
-    state["history"] = [{key: value for key, value in row.items() if key not in timing} for row in newest.state["history"]]
-    model = keras.saving.load_model(run / "model.keras")
-    return {
-        "weights": {w.path: w.numpy() for w in model.weights},
-        "arrays": dict(newest.arrays),
-        "state": state,
-        "metrics": json.loads((run / "metrics.json").read_text()),
-    }
-
-
 def assert_same(first: Path, second: Path) -> None:
-    a, b = outcome(first), outcome(second)
-    for part in ("weights", "arrays"):
-        assert a[part].keys() == b[part].keys()
-        assert [name for name in a[part] if not np.array_equal(a[part][name], b[part][name])] == []
-    assert a["state"] == b["state"]
-    assert a["metrics"] == b["metrics"]
+    assert faults.differing(first, second) == []
+
+
+NEVER = 10**9
 
 
 @pytest.mark.parametrize(
     "text",
-    [EVERYTHING, PLATEAU, TRANSFER.replace(" AUGMENT", ""), TRANSFER.replace(" AUGMENT", FRESH_PASSES)],
-    ids=["schedule-early-stopping", "plateau-momentum-ema", "transfer", "transfer-augmented-passes"],
+    [EVERYTHING, PLATEAU, *(TRANSFER.replace(" AUGMENT", augment) for augment in ("", FRESH_PIXELS, FRESH_PASSES))],
+    ids=["schedule-early-stopping", "plateau-momentum-ema", "transfer", "transfer-fresh-pixels", "transfer-augmented-passes"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_until_done(text, tmp_path / "whole", monkeypatch, lambda number: 10**9) == 0
+    if "base:" in text:
+        run_until_done(BASE, tmp_path / "base", monkeypatch, lambda number: NEVER)
+    assert run_until_done(text, tmp_path / "whole", monkeypatch, lambda number: NEVER) == 0
     keras.utils.set_random_seed(987)  # what a new process would not have
     assert run_until_done(text, tmp_path / "torn", monkeypatch, lambda number: 4 + number % 3) >= 2
     assert_same(tmp_path / "whole", tmp_path / "torn")
+
+
+PLAIN = EVERYTHING.replace("{Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 0.01, decay_steps: 20}}}}", "adam")
+
+
+def go_on(run: Path, *overrides: str, epochs: int | None = None, force: bool = False) -> Any:
+    resumed = open_interrupted(run, [], overrides, epochs, force=force)
+    try:
+        return train(prepare(resumed.loaded, None, resumed=resumed), Silent())
+    finally:
+        resumed.lock.release()
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs left in the middle of its second; tests work on copies."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(fit_module, "FIRST_STEPS", 2)
+        monkeypatch.setattr(fit_module, "SECONDS_PER_EXECUTION", 0.0)
+        from cnnkit.training import run as run_module
+
+        monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(7)))
+        (folder / "small.yaml").write_text(PLAIN)
+        finished = train(prepare(load([folder / "small.yaml"]), folder / "run"), Silent())
+    assert finished.history.interrupted
+    assert len(finished.history.rows) == 1
+    return folder / "run"
+
+
+@pytest.fixture
+def run(interrupted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(interrupted, tmp_path / "run"))
+
+
+def test_an_interrupted_run_keeps_two_checkpoints_and_that_of_the_best_epoch(run: Path) -> None:
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "epoch-00001-step-0000002.safetensors", "epoch-00001-step-0000004.safetensors", "epoch-00001.safetensors",
+    ]  # fmt: skip
+    assert json.loads((run / "environment.json").read_text())["state"] == "interrupted"
+
+
+def test_more_epochs_are_the_epochs_that_a_longer_run_would_have_had(run: Path, tmp_path: Path) -> None:
+    go_on(run)
+    go_on(run, epochs=5)
+    (tmp_path / "long.yaml").write_text(PLAIN.replace("epochs: 3", "epochs: 5"))
+    train(prepare(load([tmp_path / "long.yaml"]), tmp_path / "long"), Silent())
+    assert_same(tmp_path / "long", run)
+
+
+def test_a_changed_config_is_refused_with_the_difference_and_goes_on_when_forced(run: Path) -> None:
+    with pytest.raises(CnnkitError) as caught:
+        go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=4")
+    assert str(caught.value) == (
+        f"{run}: the config has changed since the run was interrupted:\n"
+        "    train.epochs: 3 -> 4\n"
+        "    train.optimizer: 'adam' -> {'Adam': {'learning_rate': 0.5}}\n"
+        "    Put the config back as it was, or go on all the same with --force. For more epochs: `--epochs N`."
+    )
+    finished = go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=2", force=True)
+    assert [row["epoch"] for row in finished.history.rows] == [1, 2]
+    assert finished.history.rows[1]["learning_rate"] == 0.5
+    with pytest.raises(CnnkitError, match="does not fit the network: its model has other variables"):
+        go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=2", "model.layers[0].Conv2D.filters=8", force=True)
+
+
+def test_changed_data_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training import prepare as prepare_module
+
+    monkeypatch.setattr(prepare_module, "fingerprint", lambda dataset: "f" * 64)
+    before = json.loads((run / "environment.json").read_text())["data"]["fingerprint"]
+    with pytest.raises(CnnkitError) as caught:
+        go_on(run)
+    assert str(caught.value) == (
+        f"{run}: the data (digits) has changed since the run was interrupted (fingerprint {before[:12]} -> ffffffffffff)\n"
+        "    Put it back as it was, or go on all the same with --force."
+    )
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run: Path) -> None:
+    newest = run / "checkpoints" / "epoch-00001-step-0000004.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1  # one bit, in the last array
+    newest.write_bytes(content)
+    before = run / "checkpoints" / "epoch-00001-step-0000002.safetensors"
+    before.write_bytes(before.read_bytes()[:-100])
+    resumed = open_interrupted(run, [], [], None, force=False)
+    resumed.lock.release()
+    assert list(resumed.notices) == [
+        f"{newest}: the checkpoint is damaged: its checksum is not that of its content. The checkpoint before it is used.",
+        f"{before}: the checkpoint is damaged or cannot be read. The checkpoint before it is used.",
+    ]
+    assert (resumed.checkpoint.state["epoch"], resumed.checkpoint.state["step"]) == (1, 0)
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(b"nonsense")
+    with pytest.raises(CnnkitError, match="none of its checkpoints is whole"):
+        open_interrupted(run, [], [], None, force=False)
+
+
+def test_what_cannot_be_resumed_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CnnkitError) as caught:
+        open_interrupted(tmp_path / "nothing", [], [], None, force=False)
+    assert str(caught.value) == f"{tmp_path / 'nothing'}: no such run\n    See which there are: `cnnkit runs`."
+    with pytest.raises(CnnkitError) as caught:
+        open_interrupted(tmp_path, [], [], None, force=False)
+    assert str(caught.value) == f"{tmp_path}: has no checkpoint to go on from\n    Train it anew, or name another run."
+
+
+def test_two_processes_never_write_one_run(run: Path) -> None:
+    lock = RunLock(run)
+    assert is_locked(run)
+    with pytest.raises(CnnkitError) as caught:
+        open_interrupted(run, [], [], None, force=False)
+    assert str(caught.value) == f"{run}: another process is writing this run\n    Wait for it, or name another --run-dir."
+    lock.release()
+    assert not is_locked(run)
+    code = f"from pathlib import Path\nfrom cnnkit.run_lock import RunLock\nimport time\nlock = RunLock(Path({str(run)!r}))\nprint('held', flush=True)\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    assert is_locked(run)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert not is_locked(run)  # given back by the kernel
+
+
+def test_an_unfinished_run_is_named_and_never_overwritten(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    shutil.copytree(run, "runs/small")
+    Path("small.yaml").write_text(PLAIN.replace("epochs: 3", "epochs: 1"))
+    before = {path: path.read_bytes() for path in Path("runs/small").rglob("*") if path.is_file()}
+    for arguments, told in (
+        (
+            ["train", "small.yaml", "--run-dir", "runs/small"],
+            "runs/small: holds an unfinished run, and a run is never overwritten\n    Go on with it: `cnnkit train --resume runs/small`; or name another --run-dir.",
+        ),
+        (["train", "runs/small"], "runs/small: is a folder, not a config\n    Go on with a run: `cnnkit train --resume runs/small`."),
+    ):
+        monkeypatch.setattr(sys, "argv", ["cnnkit", *arguments])
+        with pytest.raises(SystemExit) as exit_status:
+            cli.main()
+        assert exit_status.value.code == 1
+        assert capsys.readouterr().err == f"Error: {told}\n"
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "train", "small.yaml"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    captured = capsys.readouterr()
+    assert "To go on with that: cnnkit train --resume runs/small" in " ".join(captured.err.replace("│", " ").split())
+    assert captured.out.endswith("Run: runs/small-2\n")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def diverge(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Make the last weight NaN after the second epoch's first steps, some number of times."""
+    from cnnkit.training.keeper import PhaseKeeper
+
+    steps_left, left = PhaseKeeper.steps_left, [times]
+
+    def poisoned(self: PhaseKeeper, step: int) -> int:
+        if len(self._run.history.rows) == 1 and step == 4 and left[0]:
+            left[0] -= 1
+            weight = self._run.model.trainable_variables[-1]
+            weight.assign(np.full(weight.shape, np.nan))
+        return steps_left(self, step)
+
+    monkeypatch.setattr(PhaseKeeper, "steps_left", poisoned)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{SGD: {learning_rate: 0.08}}",
+        "{SGD: {learning_rate: {ExponentialDecay: {initial_learning_rate: 0.08, decay_steps: 1000, decay_rate: 1.0}}}}",
+    ],
+)
+def test_a_diverged_loss_goes_back_with_half_the_rate_where_that_is_wanted(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLAIN.replace("optimizer: adam", f"optimizer: {optimizer}\n  on_nan: restore")
+    (tmp_path / "c.yaml").write_text(text)
+    diverge(monkeypatch, 2)
+    told: list[str] = []
+    listener = Silent()
+    listener.on_notice = told.append  # type: ignore[attr-defined]
+    finished = train(prepare(load([tmp_path / "c.yaml"]), tmp_path / "run"), listener)
+    assert told == [
+        f"Training diverged in epoch 2, step 5. It goes on from step 4 of epoch 2 with half the learning rate ({n} of 3 times)."
+        for n in (1, 2)
+    ]
+    assert [round(row["learning_rate"], 4) for row in finished.history.rows] == [0.08, 0.02, 0.02]
+    assert all(np.isfinite(row["loss"]) for row in finished.history.rows)
+
+
+def test_a_diverged_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.yaml").write_text(PLAIN)
+    diverge(monkeypatch, 1)
+    run = tmp_path / "run"
+    with pytest.raises(CnnkitError) as caught:
+        train(prepare(load([tmp_path / "c.yaml"]), run), Silent())
+    assert str(caught.value).startswith(
+        f"the loss became nan in epoch 2, step 5, with a learning rate of 0.001; what was learned before is kept: `cnnkit train --resume {run}`\n    Try a learning rate of 0.0001"
+    )
+    assert json.loads((run / "environment.json").read_text())["state"] == "failed"
+    assert [row["epoch"] for row in go_on(run).history.rows] == [1, 2, 3]
+
+
+def test_a_full_disk_stops_and_leaves_what_was_written_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.yaml").write_text(PLAIN)
+    run, write, count = tmp_path / "run", Path.write_bytes, [0]
+
+    def full(self: Path, data: bytes) -> int:
+        count[0] += self.suffix == ".safetensors"
+        if count[0] == 4:
+            write(self, data[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CnnkitError) as caught:
+        train(prepare(load([tmp_path / "c.yaml"]), run), Silent())
+    assert str(caught.value) == (
+        f"{run}/checkpoints/epoch-00001.safetensors: cannot be written (No space left on device)\n"
+        f"    Make room, then go on with `cnnkit train --resume {run}`: all up to the last checkpoint is whole."
+    )
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "epoch-00000-step-0000002.safetensors", "epoch-00000-step-0000004.safetensors",
+    ]  # fmt: skip
+    assert [row["epoch"] for row in go_on(run).history.rows] == [1, 2, 3]
+
+
+def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.yaml").write_text(PLAIN)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))  # type: ignore[attr-defined]
+    with pytest.raises(CnnkitError, match="the disk has 0 MB free, but the checkpoints of this run need"):
+        prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
+
+
+def test_running_out_of_memory_names_a_batch_size_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(900)])
+    monkeypatch.setattr(fit_module, "available_memory", lambda: 8 * 1000 * 20)
+    assert str(fit_module._out_of_memory(model, 64)) == (
+        "memory ran out with batches of 64\n    Try `data: {batch_size: 16}`, a smaller image_size, or fewer filters."
+    )
+    monkeypatch.setattr(fit_module, "available_memory", lambda: 10**9)
+    assert "batch_size: 32" in str(fit_module._out_of_memory(model, 64))
+
+
+def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(tmp_path: Path) -> None:
+    import ml_dtypes
+
+    arrays = {
+        "bfloat": np.arange(3).astype(ml_dtypes.bfloat16), "scalar": np.array(2.5, np.float32), "empty": np.zeros((0, 3), np.float32),
+        "seed": np.array([1, 2**32 - 1], np.uint32), "flag": np.array([True, False]), "turned": np.arange(6.0).reshape(2, 3).T,
+    }  # fmt: skip
+    write_checkpoint(tmp_path / "c.safetensors", Checkpoint({"best": {"loss": float("inf")}}, arrays))
+    read = read_checkpoint(tmp_path / "c.safetensors")
+    assert read.state == {"best": {"loss": float("inf")}}
+    for name, array in arrays.items():
+        assert read.arrays[name].dtype == array.dtype
+        assert np.array_equal(read.arrays[name], array)
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"a": np.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(CnnkitError, match=r"other\.safetensors: is not a checkpoint of this cnnkit"):
+        read_checkpoint(tmp_path / "other.safetensors")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_sigterm_saves_in_the_middle_of_an_epoch_and_names_the_command(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(PLAIN.replace("epochs: 3", "epochs: 100000"))
+    arguments = [sys.executable, "-m", "cnnkit", "train", "small.yaml", "--run-dir", "run"]
+    with (tmp_path / "output.txt").open("wb") as output:
+        process = subprocess.Popen(arguments, cwd=tmp_path, stdout=output, stderr=output)
+        deadline = time.time() + 200
+        while not (tmp_path / "run" / "history.csv").exists() and time.time() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert "Go on with it: cnnkit train --resume run" in " ".join((tmp_path / "output.txt").read_text().replace("│", " ").split())
+    assert (tmp_path / "run" / "model.keras").exists()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").newest()[0] is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_killed_at_random_moments_and_resumed_equals_the_untorn_twin(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "2").replace("SECOND", "1"))
+    told = faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 2, seed=3)
+    assert told.faults == 2
+    assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
+    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_hundred_kills_lose_nothing(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "50").replace("SECOND", "15"))
+    assert faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 100, seed).faults == 100
+    assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
+    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_fifty_kills_inside_a_save_of_a_large_model_leave_a_whole_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(faults.LARGE)
+    assert faults.kill_inside_saves(tmp_path / "c.yaml", tmp_path / "run", 50, seed=1).inside_a_save > 25
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_writes_that_fail_at_random_lose_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "6").replace("SECOND", "3"))
+    assert faults.run_with_faulty_writes(tmp_path / "c.yaml", tmp_path / "torn", 20, seed=1).faults >= 1
+    assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
+    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []

@@ -86,10 +86,10 @@ class OpenEpoch:
 class DivergedError(CnnkitError):
     """The loss, or a weight, is not a finite number any more."""
 
-    def __init__(self, what: str, epoch: int, step: int, rate: float) -> None:
-        self.epoch, self.step, self.rate = epoch, step, rate
+    def __init__(self, what: str, place: str, rate: float) -> None:
+        self.place = place
         super().__init__(
-            f"{what} in epoch {epoch}, step {step}, with a learning rate of {rate:g}",
+            f"{what} {place}, with a learning rate of {rate:g}",
             f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
             "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate.",
         )
@@ -236,7 +236,8 @@ class _Loop:
             logs = {name: float(value) for name, value in results.items()}
             elapsed = time.perf_counter() - before
             if int(bad) >= 0:
-                raise DivergedError(f"the loss became {logs['loss']}", epoch + 1, done + int(bad) + 1, float(model.optimizer.learning_rate))
+                place = f"in epoch {epoch + 1}, step {done + int(bad) + 1}"
+                raise DivergedError(f"the loss became {logs['loss']}", place, float(model.optimizer.learning_rate))
             done, seconds = done + count, seconds + elapsed
             self._watchers.on_train_batch_end(done - 1, dict(logs))
             self._listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)

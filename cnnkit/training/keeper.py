@@ -125,8 +125,7 @@ class RunState:
         epoch, step = checkpoint.state["epoch"], checkpoint.state["step"]
         place = f"step {step} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}" if epoch else "the beginning"
         return (
-            f"The loss diverged in epoch {fault.epoch}, step {fault.step}. Training goes on from {place} with half the learning rate "
-            f"({halvings} of {MOST_HALVINGS} times)."
+            f"Training diverged {fault.place}. It goes on from {place} with half the learning rate ({halvings} of {MOST_HALVINGS} times)."
         )
 
     def slow_down(self, optimizer: Any) -> None:
@@ -234,8 +233,9 @@ class PhaseKeeper:
         run = self._run
         arrays = taken(variables_of(run.model, self._trained, run.augmentation))
         if not all_finite({name: array for name, array in arrays.items() if name.startswith("model.")}):
-            done = len(run.history.rows) + (1 if epoch.step else 0)
-            raise DivergedError("a weight became NaN or infinite", done, epoch.step, float(self._trained.optimizer.learning_rate))
+            done = len(run.history.rows)
+            place = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
+            raise DivergedError("a weight became NaN or infinite", place, float(self._trained.optimizer.learning_rate))
         plain, remembered = callbacks_taken(callbacks)
         if not epoch.step and run.history.rows:
             run.best.look(run.history.rows[-1])

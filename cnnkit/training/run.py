@@ -61,7 +61,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     Raises:
         CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; what was kept before is whole.
     """
-    directory, state = prepared.directory, prepared.state
+    directory = prepared.directory
     started = time.time()
     environment = _describe(prepared, started)
     directory.write_environment({**environment, "state": "running"})
@@ -74,7 +74,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
         raise CnnkitError(str(error).partition("\n")[0], hint) from error
     except DivergedError as error:
         remedy = str(error).partition("\n    ")[2]
-        message = f"{str(error).partition(chr(10))[0]}; the state of epoch {len(state.history.rows)} is kept in {directory.checkpoints}"
+        message = f"{str(error).partition(chr(10))[0]}; what was learned before is kept: `cnnkit train --resume {directory.path}`"
         raise CnnkitError(message, remedy) from error
     finally:
         if not finished:
