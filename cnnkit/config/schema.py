@@ -307,6 +307,9 @@ class Train(Section):
     on_nan: Literal["stop", "restore"] = "stop"
     """When the loss is not a finite number any more: stop, or go back to the last checkpoint with half the learning rate."""
 
+    log: list[Literal["tensorboard", "mlflow"]] = Field(default=[])
+    """Where the figures go beside the run's folder: tensorboard and mlflow, which you install yourself."""
+
     phases: list[Phase] | None = Field(default=None, min_length=1, max_length=20)
     """Phases one after another, with one history; one phase where left out: the head over a frozen base, or all layers."""
 

@@ -1,5 +1,6 @@
 """Whether output layer, loss, metrics and weights fit the task that the data sets. No TensorFlow."""
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,6 +102,7 @@ def _check(config: Config, facts: Facts) -> Iterator[Fault]:
     yield from _check_metrics(config, facts)
     yield from _check_weights(config, facts)
     yield from _check_augment(config, facts)
+    yield from _check_log(config)
 
 
 def _check_output_layer(layer: Any, path: Path, facts: Facts, config: Config) -> Iterator[Fault]:
@@ -218,6 +220,12 @@ def warnings(config: Config) -> Iterator[str]:
             f"{' and '.join(choosing)} watch the test examples (data.validation: test), so the test figures are chosen by "
             "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
         )
+
+
+def _check_log(config: Config) -> Iterator[Fault]:
+    for index, name in enumerate(config.train.log):
+        if importlib.util.find_spec(name) is None:
+            yield Fault(("train", "log", index), f"{name} is not installed", f"Install it: `pip install 'cnnkit[{name}]'`.")
 
 
 def _check_augment(config: Config, facts: Facts) -> Iterator[Fault]:

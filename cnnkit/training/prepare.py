@@ -83,11 +83,11 @@ def prepare(
         CnnkitError: The config, the data or the folder is not usable; no folder is left behind then, and nothing of an
             interrupted run is changed.
     """
-    network = build_and_compile(resumed.without_weights if resumed is not None else loaded)
-    phases = _phases(loaded, network)
     if resumed is not None:
-        network = replace(network, notices=tuple(resumed.checkpoint.state["notices"]))
-        return _filled(loaded, network, phases, resumed.directory, resumed.lock, on_progress, resumed)
+        network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state["notices"]))
+        return _filled(loaded, network, _phases(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
+    network = build_and_compile(loaded)
+    phases = _phases(loaded, network)
     directory, lock = create_run_directory(loaded.config.name, run_dir)
     complete = False
     try:

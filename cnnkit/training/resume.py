@@ -16,7 +16,14 @@ from cnnkit.run_directory import RunDirectory, read_state
 from cnnkit.run_lock import RunLock
 from cnnkit.training.checkpoint import Checkpoint, Checkpoints
 
-HARMLESS = ("name", "train.checkpoint_every", "train.on_nan", "data.cache", "data.cache_memory")  # change nothing of what is learned
+HARMLESS = (
+    "name",
+    "train.checkpoint_every",
+    "train.on_nan",
+    "train.log",
+    "data.cache",
+    "data.cache_memory",
+)  # change nothing of what is learned
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,24 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
     if not checkpoints:
         raise CnnkitError(f"{run}: has no checkpoint to go on from", "Train it anew, or name another run.")
     lock = RunLock(run)
+    try:
+        return _opened(directory, lock, checkpoints, configs, overrides, epochs, force)
+    except CnnkitError:
+        lock.release()
+        raise
+
+
+def _opened(
+    directory: RunDirectory,
+    lock: RunLock,
+    checkpoints: Checkpoints,
+    configs: Sequence[Path],
+    overrides: Sequence[str],
+    epochs: int | None,
+    force: bool,
+) -> Resumed:
+    """A run whose lock is held."""
+    run = directory.path
     checkpoints.sweep()
     shutil.rmtree(directory.cache)
     checkpoint, notices = checkpoints.newest()

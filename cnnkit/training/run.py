@@ -1,12 +1,11 @@
 """One training run from its first step, or from where it was interrupted, to a finished run directory."""
 
 import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cnnkit.config.load import resolved
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
@@ -18,9 +17,9 @@ from cnnkit.training.batch import BatchPreparation
 from cnnkit.training.compile import compile_model
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, PassSource, compute_features, cut
-from cnnkit.training.fit import DivergedError, History, Listener, Row, fit
+from cnnkit.training.fit import DivergedError, History, Listener, fit
+from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
-    LayerState,
     count_parameters,
     decay_updates,
     frozen_checksum,
@@ -30,6 +29,7 @@ from cnnkit.training.phases import (
     set_trainable,
 )
 from cnnkit.training.prepare import Prepared
+from cnnkit.training.recorder import Recorder
 from cnnkit.training.signals import StopRequest, stop_requests
 
 if TYPE_CHECKING:
@@ -65,10 +65,16 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     started = time.time()
     environment = _describe(prepared, started)
     directory.write_environment({**environment, "state": "running"})
-    finished = False
+    config = prepared.loaded.config
+    loggers = open_loggers(config.train.log, directory, resolved(config))
+    recorder = Recorder(directory.write_history, listener, prepared.state.history, loggers)
+    ended = "failed"
     try:
-        result = _train(prepared, listener, environment, started)
-        finished = True
+        result = _train(prepared, recorder, environment, started)
+        ended = "interrupted" if result.history.interrupted else "finished"
+    except KeyboardInterrupt:
+        ended = "interrupted"
+        raise
     except WriteError as error:
         hint = f"Make room, then go on with `cnnkit train --resume {directory.path}`: all up to the last checkpoint is whole."
         raise CnnkitError(str(error).partition("\n")[0], hint) from error
@@ -77,20 +83,20 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
         message = f"{str(error).partition(chr(10))[0]}; what was learned before is kept: `cnnkit train --resume {directory.path}`"
         raise CnnkitError(message, remedy) from error
     finally:
-        if not finished:
-            _mark(prepared, {**environment, "state": "interrupted" if isinstance(sys.exception(), KeyboardInterrupt) else "failed"})
+        if ended != "finished":
+            _mark(prepared, {**environment, "state": ended})
+        recorder.close(ended)
         prepared.lock.release()
     return result
 
 
-def _train(prepared: Prepared, listener: Listener, environment: dict[str, object], started: float) -> Finished:
+def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> Finished:
     config, directory, dataset, state = prepared.loaded.config, prepared.directory, prepared.dataset, prepared.state
     history = state.history
-    recorder = _Recorder(directory.write_history, listener, history)
     if state.pending is not None:
         listener.on_resume(history.rows, state.pending.state["step"])
     with stop_requests() as stop:
-        _train_phases(prepared, recorder, stop)
+        _train_phases(prepared, listener, stop)
         if len(prepared.phases) > 1 and config.data.validation != "test" and (notice := state.restore_best()):
             listener.on_notice(notice)
         _save(prepared)
@@ -102,20 +108,13 @@ def _train(prepared: Prepared, listener: Listener, environment: dict[str, object
         evaluation = evaluate_file(directory.model, held_out[1], prepared.meaning, held_out[0])
         write_evaluation(evaluation, directory, config.name)
     shutil.rmtree(directory.cache, ignore_errors=True)
-    directory.write_environment(
-        {
-            **environment,
-            "state": "interrupted" if history.interrupted else "finished",
-            "epochs": len(history.rows),
-            "best_epoch": state.best.epoch or None,
-            "training_seconds": round(history.seconds, 2),
-            "seconds": round(time.time() - started, 2),
-        }
-    )
+    environment |= {"epochs": len(history.rows), "best_epoch": state.best.epoch or None}
+    environment |= {"training_seconds": round(history.seconds, 2), "seconds": round(time.time() - started, 2)}
+    directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
-def _train_phases(prepared: Prepared, listener: "_Recorder", stop: StopRequest) -> None:
+def _train_phases(prepared: Prepared, listener: Recorder, stop: StopRequest) -> None:
     """All phases from the one under way; gone back a little where the loss diverges and the config wants that."""
     state = prepared.state
     while state.phase < len(prepared.phases) and not state.history.interrupted:
@@ -130,7 +129,7 @@ def _train_phases(prepared: Prepared, listener: "_Recorder", stop: StopRequest) 
                 state.end_phase()
 
 
-def _train_phase(prepared: Prepared, listener: "_Recorder", stop: StopRequest) -> None:
+def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> None:
     """One phase: open its layers, compile, train, and prove that what is frozen has not changed."""
     config, dataset, state = prepared.loaded.config, prepared.dataset, prepared.state
     model, number, phase = prepared.network.model, state.phase, prepared.phases[state.phase]
@@ -239,32 +238,3 @@ def _mark(prepared: Prepared, environment: dict[str, object]) -> None:
         prepared.directory.write_environment(environment)
     except WriteError:  # the error under way says it already
         return
-
-
-class _Recorder:
-    """Writes the history as each epoch ends, and hands everything on to the listener that draws."""
-
-    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History) -> None:
-        self._write, self._listener, self._history = write, listener, history
-
-    def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
-        self._listener.on_phase(number, count, words, layers)
-
-    def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        self._listener.on_resume(rows, step)
-
-    def on_notice(self, text: str) -> None:
-        self._listener.on_notice(text)
-
-    def on_frozen(self, parameters: int, checksum: str) -> None:
-        self._listener.on_frozen(parameters, checksum)
-
-    def on_features(self, done: int, total: int) -> None:
-        self._listener.on_features(done, total)
-
-    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        self._listener.on_steps(epoch, step, logs, images_per_second)
-
-    def on_epoch(self, row: Row) -> None:
-        self._write(self._history.rows)
-        self._listener.on_epoch(row)

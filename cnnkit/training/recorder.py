@@ -1,0 +1,59 @@
+"""What happens in a run, told to its history file, its loggers and the screen."""
+
+from collections.abc import Callable, Sequence
+
+from cnnkit.keras_objects import first_sentence
+from cnnkit.training.fit import History, Listener, Row
+from cnnkit.training.loggers import Logger
+from cnnkit.training.phases import LayerState
+
+
+class Recorder:
+    """A listener that writes the history as each epoch ends, tells the loggers, and hands everything on to the listener that draws."""
+
+    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, loggers: Sequence[Logger]) -> None:
+        self._write, self._listener, self._history = write, listener, history
+        self._loggers = list(loggers)
+
+    def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
+        """Hand it on."""
+        self._listener.on_phase(number, count, words, layers)
+
+    def on_resume(self, rows: Sequence[Row], step: int) -> None:
+        """Hand it on."""
+        self._listener.on_resume(rows, step)
+
+    def on_notice(self, text: str) -> None:
+        """Hand it on."""
+        self._listener.on_notice(text)
+
+    def on_frozen(self, parameters: int, checksum: str) -> None:
+        """Hand it on."""
+        self._listener.on_frozen(parameters, checksum)
+
+    def on_features(self, done: int, total: int) -> None:
+        """Hand it on."""
+        self._listener.on_features(done, total)
+
+    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
+        """Hand it on."""
+        self._listener.on_steps(epoch, step, logs, images_per_second)
+
+    def on_epoch(self, row: Row) -> None:
+        """Write the history, tell the loggers, hand it on."""
+        self._write(self._history.rows)
+        self._tell(lambda logger: logger.on_epoch(row))
+        self._listener.on_epoch(row)
+
+    def close(self, state: str) -> None:
+        """Tell the loggers how the run ended: finished, interrupted or failed."""
+        self._tell(lambda logger: logger.close(state))
+
+    def _tell(self, what: Callable[[Logger], None]) -> None:
+        """Tell every logger; one that fails is left out from then on, for its trouble must not end the run."""
+        for logger in list(self._loggers):
+            try:
+                what(logger)
+            except Exception as error:  # noqa: BLE001 - whatever a server, a network or a full disk does
+                self._loggers.remove(logger)
+                self._listener.on_notice(f"{type(logger).__name__} failed and is left out from now on: {first_sentence(error)}")
