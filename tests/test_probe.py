@@ -107,6 +107,7 @@ def test_noise_has_the_deviation_asked_for_and_follows_the_example_not_the_batch
     inputs = np.full((4, 60, 50, 3), 128, np.float32)
     noise = disturb.noised(inputs, 0.1, SETTING) - 128
     np.testing.assert_allclose(noise.std(axis=(1, 2, 3)), 25.5, rtol=0.03)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
     alone = disturb.noised(inputs[:1], 0.2, Setting(255.0, np.array([2]), 5)) - 128
     np.testing.assert_allclose(alone[0], 2 * noise[2], atol=1e-3)
     signals = RANDOM.normal(size=(4, 4000, 2)).astype(np.float32) * [1, 10]
