@@ -75,7 +75,7 @@ def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _NOT_RUNS and not name.startswith("."))
         if "environment.json" in files or {"config.yaml", "model.keras"} <= set(files):
-            runs.append(_read(Path(path), folder))
+            runs.append(read_run(Path(path), folder))
     if not runs:
         raise CnnkitError(f"{folder}: there is no run in it, nor in folders below", remedy)
     return sorted(sorted(runs, key=lambda run: run.started, reverse=True), key=_ORDER[sort])
@@ -103,7 +103,13 @@ def _by_number(name: str) -> tuple[str, int]:
     return (stem, int(number)) if stem and number.isdecimal() else (name, 0)
 
 
-def _read(path: Path, folder: Path) -> ListedRun:
+def read_run(path: Path, folder: Path) -> ListedRun:
+    """What one run tells of itself.
+
+    Args:
+        path: Its folder.
+        folder: From where its name is seen; the run itself for its folder's name.
+    """
     faults: list[str] = []
     environment = _json(path / "environment.json", faults, required=True)
     metrics = _json(path / "metrics.json", faults, required=False)

@@ -1,4 +1,4 @@
-"""`cnnkit probe` and `cnnkit explain`: what a trained network withstands, and what it looks at."""
+"""`cnnkit probe`, `cnnkit report` and `cnnkit explain`: what a trained network withstands and looks at, and all of a run in one page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,3 +60,14 @@ def explain(
         print_json(result.as_dict())
         return
     print_explanation(result)
+
+
+def report(
+    run: Annotated[Path | None, typer.Argument(help="A run; the newest where left out.", metavar="[RUN]")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; report.html in the run where left out.")] = None,
+) -> None:
+    """Write all that is known of a run into one HTML file: figures, curves, examples with heat maps, network, config."""
+    import_tensorflow()
+    from cnnkit.evaluation.report import write_report
+
+    print_line(f"Report: {write_report(run, output)}")

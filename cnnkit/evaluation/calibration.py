@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cnnkit.evaluation.plots import INK, SOFT, VALIDATION, WRONG, calm, finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
 
@@ -84,6 +87,12 @@ def plot_reliability(curve: Sequence[ReliabilityBin], path: Path, title: str, no
         note: What the reader must know of the figures; set apart in red where not empty.
     """
     figure = new_figure(5.4, 6.4)
+    draw_reliability(figure, curve)
+    finish(figure, path, title, note)
+
+
+def draw_reliability(figure: "Figure", curve: Sequence[ReliabilityBin]) -> None:
+    """Fill a figure with what `plot_reliability` shows."""
     above, below = figure.subplots(2, sharex=True, height_ratios=(3.4, 1))
     filled = [group for group in curve if group.examples]
     width = curve[0].high - curve[0].low
@@ -106,4 +115,3 @@ def plot_reliability(curve: Sequence[ReliabilityBin], path: Path, title: str, no
     below.set_xlabel("probability given to the predicted class", color=SOFT)
     for axes in (above, below):
         calm(axes)
-    finish(figure, path, title, note)

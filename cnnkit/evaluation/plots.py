@@ -1,7 +1,9 @@
 """Pictures of a run: curves over the epochs, the confusion matrix, predictions against targets."""
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 MOST_COUNTED_CLASSES = 20  # up to which the cells of a confusion matrix have room for their counts
 CELL = 0.52  # inches a cell with a count takes
 MOST_PANELS = 9  # numbers to predict that are drawn
+MOST_DRAWN_DOTS = 1000  # examples that a drawing of lines (SVG) holds one by one
 GAMMA = 0.6  # exponent that lifts small shares
 DOTS_PER_INCH = 150
 
@@ -38,34 +41,42 @@ def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, 
         title: The run's name.
         note: What the reader must know of the figures; set apart in red where not empty.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    found = dict.fromkeys(name for row in history for name in row)  # in their order
-    names = [name for name in found if name not in NOT_METRICS and not name.startswith("val_")]
+    names = watched(history)
     columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = -(-len(names) // columns)
     figure = new_figure(5.2 * columns + 0.4, 3.4 * rows + 0.7)
+    for index, name in enumerate(names):
+        draw_curve(figure.add_subplot(rows, columns, index + 1), history, name)
+    finish(figure, path, title, note)
+
+
+def watched(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """The loss and the metrics of a history, in their order, without their validation twins."""
+    found = dict.fromkeys(name for row in history for name in row)
+    return [name for name in found if name not in NOT_METRICS and not name.startswith("val_")]
+
+
+def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], name: str) -> None:
+    """Draw one metric over the epochs of a history; what `plot_curves` has in each panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.margins(y=0.12)
     epochs = np.array([row["epoch"] for row in history])
     room = 0.02 * (epochs[-1] - epochs[0]) or 0.5
-    for index, name in enumerate(names):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        axes.margins(y=0.12)
-        training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
-        curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
-        shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
-        for values, _, colour in shown:
-            few = len(epochs) <= 30
-            axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if few else "", markersize=3.5)
-        axes.set_title(name, loc="left", fontsize=11, color=INK)
-        axes.set_xlabel("epoch", color=SOFT, fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlim(epochs[0] - room, epochs[-1] + room)
-        axes.set_ylim(*axes.get_ylim())
-        calm(axes)
-        _label_ends(axes, epochs, shown)
-        if np.isfinite(validation).any():
-            _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
-    finish(figure, path, title, note)
+    training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
+    curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
+    shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
+    for values, _, colour in shown:
+        axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
+    axes.set_title(name, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel("epoch", color=SOFT, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(epochs[0] - room, epochs[-1] + room)
+    axes.set_ylim(*axes.get_ylim())
+    calm(axes)
+    _label_ends(axes, epochs, shown)
+    if np.isfinite(validation).any():
+        _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
 
 
 def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path: Path, title: str, note: str = "") -> None:
@@ -135,17 +146,19 @@ def plot_predictions(
     figure = new_figure(side * columns + 0.4, side * -(-shown // columns) + 0.6)
     for index, name in enumerate(names[:shown]):
         axes = figure.add_subplot(-(-shown // columns), columns, index + 1)
-        _draw_predictions(axes, targets[:, index], predictions[:, index], name)
+        draw_predictions(axes, targets[:, index], predictions[:, index], name)
     finish(figure, path, title if shown == len(names) else f"{title} · the first {shown} of {len(names)} numbers", note)
 
 
-def _draw_predictions(axes: "Axes", targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str) -> None:
+def draw_predictions(axes: "Axes", targets: npt.NDArray[Any], predictions: npt.NDArray[Any], name: str) -> None:
+    """Draw predicted against true values `(n,)` of one number; what `plot_predictions` has in each panel."""
     both = np.concatenate([targets, predictions])
     low, high = float(both.min()), float(both.max())
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1
     limits = (low - room, high + room)
     opacity = float(np.clip(1200 / len(targets), 0.06, 0.6))  # so that many examples show as density, not as one blot
-    axes.scatter(targets, predictions, s=14 if len(targets) <= 1000 else 7, alpha=opacity, color=VALIDATION, linewidths=0)
+    size, as_pixels = (14 if len(targets) <= 1000 else 7), len(targets) > MOST_DRAWN_DOTS
+    axes.scatter(targets, predictions, s=size, alpha=opacity, color=VALIDATION, linewidths=0, rasterized=as_pixels)
     axes.plot(limits, limits, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         "predicted = true", (1, 1), xytext=(0, 3), xycoords="axes fraction", textcoords="offset points", ha="right", va="bottom",
@@ -170,20 +183,25 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
     """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
-    import warnings
-
-    from matplotlib.text import Text
-
     width = figure.get_figwidth()
     figure.suptitle(_wrapped(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
     if note:
         ground = {"facecolor": NOTICE_GROUND, "edgecolor": "none", "boxstyle": "square,pad=0.5"}
         figure.supxlabel(_wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
+    with literal_text(figure):
+        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
+
+
+@contextlib.contextmanager
+def literal_text(figure: "Figure") -> Iterator[None]:
+    """Within: a figure can be written whatever names stand in it, and a dollar sign is a dollar sign."""
+    from matplotlib.text import Text
+
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a name may hold a dollar sign
+        text.set_parse_math(False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font has not
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
+        yield
 
 
 def short(name: str) -> str:

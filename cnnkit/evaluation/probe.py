@@ -19,6 +19,7 @@ from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.evaluation.probe_plot import plot_probes
 from cnnkit.evaluation.rerun import Reopened, reopened
 from cnnkit.files import write_json
+from cnnkit.json_file import read_json
 from cnnkit.model.load import load_model
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def probe_runs(
             _require_same(first, held_out[0], run, examples)
         known = disturbances_of(held_out[0].input_shape)
         chosen = _chosen(known, only)
-        examples = _drawn(held_out[0], limit, first.loaded.config.seed)
+        examples = drawn(held_out[0], limit, first.loaded.config.seed)
         probes = []
         for place, run in enumerate(runs):
 
@@ -212,6 +213,29 @@ def probe_runs(
         return probes, picture
 
 
+def read_probe(path: Path) -> Probe:
+    """A `probe.json` that `probe_runs` wrote.
+
+    Raises:
+        CnnkitError: It is damaged.
+    """
+    try:
+        stored = {name: value for name, value in read_json(path).items() if name != "padding"}
+        curves = tuple(
+            Curve(**{**each, "strengths": tuple(map(float, each["strengths"])), "values": tuple(map(_or_nan, each["values"])),
+                     "area": _or_nan(each["area"])})
+            for each in stored["curves"]
+        )  # fmt: skip
+        return Probe(**{**stored, "curves": curves, "clean": _or_nan(stored["clean"]), "examples": int(stored["examples"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Probe the run again: `cnnkit probe RUN`.") from error
+
+
+def _or_nan(value: float | None) -> float:
+    """A number as JSON has it: null is NaN."""
+    return float("nan") if value is None else float(value)
+
+
 def _extent(examples: Examples) -> float:
     """255 for uint8; for other inputs, what the first of them span."""
     if examples.rows.dtype == np.uint8:
@@ -220,7 +244,8 @@ def _extent(examples: Examples) -> float:
     return float(np.nanmax(some) - np.nanmin(some))
 
 
-def _drawn(examples: Examples, limit: int | None, seed: int) -> Examples:
+def drawn(examples: Examples, limit: int | None, seed: int) -> Examples:
+    """As many of the examples as are wanted, drawn by a seed, in their order; all where None."""
     if limit is None or limit >= len(examples):
         return examples
     return examples.take(np.sort(np.random.default_rng(seed).choice(len(examples), limit, replace=False)))

@@ -37,9 +37,9 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     for place in range(len(names)):
         axes = figure.add_subplot(rows, columns, place + 1)
         for each, colour in zip(probes, _cycle(len(probes)), strict=True):
-            _draw_curve(axes, each.curves[place], colour, marked=len(probes) == 1)
+            draw_curve(axes, each.curves[place], colour, marked=len(probes) == 1)
         axes.set_ylim(0, top)
-        _label_axes(axes, first.curves[place], first.figure if place % columns == 0 else "")
+        label_axes(axes, first.curves[place], first.figure if place % columns == 0 else "")
     _draw_areas(figure.add_subplot(rows, columns, panels), probes, names)
     if len(probes) > 1:
         from matplotlib.lines import Line2D
@@ -57,7 +57,15 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     finish(figure, path, title, first.note)
 
 
-def _draw_curve(axes: "Axes", curve: "Curve", colour: str, *, marked: bool) -> None:
+def draw_curve(axes: "Axes", curve: "Curve", colour: str, *, marked: bool) -> None:
+    """Draw a figure over the strengths of one disturbance; marked, with the undisturbed figure as a dotted line.
+
+    Args:
+        axes: The panel.
+        curve: What to draw.
+        colour: Of the line.
+        marked: Whether it is the only one in the panel.
+    """
     places = _places(curve)
     axes.plot(places, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5)
     if marked:
@@ -71,7 +79,8 @@ def _places(curve: "Curve") -> np.ndarray:
     return np.log2(curve.strengths) if curve.in_ratios else np.asarray(curve.strengths, float)
 
 
-def _label_axes(axes: "Axes", curve: "Curve", figure: str) -> None:
+def label_axes(axes: "Axes", curve: "Curve", figure: str) -> None:
+    """Name the disturbance, its unit and, where there is room for it, the figure."""
     calm(axes)
     axes.set_title(curve.name, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(curve.unit, color=SOFT, fontsize=9)
