@@ -221,7 +221,8 @@ def test_npz_of_signals_with_class_names_and_groups(tmp_path: Path) -> None:
 def test_npz_larger_than_memory_allows_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), np.uint8)
     np.savez(tmp_path / "big.npz", note=np.zeros(3), x=x, y=np.arange(40) % 4)
-    monkeypatch.setattr("cnnkit.data.arrays.available_memory", lambda: 1000)
+    for module in ("arrays", "npy_format"):
+        monkeypatch.setattr(f"cnnkit.data.{module}.available_memory", lambda: 1000)
     dataset = open_npz(Data(npz=str(tmp_path / "big.npz"))).load(request_for(tmp_path))
     assert isinstance(dataset.train.rows, DiskRows)
     assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
@@ -245,7 +246,7 @@ def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CnnkitError) as caught:
         open_npz(Data(npz=str(tmp_path / "p.npz")))
     assert str(caught.value) == (
-        f"{tmp_path / 'p.npz'}: x.npy: holds pickled Python objects, which cnnkit does not run\n    Save plain numbers or texts."
+        f"{tmp_path / 'p.npz'}: 'x.npy': holds pickled Python objects, which cnnkit does not run\n    Save plain numbers or texts."
     )
     np.save(tmp_path / "x.npy", np.zeros((8, 4, 2), np.float32))
     np.save(tmp_path / "y.npy", np.zeros(8, np.int32))

@@ -1,6 +1,6 @@
 """All that can be known to be wrong with a config before TensorFlow is imported, told as faults by path."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 import pydantic
@@ -126,13 +126,14 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
         value, here = raw[name], (*path, name)
         inner = next(_sections_within(field.annotation), None)
         if inner is not None:
-            for item, place in [(value, here)] if isinstance(value, Mapping) else [(v, (*here, i)) for i, v in enumerate(value)]:
+            items = [(item, (*here, i)) for i, item in enumerate(value)] if isinstance(value, list) else [(value, here)]
+            for item, place in items:
                 yield from _keras_faults(inner, item, place)
             continue
         marks = [mark for mark in field.metadata if isinstance(mark, KerasObject)] or list(_marks_within(field.annotation))
-        wants_list = any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation)))
-        if marks and not (wants_list and isinstance(value, Mapping)):
-            yield from _object_faults(marks[0].kind, value, here)
+        lists = _lists_around(field.annotation)
+        if marks and not (lists and not isinstance(value, list)):
+            yield from _object_faults(marks[0].kind, value, here, lists)
 
 
 def _marks_within(annotation: Any) -> Iterator[KerasObject]:
@@ -142,11 +143,17 @@ def _marks_within(annotation: Any) -> Iterator[KerasObject]:
         yield from _marks_within(part)
 
 
-def _object_faults(kind: str, value: object, path: Path) -> Iterator[Fault]:
+def _lists_around(annotation: Any) -> int:
+    """How many lists stand around the objects that a field takes: 1 for layers, 2 for the paths of branches."""
+    inner = max((_lists_around(part) for part in get_args(annotation)), default=0)
+    return inner + (get_origin(annotation) is list)
+
+
+def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iterator[Fault]:
     """Faults of one object, of a list of them, or of the layers in a block."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if lists and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _object_faults(kind, item, (*path, index))
+            yield from _object_faults(kind, item, (*path, index), lists - 1)
         return
     if kind == "applications" and isinstance(value, dict) and "run" in value:
         try:

@@ -1,10 +1,8 @@
 """`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
 
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ from cnnkit.data.check import DataReport, check_dataset
 from cnnkit.data.divide import divide_examples, divided
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.folder import natural
+from cnnkit.data.npy_format import Member, npy_header, read_members
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.data.source import Facts, Request
 from cnnkit.data.split import SPELLINGS
@@ -80,10 +79,10 @@ def open_npz(data: Data) -> ArraySource | DividedArraySource:
     x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
     y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, small)
-    task, targets = _task(path, y_name, small[y_name].read(), _class_names(small), data)
+    task, targets = _task(path, y_name, _targets(path, y_name, small), _class_names(small), data)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets))
-    groups = small[array_name(path, small, data.group, (), "data.group")].read() if data.group else None
-    splits = _splits(path, small[array_name(path, small, data.split, (), "data.split")].read()) if data.split else None
+    groups = _words(path, small, data.group, "data.group") if data.group else None
+    splits = _splits(path, _words(path, small, data.split, "data.split")) if data.split else None
     for option, array in (("data.group", groups), ("data.split", splits)):
         if array is not None:
             _check_count(path, x_name, rows.shape[0], option, len(array))
@@ -102,129 +101,29 @@ def open_npy(data: Data) -> ArraySource:
         raise CnnkitError(f"{path}: which file holds the targets is not said", "Name it: `data: {target: targets.npy}`.")
     target_path = path.parent / data.target
     shape, dtype, offset = npy_header(path)
+    _check_inputs(path, path.name, shape, dtype)
     rows = _whole_or_by_row(path, shape, dtype, offset)
-    _check_inputs(path, path.name, rows)
+    _check_finite(path, path.name, rows)
     target_shape, target_dtype, target_offset = npy_header(target_path)
+    _check_targets(target_path, target_path.name, target_shape, target_dtype)
     values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
     task, targets = _task(target_path, target_path.name, values, (), data)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets))
     return ArraySource(data, path.stem, rows, task, targets, None, None)
 
 
-class Member:
-    """One array of an npz file, its header read, its values not.
-
-    Attributes:
-        shape: `(n, …)`.
-        dtype: Of one value.
-        header_bytes: Bytes before the first value.
-        stored: Whether it stands in the file without compression.
-    """
-
-    def __init__(self, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
-        self.path, self._member = path, member
-        with archive.open(member) as stream:
-            self.shape, self.dtype, self.header_bytes = _header(stream, f"{path}: {member.filename}")
-        self.stored = member.compress_type == zipfile.ZIP_STORED
-        self._header_offset = member.header_offset
-
-    @property
-    def offset(self) -> int:
-        """Where the values begin in the file, of an array that is stored without compression."""
-        with self.path.open("rb") as file:
-            file.seek(self._header_offset + 26)  # the zip format: lengths of name and extra field, then those two
-            name_length, extra_length = (int.from_bytes(file.read(2), "little") for _ in range(2))
-        return self._header_offset + 30 + name_length + extra_length + self.header_bytes
-
-    @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        """Within: the bytes of the values, unpacked as they are read."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
-            stream.read(self.header_bytes)
-            yield stream
-
-    def read(self) -> Array:
-        """All values."""
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
-                array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-                return array
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise CnnkitError(f"{self.path}: {self._member.filename} is damaged ({shown(str(error))})") from error
-
-
-def read_members(path: Path) -> dict[str, Member]:
-    """The arrays of an npz file by name.
-
-    Raises:
-        CnnkitError: It is not there, or no npz file.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {
-                info.filename.removesuffix(".npy"): Member(path, info, archive)
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
-    except FileNotFoundError:
-        raise CnnkitError(f"{path}: there is no such file") from None
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        raise CnnkitError(f"{path}: not a readable npz file ({shown(str(error))})", "numpy.savez writes them.") from error
-
-
-def _header(stream: Any, what: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and length in bytes of an npy header."""
-    version = np.lib.format.read_magic(stream)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise CnnkitError(f"{what}: npy format {version} is not known")
-    shape, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        raise CnnkitError(f"{what}: holds pickled Python objects, which cnnkit does not run", "Save plain numbers or texts.")
-    if fortran and len(shape) > 1:
-        raise CnnkitError(f"{what}: is stored column after column", "Save it with numpy.ascontiguousarray.")
-    return shape, dtype, stream.tell()
-
-
-def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and length in bytes of an npy file's header.
-
-    Raises:
-        CnnkitError: It is not there, no npy file, or shorter than its header says.
-    """
-    try:
-        with path.open("rb") as stream:
-            shape, dtype, offset = _header(stream, str(path))
-    except FileNotFoundError:
-        raise CnnkitError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise CnnkitError(f"{path}: not a readable npy file ({shown(str(error))})", "numpy.save writes them.") from error
-    wanted = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if path.stat().st_size < wanted or not shape:
-        raise CnnkitError(f"{path}: is cut short: {path.stat().st_size:,} of {wanted:,} bytes")
-    return shape, dtype, offset
-
-
 def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:
     member = members[name]
-    if member.stored:
-        rows = _whole_or_by_row(path, member.shape, member.dtype, member.offset)
-    else:
-        needed = int(np.prod(member.shape, dtype=np.int64)) * member.dtype.itemsize
-        if needed > available_memory() // 2:
-            remedy = "Save it with numpy.savez (not savez_compressed) or numpy.save: then it is read a batch at a time."
-            raise CnnkitError(f"{path}: '{name}' takes {needed / 2**30:.1f} GB unpacked", remedy)
-        rows = _as_rows(member.read())
-    _check_inputs(path, name, rows)
+    _check_inputs(path, name, member.shape, member.dtype)
+    rows = _whole_or_by_row(path, member.shape, member.dtype, member.offset) if member.stored else _as_rows(member.read())
+    _check_finite(path, name, rows)
     return rows
 
 
 def _whole_or_by_row(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Rows:
     """Rows in memory where they take little of it, else read from the file when wanted."""
-    if not shape:
-        raise CnnkitError(f"{path}: the inputs are a single number")
     rows = DiskRows(path, shape, dtype, offset)
-    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= available_memory() // 8:
+    if math.prod(shape) * dtype.itemsize <= available_memory() // 8:
         return _as_rows(rows.read(np.arange(shape[0])))
     return rows
 
@@ -233,12 +132,16 @@ def _as_rows(array: Array) -> ArrayRows:
     return ArrayRows(array if array.dtype in (np.uint8, np.float32) else array.astype(np.float32))
 
 
-def _check_inputs(path: Path, name: str, rows: Rows) -> None:
-    if rows.dtype.kind not in "uif" or not 3 <= len(rows.shape) <= 5 or 0 in rows.shape:
+def _check_inputs(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what no network takes, before it is read."""
+    if dtype.kind not in "uif" or not 3 <= len(shape) <= 5 or 0 in shape:
         raise CnnkitError(
-            f"{path}: '{name}' is {rows.shape} {rows.dtype}",
+            f"{path}: {shown(name)} is {shape} {dtype}",
             "Wanted are images (n, height, width, channels) or signals (n, steps, channels).",
         )
+
+
+def _check_finite(path: Path, name: str, rows: Rows) -> None:
     if isinstance(rows, ArrayRows) and rows.dtype.kind == "f":
         bad = int((~np.isfinite(rows.array.reshape(len(rows.array), -1))).any(axis=1).sum())
         if bad:
@@ -272,9 +175,32 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, usual: 
     )
 
 
+def _targets(path: Path, name: str, members: dict[str, Member]) -> Array:
+    _check_targets(path, name, members[name].shape, members[name].dtype)
+    return members[name].read()
+
+
+def _check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what cannot be predicted, before it is read."""
+    if not 1 <= len(shape) <= 2 or dtype.kind not in "biufUS" or 0 in shape:
+        raise CnnkitError(
+            f"{path}: {shown(name)} is {shape} {dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
+        )
+
+
+def _words(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
+    """The array of groups or splits that an option names, one value an example."""
+    member = members[array_name(path, members, name, (), option)]
+    if len(member.shape) != 1 or member.dtype.kind not in "biuUS":
+        raise CnnkitError(
+            f"{path}: {shown(name)} ({option}) is {member.shape} {member.dtype}", "Wanted is one word or whole number an example."
+        )
+    return member.read()
+
+
 def _class_names(members: dict[str, Member]) -> tuple[str, ...]:
     for name in CLASS_NAME_ARRAYS:
-        if name in members and members[name].dtype.kind in "US":
+        if name in members and members[name].dtype.kind in "US" and len(members[name].shape) == 1:
             return tuple(map(str, members[name].read()))
     return ()
 
@@ -283,10 +209,6 @@ def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Da
     """The task that targets set: texts or few whole numbers are classes, rows of 0 and 1 labels, other numbers numbers."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim > 2 or values.dtype.kind not in "biufUS" or not len(values):
-        raise CnnkitError(
-            f"{path}: '{name}' is {values.shape} {values.dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
-        )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
         raise CnnkitError(
@@ -335,7 +257,7 @@ def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> Divided
     parts = []
     for split in ("train", "test"):
         rows = _rows(path, f"x_{split}", members)
-        task, targets = _task(path, f"y_{split}", members[f"y_{split}"].read(), _class_names(members), data)
+        task, targets = _task(path, f"y_{split}", _targets(path, f"y_{split}", members), _class_names(members), data)
         _check_count(path, f"x_{split}", rows.shape[0], f"y_{split}", len(targets))
         parts.append((Examples(rows, np.arange(rows.shape[0]), targets), task))
     (train, task), (test, test_task) = parts

@@ -72,7 +72,11 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A sorting key by which numbers inside names count as numbers: `2` before `10`, `img2` before `img10`."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
+    return [_as_number(part.lstrip("0")) if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
+
+
+def _as_number(digits: str) -> tuple[int, int, str]:
+    return (0, len(digits), digits)  # Python refuses to read integers of more than 4,300 digits
 
 
 def _chosen(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:

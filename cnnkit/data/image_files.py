@@ -167,8 +167,12 @@ class ImageFileSource:
         """Names, sizes and times of change of all files, and how they are read."""
         digest = hashlib.sha256(f"{self.facts.input_shape} {self._data.resize}".encode())
         for path, name in zip(self.listing.paths, self.listing.names, strict=True):
-            status = path.stat() if path.exists() else None
-            digest.update(f"{name} {status and (status.st_size, status.st_mtime_ns)}".encode())
+            try:
+                status = path.stat()
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            except (OSError, ValueError):  # not there, or no name that a file can have
+                state = "missing"
+            digest.update(f"{name} {state}".encode())
         return digest.digest()
 
     def _cache(self, request: Request) -> str | Path | None:

@@ -8,7 +8,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,6 +64,9 @@ SUFFIXES = {  # of a file's name, in lower case -> the format that it promises
 }
 LARGEST_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # above it Pillow refuses by itself, whatever we allow
 
+GIANT = 50_000_000  # pixels from which pictures are decoded one at a time: 100 million take up to 700 MB
+
+_in_turn = threading.Lock()
 _TURNED = {  # EXIF orientation -> what brings the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -182,8 +185,9 @@ def read_image_and_header(
         image, header = _open(io.BytesIO(data), source, max_pixels)
         if header.format == "PNG":
             _verify_png(data)
-        image, full = _upright(image, size, resize, channels)
-        image = _plain(image, channels, source)
+        with _in_turn if image.width * image.height > GIANT else nullcontext():
+            image, full = _upright(image, size, resize, channels)
+            image = _plain(image, channels, source)
     if size is not None:
         image = _resized(image, full, size, resize)
     if channels == 3 and image.mode == "L":
@@ -371,7 +375,7 @@ def _plain(image: Image.Image, channels: Channels, source: Path | bytes) -> Imag
     if image.mode.startswith("I;16"):
         image = _from_16_bit(image)
     if image.has_transparency_data:
-        cut_out = image.convert("RGBA")
+        cut_out = image if image.mode == "RGBA" else image.convert("RGBA")  # which would copy, up to 400 MB
         image = Image.new("RGB", image.size, "white")
         image.paste(cut_out, mask=cut_out)
     mode = "L" if channels == 1 or image.mode in ("1", "L") else "RGB"
@@ -379,11 +383,13 @@ def _plain(image: Image.Image, channels: Channels, source: Path | bytes) -> Imag
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.uint32)
-    levels = ((values + 128) // 257).astype(np.uint8)  # rounded: 65535 / 257 = 255
+    values = np.asarray(image)
+    levels = np.empty(values.shape, np.uint8)
     transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        levels[values == transparent] = 255
+    for row, level in zip(values, levels, strict=True):  # row by row: of all at once there would be three more copies
+        level[:] = (row.astype(np.uint32) + 128) // 257  # rounded: 65535 / 257 = 255
+        if isinstance(transparent, int):
+            level[row == transparent] = 255
     return Image.fromarray(levels)
 
 

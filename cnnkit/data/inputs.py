@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.schema import Data
-from cnnkit.data.arrays import INPUT_NAMES, array_name, npy_header, read_members
+from cnnkit.data.arrays import INPUT_NAMES, array_name
 from cnnkit.data.csv_file import listed_paths
 from cnnkit.data.folder import image_files, natural
 from cnnkit.data.images import SUFFIXES, Resize, read_image
+from cnnkit.data.npy_format import npy_header, read_members
 from cnnkit.errors import CnnkitError, shown
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,1 @@
+"""Fuzzing of all that reads files: `python -m tests.fuzz 10000`."""
