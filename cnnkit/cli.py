@@ -1,5 +1,6 @@
 """The command line: its commands by name, and the one place where an error that the user can fix becomes text."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -45,6 +46,9 @@ app.command()(configs.schema)
 
 def main() -> None:
     """Run the command line; errors that the user can fix go to standard error with exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 still shows every name
     try:
         app()
     except CnnkitError as error:

@@ -111,6 +111,18 @@ def shown(value: object) -> str:
     return rendered if len(rendered) <= SHOWN_VALUE_LENGTH else rendered[: SHOWN_VALUE_LENGTH - 1] + "…"
 
 
+def harmless(text: str) -> str:
+    """A text with all that has no picture (control characters, ends of lines, turned writing) written as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
+    )
+
+
+def named(names: Iterable[str]) -> str:
+    """Names from a file or a folder, as a message lists them."""
+    return ", ".join(map(harmless, names))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name nearest to a misspelt one, or an empty string."""
     import difflib

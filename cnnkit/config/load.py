@@ -59,7 +59,7 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
     """The stacked files as plain values with marks; a run takes the first file's name where none is given."""
     document = stack([read_file(path) for path in paths], overrides)
     if "name" not in document.value:
-        stem = "".join(character if character.isalnum() or character in "._-" else "-" for character in paths[0].stem)
+        stem = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in paths[0].stem)
         document.value["name"] = stem.lstrip("._-")[:64] or "run"
     _resolve_paths(document)
     return document

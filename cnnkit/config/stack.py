@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from cnnkit.config.yaml_loader import Document, check_key, harmless, parse_value
-from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, shown
+from cnnkit.config.yaml_loader import Document, check_key, parse_value
+from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, harmless, shown
 
 _PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d+)\]")
 SHOWN_LENGTH = 60  # characters of an override that a message repeats

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from cnnkit.config.yaml_syntax import in_plain_words
-from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, shown
+from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, harmless, shown
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32  # mappings and lists inside each other
@@ -133,13 +133,6 @@ def parse_value(text: str, source: str) -> Any:
     value = None if root is None else reading.read(root, ())
     reading.raise_problems()
     return value
-
-
-def harmless(text: str) -> str:
-    """A text with its control characters written as escapes, for a message."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
-    )
 
 
 def check_key(key: str) -> str:

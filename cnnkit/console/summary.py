@@ -103,7 +103,7 @@ def _with_reason(value: str, reason: str, width: int) -> str:
     for part in reason.split("; "):
         formula, equals, result = part.partition(" = ")
         lines.append(f"{formula}\n= {result}" if equals and len(part) > width else part)
-    return f"{value}\n[dim]{safe(chr(10).join(lines))}[/dim]"
+    return f"{value}\n[dim]{chr(10).join(map(safe, lines))}[/dim]"
 
 
 def _field(row: Row) -> str:
@@ -117,7 +117,7 @@ def _field(row: Row) -> str:
 def _shape(shape: tuple[object, ...]) -> str:
     """One shape, or several in a line each."""
     several = shape if shape and isinstance(shape[0], tuple) else (shape,)
-    return safe("\n".join(map(str, several)))
+    return "\n".join(safe(str(each)) for each in several)
 
 
 def _state(row: Row) -> str:

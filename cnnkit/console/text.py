@@ -11,6 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cnnkit.errors import harmless
+
 
 def output() -> Console:
     """Standard output, as it is now (tests and pipes may have replaced it)."""
@@ -18,8 +20,16 @@ def output() -> Console:
 
 
 def printable(text: str) -> str:
-    """Text with control characters made visible, so that no name from a file can move the cursor or colour the screen."""
-    return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
+    """Text in one line with all that has no picture made visible, so that no name from a file can move the cursor or colour the screen.
+
+    That is control characters, ends of lines, marks that turn the direction of writing, and halves of characters.
+    """
+    return harmless(text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of a text that has lines of its own."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def safe(text: str) -> str:
@@ -30,9 +40,8 @@ def safe(text: str) -> str:
 def print_error(text: str) -> None:
     """An error that the user can fix, on standard error."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(
-        Text("Error: ", style="bold red", end="") if console.is_terminal else Text("Error: ", end=""), Text(printable(text)), sep="", end=""
-    )
+    head = Text("Error: ", style="bold red" if console.is_terminal else "", end="")
+    console.print(head, Text(printable_lines(text)), sep="", end="")
     console.print()
 
 
@@ -40,7 +49,7 @@ def print_notice(text: str, title: str = "Notice", console: Console | None = Non
     """Something that must not be overlooked, on standard error or above a live display."""
     console = console or Console(stderr=True, highlight=False)
     console.print(
-        Panel(Text(printable(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
+        Panel(Text(printable_lines(text)), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
     )
 
 
@@ -53,7 +62,7 @@ def new_table(*columns: str, left: int = 1) -> Table:
     """A table in the one style of cnnkit: its first `left` columns read from the left, the others are numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right")
+        table.add_column(Text(printable(column)), justify="left" if index < left else "right")
     return table
 
 
@@ -61,4 +70,5 @@ def print_json(value: Any) -> None:
     """A value as JSON for programs, on standard output, without markup."""
     from cnnkit.files import without_nan
 
-    print(json.dumps(without_nan(value), indent=2, ensure_ascii=False))  # noqa: T201 - data for programs
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))  # noqa: T201 - data for programs

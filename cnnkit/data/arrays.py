@@ -17,7 +17,7 @@ from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.data.source import Facts, Request
 from cnnkit.data.split import SPELLINGS
 from cnnkit.data.task import Task
-from cnnkit.errors import CnnkitError, did_you_mean, shown
+from cnnkit.errors import CnnkitError, did_you_mean, named, shown
 
 Array = npt.NDArray[Any]
 
@@ -164,14 +164,16 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, usual: 
     if name is not None:
         if name not in members:
             raise CnnkitError(
-                f"{path}: has no array '{name}' ({option}).{did_you_mean(name, members)}", f"Its arrays: {', '.join(members)}."
+                f"{path}: has no array '{name}' ({option}).{did_you_mean(name, members)}",
+                f"Its arrays: {named(members)}.",
             )
         return name
     for candidate in usual:
         if candidate in members:
             return candidate
     raise CnnkitError(
-        f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(members)}."
+        f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like",
+        f"Name one with `{option}`: {named(members)}.",
     )
 
 

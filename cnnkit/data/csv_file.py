@@ -13,7 +13,7 @@ from cnnkit.data.folder import natural
 from cnnkit.data.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
 from cnnkit.data.task import Task
-from cnnkit.errors import CnnkitError, did_you_mean, shown
+from cnnkit.errors import CnnkitError, did_you_mean, named, shown
 
 Array = npt.NDArray[Any]
 
@@ -120,13 +120,14 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
 def _column(path: Path, table: dict[str, Column], name: str | None, usual: Sequence[str], option: str) -> Column:
     if name is not None:
         if name not in table:
-            raise CnnkitError(f"{path}: has no column '{name}' ({option}).{did_you_mean(name, table)}", f"Its columns: {', '.join(table)}.")
+            raise CnnkitError(f"{path}: has no column '{name}' ({option}).{did_you_mean(name, table)}", f"Its columns: {named(table)}.")
         return table[name]
     for candidate in usual:
         if candidate in _lower(table):
             return table[_lower(table)[candidate]]
     raise CnnkitError(
-        f"{path}: none of its columns is called {', '.join(usual[:4])} or the like", f"Name one with `{option}`: {', '.join(table)}."
+        f"{path}: none of its columns is called {', '.join(usual[:4])} or the like",
+        f"Name one with `{option}`: {named(table)}.",
     )
 
 

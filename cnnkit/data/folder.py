@@ -10,7 +10,7 @@ from cnnkit.data.image_files import ImageFileSource, Listing
 from cnnkit.data.images import SUFFIXES
 from cnnkit.data.split import SPELLINGS
 from cnnkit.data.task import Task
-from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.errors import CnnkitError, did_you_mean, harmless, named
 
 
 def open_folder(data: Data) -> ImageFileSource:
@@ -87,7 +87,7 @@ def _chosen(folder: Path, names: list[str], classes: list[str] | None, fewest: i
             raise CnnkitError(f"{folder}: has no images of class '{unknown[0]}'.{meant}", "Mend `data.classes`, or leave it out.")
         return classes
     if len(names) < fewest:
-        got = f"only one, {names[0]}" if names else "none"
+        got = f"only one, {harmless(names[0])}" if names else "none"
         raise CnnkitError(
             f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}",
             "Images end in " + ", ".join(SUFFIXES) + ".",
@@ -110,4 +110,4 @@ def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return named(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -19,7 +19,7 @@ from cnnkit.data.images import SUFFIXES, ImageFault, read_header, read_image
 from cnnkit.data.rows import ComputedRows, available_memory
 from cnnkit.data.source import Facts, Request
 from cnnkit.data.task import Task
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, harmless
 from cnnkit.files import write_json
 
 Array = npt.NDArray[Any]
@@ -76,6 +76,10 @@ class ImageFileSource:
     def __init__(self, data: Data, listing: Listing) -> None:
         self._data = data
         self.listing = _without_excluded(listing, data)
+        foreign = [name for name in (*self.listing.names, *listing.task.names) if not _is_text(name)]
+        if foreign:
+            told = f"{len(foreign)} files or classes have names that are not UTF-8 text, such as {harmless(foreign[0])}"
+            raise CnnkitError(f"{harmless(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
         self.facts = Facts(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task)
@@ -187,9 +191,14 @@ class ImageFileSource:
 
 
 def _refusal(name: str, bad: Sequence[tuple[str, str]]) -> str:
-    lines = [f"  {file}: {reason}" for file, reason in bad[:MOST_NAMED]]
+    lines = [f"  {harmless(file)}: {harmless(reason)}" for file, reason in bad[:MOST_NAMED]]
     more = [f"  and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
     return "\n".join([f"{name}: {len(bad)} files cannot be used:", *lines, *more])
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: of bytes that are no UTF-8, Python makes halves of characters."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _without_excluded(listing: Listing, data: Data) -> Listing:
@@ -214,7 +223,8 @@ def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
     gone = set(manifest) - set(listing.names)
     if gone:
         raise CnnkitError(
-            f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {sorted(gone)[0]}", "Put them back, or train anew."
+            f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {harmless(sorted(gone)[0])}",
+            "Put them back, or train anew.",
         )
     return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
 
