@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnnkit import __version__
-from cnnkit.config.yaml_loader import harmless
+from cnnkit.errors import harmless
 from cnnkit.evaluation.report_examples import percent
 from cnnkit.evaluation.report_pictures import SIGNAL_HEIGHT, SIGNAL_WIDTH
 
