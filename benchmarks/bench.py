@@ -115,6 +115,7 @@ def bench_train(options: Options) -> str:
     theirs: list[Run] = []
     rates: tuple[list[list[float]], list[list[float]]] = ([], [])  # a list of epochs for each run
     accuracies: tuple[list[float], list[float]] = ([], [])
+    saving: list[float] = []  # share of the whole process that went into checkpoints
     train = [*CNNKIT, "train", "configs/cifar.yaml", "--set", f"train.epochs={options.epochs}"]
     train += ["--set", "data.fallback=null"]  # a comparison with CIFAR-10 must not run on the stand-in
     for _ in range(options.pairs):
@@ -128,6 +129,7 @@ def bench_train(options: Options) -> str:
             with (target / "history.csv").open() as file:
                 rates[0].append([float(row["images_per_second"]) for row in csv.DictReader(file)])
             accuracies[0].append(json.loads((target / "metrics.json").read_text())["accuracy"])
+            saving.append(json.loads((target / "environment.json").read_text())["checkpoint_seconds"] / ours[-1].wall)
     ours_first, theirs_first = ([epochs[0] for epochs in side] for side in rates)
     rows = [
         ratio_row("whole process, seconds", [r.wall for r in ours], [r.wall for r in theirs], 1),
@@ -139,7 +141,11 @@ def bench_train(options: Options) -> str:
         ours_later, theirs_later = ([statistics.median(epochs[1:]) for epochs in side] for side in rates)
         rows.append(ratio_row("images/s inside the later epochs", ours_later, theirs_later, 0))
     rows.append(ratio_row(f"test accuracy after {options.epochs} epochs", *accuracies, 4))
-    return table(["", "cnnkit", "plain Keras", "ratio"], rows)
+    shares = spread([100 * share for share in saving])
+    return (
+        table(["", "cnnkit", "plain Keras", "ratio"], rows)
+        + f"\n\nCheckpoints at every epoch's end took {shares} % of the whole process; plain Keras wrote none."
+    )
 
 
 TRANSFER = """

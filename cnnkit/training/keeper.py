@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ class RunState:
         halvings: How often the learning rate was halved after the loss had diverged.
         pending: What has to be put back when the phase under way is built; None for nothing.
         forced: Whether to go on although the config or the data has changed: what still fits is put back.
+        saving_seconds: Wall time that checkpoints have taken in this process.
     """
 
     model: "keras.Model"
@@ -73,6 +75,7 @@ class RunState:
     halvings: int = 0
     pending: Checkpoint | None = None
     forced: bool = False
+    saving_seconds: float = 0.0
     _augmentation_at_start: dict[str, Array] = field(default_factory=dict)
 
     def take_up(self, checkpoint: Checkpoint) -> None:
@@ -108,7 +111,8 @@ class RunState:
 
     def _save_between(self, ended_phase: int) -> None:
         groups = {"model": self.model.variables, "augment": augmentation_variables(self.augmentation)}
-        self.save(OpenEpoch(), taken(groups), ended_phase=ended_phase)
+        with self.timed():
+            self.save(OpenEpoch(), taken(groups), ended_phase=ended_phase)
 
     def go_back(self, fault: DivergedError) -> str:
         """After the loss diverged: take up the last checkpoint with half the learning rate; what the user is told of it.
@@ -154,6 +158,13 @@ class RunState:
     def keeper(self, trained: "keras.Model") -> "PhaseKeeper":
         """The keeper of the phase under way, when its model is compiled."""
         return PhaseKeeper(self, trained)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Within: what is done counts as saving."""
+        begun = time.perf_counter()
+        yield
+        self.saving_seconds += time.perf_counter() - begun
 
     def save(self, epoch: OpenEpoch, arrays: dict[str, Array], callbacks: Sequence[Any] = (), *, ended_phase: int | None = None) -> None:
         """Write a checkpoint; `ended_phase` where one is left and the next one has not begun."""
@@ -230,6 +241,11 @@ class PhaseKeeper:
         Raises:
             DivergedError: A weight is not a finite number any more, so that there is nothing worth keeping.
         """
+        with self._run.timed():
+            self._keep(callbacks, epoch)
+        self._last = time.monotonic()
+
+    def _keep(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
         run = self._run
         arrays = taken(variables_of(run.model, self._trained, run.augmentation))
         if not all_finite({name: array for name, array in arrays.items() if name.startswith("model.")}):
@@ -240,7 +256,6 @@ class PhaseKeeper:
         if not epoch.step and run.history.rows:
             run.best.look(run.history.rows[-1])
         run.save(epoch, {**arrays, **remembered}, plain)
-        self._last = time.monotonic()
 
 
 def is_scheduled(optimizer: Any) -> bool:

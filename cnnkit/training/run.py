@@ -109,7 +109,8 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
         write_evaluation(evaluation, directory, config.name)
     shutil.rmtree(directory.cache, ignore_errors=True)
     environment |= {"epochs": len(history.rows), "best_epoch": state.best.epoch or None}
-    environment |= {"training_seconds": round(history.seconds, 2), "seconds": round(time.time() - started, 2)}
+    environment |= {"training_seconds": round(history.seconds, 2), "checkpoint_seconds": round(state.saving_seconds, 3)}
+    environment |= {"seconds": round(time.time() - started, 2)}
     directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
