@@ -248,8 +248,8 @@ def main() -> None:
                 f"{told.faults} kills, {told.inside_a_save} of them inside a save of {size:,.0f} MB: each time a whole checkpoint remained"
             )
         else:
-            epochs = max(2, arguments.count // 2)
-            config.write_text(EVERYTHING.replace("FIRST", str(epochs)).replace("SECOND", str(max(1, epochs // 3))))
+            epochs = max(2, arguments.count)
+            config.write_text(EVERYTHING.replace("FIRST", str(epochs)).replace("SECOND", str(max(1, epochs // 5))))
             tear = run_torn if arguments.series == "kills" else run_with_faulty_writes
             told = tear(config, folder / "torn", arguments.count, arguments.seed)
             assert start(command("train", str(config), "--run-dir", str(folder / "whole")), folder).wait() == 0

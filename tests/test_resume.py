@@ -396,16 +396,17 @@ def test_running_out_of_memory_names_a_batch_size_to_try(monkeypatch: pytest.Mon
     assert "batch_size: 32" in str(fit_module._out_of_memory(model, 64))
 
 
-def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(interrupted: Path, tmp_path: Path) -> None:
     import ml_dtypes
 
     arrays = {
         "bfloat": np.arange(3).astype(ml_dtypes.bfloat16), "scalar": np.array(2.5, np.float32), "empty": np.zeros((0, 3), np.float32),
         "seed": np.array([1, 2**32 - 1], np.uint32), "flag": np.array([True, False]), "turned": np.arange(6.0).reshape(2, 3).T,
     }  # fmt: skip
-    write_checkpoint(tmp_path / "c.safetensors", Checkpoint({"best": {"loss": float("inf")}}, arrays))
+    state = dict(read_checkpoint(next((interrupted / "checkpoints").iterdir())).state) | {"best": {"epoch": 0, "loss": float("inf")}}
+    write_checkpoint(tmp_path / "c.safetensors", Checkpoint(state, arrays))
     read = read_checkpoint(tmp_path / "c.safetensors")
-    assert read.state == {"best": {"loss": float("inf")}}
+    assert read.state == state
     for name, array in arrays.items():
         assert read.arrays[name].dtype == array.dtype
         assert np.array_equal(read.arrays[name], array)
@@ -414,6 +415,9 @@ def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(tmp_path: Path) -> No
     safetensors.numpy.save_file({"a": np.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(CnnkitError, match=r"other\.safetensors: is not a checkpoint of this cnnkit"):
         read_checkpoint(tmp_path / "other.safetensors")
+    write_checkpoint(tmp_path / "forged.safetensors", Checkpoint({**state, "step": "many"}, arrays))
+    with pytest.raises(CnnkitError, match=r"forged\.safetensors: the checkpoint does not tell where a run stands"):
+        read_checkpoint(tmp_path / "forged.safetensors")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -445,7 +449,7 @@ def test_killed_at_random_moments_and_resumed_equals_the_untorn_twin(tmp_path: P
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_hundred_kills_lose_nothing(tmp_path: Path, seed: int) -> None:
-    (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "50").replace("SECOND", "15"))
+    (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "90").replace("SECOND", "20"))
     assert faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 100, seed).faults == 100
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
     assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
 from cnnkit.errors import CnnkitError
 from cnnkit.files import write_atomically
+from cnnkit.json_file import parse_json
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +45,38 @@ class Checkpoint:
         if self.state["phase_ended"]:
             return f"{name}-before-phase-{self.state['phase'] + 2}{SUFFIX}"  # people count from 1
         return f"{name}-step-{self.state['step']:07}{SUFFIX}" if self.state["step"] else f"{name}{SUFFIX}"
+
+
+class _Best(BaseModel):
+    epoch: int = Field(ge=0)
+    loss: float
+
+
+class _Callback(BaseModel):
+    class_: str = Field(alias="class")
+    values: dict[str, Any]
+
+
+class _State(BaseModel):
+    """The form of `Checkpoint.state`: what a file must have for a run to go on from it, whoever wrote it."""
+
+    config: dict[str, Any]
+    data: dict[str, str]
+    base: Any
+    notices: list[str]
+    phase: int = Field(ge=-1)
+    phase_ended: bool
+    phase_begun: int = Field(ge=0)
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
+    open_seconds: float
+    stopped: bool
+    history: list[dict[str, float]]
+    seconds: float
+    feature_seconds: float
+    best: _Best
+    halvings: int = Field(ge=0)
+    callbacks: list[_Callback]
 
 
 class Checkpoints:
@@ -136,7 +170,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CnnkitError(f"{path}: is not a checkpoint of this cnnkit.")
     if metadata.get("sha256") != _digest(state, arrays):
         raise CnnkitError(f"{path}: the checkpoint is damaged: its checksum is not that of its content.")
-    return Checkpoint(json.loads(state), arrays)
+    try:
+        told = parse_json(state.encode())
+        _State.model_validate(told)
+    except ValueError as error:  # pydantic's is one as well
+        raise CnnkitError(f"{path}: the checkpoint does not tell where a run stands.") from error
+    return Checkpoint(told, arrays)
 
 
 def _digest(state: str, arrays: Mapping[str, Array]) -> str:

@@ -28,7 +28,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import ROOT, seeds_of
 
 SHARES = {  # of all inputs, in percent
-    "yaml": 20, "set": 5, "csv": 15, "npz": 15, "npy": 10, "keras": 15, "image": 15, "json": 2, "manifest": 2, "exclude": 1,
+    "yaml": 20, "set": 5, "csv": 15, "npz": 15, "npy": 10, "keras": 15, "image": 10, "checkpoint": 5, "json": 2, "manifest": 2, "exclude": 1,
 }  # fmt: skip
 SECONDS = 5.0  # of processor time
 PATIENCE = 60.0  # seconds by the clock: who waits so long, hangs without computing

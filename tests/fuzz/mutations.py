@@ -204,6 +204,22 @@ def mutated_keras(data: bytes, chance: random.Random) -> bytes:
     )
 
 
+def mutated_checkpoint(data: bytes, chance: random.Random) -> bytes:
+    """Other content under a checksum that is right, or a header that does not fit its content."""
+    from safetensors.numpy import load, save
+
+    from cnnkit.training.checkpoint import FORMAT, _digest
+
+    length = struct.unpack("<Q", data[:8])[0]
+    header = data[8 : 8 + length]
+    if chance.random() < 0.4:
+        packed = mutated_json(header, chance)
+        return struct.pack("<Q", len(packed)) + packed + data[8 + length :]
+    state = mutated_json(json.loads(header)["__metadata__"]["state"].encode(), chance).decode("utf-8", "replace")
+    arrays = load(data)
+    return bytes(save(arrays, {"format": FORMAT, "state": state, "sha256": _digest(state, arrays)}))
+
+
 def mutated_image(data: bytes, chance: random.Random) -> bytes:
     """A PNG of another size, kind or content with right checksums; other formats byte by byte."""
     if not data.startswith(b"\x89PNG"):
@@ -248,5 +264,6 @@ STRUCTURED: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "npy": mutated_npy,
     "npz": mutated_npz,
     "keras": mutated_keras,
+    "checkpoint": mutated_checkpoint,
     "image": mutated_image,
 }

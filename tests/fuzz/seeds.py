@@ -88,6 +88,22 @@ def _keras() -> list[bytes]:
     return made
 
 
+def _checkpoint() -> list[bytes]:
+    from cnnkit.training.checkpoint import Checkpoint, write_checkpoint
+
+    state = {
+        "config": {"name": "x"}, "data": {"fingerprint": "f", "name": "digits", "stand_in_for": ""}, "base": None, "notices": ["n"],
+        "phase": 0, "phase_ended": False, "phase_begun": 0, "epoch": 1, "step": 3, "open_seconds": 0.5, "stopped": False,
+        "history": [{"epoch": 1, "loss": 0.5}], "seconds": 1.5, "feature_seconds": 0.0, "best": {"epoch": 1, "loss": 0.5}, "halvings": 0,
+        "callbacks": [{"class": "EarlyStopping", "values": {"wait": 1, "best_weights": {"arrays": 1}}}],
+    }  # fmt: skip
+    arrays = {"model.0": np.ones((3, 4), np.float32), "augment.0": np.array([1, 2], np.uint32), "callback.0.best_weights.0": np.zeros(())}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "c.safetensors")
+        write_checkpoint(path, Checkpoint(state, arrays))
+        return [path.read_bytes()]
+
+
 def _image() -> list[bytes]:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 4), np.uint8)
     made = []

@@ -184,6 +184,12 @@ def _read_keras(folder: Path) -> None:
     load_model(folder / "input.keras")
 
 
+def _read_checkpoint(folder: Path) -> None:
+    from cnnkit.training.checkpoint import read_checkpoint
+
+    read_checkpoint(folder / "input.checkpoint")
+
+
 def _read_image(folder: Path) -> None:
     from cnnkit.data.images import read_image
 
@@ -200,6 +206,7 @@ READERS = {
     "npz": _read_npz,
     "npy": _read_npy,
     "keras": _read_keras,
+    "checkpoint": _read_checkpoint,
     "image": _read_image,
 }
 
