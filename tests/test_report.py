@@ -339,6 +339,20 @@ def test_a_probe_that_is_there_is_shown_and_a_damaged_one_is_said(digits: Path, 
     assert "probe.json: is damaged (TypeError)" in Page(write_report(run)).words
 
 
+def test_phases_and_what_is_frozen_stand_beside_the_network(digits: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(digits, tmp_path / "run"))
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"{config.rstrip()}\n  phases: [{{train: last 1, epochs: 3}}, {{train: all}}]\n")
+    model = keras.saving.load_model(run / "model.keras")
+    model.get_layer("conv2d").trainable = False
+    model.save(run / "model.keras")
+    write_json(run / "probe.json", {"curves": 3})  # spares the time of a probe
+    page = Page(write_report(run))
+    assert page.table("phase", "trains") == [["1", "last 1", "3"], ["2", "all", "2"]]
+    states = {row[0]: row[4] for row in page.table("layer", "type", "output", "parameters", "state")}
+    assert (states["conv2d"], states["dense"]) == ("frozen", "trained")
+
+
 def test_without_a_probe_some_examples_are_probed(page: Page) -> None:
     assert "(500 of the test set of digits)" in page.words or "(360 of the test set of digits)" in page.words
     assert [row[0] for row in page.table("disturbance", "unit")][:2] == ["shift", "rotation"]
