@@ -23,6 +23,7 @@ from cnnkit.config.load import load
 from cnnkit.errors import CnnkitError
 from cnnkit.run_lock import RunLock, is_locked
 from cnnkit.training import fit as fit_module
+from cnnkit.training import memory
 from cnnkit.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint, write_checkpoint
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted
@@ -387,13 +388,16 @@ def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tmp_path: Path, monkey
 
 
 def test_running_out_of_memory_names_a_batch_size_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(900)])
-    monkeypatch.setattr(fit_module, "available_memory", lambda: 8 * 1000 * 20)
-    assert str(fit_module._out_of_memory(model, 64)) == (
-        "memory ran out with batches of 64\n    Try `data: {batch_size: 16}`, a smaller image_size, or fewer filters."
-    )
-    monkeypatch.setattr(fit_module, "available_memory", lambda: 10**9)
-    assert "batch_size: 32" in str(fit_module._out_of_memory(model, 64))
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(900)])  # 1,000 numbers an example, 900 of them trained
+    monkeypatch.setattr(memory, "available_memory", lambda: 8 * 1000 * 20)
+    remedy = "Try `data: {batch_size: 16}`, a smaller image_size, or fewer filters."
+    assert str(memory.out_of_memory(model, 64)) == f"memory ran out with batches of 64\n    {remedy}"
+    memory.check_memory(model, 44)  # 44 * 900 * 4 bytes are less
+    with pytest.raises(CnnkitError) as caught:
+        memory.check_memory(model, 45)
+    assert str(caught.value) == (f"a batch of 45 takes 0.0 GB or more for the layers' outputs, but 0.0 GB of memory are free\n    {remedy}")
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**9)
+    assert "batch_size: 32" in str(memory.out_of_memory(model, 64))
 
 
 def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(interrupted: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Keras's `fit` is not called, because its data order cannot be told from seed and
 before the first is timed, and a signal ends it in the middle of a step.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cnnkit.data.pipeline import BatchSource
-from cnnkit.data.rows import available_memory
 from cnnkit.errors import CnnkitError
 from cnnkit.training.batch import BatchPreparation
+from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
 
 if TYPE_CHECKING:
@@ -144,15 +143,16 @@ def fit(
 
     Raises:
         DivergedError: The loss is not finite any more.
-        CnnkitError: Memory has run out.
+        CnnkitError: Memory has run out, or would.
     """
     import tensorflow as tf
 
+    check_memory(model, train.batch_size)
     try:
         loop = _Loop(model, train, validation, preparation, until, history, seed, callbacks, listener, should_stop, keeper)
         loop.run()
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise _out_of_memory(model, train.batch_size) from error
+        raise out_of_memory(model, train.batch_size) from error
 
 
 class _Loop:
@@ -283,18 +283,3 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
 
     runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
     return runner
-
-
-def _out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
-    """The error that names a batch size to try: half of this one, or fewer where the layers' outputs alone tell so."""
-    values = sum(math.prod(layer.output.shape[1:]) for layer in model._flatten_layers() if _has_known_output(layer))
-    fitting = available_memory() // max(1, 2 * 4 * values)  # outputs and their gradients, float32
-    tried = max(1, min(batch_size // 2, 2 ** int(math.log2(max(1, fitting)))))
-    return CnnkitError(
-        f"memory ran out with batches of {batch_size}", f"Try `data: {{batch_size: {tried}}}`, a smaller image_size, or fewer filters."
-    )
-
-
-def _has_known_output(layer: Any) -> bool:
-    shapes = [tensor.shape[1:] for node in layer._inbound_nodes for tensor in node.output_tensors]
-    return len(shapes) == 1 and None not in shapes[0]
