@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+Array = npt.NDArray[Any]
 Augment = Callable[[Any, Any], tuple[Any, ...]]
 
 
@@ -25,6 +27,32 @@ class CutModel:
 
     features: "keras.Model"
     head: "keras.Model"
+
+
+class FrozenFeatures:
+    """A frozen network as a graph whose weights are constants: TensorFlow then folds each normalization into its convolution.
+
+    That takes a fifth less time, and changes the features by no more than the rounding of float32.
+
+    Args:
+        network: From raw inputs to features.
+    """
+
+    def __init__(self, network: "keras.Model") -> None:
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        self.shape = tuple(network.output_shape[1:])
+        signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
+        traced = tf.function(lambda inputs: network(inputs, training=False), input_signature=signature)
+        self._run = convert_variables_to_constants_v2(traced.get_concrete_function())
+
+    def __call__(self, inputs: Any) -> Array:
+        """The features of a batch of raw inputs `(batch, …)`, float32."""
+        import tensorflow as tf
+
+        result: Array = self._run(tf.cast(inputs, tf.float32))[0].numpy()
+        return result
 
 
 class PassSource(BatchSource):
@@ -65,7 +93,7 @@ def _is_fixed(layer: Any) -> bool:
 
 
 def compute_features(
-    features: "keras.Model", examples: Examples, folder: Path, on_progress: Callable[[int], None], augment: Augment | None = None
+    features: FrozenFeatures, examples: Examples, folder: Path, on_progress: Callable[[int], None], augment: Augment | None = None
 ) -> Examples:
     """The features of some examples, in memory where they take at most half of what is free, else in a file of the run.
 
@@ -76,10 +104,8 @@ def compute_features(
         on_progress: Told of the examples done.
         augment: What is done to the inputs before; None for nothing.
     """
-    import tensorflow as tf
-
     source = BatchSource(examples, min(64, evaluation_batch(examples)))
-    shape = (len(examples), *features.output_shape[1:])
+    shape = (len(examples), *features.shape)
     rows: Rows
     writable: DiskRows | None = None
     array = np.empty((0,), np.float32)
@@ -88,11 +114,10 @@ def compute_features(
     else:
         array = np.empty(shape, np.float32)
         rows = ArrayRows(array)
-    run = _with_constant_weights(features)
     done = 0
     for inputs, targets in source.in_order():
         given = augment(inputs, targets)[0] if augment is not None else inputs
-        values = run(tf.cast(given, tf.float32))[0].numpy()
+        values = features(given)
         if writable is not None:
             writable.write(np.arange(done, done + len(values)), values)
         else:
@@ -100,17 +125,3 @@ def compute_features(
         done += len(values)
         on_progress(done)
     return Examples(rows, np.arange(len(examples)), examples.targets)
-
-
-def _with_constant_weights(features: "keras.Model") -> Callable[[Any], Any]:
-    """A graph of a frozen network whose weights are constants: TensorFlow then folds each normalization into its convolution.
-
-    That takes a fifth less time, and changes the features by no more than the rounding of float32.
-    """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    signature = [tf.TensorSpec((None, *features.input_shape[1:]), tf.float32)]
-    traced = tf.function(lambda inputs: features(inputs, training=False), input_signature=signature)
-    constant: Callable[[Any], Any] = convert_variables_to_constants_v2(traced.get_concrete_function())
-    return constant

@@ -16,7 +16,7 @@ from cnnkit.keras_objects import build
 from cnnkit.training.batch import BatchPreparation
 from cnnkit.training.compile import compile_model
 from cnnkit.training.environment import describe_environment
-from cnnkit.training.features import Augment, PassSource, compute_features, cut
+from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
 from cnnkit.training.fit import DivergedError, History, Listener, fit
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
@@ -185,6 +185,7 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
     passes = (data.augment_passes or 0) if data.augment else 1  # 0: fresh pixels each epoch, so nothing to compute beforehand
     total = len(dataset.train) * passes + (len(validation) if validation is not None else 0)
     done = 0
+    frozen = FrozenFeatures(parts.features)
 
     def on_progress(count: int) -> None:
         listener.on_features(done + count, total)
@@ -193,7 +194,7 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
 
     def features_of(examples: Examples, augment: Augment | None = None) -> Examples:
         nonlocal done
-        result = compute_features(parts.features, examples, prepared.directory.cache, on_progress, augment)
+        result = compute_features(frozen, examples, prepared.directory.cache, on_progress, augment)
         done += len(examples)
         return result
 
