@@ -117,7 +117,7 @@ def test_one_photograph_reaches_every_base_as_keras_prepares_it(name: str, colou
     monkeypatch.setattr("cnnkit.model.base.load_base", lambda entry, shape: (keras.Sequential([keras.Input(shape)]), ()))
     photograph = PHOTOGRAPH if colour == "rgb" else PHOTOGRAPH.mean(-1, keepdims=True).astype(np.uint8)
     inputs = keras.Input(photograph.shape)
-    features, _, _ = apply_base(Model(base=name, image_size=75), inputs)
+    features = apply_base(Model(base=name, image_size=75), inputs).features
     ours = keras.Model(inputs, features)(photograph[None])
     resized = tf.image.resize(np.broadcast_to(photograph, PHOTOGRAPH.shape).astype(np.float32), (75, 75)).numpy()
     theirs = sys.modules[getattr(keras.applications, name).__module__].preprocess_input(resized.copy()[None])
@@ -129,7 +129,7 @@ def test_one_photograph_reaches_every_base_as_keras_prepares_it(name: str, colou
 )
 def test_the_features_of_a_photograph_are_those_of_plain_keras(name: str) -> None:
     inputs = keras.Input(PHOTOGRAPH.shape)
-    features, _, _ = apply_base(Model(base={name: {"weights": "none"}}), inputs)
+    features = apply_base(Model(base={name: {"weights": "none"}}), inputs).features
     model = keras.Model(inputs, features)
     plain = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=PHOTOGRAPH.shape)
     plain.set_weights(model.get_weights())
@@ -144,7 +144,8 @@ def test_the_features_of_a_photograph_are_those_of_plain_keras(name: str) -> Non
 def test_every_base_builds_at_its_smallest_input(name: str) -> None:
     smallest = bases._smallest_size(name)
     inputs = keras.Input((28, 28, 1))
-    features, prepared, _ = apply_base(Model(base={name: {"weights": "none"}}, image_size=smallest), inputs)
+    applied = apply_base(Model(base={name: {"weights": "none"}}, image_size=smallest), inputs)
+    features, prepared = applied.features, applied.prepared
     assert prepared.shape == (None, smallest, smallest, 3)
     assert len(features.shape) == 4
     assert all(size >= 1 for size in features.shape[1:])
