@@ -158,7 +158,9 @@ def test_every_base_builds_at_its_smallest_input(name: str) -> None:
 def test_the_preferred_size_of_every_base_is_that_of_the_whole_network(name: str) -> None:
     with keras.StatelessScope(initialize_variables=False):  # the variables get no values: a gigabyte saved
         whole = getattr(keras.applications, name)(weights=None)
-    assert whole.input_shape == (None, preferred_size(name), preferred_size(name), 3)
+    any_size = (None, None)  # what MobileNetV3 takes where no size is named
+    assert whole.input_shape[1:3] in ((preferred_size(name),) * 2, any_size)
+    assert whole.input_shape[1:3] != any_size or name.startswith("MobileNetV3")
     keras.utils.clear_session()
 
 

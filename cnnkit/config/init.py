@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from cnnkit.config.schema import Data
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.image_files import LOOKED_AT, ImageFileSource
 from cnnkit.data.images import ImageFault, read_header
 from cnnkit.data.source import Facts, open_source
@@ -262,4 +262,4 @@ def _plain(name: str) -> str:
 
 def _scalar(value: Any) -> str:
     """A value as YAML writes it in one line."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+    return write_yaml(value, flow=True, width=10_000).removesuffix("...\n").strip()

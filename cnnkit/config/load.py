@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnkit.config.schema import Config
 from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.source import Source
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
@@ -39,7 +38,7 @@ class LoadedConfig:
 
     def as_yaml(self) -> str:
         """The resolved config, defaults included, as YAML that loads to the same config."""
-        return yaml.safe_dump(resolved(self.config), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        return write_yaml(resolved(self.config))
 
 
 def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:

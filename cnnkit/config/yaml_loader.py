@@ -264,10 +264,10 @@ class _Reading:
                     mark,
                 )
             return text
-        return _plain_scalar(text)
+        return plain_scalar(text)
 
 
-def _plain_scalar(text: str) -> str | float | bool | None:
+def plain_scalar(text: str) -> str | float | bool | None:
     """What an unquoted scalar means in the core schema of YAML 1.2."""
     if text in _NULL:
         return None

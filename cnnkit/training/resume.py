@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnkit.config.differences import differences
 from cnnkit.config.load import LoadedConfig, load, resolved, with_epochs
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import CnnkitError, shown
 from cnnkit.run_directory import RunDirectory, read_state
 from cnnkit.run_lock import RunLock
@@ -119,7 +118,7 @@ def _opened(
     told = list(notices)
     before: Mapping[str, Any] = checkpoint.state["config"]
     if not configs and not directory.config.exists():
-        directory.write_config(yaml.safe_dump(dict(before), sort_keys=False, allow_unicode=True))
+        directory.write_config(write_yaml(dict(before)))
         told.append(f"{directory.config} was gone; it was written again from the checkpoint.")
     loaded = load(configs or [directory.config], overrides)
     if epochs is not None:
