@@ -221,6 +221,18 @@ def read_state(directory: RunDirectory) -> str:
         return ""
 
 
+def run_of(run: Path) -> RunDirectory:
+    """The run in a folder, or of a name below `runs/`.
+
+    Raises:
+        CnnkitError: There is none.
+    """
+    found = run if run.exists() else RUNS / run
+    if not found.exists():
+        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
+    return RunDirectory(found)
+
+
 def find_run(run: Path | None) -> RunDirectory:
     """The run in a folder, or of a name below `runs/`; the newest finished one there where none is named.
 
@@ -232,10 +244,7 @@ def find_run(run: Path | None) -> RunDirectory:
         if not models:
             raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
         return RunDirectory(models[-1].parent)
-    found = run if run.exists() else RUNS / run
-    if not found.exists():
-        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
-    directory = RunDirectory(found)
+    directory = run_of(run)
     if not directory.model.exists():
         raise CnnkitError(f"{run}: has no model.keras, so it is not a run that got to its end", "Train it again, or name another run.")
     return directory

@@ -80,11 +80,12 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
 
     resumed = open_interrupted(run, configs, overrides or [], epochs, force=force)
     if resumed.is_finished:
+        run = resumed.directory.path
         print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
         raise typer.Exit
     for notice in resumed.notices:
         print_notice(notice)
-    _train(resumed.loaded, run, resumed)
+    _train(resumed.loaded, resumed.directory.path, resumed)
 
 
 def _train(loaded: "LoadedConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:

@@ -11,7 +11,7 @@ from cnnkit.config.differences import differences
 from cnnkit.config.load import LoadedConfig, load, resolved, with_epochs
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import CnnkitError, shown
-from cnnkit.run_directory import RunDirectory, read_state
+from cnnkit.run_directory import RunDirectory, read_state, run_of
 from cnnkit.run_lock import RunLock
 from cnnkit.training.checkpoint import Checkpoint, Checkpoints
 
@@ -76,7 +76,7 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
     """Open a run to go on with it.
 
     Args:
-        run: Its folder.
+        run: Its folder, or its name below `runs/`.
         configs: Config files in place of the run's own.
         overrides: `a.b.c=value` overrides.
         epochs: Epochs of all phases together, in place of the config's; None for those.
@@ -85,13 +85,11 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
     Raises:
         CnnkitError: There is no such run, it has no checkpoint, another process writes it, or its config has changed.
     """
-    directory = RunDirectory(run)
-    if not run.is_dir():
-        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
+    directory = run_of(run)
     checkpoints = Checkpoints(directory.checkpoints)
     if not checkpoints:
         raise CnnkitError(f"{run}: has no checkpoint to go on from", "Train it anew, or name another run.")
-    lock = RunLock(run)
+    lock = RunLock(directory.path)
     try:
         return _opened(directory, lock, checkpoints, configs, overrides, epochs, force)
     except CnnkitError:
