@@ -177,7 +177,7 @@ def _check_room(directory: RunDirectory, network: Network) -> None:
     free = shutil.disk_usage(directory.path).free
     if free < needed:
         raise CnnkitError(
-            f"{directory.path}: the disk has {free / 2**20:,.0f} MB free, but the checkpoints of this run need {needed / 2**20:,.0f} MB",
+            f"{directory.path}: the disk has {free / 2**20:,.1f} MB free, but the checkpoints of this run need {needed / 2**20:,.1f} MB",
             "Make room, or name a folder on another disk with --run-dir.",
         )
 
