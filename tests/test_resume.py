@@ -383,7 +383,7 @@ def test_a_full_disk_stops_and_leaves_what_was_written_before(tmp_path: Path, mo
 def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c.yaml").write_text(PLAIN)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))  # type: ignore[attr-defined]
-    with pytest.raises(CnnkitError, match="the disk has 0.0 MB free, but the checkpoints of this run need"):
+    with pytest.raises(CnnkitError, match=r"the disk has 0\.0 MB free, but the checkpoints of this run need"):
         prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
 
 

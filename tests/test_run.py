@@ -24,7 +24,7 @@ from cnnkit.data.source import Request
 from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.training.batch import BatchPreparation
-from cnnkit.training.fit import History, fit
+from cnnkit.training.fit import Fit, History
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -66,7 +66,7 @@ def run_fit(model: keras.Model, epochs: int, **options: Any) -> History:
     defaults: dict[str, Any] = {"callbacks": [], "listener": Silent(), "should_stop": lambda: False}
     batches = source()
     preparation = BatchPreparation([], 0, THREE, None)
-    fit(model, batches, batches, preparation, until=epochs, history=history, seed=3, **{**defaults, **options})
+    Fit(model, batches, batches, preparation, until=epochs, history=history, seed=3, **{**defaults, **options}).run()
     return history
 
 

@@ -112,23 +112,11 @@ class History:
     feature_seconds: float = 0.0
 
 
-def fit(
-    model: "keras.Model",
-    train: BatchSource,
-    validation: BatchSource | None,
-    preparation: BatchPreparation,
-    *,
-    until: int,
-    history: History,
-    seed: int,
-    callbacks: Sequence[Any],
-    listener: Listener,
-    should_stop: Callable[[], bool],
-    keeper: Keeper | None = None,
-) -> None:
-    """Train a compiled model.
+@dataclass
+class Fit:
+    """Trains a compiled model through one phase.
 
-    Args:
+    Attributes:
         model: Compiled; it is changed in place.
         train: Examples to learn from, shuffled anew each epoch.
         validation: Examples to measure on after each epoch; None for none.
@@ -140,55 +128,47 @@ def fit(
         listener: Told of progress.
         should_stop: Asked after each execution; True ends training there.
         keeper: Restores and keeps the state; None where nothing is to be kept.
-
-    Raises:
-        DivergedError: The loss is not finite any more.
-        CnnkitError: Memory has run out, or would.
     """
-    import tensorflow as tf
 
-    check_memory(model, train.batch_size)
-    try:
-        loop = _Loop(model, train, validation, preparation, until, history, seed, callbacks, listener, should_stop, keeper)
-        loop.run()
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise out_of_memory(model, train.batch_size) from error
-
-
-class _Loop:
-    """One phase: the arguments are those of `fit`."""
-
-    def __init__(
-        self,
-        model: "keras.Model",
-        train: BatchSource,
-        validation: BatchSource | None,
-        preparation: BatchPreparation,
-        until: int,
-        history: History,
-        seed: int,
-        callbacks: Sequence[Any],
-        listener: Listener,
-        should_stop: Callable[[], bool],
-        keeper: Keeper | None,
-    ) -> None:
-        import keras
-
-        self._model, self._train, self._validation, self._preparation = model, train, validation, preparation
-        self._until, self._history, self._seed, self._callbacks = until, history, seed, callbacks
-        self._listener, self._should_stop, self._keeper = listener, should_stop, keeper
-        self._run_steps = _step_runner(model, train, preparation)
-        self._watchers = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=until, steps=train.steps)
+    model: "keras.Model"
+    train: BatchSource
+    validation: BatchSource | None
+    preparation: BatchPreparation
+    until: int
+    history: History
+    seed: int
+    callbacks: Sequence[Any]
+    listener: Listener
+    should_stop: Callable[[], bool]
+    keeper: Keeper | None = None
 
     def run(self) -> None:
+        """Train to the last epoch, or until a callback or the user ends it.
+
+        Raises:
+            DivergedError: The loss is not finite any more.
+            CnnkitError: Memory has run out, or would.
+        """
+        import keras
+        import tensorflow as tf
+
+        check_memory(self.model, self.train.batch_size)
+        try:
+            self._run_steps = _step_runner(self.model, self.train, self.preparation)
+            self._watchers = keras.callbacks.CallbackList(list(self.callbacks), model=self.model, epochs=self.until, steps=self.train.steps)
+            self._run_epochs()
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise out_of_memory(self.model, self.train.batch_size) from error
+
+    def _run_epochs(self) -> None:
         """All epochs that are left."""
         started = time.perf_counter()
-        model, history = self._model, self._history
+        model, history = self.model, self.history
         model.stop_training = False
         self._watchers.on_train_begin()
-        open_epoch = self._keeper.restore(self._callbacks) if self._keeper is not None else OpenEpoch()
+        open_epoch = self.keeper.restore(self.callbacks) if self.keeper is not None else OpenEpoch()
         model.stop_training = open_epoch.stopped
-        while len(history.rows) < self._until and not model.stop_training and not history.interrupted:
+        while len(history.rows) < self.until and not model.stop_training and not history.interrupted:
             self._run_epoch(open_epoch)
             open_epoch = OpenEpoch()
         history.seconds += time.perf_counter() - started
@@ -199,7 +179,7 @@ class _Loop:
 
     def _run_epoch(self, begun: OpenEpoch) -> None:
         """One epoch with its validation, its row and its checkpoint; or what is left of one that was begun before."""
-        model, history, epoch = self._model, self._history, len(self._history.rows)
+        model, history, epoch = self.model, self.history, len(self.history.rows)
         started = time.perf_counter() - begun.seconds
         if not begun.step:
             self._watchers.on_epoch_begin(epoch)
@@ -208,28 +188,28 @@ class _Loop:
         if history.interrupted:
             return
         training_seconds = time.perf_counter() - started
-        if self._validation is not None:
+        if self.validation is not None:
             logs |= self._validate(logs)
         row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
         row["seconds"] = round(time.perf_counter() - started, 3)
-        row["images_per_second"] = round(self._train.count / training_seconds, 1)
+        row["images_per_second"] = round(self.train.count / training_seconds, 1)
         history.rows.append(row)
         self._watchers.on_epoch_end(epoch, dict(logs))
-        self._listener.on_epoch(row)
+        self.listener.on_epoch(row)
         self._keep(OpenEpoch(stopped=model.stop_training))
-        history.interrupted = self._should_stop()
+        history.interrupted = self.should_stop()
 
     def _take_steps(self, epoch: int, done: int, started: float) -> Row:
         """The steps of one pass over the training examples that are left; the mean loss and metrics over the whole pass."""
         import tensorflow as tf
 
-        model, train = self._model, self._train
-        iterator = iter(train.shuffled(self._seed, epoch, skip=done))
+        model, train = self.model, self.train
+        iterator = iter(train.shuffled(self.seed, epoch, skip=done))
         count, logs, first, seconds = FIRST_STEPS, {}, done, 0.0
         if done == train.steps:  # all that was missing is the validation
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         while done < train.steps:
-            count = min(count, train.steps - done, self._keeper.steps_left(done) if self._keeper is not None else count)
+            count = min(count, train.steps - done, self.keeper.steps_left(done) if self.keeper is not None else count)
             self._watchers.on_train_batch_begin(done)
             before = time.perf_counter()
             results, bad = self._run_steps(iterator, tf.constant(count))
@@ -240,27 +220,27 @@ class _Loop:
                 raise DivergedError(f"the loss became {logs['loss']}", place, float(model.optimizer.learning_rate))
             done, seconds = done + count, seconds + elapsed
             self._watchers.on_train_batch_end(done - 1, dict(logs))
-            self._listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)
-            self._history.interrupted = self._should_stop()
-            due = self._keeper is not None and done < train.steps and self._keeper.is_due(done)
-            if due or self._history.interrupted:
+            self.listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)
+            self.history.interrupted = self.should_stop()
+            due = self.keeper is not None and done < train.steps and self.keeper.is_due(done)
+            if due or self.history.interrupted:
                 self._keep(OpenEpoch(done, time.perf_counter() - started))
-            if self._history.interrupted:
+            if self.history.interrupted:
                 break
             count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
         return logs
 
     def _validate(self, logs: Row) -> Row:
-        assert self._validation is not None
-        batches = self._validation.in_order()
-        if self._preparation.mixes_labels:
-            batches = batches.map(self._preparation.one_hot)
-        measured = self._model.evaluate(batches, verbose=0, return_dict=True)
+        assert self.validation is not None
+        batches = self.validation.in_order()
+        if self.preparation.mixes_labels:
+            batches = batches.map(self.preparation.one_hot)
+        measured = self.model.evaluate(batches, verbose=0, return_dict=True)
         return {f"val_{name}": float(measured[name]) for name in logs}
 
     def _keep(self, epoch: OpenEpoch) -> None:
-        if self._keeper is not None:
-            self._keeper.keep(self._callbacks, epoch)
+        if self.keeper is not None:
+            self.keeper.keep(self.callbacks, epoch)
 
 
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:

@@ -189,7 +189,7 @@ class RunState:
 
 
 class PhaseKeeper:
-    """Keeps the state of one phase: what `fit` asks of a keeper.
+    """Keeps the state of one phase: what `Fit` asks of a keeper.
 
     Args:
         run: The state of the whole run.

@@ -17,7 +17,7 @@ from cnnkit.training.batch import BatchPreparation
 from cnnkit.training.compile import compile_model
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
-from cnnkit.training.fit import DivergedError, History, Listener, fit
+from cnnkit.training.fit import DivergedError, Fit, History, Listener
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
     count_parameters,
@@ -146,7 +146,7 @@ def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> N
     state.slow_down(batches.model.optimizer)
     if phase.layer_decay is not None:
         decay_updates(batches.model.optimizer, batches.model, phase.layer_decay)
-    fit(
+    Fit(
         batches.model,
         batches.train,
         batches.validation,
@@ -158,7 +158,7 @@ def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> N
         listener=listener,
         should_stop=stop,
         keeper=state.keeper(batches.model),
-    )
+    ).run()
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
     if frozen := count_parameters(frozen_weights(model)):
