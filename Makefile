@@ -30,7 +30,7 @@ train: $(VENV)/.installed  ## Train the tutorial CNN on CIFAR-10
 	$(BIN)/cnnkit train configs/cifar.yaml
 
 test: $(VENV)/.installed-dev  ## Run the tests (minutes, no network)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take long
 	$(BIN)/python -m pytest -m slow
