@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 
-from rich import box
-from rich.table import Table
-
-from cnnkit.console.text import output, safe
+from cnnkit.console.text import new_table, output, safe
 
 
 def print_configs(descriptions: Mapping[str, str]) -> None:
     """The packaged configs with their first words."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("config", style="bold")
-    table.add_column("what it trains")
+    table = new_table("config", "what it trains", left=2)
+    table.columns[0].style = "bold"
     for name, description in descriptions.items():
         table.add_row(safe(name), safe(description))
     output().print(table)

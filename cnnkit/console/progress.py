@@ -7,19 +7,19 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
-from cnnkit.console.text import output, print_line, print_notice, safe
+from cnnkit.console.text import new_table, output, print_line, print_notice, safe
 from cnnkit.console.training import frozen_text, print_phase, resume_text
 
 if TYPE_CHECKING:
     from cnnkit.training.phases import LayerState
 
 Row = dict[str, float]
+
+_NOT_FIGURES = ("epoch", "seconds", "images_per_second", "learning_rate")
 
 
 def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
@@ -140,13 +140,10 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def _render(self) -> Group:
         if not self._rows:
             return Group(self._progress)
-        names = [name for name in self._rows[0] if name not in ("epoch", "seconds", "images_per_second", "learning_rate")]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("epoch", justify="right")
-        for name in names:
-            table.add_column(safe(name), justify="right")
-        table.add_column("images/s", justify="right", style="dim")
-        table.add_column("seconds", justify="right", style="dim")
+        names = [name for name in self._rows[0] if name not in _NOT_FIGURES]
+        table = new_table("epoch", *names, "images/s", "seconds", left=0)
+        for column in table.columns[-2:]:
+            column.style = "dim"
         for row in self._rows[-20:]:
             cells = [f"{row.get(name, float('nan')):.4f}" for name in names]
             table.add_row(str(int(row["epoch"])), *cells, f"{row['images_per_second']:,.0f}", f"{row['seconds']:.1f}")
@@ -154,8 +151,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
 
 
 def _figures(row: Mapping[str, float]) -> str:
-    hidden = ("epoch", "seconds", "images_per_second", "learning_rate")
-    return "  ".join(f"{safe(name)} {value:.4f}" for name, value in row.items() if name not in hidden)
+    return "  ".join(f"{safe(name)} {value:.4f}" for name, value in row.items() if name not in _NOT_FIGURES)
 
 
 def _duration(seconds: float) -> str:

@@ -155,10 +155,6 @@ class RunState:
                 variable.assign(checkpoint.arrays[f"model.{index}"])
         return ""
 
-    def keeper(self, trained: "keras.Model") -> "PhaseKeeper":
-        """The keeper of the phase under way, when its model is compiled."""
-        return PhaseKeeper(self, trained)
-
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Within: what is done counts as saving."""

@@ -18,6 +18,7 @@ from cnnkit.training.compile import compile_model
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
 from cnnkit.training.fit import DivergedError, Fit, History, Listener
+from cnnkit.training.keeper import PhaseKeeper
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
     count_parameters,
@@ -157,7 +158,7 @@ def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> N
         callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
         listener=listener,
         should_stop=stop,
-        keeper=state.keeper(batches.model),
+        keeper=PhaseKeeper(state, batches.model),
     ).run()
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
