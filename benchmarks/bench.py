@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from cnnkit.downloads import keras_home
+from cnnkit.keras_api.downloads import keras_home
 from cnnkit.training.environment import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,7 +195,7 @@ kind, folder, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 if kind == "cnnkit":
     from pathlib import Path
     from cnnkit.config.schema import Data
-    from cnnkit.data.folder import open_folder
+    from cnnkit.data.sources.folder import open_folder
     from cnnkit.data.pipeline import BatchSource
     from cnnkit.data.source import Request
     options = json.loads(sys.argv[4])
@@ -298,8 +298,8 @@ PREDICT_MODELS = """
 import sys
 from pathlib import Path
 import keras
-from cnnkit.config.load import load
-from cnnkit.training.compile import build_and_compile
+from cnnkit.data.binding import load
+from cnnkit.model.compile import build_and_compile
 folder = Path(sys.argv[1])
 build_and_compile(load([Path("configs/cifar.yaml")])).model.save(folder / "small.keras")
 inputs = keras.Input((160, 160, 3))
@@ -313,8 +313,8 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 import tensorflow
-from cnnkit.data.inputs import find_inputs
-from cnnkit.evaluation.predict import Predictor, predict
+from cnnkit.prediction.inputs import find_inputs
+from cnnkit.prediction.predict import Predictor, predict
 side, model, source = sys.argv[1:]
 predictor, inputs = Predictor(Path(model)), find_inputs([source], None, [])
 if side == "cnnkit":

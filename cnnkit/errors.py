@@ -99,7 +99,7 @@ def dotted(path: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A received value as a message repeats it, in YAML's words, cut to one short line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -111,7 +111,7 @@ def shown(value: object) -> str:
     return rendered if len(rendered) <= SHOWN_VALUE_LENGTH else rendered[: SHOWN_VALUE_LENGTH - 1] + "…"
 
 
-def harmless(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """A text with all that has no picture (control characters, ends of lines, turned writing) written as escapes."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
@@ -120,7 +120,7 @@ def harmless(text: str) -> str:
 
 def named(names: Iterable[str]) -> str:
     """Names from a file or a folder, as a message lists them."""
-    return ", ".join(map(harmless, names))
+    return ", ".join(map(escape_unprintable, names))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session", autouse=True)
 def signature_table_is_there() -> None:
-    """Made on the first run on a machine, seconds; so that no test's figures depend on it."""
-    from cnnkit.signatures import signature_table
+    """DatasetArrays on the first run on a machine, seconds; so that no test's figures depend on it."""
+    from cnnkit.keras_api.signatures import signature_table
 
     signature_table()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.training.checkpoint import SUFFIX, Checkpoints
+from cnnkit.training.checkpoint.store import SUFFIX, CheckpointStore
 
 ROOT = Path(__file__).parent.parent
 TIMING = ("seconds", "images_per_second", "feature_seconds", "open_seconds")
@@ -145,7 +145,7 @@ def run_torn(config: Path, run: Path, kills: int, seed: int) -> Told:
             return told
         if status != -signal.SIGKILL:
             raise AssertionError(f"ended with {status}: {(run.parent / 'output.txt').read_text()[-3000:]}")
-        if Checkpoints(run / "checkpoints"):
+        if CheckpointStore(run / "checkpoints"):
             arguments = command("train", "--resume", str(run))
         else:  # killed before the first checkpoint: nothing was learned
             shutil.rmtree(run, ignore_errors=True)
@@ -182,7 +182,7 @@ def kill_inside_saves(config: Path, run: Path, kills: int, seed: int) -> Told:
         process.send_signal(signal.SIGKILL)
         process.wait()
         told.faults += 1
-        newest, passed_over = Checkpoints(run / "checkpoints").newest()
+        newest, passed_over = CheckpointStore(run / "checkpoints").newest()
         if newest is None or passed_over:
             raise AssertionError(f"after kill {told.faults}: {passed_over}")
         arguments = command("train", "--resume", str(run))
@@ -204,7 +204,7 @@ def run_with_faulty_writes(config: Path, run: Path, faults: int, seed: int) -> T
         if process.returncode != 1 or "Traceback" in output or "cannot be written" not in output[-2000:]:
             raise AssertionError(f"ended with {process.returncode}: {output[-3000:]}")
         told.faults += 1
-        if Checkpoints(run / "checkpoints"):
+        if CheckpointStore(run / "checkpoints"):
             rest = ["train", "--resume", str(run)]
         elif run.exists() and not any(run.iterdir()):
             run.rmdir()
@@ -214,7 +214,7 @@ def outcome(run: Path) -> dict[str, Any]:
     """All that must not depend on an interruption: the arrays of the last checkpoint, its state, the model, the metrics."""
     import keras
 
-    newest, _ = Checkpoints(run / "checkpoints").newest()
+    newest, _ = CheckpointStore(run / "checkpoints").newest()
     assert newest is not None
     state = {key: value for key, value in newest.state.items() if key not in (*TIMING, "config")}
     state["history"] = [{key: value for key, value in row.items() if key not in TIMING} for row in newest.state["history"]]

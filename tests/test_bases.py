@@ -14,9 +14,9 @@ from sklearn.datasets import load_sample_image
 
 from cnnkit import cli
 from cnnkit.config.schema import Model
+from cnnkit.keras_api.signatures import signature_table
 from cnnkit.model import bases
 from cnnkit.model.base import PACKAGED_WEIGHTS, apply_base, preferred_size
-from cnnkit.signatures import signature_table
 
 NAMES = sorted(signature_table().objects["applications"])
 PHOTOGRAPH = load_sample_image("flower.jpg")[100:260, 200:400]  # (160, 200, 3), uint8
@@ -239,8 +239,8 @@ def test_weights_of_another_network_are_told(files: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["good.h5", "new.weights.h5"])
 def test_a_weights_file_is_named_relative_to_its_config_and_loaded_whole(name: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnnkit.config.load import load
-    from cnnkit.training.compile import build_and_compile
+    from cnnkit.data.binding import load
+    from cnnkit.model.compile import build_and_compile
     from cnnkit.training.phases import base_of
 
     (files / "c.yaml").write_text(
@@ -361,7 +361,7 @@ def test_a_base_on_the_command_line_takes_any_spelling_or_is_told(
     ):
         assert run(monkeypatch, "transfer", "--base", spelling) == 1
         assert capsys.readouterr().err == f"Error: {message}"
-    from cnnkit.config.transfer import base_name
+    from cnnkit.training.transfer_config import base_name
 
     assert [base_name(spelling) for spelling in ("mobilenet_v2", "MOBILENETV2", "mobilenet-v2", "efficientnet b0", "nasnet_mobile")] == [
         "MobileNetV2",

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
+from cnnkit.config.task import Task
+from cnnkit.data.augmentation import BatchPreparation, class_weights
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.rows import ArrayRows, DiskRows
-from cnnkit.data.task import Task
 from cnnkit.errors import BuildError
-from cnnkit.training.batch import BatchPreparation, class_weights
-from cnnkit.training.units import Units
+from cnnkit.training.target_scaler import TargetScaler
 
 THREE = Task("classification", ("a", "b", "c"))
 LABELS = Task("multilabel", ("x", "y"))
@@ -108,7 +108,7 @@ def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: object, me
 def test_numbers_are_learned_standardized_and_told_in_their_unit() -> None:
     targets = np.array([[10.0, 5.0], [20.0, 5.0], [60.0, 5.0]], np.float32)
     train = examples_of(images(3), targets)
-    units = Units.of(train)
+    units = TargetScaler.of(train)
     assert np.allclose(units.mean, targets.mean(axis=0))
     assert np.allclose(units.deviation, [targets[:, 0].std(), 1.0])
     dataset = units.standardized(Dataset("d", Task("regression", ("p", "q")), train, None, train))

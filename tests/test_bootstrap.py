@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cnnkit.evaluation.bootstrap import RESAMPLES, Interval, resampled_counts, resampled_sums
-from cnnkit.evaluation.metrics import classification_figures, multilabel_figures, regression_figures
+from cnnkit.evaluation.metrics import classification_metrics, multilabel_metrics, regression_metrics
 
 GENERATOR = np.random.default_rng(11)
 PROBABILITIES = GENERATOR.dirichlet(np.ones(4), 300)
@@ -39,7 +39,7 @@ def same(interval, expected):
 
 
 def test_of_a_classifier():
-    intervals = classification_figures(CLASSES, PROBABILITIES, "abcd").intervals
+    intervals = classification_metrics(CLASSES, PROBABILITIES, "abcd").intervals
     predicted = PROBABILITIES.argmax(axis=1)
     assert list(intervals) == ["accuracy", "balanced_accuracy"]
     same(intervals["accuracy"], scipys(share_right, CLASSES, predicted))
@@ -50,7 +50,7 @@ def test_of_a_classifier():
 
 
 def test_of_labels():
-    intervals = multilabel_figures(LABELS, LABEL_PROBABILITIES, "abc").intervals
+    intervals = multilabel_metrics(LABELS, LABEL_PROBABILITIES, "abc").intervals
     predicted = (LABEL_PROBABILITIES >= 0.5).astype(int)
     assert list(intervals) == ["exact", "accuracy", "macro_f1"]
     same(intervals["exact"], scipys(lambda true, said: (true == said).all(axis=1).mean(), LABELS, predicted))
@@ -62,7 +62,7 @@ def test_of_labels():
 
 
 def test_of_numbers():
-    figures = regression_figures(TRUE, PREDICTED, ("a", "b"))
+    figures = regression_metrics(TRUE, PREDICTED, ("a", "b"))
     for row, true, predicted in ((figures.targets[0], TRUE[:, 0], PREDICTED[:, 0]), (figures.overall, TRUE, PREDICTED)):
         same(row.intervals["mae"], scipys(lambda true, said: np.abs(true - said).mean(), true, predicted))
         same(row.intervals["rmse"], scipys(lambda true, said: np.sqrt(((true - said) ** 2).mean(axis=0)).mean(), true, predicted))
@@ -73,7 +73,7 @@ def test_of_numbers():
 
 
 def test_what_is_always_right_has_an_interval_of_no_width():
-    figures = classification_figures(np.array([0, 1, 1]), np.array([[1.0, 0], [0, 1], [0, 1]]), ("a", "b"))
+    figures = classification_metrics(np.array([0, 1, 1]), np.array([[1.0, 0], [0, 1], [0, 1]]), ("a", "b"))
     assert figures.intervals == {"accuracy": Interval(1, 1), "balanced_accuracy": Interval(1, 1)}
 
 
@@ -85,5 +85,5 @@ def test_resamples_hold_as_many_examples_as_there_are():
 def test_ten_thousand_examples_take_less_than_two_seconds():
     true = GENERATOR.normal(size=(10_000, 2))
     started = time.process_time()
-    regression_figures(true, true + 1, ("a", "b"))
+    regression_metrics(true, true + 1, ("a", "b"))
     assert time.process_time() - started < 2

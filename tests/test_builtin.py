@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.schema import Data
-from cnnkit.data import digits, shapes, waves
-from cnnkit.data.builtin import open_built_in
-from cnnkit.data.catalogue import BUILT_IN
 from cnnkit.data.examples import Dataset
 from cnnkit.data.source import Request
+from cnnkit.data.sources import digits, shapes, waves
+from cnnkit.data.sources.built_in import open_built_in
 from cnnkit.errors import CnnkitError
-from cnnkit.files import write_atomically, write_json, write_text
+from cnnkit.io.atomic import write_atomically, write_json, write_text
 
 
 def cifar(**changes: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,14 +12,15 @@ from scipy import optimize, special
 from sklearn import metrics
 
 from cnnkit import cli
-from cnnkit.config.load import load
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.calibrate import ON_TEST, calibrate_run, fit_temperature
-from cnnkit.evaluation.rerun import reopened
-from cnnkit.model.load import load_model
+from cnnkit.model.loading.load import load_model
 from cnnkit.model.temperature import logits_model, with_temperature
-from cnnkit.run_directory import RunDirectory, read_meaning
-from cnnkit.run_lock import RunLock
+from cnnkit.prediction.calibrate import ON_TEST, calibrate_run, fit_temperature
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.lock import RunLock
+from cnnkit.runs.metadata import read_metadata
+from cnnkit.runs.reopen import reopened
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -123,9 +124,9 @@ def test_a_run_that_is_being_written_is_left_alone_and_a_new_model_is_not_called
     lock.release()
     directory = RunDirectory(run)
     directory.calibration.write_text("{}")
-    meaning = read_meaning(directory.model)
-    assert meaning is not None
-    directory.save_model(ends("dense"), meaning)
+    metadata = read_metadata(directory.model)
+    assert metadata is not None
+    directory.save_model(ends("dense"), metadata)
     assert not directory.calibration.exists()
 
 
@@ -198,9 +199,9 @@ def test_what_cannot_be_calibrated_is_told(run: Path, tmp_path: Path) -> None:
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("validation: 0.4", "validation: 0.0"))
     assert refused(run) == "RUN: has no validation examples to fit a temperature on\n    Train with some: `data: {validation: 0.1}`."
-    meaning = json.loads((run / "model.json").read_text())
-    meaning["task"]["kind"] = "regression"
-    (run / "model.json").write_text(json.dumps(meaning))
+    metadata = json.loads((run / "model.json").read_text())
+    metadata["task"]["kind"] = "regression"
+    (run / "model.json").write_text(json.dumps(metadata))
     assert refused(run) == "RUN: predicts numbers, and a temperature is for probabilities\n    Name a run that tells classes."
     (run / "model.json").unlink()
     assert refused(run) == "RUN: has no model.json that names its classes\n    Train the run again."

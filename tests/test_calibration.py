@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from sklearn.calibration import calibration_curve
 
-from cnnkit.evaluation.calibration import expected_calibration_error, plot_reliability, reliability
+from cnnkit.evaluation.calibration import expected_calibration_error, reliability
+from cnnkit.plots.reliability import plot_reliability
 
 
 def predictions(sharpness, classes=10, examples=5000):

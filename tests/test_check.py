@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data import check
-from cnnkit.data.check import BadFile, DataReport, check_files
-from cnnkit.files import without_nan
+from cnnkit.data.quality import check
+from cnnkit.data.quality.check import BadFile, DataReport, check_files
+from cnnkit.io.atomic import without_nan
 
 MAX_PIXELS = 1_000_000
 

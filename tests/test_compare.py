@@ -12,11 +12,12 @@ from PIL import Image
 from scipy import stats
 
 from cnnkit import cli
-from cnnkit.data.task import Task
+from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.compare_runs import compare_runs
 from cnnkit.evaluation.paired_tests import holm, mcnemar, wilcoxon
-from cnnkit.run_directory import Meaning, RunDirectory
+from cnnkit.experiments.compare_runs import compare_runs
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.metadata import ModelMetadata
 
 CONFIG = """
 name: {name}
@@ -95,7 +96,7 @@ def make_run(folder: Path, data: Path, weights: np.ndarray, kind: str) -> Path:
         text += "train: {loss: binary_crossentropy}\n"
     run.write_config(text)
     run.write_history([{"epoch": i, "loss": 1 / i, "val_loss": 2 / i, "seconds": 1.5} for i in (1, 2)])
-    run.save_model(model, Meaning(data.stem, Task(kind, ("low", "high") if kind == "classification" else ("y",))))
+    run.save_model(model, ModelMetadata(data.stem, Task(kind, ("low", "high") if kind == "classification" else ("y",))))
     return folder
 
 

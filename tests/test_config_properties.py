@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cnnkit.config.load import load
 from cnnkit.config.packaged import folder
 from cnnkit.config.stack import stack
 from cnnkit.config.yaml_loader import Document, parse, parse_value
 from cnnkit.config.yaml_writer import write_yaml
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 
 quick = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

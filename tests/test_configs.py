@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from cnnkit.config.json_schema import json_schema
-from cnnkit.config.load import load
 from cnnkit.config.packaged import folder
 from cnnkit.config.yaml_loader import read_file
-from cnnkit.keras_objects import _check_value, check_entry
-from cnnkit.signatures import REQUIRED, signature_table
-from cnnkit.training.compile import build_and_compile
+from cnnkit.data.binding import load
+from cnnkit.keras_api.objects import _check_value, check_entry
+from cnnkit.keras_api.signatures import REQUIRED, signature_table
+from cnnkit.model.compile import build_and_compile
 
 CONFIGS = sorted(folder().glob("*.yaml"))
 
@@ -36,7 +36,7 @@ def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> N
     overrides = ["model.base={MobileNetV2: {weights: none}}"] if path.stem == "transfer" else []
     loaded = load([path], overrides)
     network = build_and_compile(loaded)
-    assert network.model.output_shape == (None, loaded.source.facts.task.outputs)
+    assert network.model.output_shape == (None, loaded.source.spec.task.outputs)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from cnnkit import cli
-from cnnkit.config.load import load
 from cnnkit.config.schema import Data
-from cnnkit.data.folder import open_folder
+from cnnkit.data.binding import load
 from cnnkit.data.source import Request
+from cnnkit.data.sources.folder import open_folder
 from cnnkit.errors import CnnkitError
 
 
@@ -115,8 +115,8 @@ def test_init_writes_a_config_that_is_good_and_never_overwrites(
         cli.main()
     assert exit_status.value.code == 0
     loaded = load([target])
-    assert loaded.source.facts.task.names == ("a", "b")
-    assert loaded.source.facts.input_shape == ((160, 160, 3) if transfer else (30, 40, 3))
+    assert loaded.source.spec.task.names == ("a", "b")
+    assert loaded.source.spec.input_shape == ((160, 160, 3) if transfer else (30, 40, 3))
     with pytest.raises(SystemExit) as exit_status:
         cli.main()
     assert exit_status.value.code == 1
@@ -124,12 +124,12 @@ def test_init_writes_a_config_that_is_good_and_never_overwrites(
 
 
 def test_init_sees_numbers_and_signals(tmp_path: Path) -> None:
-    from cnnkit.config.init import write_init
+    from cnnkit.experiments.starter_config import write_init
 
     random = np.random.default_rng(0)
     np.savez(tmp_path / "s.npz", x=random.normal(size=(50, 32, 2)).astype(np.float32), y=random.normal(size=50))
     written, look = write_init(tmp_path / "s.npz", tmp_path / "s.yaml", transfer=False, overrides={})
-    assert look.facts.task.kind == "regression"
+    assert look.spec.task.kind == "regression"
     loaded = load([written])
     assert loaded.config.model.layers is not None
     assert loaded.config.model.layers[-1] == {"Dense": {"units": 1}}

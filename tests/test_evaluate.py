@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from cnnkit import cli
-from cnnkit.data.task import Task
+from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.rerun import evaluate_run
-from cnnkit.run_directory import Meaning, RunDirectory
+from cnnkit.prediction.evaluate_run import evaluate_run
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.metadata import ModelMetadata
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 CONFIG = """
@@ -33,7 +34,7 @@ def save_run(folder: Path, task: Task, weights: np.ndarray, activation: str | No
     model.compile("sgd", loss)
     run = RunDirectory(folder)
     run.write_config(config)
-    run.save_model(model, Meaning("colours", task))
+    run.save_model(model, ModelMetadata("colours", task))
     return folder
 
 

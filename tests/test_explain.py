@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.config.load import load
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.explain import explain_run
-from cnnkit.evaluation.explain_plots import filters_of
-from cnnkit.evaluation.predict import Predictor
-from cnnkit.evaluation.removal import remove
+from cnnkit.interpret.deletion_curve import remove
+from cnnkit.interpret.explain import explain_run
+from cnnkit.interpret.plots import filters_of
+from cnnkit.prediction.predict import Predictor
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 

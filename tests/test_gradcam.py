@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.config.load import load
-from cnnkit.data.task import Task
+from cnnkit.config.task import Task
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.gradcam import GradCam, spread
+from cnnkit.interpret.gradcam import GradCam, spread
 from cnnkit.model.builder import build_network
 from cnnkit.model.unfold import unfold
 
@@ -139,7 +139,7 @@ model:
 def test_with_blocks_the_last_maps_are_those_in_which_all_branches_meet(tmp_path: Path) -> None:
     (tmp_path / "blocks.yaml").write_text(BLOCKS)
     loaded = load([tmp_path / "blocks.yaml"])
-    task, shape = loaded.source.facts.task, loaded.source.facts.input_shape
+    task, shape = loaded.source.spec.task, loaded.source.spec.input_shape
     model = build_network(loaded.config.model, shape, task).model
     pictures = RANDOM.integers(0, 256, (3, *shape)).astype(np.uint8)
     network = unfold(model)

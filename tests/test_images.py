@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.images import Header, ImageFault, Reason, read_header, read_image, read_image_and_header
+from cnnkit.data.images.decode import Header, ImageFault, Reason, read_header, read_image, read_image_and_header
 
 MAX_PIXELS = 10_000_000
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cnnkit.config.load import load
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted

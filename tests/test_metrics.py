@@ -8,8 +8,8 @@ import pytest
 from sklearn import metrics as reference
 
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.metrics import ClassRow, classification_figures, multilabel_figures, regression_figures
-from cnnkit.files import without_nan
+from cnnkit.evaluation.metrics import ClassRow, classification_metrics, multilabel_metrics, regression_metrics
+from cnnkit.io.atomic import without_nan
 
 NAMES = ("cat", "dog", "frog")
 
@@ -27,7 +27,7 @@ def random_predictions(classes, examples=200):
 
 
 def test_five_examples_give_the_figures_worked_out_by_hand():
-    figures = classification_figures(TARGETS, PROBABILITIES, NAMES)
+    figures = classification_metrics(TARGETS, PROBABILITIES, NAMES)
     assert figures.examples == 5
     assert figures.accuracy == pytest.approx(3 / 5)
     assert figures.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -40,7 +40,7 @@ def test_five_examples_give_the_figures_worked_out_by_hand():
 
 
 def test_a_class_that_is_nowhere_has_no_figures_rather_than_zeros():
-    frog = without_nan(classification_figures(TARGETS, PROBABILITIES, NAMES).as_dict())["classes"][2]
+    frog = without_nan(classification_metrics(TARGETS, PROBABILITIES, NAMES).as_dict())["classes"][2]
     assert frog == {
         "name": "frog",
         "support": 0,
@@ -54,7 +54,7 @@ def test_a_class_that_is_nowhere_has_no_figures_rather_than_zeros():
 
 
 def test_a_class_that_is_always_missed_has_accuracy_and_f1_zero():
-    missed = without_nan(classification_figures(np.array([0, 2]), PROBABILITIES[:2], NAMES).as_dict())["classes"][2]
+    missed = without_nan(classification_metrics(np.array([0, 2]), PROBABILITIES[:2], NAMES).as_dict())["classes"][2]
     assert (missed["support"], missed["accuracy"], missed["recall"], missed["precision"], missed["f1"]) == (1, 0.0, 0.0, None, 0.0)
 
 
@@ -63,7 +63,7 @@ def test_figures_agree_with_scikit_learn(classes):
     targets, probabilities = random_predictions(classes)
     targets[targets == 1] = 0  # no example of class 1
     predicted, labels = probabilities.argmax(axis=1), list(range(classes))
-    figures = classification_figures(targets, probabilities, [f"class {i}" for i in labels])
+    figures = classification_metrics(targets, probabilities, [f"class {i}" for i in labels])
     assert figures.accuracy == pytest.approx(reference.accuracy_score(targets, predicted), abs=1e-12)
     assert figures.log_loss == pytest.approx(reference.log_loss(targets, probabilities, labels=labels), abs=1e-12)
     assert np.array_equal(figures.confusion, reference.confusion_matrix(targets, predicted, labels=labels))
@@ -81,7 +81,7 @@ def test_figures_agree_with_scikit_learn(classes):
 def test_rankings_and_averages_agree_with_scikit_learn(classes):
     targets, probabilities = random_predictions(classes, 1000)
     predicted, rest = probabilities.argmax(axis=1), [targets == label for label in range(classes)]
-    figures = classification_figures(targets, probabilities, [f"class {i}" for i in range(classes)])
+    figures = classification_metrics(targets, probabilities, [f"class {i}" for i in range(classes)])
     scores = probabilities if classes > 2 else probabilities[:, 1]
     assert figures.roc_auc == pytest.approx(reference.roc_auc_score(targets, scores, multi_class="ovr", average="macro"), abs=1e-12)
     precisions = [reference.average_precision_score(rest[label], probabilities[:, label]) for label in range(classes)]
@@ -104,7 +104,7 @@ def test_rankings_and_averages_agree_with_scikit_learn(classes):
 def test_averages_are_those_of_scikit_learn_also_where_classes_are_missed_or_nowhere():
     predicted = PROBABILITIES.argmax(axis=1)
     targets = np.array([0, 0, 2, 2, 0])  # frogs are never recognized, there is no dog, and no snake anywhere
-    figures = classification_figures(targets, np.hstack([PROBABILITIES, np.zeros((5, 1))]), (*NAMES, "snake"))
+    figures = classification_metrics(targets, np.hstack([PROBABILITIES, np.zeros((5, 1))]), (*NAMES, "snake"))
     for name in ("macro", "weighted"):
         wanted = reference.precision_recall_fscore_support(targets, predicted, average=name, zero_division=0)[:3]
         average = getattr(figures, name)
@@ -112,7 +112,7 @@ def test_averages_are_those_of_scikit_learn_also_where_classes_are_missed_or_now
 
 
 def test_a_row_without_examples_has_no_shares():
-    assert without_nan(classification_figures(TARGETS, PROBABILITIES, NAMES).as_dict())["confusion_normalized"] == [
+    assert without_nan(classification_metrics(TARGETS, PROBABILITIES, NAMES).as_dict())["confusion_normalized"] == [
         [pytest.approx(2 / 3), pytest.approx(1 / 3), 0],
         [0.5, 0.5, 0],
         [None, None, None],
@@ -123,29 +123,29 @@ def test_a_row_without_examples_has_no_shares():
 def test_one_sigmoid_unit_is_the_probability_of_the_second_class(shape):
     positive = np.array([0.1, 0.9, 0.6, 0.3])
     targets = np.array([0, 1, 0, 1])
-    one_unit = classification_figures(targets, positive.reshape(shape), ("no", "yes"))
-    two_units = classification_figures(targets, np.stack([1 - positive, positive], axis=1), ("no", "yes"))
+    one_unit = classification_metrics(targets, positive.reshape(shape), ("no", "yes"))
+    two_units = classification_metrics(targets, np.stack([1 - positive, positive], axis=1), ("no", "yes"))
     assert one_unit.confusion.tolist() == [[1, 1], [1, 1]]
     assert one_unit.log_loss == pytest.approx(-math.log(0.9 * 0.9 * 0.4 * 0.3) / 4)
     assert without_nan(one_unit.as_dict()) == without_nan(two_units.as_dict())
 
 
 def test_one_example_has_figures():
-    figures = classification_figures(np.array([1]), np.array([[0.25, 0.75]]), ("no", "yes"))
+    figures = classification_metrics(np.array([1]), np.array([[0.25, 0.75]]), ("no", "yes"))
     assert (figures.examples, figures.accuracy, figures.balanced_accuracy) == (1, 1.0, 1.0)
     assert figures.log_loss == pytest.approx(-math.log(0.75))
 
 
 def test_float16_probabilities_that_do_not_quite_add_up_to_one_are_accepted():
     targets, probabilities = random_predictions(10)
-    rounded = classification_figures(targets, probabilities.astype(np.float16), NAMES[:1] * 10)
+    rounded = classification_metrics(targets, probabilities.astype(np.float16), NAMES[:1] * 10)
     assert rounded.log_loss == pytest.approx(reference.log_loss(targets, probabilities), rel=1e-2)
-    past_one = classification_figures(np.array([1, 0]), np.array([1.0004, 0.0]), ("no", "yes"))
+    past_one = classification_metrics(np.array([1, 0]), np.array([1.0004, 0.0]), ("no", "yes"))
     assert (past_one.accuracy, past_one.log_loss) == (1.0, pytest.approx(0, abs=1e-9))
 
 
 def test_a_prediction_of_nothing_favours_no_class():
-    figures = classification_figures(np.array([1]), np.array([[0.0, 0.0, 0.0]]), NAMES)
+    figures = classification_metrics(np.array([1]), np.array([[0.0, 0.0, 0.0]]), NAMES)
     assert figures.log_loss == pytest.approx(math.log(3))
 
 
@@ -155,9 +155,9 @@ def test_predictions_that_are_not_finite_are_counted():
     probabilities[3, 0] = np.inf
     message = "2 of 5 predictions are not finite numbers" + DIVERGED_REMEDY
     for figures, targets in (
-        (classification_figures, TARGETS),
-        (multilabel_figures, PROBABILITIES > 0),
-        (regression_figures, PROBABILITIES),
+        (classification_metrics, TARGETS),
+        (multilabel_metrics, PROBABILITIES > 0),
+        (regression_metrics, PROBABILITIES),
     ):
         with pytest.raises(CnnkitError, match=f"^{re.escape(message)}$"):
             figures(targets, probabilities, NAMES)
@@ -166,14 +166,14 @@ def test_predictions_that_are_not_finite_are_counted():
 @pytest.mark.parametrize(("values", "said"), [([[0.5, -1.25], [0, 1]], "-1.25 to 1"), ([[0.5, 1.5], [0, 1]], "0 to 1.5")])
 def test_raw_scores_are_refused_as_probabilities(values, said):
     message = f"the model gives values from {said}, which are not probabilities{NOT_PROBABILITIES_REMEDY}"
-    for figures, targets in ((classification_figures, [0, 1]), (multilabel_figures, [[0, 1], [0, 1]])):
+    for figures, targets in ((classification_metrics, [0, 1]), (multilabel_metrics, [[0, 1], [0, 1]])):
         with pytest.raises(CnnkitError, match=f"^{re.escape(message)}$"):
             figures(np.array(targets), np.array(values), ("no", "yes"))
 
 
 @pytest.mark.parametrize(
     ("figures", "noun"),
-    [(classification_figures, "classes"), (multilabel_figures, "labels"), (regression_figures, "numbers to predict")],
+    [(classification_metrics, "classes"), (multilabel_metrics, "labels"), (regression_metrics, "numbers to predict")],
 )
 def test_a_model_for_other_data_is_refused(figures, noun):
     message = f"the model predicts 4 {noun}, but the data has 3\n    Name the data that it was trained on."
@@ -186,7 +186,7 @@ def test_labels_agree_with_scikit_learn():
     probabilities = generator.random((50, 3))
     targets = generator.integers(0, 2, (50, 3))
     predicted = probabilities >= 0.5
-    figures = multilabel_figures(targets, probabilities, NAMES)
+    figures = multilabel_metrics(targets, probabilities, NAMES)
     assert figures.examples == 50
     assert figures.exact == pytest.approx(reference.accuracy_score(targets, predicted))
     assert figures.accuracy == pytest.approx(1 - reference.hamming_loss(targets, predicted))
@@ -201,7 +201,7 @@ def test_labels_agree_with_scikit_learn():
 def test_rankings_and_averages_of_labels_agree_with_scikit_learn():
     generator = np.random.default_rng(5)
     targets, probabilities = generator.integers(0, 2, (200, 3)), generator.random((200, 3)).round(2)  # with ties
-    figures = multilabel_figures(targets, probabilities, NAMES)
+    figures = multilabel_metrics(targets, probabilities, NAMES)
     assert figures.roc_auc == pytest.approx(reference.roc_auc_score(targets, probabilities, average="macro"), abs=1e-12)
     assert figures.average_precision == pytest.approx(reference.average_precision_score(targets, probabilities), abs=1e-12)
     areas = reference.roc_auc_score(targets, probabilities, average=None)
@@ -214,14 +214,14 @@ def test_rankings_and_averages_of_labels_agree_with_scikit_learn():
 
 
 def test_a_single_label_is_measured_where_it_is_not_where_it_is_missing():
-    figures = multilabel_figures(np.array([[1], [1], [0], [0], [0]]), np.array([[0.5], [0.4], [0.1], [0.2], [0.9]]), ["rain"])
+    figures = multilabel_metrics(np.array([[1], [1], [0], [0], [0]]), np.array([[0.5], [0.4], [0.1], [0.2], [0.9]]), ["rain"])
     (rain,) = figures.labels
     assert (rain.support, rain.accuracy, rain.precision, rain.recall, rain.f1) == (2, 0.6, 0.5, 0.5, 0.5)
     assert (figures.exact, figures.macro_f1) == (0.6, 0.5)
 
 
 def test_a_label_that_is_nowhere_counts_as_zero_in_the_mean():
-    figures = multilabel_figures(np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.1], [0.2, 0.3]]), ("rain", "snow"))
+    figures = multilabel_metrics(np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.1], [0.2, 0.3]]), ("rain", "snow"))
     assert math.isnan(figures.labels[1].f1)
     assert figures.macro_f1 == 0.5
 
@@ -230,7 +230,7 @@ def test_regression_gives_the_figures_worked_out_by_hand():
     # Errors 1, -1, 2, 0 about a mean of 2.5; errors of 10 everywhere.
     targets = np.array([[1.0, 10], [2, 20], [3, 30], [4, 40]])
     predictions = targets + np.array([[1.0, 10], [-1, 10], [2, 10], [0, 10]])
-    figures = regression_figures(targets, predictions, ("age in years", "price in €"))
+    figures = regression_metrics(targets, predictions, ("age in years", "price in €"))
     age, price = figures.targets
     assert (figures.examples, age.name, price.name) == (4, "age in years", "price in €")
     assert (age.mae, age.rmse, age.r2) == pytest.approx((1, math.sqrt(6 / 4), 1 - 6 / 5))
@@ -242,19 +242,19 @@ def test_regression_gives_the_figures_worked_out_by_hand():
 @pytest.mark.parametrize(("targets_shape", "predictions_shape"), [((-1,), (-1, 1)), ((-1, 1), (-1,)), ((-1,), (-1,))])
 def test_one_number_may_come_as_a_column_or_flat(targets_shape, predictions_shape):
     targets, predictions = np.array([1.0, 2, 3, 4]), np.array([2.0, 1, 5, 4])
-    figures = regression_figures(targets.reshape(targets_shape), predictions.reshape(predictions_shape), ["age"])
+    figures = regression_metrics(targets.reshape(targets_shape), predictions.reshape(predictions_shape), ["age"])
     assert figures.targets[0].mae == figures.overall.mae == 1
 
 
 def test_r2_of_one_example_is_undefined():
-    row = without_nan(regression_figures(np.array([3.0]), np.array([[5.0]]), ["age"]).as_dict())["targets"][0]
+    row = without_nan(regression_metrics(np.array([3.0]), np.array([[5.0]]), ["age"]).as_dict())["targets"][0]
     intervals = {"mae": {"low": 2.0, "high": 2.0}, "rmse": {"low": 2.0, "high": 2.0}, "r2": {"low": None, "high": None}}
     assert row == {"name": "age", "mae": 2.0, "rmse": 2.0, "r2": None, "intervals": intervals}
 
 
-@pytest.mark.parametrize("figures", [classification_figures, multilabel_figures, regression_figures])
+@pytest.mark.parametrize("figures", [classification_metrics, multilabel_metrics, regression_metrics])
 def test_figures_go_through_json_unchanged(figures):
-    targets = TARGETS if figures is classification_figures else (PROBABILITIES > 0.3).astype(int)
+    targets = TARGETS if figures is classification_metrics else (PROBABILITIES > 0.3).astype(int)
     record = without_nan(figures(targets, PROBABILITIES, NAMES).as_dict())
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
@@ -262,4 +262,4 @@ def test_figures_go_through_json_unchanged(figures):
 def test_a_target_that_is_not_a_number_is_told():
     message = "1 of 3 targets are NaN or infinite\n    Take those examples out of the data."
     with pytest.raises(CnnkitError, match=f"^{re.escape(message)}$"):
-        regression_figures(np.array([1.0, np.nan, 2]), np.ones((3, 1)), ["age"])
+        regression_metrics(np.array([1.0, np.nan, 2]), np.ones((3, 1)), ["age"])

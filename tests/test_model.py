@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from cnnkit.config.schema import Model
-from cnnkit.data.task import Task
+from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, CnnkitError
+from cnnkit.keras_api.signatures import signature_table
 from cnnkit.model.base import PACKAGED_WEIGHTS, apply_preprocessing, load_base, preferred_size
 from cnnkit.model.builder import build_network
-from cnnkit.model.load import load_model
-from cnnkit.signatures import signature_table
+from cnnkit.model.loading.load import load_model
 
 TEN = Task("classification", tuple("0123456789"))
 SOFTMAX = {"Dense": {"units": "outputs", "activation": "softmax"}}
@@ -154,7 +154,7 @@ def test_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -> None:
 def test_a_silent_network_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    from cnnkit import downloads
+    from cnnkit.keras_api import downloads
 
     def silent(*arguments: Any, **options: Any) -> Any:
         time.sleep(30)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import CnnkitError
-from cnnkit.model.load import load_model
-from cnnkit.run_directory import read_meaning
+from cnnkit.model.loading.load import load_model
+from cnnkit.runs.metadata import read_metadata
 
 ZIP_REMEDY = "\n    A .keras file is a zip archive that Keras's model.save wrote."
 LAYER_REMEDY = "\n    Build it of Keras's own layers, and save it again."
@@ -310,5 +310,5 @@ def test_weights_of_another_network_are_told(saved: dict[str, bytes], tmp_path: 
 def test_a_damaged_meaning_beside_a_model_is_told(tmp_path: Path, content: bytes, kind: str) -> None:
     (tmp_path / "model.json").write_bytes(content)
     with pytest.raises(CnnkitError) as caught:
-        read_meaning(tmp_path / "model.keras")
+        read_metadata(tmp_path / "model.keras")
     assert str(caught.value) == f"{tmp_path / 'model.json'}: is damaged ({kind})\n    Train the run again."

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.config.load import load
 from cnnkit.config.schema import Phase
+from cnnkit.data.binding import load
 from cnnkit.errors import BuildError, CnnkitError
-from cnnkit.training.compile import build_and_compile
+from cnnkit.model.compile import build_and_compile
 from cnnkit.training.phases import base_of, decay_updates, frozen_checksum, require_unchanged, set_trainable
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import Finished, train

@@ -6,8 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from cnnkit.evaluation.plots import plot_confusion, plot_curves, plot_predictions, short
-from cnnkit.files import WriteError
+from cnnkit.io.atomic import WriteError
+from cnnkit.plots.confusion import plot_confusion
+from cnnkit.plots.curves import plot_curves
+from cnnkit.plots.predicted import plot_predictions
+from cnnkit.plots.style import short
 
 HOSTILE = ("$x_{", "[red]", "中文 🎉", "a" * 400, "two\nlines", "\udcff\x00", "")
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from cnnkit import cli
-from cnnkit.data.inputs import Reading, find_inputs
-from cnnkit.evaluation.predict import Predictor, divide_arguments, predict
-from cnnkit.files import write_json
+from cnnkit.io.atomic import write_json
+from cnnkit.prediction.inputs import Reading, find_inputs
+from cnnkit.prediction.predict import Predictor, divide_arguments, predict
 
 NAMES = ("ant", "bee", "cat", "dog")
 SIZE = 12
@@ -37,8 +37,8 @@ def run(tmp_path: Path, classifier: keras.Model, monkeypatch: pytest.MonkeyPatch
 def make_run(folder: Path, model: keras.Model, kind: str, names: tuple[str, ...], stand_in_for: str = "", data: str = "") -> Path:
     folder.mkdir(parents=True)
     model.save(folder / "model.keras")
-    meaning = {"data": "zoo", "stand_in_for": stand_in_for, "task": {"kind": kind, "names": names}, "notices": []}
-    write_json(folder / "model.json", meaning)
+    metadata = {"data": "zoo", "stand_in_for": stand_in_for, "task": {"kind": kind, "names": names}, "notices": []}
+    write_json(folder / "model.json", metadata)
     (folder / "config.yaml").write_text(f"data: {{folder: gone{data}}}\nmodel: {{layers: [Flatten]}}\n")
     return folder
 

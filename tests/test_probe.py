@@ -11,15 +11,15 @@ from PIL import Image
 from scipy import ndimage
 
 from cnnkit import cli
-from cnnkit.config.load import load
+from cnnkit.config.task import Task
+from cnnkit.data.binding import load
 from cnnkit.data.rows import ArrayRows
-from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation import disturb
-from cnnkit.evaluation.disturb import FOR_IMAGES, FOR_SIGNALS, DisturbedRows, Setting
-from cnnkit.evaluation.metrics import figures_of
-from cnnkit.evaluation.probe import headline, probe_runs, relative_area
-from cnnkit.evaluation.rerun import evaluate_run
+from cnnkit.evaluation.metrics import compute_metrics
+from cnnkit.prediction.evaluate_run import evaluate_run
+from cnnkit.robustness import corruptions as disturb
+from cnnkit.robustness.corruptions import FOR_IMAGES, FOR_SIGNALS, CorruptedRows, Setting
+from cnnkit.robustness.probe import headline, probe_runs, relative_area
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -55,11 +55,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("disturbance", [*FOR_IMAGES, *FOR_SIGNALS], ids=lambda each: each.name)
-def test_at_its_clean_strength_a_disturbance_changes_nothing(disturbance: disturb.Disturbance) -> None:
-    inputs = PICTURES if disturbance in FOR_IMAGES else RANDOM.normal(size=(4, 40, 3)).astype(np.float32)
-    assert disturbance.clean in disturbance.strengths
-    for change in disturbance.variants:
-        np.testing.assert_allclose(change(inputs, disturbance.clean, SETTING), inputs, atol=1e-4)
+def test_at_its_clean_strength_a_disturbance_changes_nothing(corruption: disturb.Corruption) -> None:
+    inputs = PICTURES if corruption in FOR_IMAGES else RANDOM.normal(size=(4, 40, 3)).astype(np.float32)
+    assert corruption.clean in corruption.strengths
+    for change in corruption.variants:
+        np.testing.assert_allclose(change(inputs, corruption.clean, SETTING), inputs, atol=1e-4)
 
 
 @pytest.mark.parametrize(("variant", "move"), [(0, (0, -1)), (1, (0, 1)), (2, (-1, 0)), (3, (1, 0))])
@@ -116,7 +116,7 @@ def test_noise_has_the_deviation_asked_for_and_follows_the_example_not_the_batch
 
 
 def test_disturbed_bytes_are_rounded_and_cut_as_a_camera_would() -> None:
-    rows = DisturbedRows(ArrayRows(np.array([[[[10], [250]]]], np.uint8)), disturb.brightened, 0.1, 255.0, 0)
+    rows = CorruptedRows(ArrayRows(np.array([[[[10], [250]]]], np.uint8)), disturb.brightened, 0.1, 255.0, 0)
     assert rows.read(np.array([0])).tolist() == [[[[36], [255]]]]
     assert rows.read(np.array([0])).dtype == np.uint8
 
@@ -152,7 +152,7 @@ def test_at_no_disturbance_a_probe_is_evaluate_exactly(run: Path) -> None:
 )
 def test_the_figure_is_that_of_evaluate_for_every_task(kind: Any, targets: Any, predictions: Any, figure: str) -> None:
     task = Task(kind, ("one", "two"))
-    figures: Any = figures_of(targets, predictions, task)
+    figures: Any = compute_metrics(targets, predictions, task)
     assert headline(targets, predictions, task)[1] == getattr(figures.overall if kind == "regression" else figures, figure)
 
 
@@ -228,7 +228,7 @@ def test_what_is_not_there_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CnnkitError) as misspelt:
         probe_runs(run, only=["shfit"])
     assert str(misspelt.value) == (
-        "no disturbance 'shfit' for such inputs. Did you mean 'shift'?\n"
+        "no corruption 'shfit' for such inputs. Did you mean 'shift'?\n"
         "    There are shift, rotation, scale, brightness, contrast, blur, noise."
     )
     with pytest.raises(CnnkitError) as nowhere:

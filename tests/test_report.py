@@ -16,17 +16,18 @@ from chromium import Browser, chromium
 from PIL import Image
 
 from cnnkit import cli
-from cnnkit.config.load import load
-from cnnkit.data.task import Task
+from cnnkit.config.task import Task
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.plots import INK, new_figure
-from cnnkit.evaluation.report import write_report
-from cnnkit.evaluation.report_examples import percent, telling_examples
-from cnnkit.evaluation.report_figures import confusion_for_page
-from cnnkit.evaluation.report_pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, shown_example
-from cnnkit.evaluation.report_plots import as_svg
-from cnnkit.evaluation.rerun import evaluate_run, reopened
-from cnnkit.files import write_json
+from cnnkit.io.atomic import write_json
+from cnnkit.plots.style import INK, new_figure
+from cnnkit.prediction.evaluate_run import evaluate_run
+from cnnkit.report.examples import percent, telling_examples
+from cnnkit.report.figures import confusion_for_page
+from cnnkit.report.pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, shown_example
+from cnnkit.report.plots import as_svg
+from cnnkit.report.report import write_report
+from cnnkit.runs.reopen import reopened
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -101,9 +102,9 @@ def small_run(folder: Path, x: Any, y: Any, units: int, activation: str | None, 
     model.save(run / "model.keras")
     (run / "config.yaml").write_text(f"data: {{npz: {folder / 'data.npz'}, validation: 0.1, {options}}}\nmodel: {{layers: [Flatten]}}\n")
     with reopened(run / "model.keras") as opened:
-        task = opened.meaning.task
-    meaning = {"data": "data.npz", "stand_in_for": "", "task": {"kind": task.kind, "names": task.names}, "notices": []}
-    write_json(run / "model.json", meaning)
+        task = opened.metadata.task
+    metadata = {"data": "data.npz", "stand_in_for": "", "task": {"kind": task.kind, "names": task.names}, "notices": []}
+    write_json(run / "model.json", metadata)
     write_json(run / "environment.json", {"state": "finished", "seed": 42, "data": {"name": "data.npz", "train": 3}})
     return run
 
@@ -319,8 +320,8 @@ def test_an_interrupted_run_and_a_stand_in_say_so(digits: Path, tmp_path: Path) 
     run = Path(shutil.copytree(digits, tmp_path / "run"))
     environment = json.loads((run / "environment.json").read_text())
     write_json(run / "environment.json", {**environment, "state": "interrupted"})
-    meaning = json.loads((run / "model.json").read_text())
-    write_json(run / "model.json", {**meaning, "stand_in_for": "mnist"})
+    metadata = json.loads((run / "model.json").read_text())
+    write_json(run / "model.json", {**metadata, "stand_in_for": "mnist"})
     (run / "config.yaml").write_text("data: {folder: gone}\nmodel: {layers: [Flatten]}\n")
     words = Page(write_report(run)).words
     assert "This run was interrupted: everything here is of the network as it was then." in words

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 
 from cnnkit import cli
-from cnnkit.config.load import load
+from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.run_lock import RunLock, is_locked
+from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.training import fit as fit_module
 from cnnkit.training import memory
-from cnnkit.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint, write_checkpoint
+from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore, read_checkpoint, write_checkpoint
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -262,7 +262,7 @@ def test_two_processes_never_write_one_run(run: Path) -> None:
     assert str(caught.value) == f"{run}: another process is writing this run\n    Wait for it, or name another --run-dir."
     lock.release()
     assert not is_locked(run)
-    code = f"from pathlib import Path\nfrom cnnkit.run_lock import RunLock\nimport time\nlock = RunLock(Path({str(run)!r}))\nprint('held', flush=True)\ntime.sleep(60)"
+    code = f"from pathlib import Path\nfrom cnnkit.runs.lock import RunLock\nimport time\nlock = RunLock(Path({str(run)!r}))\nprint('held', flush=True)\ntime.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
@@ -304,18 +304,18 @@ def test_an_unfinished_run_is_named_and_never_overwritten(
 
 def diverge(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Make the last weight NaN after the second epoch's first steps, some number of times."""
-    from cnnkit.training.keeper import PhaseKeeper
+    from cnnkit.training.checkpoint.manager import PhaseCheckpointManager
 
-    steps_left, left = PhaseKeeper.steps_left, [times]
+    steps_left, left = PhaseCheckpointManager.steps_left, [times]
 
-    def poisoned(self: PhaseKeeper, step: int) -> int:
+    def poisoned(self: PhaseCheckpointManager, step: int) -> int:
         if len(self._run.history.rows) == 1 and step == 4 and left[0]:
             left[0] -= 1
             weight = self._run.model.trainable_variables[-1]
             weight.assign(np.full(weight.shape, np.nan))
         return steps_left(self, step)
 
-    monkeypatch.setattr(PhaseKeeper, "steps_left", poisoned)
+    monkeypatch.setattr(PhaseCheckpointManager, "steps_left", poisoned)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_sigterm_saves_in_the_middle_of_an_epoch_and_names_the_command(tmp_path:
         assert process.wait(60) == 143
     assert "Go on with it: cnnkit train --resume run" in " ".join((tmp_path / "output.txt").read_text().replace("│", " ").split())
     assert (tmp_path / "run" / "model.keras").exists()
-    assert Checkpoints(tmp_path / "run" / "checkpoints").newest()[0] is not None
+    assert CheckpointStore(tmp_path / "run" / "checkpoints").newest()[0] is not None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -16,15 +16,16 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from cnnkit import cli
-from cnnkit.config.load import load
+from cnnkit.config.task import Task
+from cnnkit.data.augmentation import BatchPreparation
+from cnnkit.data.binding import load
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
-from cnnkit.data.task import Task
 from cnnkit.errors import CnnkitError
-from cnnkit.training.batch import BatchPreparation
-from cnnkit.training.fit import Fit, History
+from cnnkit.training.fit import Fit
+from cnnkit.training.history import History
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -196,8 +197,8 @@ def test_a_second_run_gets_a_folder_of_its_own_and_nothing_is_overwritten(
 
 def test_a_stand_in_is_never_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cnnkit.data.shapes.TRAIN_EXAMPLES", 200)
-    monkeypatch.setattr("cnnkit.data.shapes.TEST_EXAMPLES", 100)
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TRAIN_EXAMPLES", 200)
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TEST_EXAMPLES", 100)
     text = CONFIG.replace("dataset: digits, limit: 300", "dataset: cifar10, fallback: shapes").replace("epochs: 2", "epochs: 1")
     Path("small.yaml").write_text(text)
     for command in (["train", "small.yaml"], ["evaluate"]):
@@ -237,8 +238,8 @@ def test_interrupting_saves_what_was_learned(tmp_path: Path) -> None:
 
 def test_transfer_works_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cnnkit.data.shapes.TRAIN_EXAMPLES", 60)
-    monkeypatch.setattr("cnnkit.data.shapes.TEST_EXAMPLES", 40)
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TRAIN_EXAMPLES", 60)
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TEST_EXAMPLES", 40)
     monkeypatch.setattr(sys, "argv", ["cnnkit", "transfer", "--base", "mobilenet_v2", "--epochs", "1", "--set", "model.image_size=64"])
     with pytest.raises(SystemExit) as exit_status:
         cli.main()

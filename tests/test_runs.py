@@ -10,8 +10,8 @@ import pytest
 
 from cnnkit import cli
 from cnnkit.errors import CnnkitError
-from cnnkit.run_list import list_runs
-from cnnkit.run_lock import RunLock
+from cnnkit.runs.listing import list_runs
+from cnnkit.runs.lock import RunLock
 
 
 def make(

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from cnnkit.config.schema import Data
-from cnnkit.data.arrays import open_npy, open_npz
-from cnnkit.data.csv_file import open_csv
-from cnnkit.data.folder import list_folder, natural, open_folder
 from cnnkit.data.rows import ComputedRows, DiskRows
 from cnnkit.data.source import Request
+from cnnkit.data.sources.arrays import open_npy, open_npz
+from cnnkit.data.sources.csv_file import open_csv
+from cnnkit.data.sources.folder import list_folder, natural, open_folder
 from cnnkit.data.split import Shares, divide, take_share
 from cnnkit.errors import CnnkitError
 
@@ -149,8 +149,8 @@ def write_csv(path: Path, rows: list[list[str]]) -> Path:
 def test_csv_of_classes_with_paths_relative_to_it(photos: Path, tmp_path: Path) -> None:
     rows = [["file", "label"], *[[f"photos/class{c}/{i}.png", f"kind {c}"] for c in (1, 2, 10) for i in range(10)]]
     source = open_csv(Data(csv=str(write_csv(tmp_path / "table.csv", rows))))
-    assert source.facts.task.names == ("kind 1", "kind 2", "kind 10")
-    assert source.facts.input_shape == (8, 10, 3)
+    assert source.spec.task.names == ("kind 1", "kind 2", "kind 10")
+    assert source.spec.input_shape == (8, 10, 3)
     dataset = source.load(request_for(tmp_path))
     assert dataset.train.rows.read(dataset.train.index).shape[1:] == (8, 10, 3)
 
@@ -158,8 +158,8 @@ def test_csv_of_classes_with_paths_relative_to_it(photos: Path, tmp_path: Path) 
 def test_csv_of_several_labels(photos: Path, tmp_path: Path) -> None:
     rows = [["path", "label"], ["photos/class1/0.png", "sun|sea"], ["photos/class1/1.png", ""], ["photos/class1/2.png", "sea"]]
     source = open_csv(Data(csv=str(write_csv(tmp_path / "t.csv", rows)), separator="|"))
-    assert source.facts.task.kind == "multilabel"
-    assert source.facts.task.names == ("sea", "sun")
+    assert source.spec.task.kind == "multilabel"
+    assert source.spec.task.names == ("sea", "sun")
     assert source.listing.targets.tolist() == [[1, 1], [0, 0], [1, 0]]
 
 
@@ -167,9 +167,9 @@ def test_csv_of_numbers_is_a_regression(photos: Path, tmp_path: Path) -> None:
     rows = [["path", "height", "width"], *[[f"photos/class1/{i}.png", str(i / 2), str(-i)] for i in range(6)]]
     path = str(write_csv(tmp_path / "t.csv", rows))
     both = open_csv(Data(csv=path, target=["height", "width"]))
-    assert both.facts.task.kind == "regression"
+    assert both.spec.task.kind == "regression"
     assert both.listing.targets[3].tolist() == [1.5, -3.0]
-    assert open_csv(Data(csv=path, target="height")).facts.task.names == ("height",)
+    assert open_csv(Data(csv=path, target="height")).spec.task.names == ("height",)
 
 
 def test_csv_groups_never_stand_in_two_splits(photos: Path, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_npz_of_signals_with_class_names_and_groups(tmp_path: Path) -> None:
     y, subject = (np.arange(60) % 3).astype(np.uint8), np.arange(60) // 6
     np.savez(tmp_path / "s.npz", x=x, y=y, subject=subject, class_names=np.array(["a", "b", "c"]))
     source = open_npz(Data(npz=str(tmp_path / "s.npz"), group="subject"))
-    assert source.facts.task.names == ("a", "b", "c")
+    assert source.spec.task.names == ("a", "b", "c")
     dataset = source.load(request_for(tmp_path))
     assert dataset.test is not None
     assert not set(subject[dataset.train.index]) & set(subject[dataset.test.index])
@@ -235,7 +235,7 @@ def test_npy_pair_and_keras_own_form(tmp_path: Path) -> None:
     x, y = np.zeros((30, 4, 4, 1), np.uint8), (np.arange(30) % 2).astype(np.int64)
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    assert open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy")).facts.input_shape == (4, 4, 1)
+    assert open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy")).spec.input_shape == (4, 4, 1)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:6], y_test=y[:6])
     dataset = open_npz(Data(npz=str(tmp_path / "d.npz"), validation=0.2)).load(request_for(tmp_path))
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test) if part is not None] == [24, 6, 6]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cnnkit.console.summary import readable_bytes, render_summary
 from cnnkit.errors import CnnkitError
-from cnnkit.model.summary import Row, Summary, summarize
+from cnnkit.model.summary.summarize import Row, Summary, summarize
 
 IMAGE, SIGNAL, VOLUME = (13, 10, 4), (19, 6), (9, 8, 7, 2)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from cnnkit import cli
-from cnnkit.config.load import load
 from cnnkit.config.schema import Phase
+from cnnkit.data.binding import load
 from cnnkit.data.examples import Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.errors import CnnkitError
-from cnnkit.training.compare import _sides, _Told, parse_fractions
+from cnnkit.experiments.compare_scratch import _sides, _Told, parse_fractions
 from cnnkit.training.features import PassSource
 from cnnkit.training.phases import base_of, set_trainable
 from cnnkit.training.prepare import prepare
@@ -85,8 +85,8 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def few_shapes() -> Any:
     """A small stand-in for the whole module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnnkit.data.shapes.TRAIN_EXAMPLES", 60)
-        patch.setattr("cnnkit.data.shapes.TEST_EXAMPLES", 20)
+        patch.setattr("cnnkit.data.sources.shapes.TRAIN_EXAMPLES", 60)
+        patch.setattr("cnnkit.data.sources.shapes.TEST_EXAMPLES", 20)
         yield
 
 
@@ -190,7 +190,7 @@ def test_a_classifier_is_the_base_of_a_regression_and_of_other_class_counts(own_
     )
     _, finished, _ = run(regression, tmp_path, "regression")
     assert finished.evaluation is not None
-    assert finished.evaluation.meaning.task.kind == "regression"
+    assert finished.evaluation.metadata.task.kind == "regression"
     saved = keras.saving.load_model(tmp_path / "regression" / "model.keras")
     assert saved.output_shape == (None, 1)
     random = np.random.default_rng(0)

@@ -15,11 +15,11 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Make a run's probabilities truer: fit a temperature on its validation set and write it into the model."""
-    from cnnkit.run_directory import find_run
+    from cnnkit.runs.directory import find_run
 
     directory = find_run(run)
     import_tensorflow()
-    from cnnkit.evaluation.calibrate import calibrate_run
+    from cnnkit.prediction.calibrate import calibrate_run
 
     calibration = calibrate_run(directory.path)
     if as_json:

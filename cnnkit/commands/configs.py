@@ -32,7 +32,7 @@ def schema(
     if output is None:
         print_json(json_schema())
         return
-    from cnnkit.files import write_json
+    from cnnkit.io.atomic import write_json
 
     write_json(output, json_schema())
     print_line(f"Wrote {output}.")

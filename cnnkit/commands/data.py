@@ -25,11 +25,11 @@ def init(
     ] = None,
 ) -> None:
     """Look at your data and write a config that trains at once."""
-    from cnnkit.config.init import write_init
+    from cnnkit.experiments.starter_config import write_init
 
     named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
     written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
-    print_line(f"{look.count:,} examples of {look.facts.input_shape}, {look.facts.task.kind}: {', '.join(look.facts.task.names[:12])}")
+    print_line(f"{look.count:,} examples of {look.spec.input_shape}, {look.spec.task.kind}: {', '.join(look.spec.task.names[:12])}")
     print_line(f"Wrote {written}. Train it: cnnkit train {written}")
 
 
@@ -45,7 +45,7 @@ def data_check(
     import tempfile
 
     from cnnkit.data.source import Request
-    from cnnkit.files import write_text
+    from cnnkit.io.atomic import write_text
 
     loaded = load_config(configs, overrides)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch, counting("files") as on_progress:
@@ -53,7 +53,7 @@ def data_check(
     if as_json:
         print_json(report.as_dict())
     else:
-        print_data_report(report, loaded.source.facts.name)
+        print_data_report(report, loaded.source.spec.name)
     if quarantine is not None:
         write_text(quarantine, "".join(f"{bad.name}\t# {bad.reason}\n" for bad in report.bad))
         print_notice(f"Wrote {quarantine} with {len(report.bad)} files. Leave them out with `data: {{exclude: {quarantine}}}`.")
@@ -71,7 +71,7 @@ def data_show(
     import_tensorflow()
     import tempfile
 
-    from cnnkit.data.contact_sheet import draw_contact_sheet
+    from cnnkit.plots.contact_sheet import draw_contact_sheet
 
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         draw_contact_sheet(loaded, output, count, Path(scratch))

@@ -26,7 +26,7 @@ def evaluate(
 ) -> None:
     """Measure a model on its test set."""
     import_tensorflow()
-    from cnnkit.evaluation.rerun import evaluate_run
+    from cnnkit.prediction.evaluate_run import evaluate_run
 
     evaluation, pictures = evaluate_run(what, config, overrides or [], data)
     if as_json:
@@ -47,7 +47,7 @@ def compare(
     """Put runs side by side: configs, curves, figures, and whether the difference is more than chance."""
     import_tensorflow()
     from cnnkit.console.compare import print_comparison
-    from cnnkit.evaluation.compare_runs import compare_runs
+    from cnnkit.experiments.compare_runs import compare_runs
 
     comparison = compare_runs(runs, picture)
     if as_json:

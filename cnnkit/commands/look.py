@@ -15,7 +15,7 @@ def probe(
         list[Path] | None, typer.Option("--against", help="Another run, on the same plot. May be repeated.", metavar="RUN")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Only this disturbance, such as shift. May be repeated.", metavar="NAME")
+        list[str] | None, typer.Option("--only", help="Only this corruption, such as shift. May be repeated.", metavar="NAME")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Draw this many of the test examples.", min=1)] = None,
     as_json: AsJson = False,
@@ -24,7 +24,7 @@ def probe(
     import_tensorflow()
     from cnnkit.console.probe import print_probes
     from cnnkit.console.progress import counting
-    from cnnkit.evaluation.probe import probe_runs
+    from cnnkit.robustness.probe import probe_runs
 
     with counting("disturbed examples") as on_progress:
         probes, picture = probe_runs(run, against or [], only=only or [], limit=limit, on_progress=on_progress)
@@ -53,7 +53,7 @@ def explain(
         raise typer.BadParameter("name an image or --index, not both")
     import_tensorflow()
     from cnnkit.console.explain import print_explanation
-    from cnnkit.evaluation.explain import explain_run
+    from cnnkit.interpret.explain import explain_run
 
     result = explain_run(run, image, index, output=output, name=name, layer=layer)
     if as_json:
@@ -68,6 +68,6 @@ def report(
 ) -> None:
     """Write all that is known of a run into one HTML file: figures, curves, examples with heat maps, network, config."""
     import_tensorflow()
-    from cnnkit.evaluation.report import write_report
+    from cnnkit.report.report import write_report
 
     print_line(f"Report: {write_report(run, output)}")

@@ -13,7 +13,7 @@ from cnnkit.errors import CnnkitError
 def check(configs: Configs, overrides: Set = None) -> None:
     """Tell all that is wrong with a config, by line."""
     loaded = load_config(configs, overrides)
-    from cnnkit.model.summary import summarize
+    from cnnkit.model.summary.summarize import summarize
 
     network = build_model(loaded)
     total = summarize(network.model, preprocess=network.preprocess).total_parameters
@@ -32,7 +32,7 @@ def summary(
 ) -> None:
     """Show a network's layers, shapes and parameters."""
     from cnnkit.console.summary import render_summary
-    from cnnkit.model.summary import summarize
+    from cnnkit.model.summary.summarize import summarize
 
     model, preprocess = _model_of(what, base, overrides)
     result = summarize(model, preprocess=preprocess)
@@ -46,7 +46,7 @@ def bases(as_json: AsJson = False) -> None:
     """List the pretrained networks of the installed Keras."""
     from cnnkit.console.bases import print_bases
     from cnnkit.console.progress import counting
-    from cnnkit.downloads import keras_home
+    from cnnkit.keras_api.downloads import keras_home
     from cnnkit.model.bases import are_known, list_bases
 
     if not are_known():
@@ -62,12 +62,13 @@ def bases(as_json: AsJson = False) -> None:
 def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
     """The model of a config, a run or a model file, and the names of its preprocessing layers where they are known."""
     if base is not None:
-        from cnnkit.config.transfer import load_transfer
+        from cnnkit.data.binding import bind
+        from cnnkit.training.transfer_config import load_transfer
 
-        network = build_model(load_transfer([what] if what else [], base, overrides or []))
+        network = build_model(bind(load_transfer([what] if what else [], base, overrides or [])))
         return network.model, network.preprocess
     from cnnkit.config.packaged import packaged_config
-    from cnnkit.run_directory import find_run
+    from cnnkit.runs.directory import find_run
 
     if what is None or what.suffix in (".yaml", ".yml"):
         network = build_model(load_config([what or packaged_config("cifar")], overrides))
@@ -76,6 +77,6 @@ def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) 
         raise CnnkitError(f"{what}: a trained model cannot be changed with --set", "Name a config instead.")
     path = what if what.suffix == ".keras" else find_run(what).model
     import_tensorflow()
-    from cnnkit.model.load import load_model
+    from cnnkit.model.loading.load import load_model
 
     return load_model(path), ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cnnkit.config.load import LoadedConfig
+    from cnnkit.data.binding import BoundConfig
 
 Configs = Annotated[list[Path], typer.Argument(help="Config files; later ones win.", metavar="CONFIG...")]
 Set = Annotated[
@@ -18,17 +18,17 @@ RunDir = Annotated[Path | None, typer.Option("--run-dir", help="The run's folder
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def load_config(configs: list[Path], overrides: list[str] | None) -> "LoadedConfig":
-    """The checked config of some files and overrides."""
-    from cnnkit.config.load import load
+def load_config(configs: list[Path], overrides: list[str] | None) -> "BoundConfig":
+    """The config of some files and overrides, checked, with its data opened."""
+    from cnnkit.data.binding import load
 
     return load(configs, overrides or [])
 
 
-def build_model(loaded: "LoadedConfig") -> Any:
+def build_model(loaded: "BoundConfig") -> Any:
     """The network of a config, compiled, with what is known of how it was built."""
     import_tensorflow()
-    from cnnkit.training.compile import build_and_compile
+    from cnnkit.model.compile import build_and_compile
 
     return build_and_compile(loaded)
 

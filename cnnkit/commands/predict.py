@@ -28,10 +28,10 @@ def predict(
     column: Annotated[str | None, typer.Option("--column", help="The CSV column of paths, or the npz array.", metavar="NAME")] = None,
 ) -> None:
     """Say what a model sees in pictures, or in other inputs. Exit status 1 when some could not be read."""
-    from cnnkit.data.inputs import find_inputs
-    from cnnkit.evaluation.predict import Predictor, divide_arguments
-    from cnnkit.evaluation.predict import predict as predictions_of
-    from cnnkit.evaluation.prediction_files import check_output, write_predictions
+    from cnnkit.prediction.files import check_output, write_predictions
+    from cnnkit.prediction.inputs import find_inputs
+    from cnnkit.prediction.predict import Predictor, divide_arguments
+    from cnnkit.prediction.predict import predict as predictions_of
 
     model, names = divide_arguments(what)
     inputs = find_inputs(names, column, sys.stdin.buffer)
@@ -39,7 +39,7 @@ def predict(
         check_output(output)
     import_tensorflow()
     predictor = Predictor(model, top)
-    task = predictor.meaning.task
+    task = predictor.metadata.task
     if predictor.note:
         print_notice(predictor.note, title="A stand-in for the data")
     with counting("inputs", "predicting") as on_progress:

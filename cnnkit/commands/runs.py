@@ -8,8 +8,8 @@ import typer
 from cnnkit.commands.options import AsJson
 from cnnkit.console.runs import print_runs
 from cnnkit.console.text import print_json
-from cnnkit.run_directory import RUNS
-from cnnkit.run_list import Key, list_runs
+from cnnkit.runs.directory import RUNS
+from cnnkit.runs.listing import Key, list_runs
 
 
 def runs(

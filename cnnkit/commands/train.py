@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.commands.options import RunDir, Set, import_tensorflow, load_config
+from cnnkit.commands.options import RunDir, Set, import_tensorflow
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import comparing, counting, progress_listener
 from cnnkit.console.text import print_line, print_notice
@@ -13,7 +13,7 @@ from cnnkit.console.training import print_comparison, stand_in_text
 from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
-    from cnnkit.config.load import LoadedConfig
+    from cnnkit.data.binding import BoundConfig
     from cnnkit.training.resume import Resumed
 
 
@@ -37,10 +37,11 @@ def train(
     for path in configs:
         if path.is_dir():
             raise CnnkitError(f"{path}: is a folder, not a config", f"Go on with a run: `cnnkit train --resume {path}`.")
-    from cnnkit.config.load import with_epochs
+    from cnnkit.config.load import load_config, with_epochs
+    from cnnkit.data.binding import bind
 
-    loaded = load_config(configs, overrides)
-    _train(loaded if epochs is None else with_epochs(configs, overrides or [], loaded, epochs), run_dir)
+    loaded = load_config(configs, overrides or [])
+    _train(bind(loaded if epochs is None else with_epochs(configs, overrides or [], loaded, epochs)), run_dir)
 
 
 def transfer(
@@ -65,10 +66,11 @@ def transfer(
     run_dir: RunDir = None,
 ) -> None:
     """Train a new head on a frozen pretrained base."""
-    from cnnkit.config.transfer import FineTune, load_transfer
+    from cnnkit.data.binding import bind
+    from cnnkit.training.transfer_config import FineTune, load_transfer
 
     given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or [])]
-    loaded = load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
+    loaded = bind(load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None))
     if compare_scratch or fractions:
         _compare_scratch(loaded, fractions or "1", run_dir)
     else:
@@ -88,19 +90,19 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
     _train(resumed.loaded, resumed.directory.path, resumed)
 
 
-def _train(loaded: "LoadedConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+def _train(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
     if run_dir is None:
         _tell_unfinished(loaded.config.name)
     import_tensorflow()
-    from cnnkit.downloads import keras_home
+    from cnnkit.keras_api.downloads import keras_home
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
 
     with counting("files") as on_progress:
         prepared = prepare(loaded, run_dir, on_progress, resumed)
-    if prepared.meaning.stand_in_for:
-        print_notice(stand_in_text(prepared.meaning, str(keras_home() / "datasets")), title="A stand-in for the data")
-    for notice in prepared.meaning.notices:
+    if prepared.metadata.stand_in_for:
+        print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
+    for notice in prepared.metadata.notices:
         print_notice(notice)
     with progress_listener(prepared.epochs, prepared.train.steps) as listener:
         finished = train(prepared, listener)
@@ -115,16 +117,16 @@ def _train(loaded: "LoadedConfig", run_dir: Path | None, resumed: "Resumed | Non
 
 def _tell_unfinished(name: str) -> None:
     """Where the run's usual folder holds an unfinished run, say how to go on with that one; the new run gets a folder of its own."""
-    from cnnkit.run_directory import RUNS, RunDirectory, is_unfinished
-    from cnnkit.run_lock import is_locked
+    from cnnkit.runs.directory import RUNS, RunDirectory, is_unfinished
+    from cnnkit.runs.lock import is_locked
 
     there = RunDirectory(RUNS / name)
     if is_unfinished(there) and not is_locked(there.path):
         print_notice(f"{there.path} holds an unfinished run, and this is a new one. To go on with that: cnnkit train --resume {there.path}")
 
 
-def _compare_scratch(loaded: "LoadedConfig", fractions: str, run_dir: Path | None) -> None:
-    from cnnkit.training.compare import compare_with_scratch, parse_fractions
+def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None) -> None:
+    from cnnkit.experiments.compare_scratch import compare_with_scratch, parse_fractions
 
     shares = parse_fractions(fractions)
     import_tensorflow()

@@ -1,7 +1,7 @@
 """From config files and overrides to one checked config that still knows where each entry stands."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
 from cnnkit.config.yaml_writer import write_yaml
-from cnnkit.data.source import Source
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
 
@@ -24,34 +23,36 @@ class LoadedConfig:
 
     Attributes:
         config: The checked sections.
-        source: Where the examples come from, looked at but not read.
         document: The same as plain values, with a mark for each.
     """
 
     config: Config
-    source: Source
     document: Document
 
     def located(self, error: BuildError) -> ConfigError:
         """An error of building, with the file and line of the entry at fault."""
-        return ConfigError([_problem(self.document, error.fault)])
+        return self.refused([error.fault])
+
+    def refused(self, faults: Iterable[Fault]) -> ConfigError:
+        """The error of some faults, each with the file and line of its entry."""
+        return ConfigError(_problem(self.document, fault) for fault in faults)
 
     def as_yaml(self) -> str:
         """The resolved config, defaults included, as YAML that loads to the same config."""
         return write_yaml(resolved(self.config))
 
 
-def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
-    """Read config files, stack them in order, apply `a.b.c=value` overrides, and check the result.
+def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Read config files, stack them in order, apply `a.b.c=value` overrides, and check the result; no data is looked at.
 
     Raises:
         ConfigError: With every problem that can be known without TensorFlow.
     """
     document = load_document(paths, overrides)
-    config, source, faults = validate(document.value)
-    if config is None or source is None:
+    config, faults = validate(document.value)
+    if config is None:
         raise ConfigError(_problem(document, fault) for fault in faults)
-    return LoadedConfig(config, source, document)
+    return LoadedConfig(config, document)
 
 
 def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
@@ -109,10 +110,10 @@ def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedC
         taken = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
         raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {taken}", f"Name {max(done, earlier) + 1} or more.")
     if train.phases is None:
-        return load(files, [*overrides, f"train.epochs={epochs}"])
+        return load_config(files, [*overrides, f"train.epochs={epochs}"])
     phases = [phase.model_dump(exclude_none=True) for phase in train.phases]
     phases[-1]["epochs"] = epochs - earlier
-    return load(files, [*overrides, f"train.phases={json.dumps(phases)}"])
+    return load_config(files, [*overrides, f"train.phases={json.dumps(phases)}"])
 
 
 def _problem(document: Document, fault: Fault) -> Problem:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError, did_you_mean
-from cnnkit.files import write_text
+from cnnkit.io.atomic import write_text
 
 _PACKAGE = Path(__file__).parent.parent
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchem
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from cnnkit.data.catalogue import BUILT_IN, OFFLINE
-from cnnkit.errors import did_you_mean, shown
-from cnnkit.keras_objects import as_number
+from cnnkit.config.catalogue import BUILT_IN, OFFLINE
+from cnnkit.errors import did_you_mean, format_value
+from cnnkit.keras_api.objects import as_number
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _known(names: tuple[str, ...]) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and value not in names:
             choice = did_you_mean(value, names) or f" Known: {', '.join(names)}."
-            raise PydanticCustomError("unknown_name", "unknown data set {value}.{choice}", {"value": shown(value), "choice": choice})
+            raise PydanticCustomError("unknown_name", "unknown data set {value}.{choice}", {"value": format_value(value), "choice": choice})
         return value
 
     return BeforeValidator(check)
@@ -49,7 +49,7 @@ def _validation(value: object) -> object:
     share = isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < 1
     if value != "test" and not share:
         raise PydanticCustomError(
-            "validation", "wants a share of the training examples from 0 up to 1, or `test`, got {value}", {"value": shown(value)}
+            "validation", "wants a share of the training examples from 0 up to 1, or `test`, got {value}", {"value": format_value(value)}
         )
     return value if value == "test" else float(number)  # type: ignore[arg-type]
 
@@ -72,7 +72,7 @@ _INTERVAL = re.compile(r"(\d+(?:\.\d+)?) ?(seconds?|minutes?|hours?)")
 def _interval(value: object) -> object:
     if (isinstance(value, str) and not _INTERVAL.fullmatch(value)) or (isinstance(value, int) and value < 1):
         message = "wants a number of steps, or a time such as `10 minutes`, got {value}"
-        raise PydanticCustomError("interval", message, {"value": shown(value)})
+        raise PydanticCustomError("interval", message, {"value": format_value(value)})
     return value
 
 

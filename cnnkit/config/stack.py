@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from cnnkit.config.yaml_loader import Document, check_key, parse_value
-from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, harmless, shown
+from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, escape_unprintable, format_value
 
 _PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d+)\]")
 SHOWN_LENGTH = 60  # characters of an override that a message repeats
@@ -34,7 +34,7 @@ def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
         values.update(document.values)
     problems: list[Problem] = []
     for override in overrides:
-        mark = Mark(f"--set {harmless(override)}"[: SHOWN_LENGTH + 6])
+        mark = Mark(f"--set {escape_unprintable(override)}"[: SHOWN_LENGTH + 6])
         try:
             path = _apply(value, override, mark)
         except ConfigError as error:
@@ -94,7 +94,7 @@ def _apply(root: Any, override: str, mark: Mark) -> Path:
 def _parts(name: str, mark: Mark) -> list[str | int]:
     found = list(_PART.finditer(name))
     if "".join(match.group(0) for match in found) != name:
-        raise _refusal(f"{shown(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
+        raise _refusal(f"{format_value(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
     return [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
 
 
@@ -102,13 +102,13 @@ def _step(here: Any, part: str | int, path: Path, mark: Mark) -> str | int:
     """The key or index by which a part of a path leads on from a value."""
     if isinstance(here, list):
         if isinstance(part, str) and not part.lstrip("-").isdecimal():
-            raise _refusal(f"is a list, so {shown(part)} names nothing in it", "Name an item by its number: `[0]`.", path, mark)
+            raise _refusal(f"is a list, so {format_value(part)} names nothing in it", "Name an item by its number: `[0]`.", path, mark)
         index = int(part)
         if not -len(here) <= index < len(here):
             raise _refusal(f"has {len(here)} items, so there is no [{index}]", f"The last one is [{len(here) - 1}].", path, mark)
         return index % len(here)
     if not isinstance(here, dict):
-        raise _refusal(f"is {shown(here)}, so nothing stands below it", f"Set `{dotted(path)}` itself.", path, mark)
+        raise _refusal(f"is {format_value(here)}, so nothing stands below it", f"Set `{dotted(path)}` itself.", path, mark)
     if isinstance(part, int):
         raise _refusal("is a mapping, not a list", "Name an entry by its key.", path, mark)
     if fault := check_key(part):

@@ -5,11 +5,10 @@ from typing import Any, get_args, get_origin
 
 import pydantic
 
-from cnnkit.config import tasks
+from cnnkit.config.data_check import check_sections
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section
-from cnnkit.data.source import Source
-from cnnkit.errors import Fault, Path, did_you_mean, shown
-from cnnkit.keras_objects import check_entry, is_entry
+from cnnkit.errors import Fault, Path, did_you_mean, format_value
+from cnnkit.keras_api.objects import check_entry, is_entry
 
 _WANTED = {  # pydantic's error types -> what the field wants
     "int_type": "an integer",
@@ -32,14 +31,13 @@ _SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the confi
 }
 
 
-def validate(raw: Mapping[str, Any]) -> tuple[Config | None, Source | None, list[Fault]]:
-    """A config checked against the schema, Keras's signatures and its task.
+def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
+    """A config checked against the schema, Keras's signatures and the catalogue of built-in data sets.
 
     Returns:
-        The config and its source of data (None where they are not valid), and all faults found.
+        The config (None where it is not valid), and all faults found.
     """
     config: Config | None = None
-    source: Source | None = None
     faults: list[Fault] = []
     try:
         config = Config.model_validate(dict(raw))
@@ -47,8 +45,8 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, Source | None, list
         faults += _schema_faults(error, raw, ())
     faults += _keras_faults(Config, raw, ())
     if config is not None and not faults:
-        source, faults = tasks.look_at(config)
-    return (None if faults else config), (None if faults else source), faults
+        faults += check_sections(config)
+    return (None if faults else config), faults
 
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:
@@ -66,19 +64,21 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             description = _field_description(location, root)
             yield Fault(path, "is missing", description)
         elif kind in _WANTED:
-            yield Fault(path, f"wants {_WANTED[kind]}, got {shown(value)}", _number_remedy(kind, value))
+            yield Fault(path, f"wants {_WANTED[kind]}, got {format_value(value)}", _number_remedy(kind, value))
         elif kind == "model_type":
-            yield Fault(path, f"wants a mapping, got {shown(value)}")
+            yield Fault(path, f"wants a mapping, got {format_value(value)}")
         elif kind in ("greater_than_equal", "less_than_equal"):
             limit = f"at least {context['ge']}" if kind == "greater_than_equal" else f"at most {context['le']}"
-            yield Fault(path, f"wants {limit}, got {shown(value)}")
+            yield Fault(path, f"wants {limit}, got {format_value(value)}")
         elif kind in ("too_short", "too_long"):
             limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             yield Fault(path, f"wants {limit} {'entry' if limit.endswith(' 1') else 'entries'}, got {context['actual_length']}")
         elif kind == "literal_error":
-            yield Fault(path, f"wants {context['expected']}, got {shown(value)}")
+            yield Fault(path, f"wants {context['expected']}, got {format_value(value)}")
         elif kind == "string_pattern_mismatch":
-            yield Fault(path, f"{shown(value)} is not a name for a run", "Use letters, digits, dots, dashes and underscores, at most 64.")
+            yield Fault(
+                path, f"{format_value(value)} is not a name for a run", "Use letters, digits, dots, dashes and underscores, at most 64."
+            )
         else:
             yield Fault(path, detail["msg"])
 
@@ -172,7 +172,7 @@ def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iter
     if not isinstance(arguments, dict):
         fields = ", ".join(f"{name}: …" for name, field in BLOCKS[block].model_fields.items() if field.is_required())
         yield Fault(
-            here if isinstance(value, dict) else path, f"wants a mapping, got {shown(arguments)}", f"Write `{block}: {{{fields}}}`."
+            here if isinstance(value, dict) else path, f"wants a mapping, got {format_value(arguments)}", f"Write `{block}: {{{fields}}}`."
         )
         return
     try:
@@ -197,4 +197,4 @@ def _is_misspelt_block(kind: str, name: object) -> bool:
 
 def _block_fault(name: str, value: object, path: Path) -> Fault:
     where = path if is_entry(value) and isinstance(value, str) else (*path, name)
-    return Fault(where, f"unknown block {shown(name)}.{did_you_mean(name, BLOCKS)}", on_key=not isinstance(value, str))
+    return Fault(where, f"unknown block {format_value(name)}.{did_you_mean(name, BLOCKS)}", on_key=not isinstance(value, str))

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from cnnkit.config.yaml_syntax import in_plain_words
-from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, harmless, shown
+from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, escape_unprintable, format_value
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32  # mappings and lists inside each other
@@ -59,7 +59,7 @@ def read_file(path: str | os.PathLike[str]) -> Document:
     Raises:
         ConfigError: The file cannot be read, or `parse` refuses its text.
     """
-    file, source = FilePath(path), harmless(os.fspath(path))
+    file, source = FilePath(path), escape_unprintable(os.fspath(path))
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -139,7 +139,7 @@ def check_key(key: str) -> str:
     """What is wrong with a key that every path and message would repeat; empty if nothing is."""
     if len(key) > MAX_KEY_LENGTH:
         return f"a key of {len(key):,} characters; at most {MAX_KEY_LENGTH} are allowed"
-    return "" if key.isprintable() else f"the key {shown(key)} holds a character that cannot be printed"
+    return "" if key.isprintable() else f"the key {format_value(key)} holds a character that cannot be printed"
 
 
 class _Composer(yaml.SafeLoader):
@@ -241,8 +241,8 @@ class _Reading:
         key = self._read_scalar(node, path, mark)
         if not isinstance(key, str):
             self.refuse(
-                f"the key {shown(key)} is {_noun(key)}, not text",
-                f"Put quotes around it: {shown(node.value)}." if node.value else "Write a word before the ':'.",
+                f"the key {format_value(key)} is {_noun(key)}, not text",
+                f"Put quotes around it: {format_value(node.value)}." if node.value else "Write a word before the ':'.",
                 path,
                 mark,
             )
@@ -252,7 +252,7 @@ class _Reading:
     def _read_scalar(self, node: yaml.Node, path: Path, mark: Mark) -> str | float | bool | None:
         text: str = node.value
         if _UNPRINTABLE.search(text):
-            self.refuse(f"the text {shown(text)} holds a control character", "Remove it.", path, mark)
+            self.refuse(f"the text {format_value(text)} holds a control character", "Remove it.", path, mark)
         if isinstance(node, yaml.ScalarNode) and node.style is not None:
             return text
         if len(text) > MAX_NUMBER_LENGTH:
@@ -290,7 +290,7 @@ def _compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node |
         composer = _Composer(text, place)
     except yaml.reader.ReaderError as error:
         raise _refusal(
-            f"the control character {shown(text[error.position])} cannot stand in YAML",
+            f"the control character {format_value(text[error.position])} cannot stand in YAML",
             "Remove it; a config is plain text.",
             _mark_of_index(source.source, text, error.position) if source.line else source,
         ) from None

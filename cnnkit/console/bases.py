@@ -44,7 +44,7 @@ def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
     console.print(table)
     legend = Table.grid(padding=(0, 2, 0, 0))
     weights = f"here: in {safe(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
-    for word, meaning in (*_LEGEND, ("weights", weights)):
-        legend.add_row(word, meaning, style="dim")
+    for word, metadata in (*_LEGEND, ("weights", weights)):
+        legend.add_row(word, metadata, style="dim")
     console.print(legend)
     console.print("\nUse one: [bold]cnnkit transfer --base mobilenetv2[/bold]")

@@ -7,7 +7,7 @@ from rich.text import Text
 from cnnkit.console.text import new_table, output, print_notice, safe
 
 if TYPE_CHECKING:
-    from cnnkit.evaluation.calibrate import Calibration
+    from cnnkit.prediction.calibrate import Calibration
 
 
 def print_calibration(calibration: "Calibration") -> None:

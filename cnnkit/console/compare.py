@@ -7,10 +7,10 @@ from rich.text import Text
 
 from cnnkit.console.evaluation import ABSENT, quantity, share
 from cnnkit.console.text import new_table, output, print_notice, printable
-from cnnkit.errors import shown
+from cnnkit.errors import format_value
 
 if TYPE_CHECKING:
-    from cnnkit.evaluation.compare_runs import RunComparison, Versus
+    from cnnkit.experiments.compare_runs import RunComparison, Versus
 
 WIDEST_KEY = 34  # characters of a config's entry that stand in one line
 
@@ -19,7 +19,7 @@ _IN_UNITS = ("MAE", "RMSE", "loss")
 
 
 def print_comparison(comparison: "RunComparison") -> None:
-    """Figures, costs and differing config entries, a column a run; below it each pair's test."""
+    """Metrics, costs and differing config entries, a column a run; below it each pair's test."""
     console, runs = output(), comparison.runs
     for note in dict.fromkeys(f"{run.name}: {run.note}" for run in runs if run.note):
         print_notice(note, title="What these figures are")
@@ -60,7 +60,7 @@ def _marked(name: str, values: list[float]) -> list[Text]:
 
 
 def _told(value: Any) -> str:
-    return ABSENT if value is None else printable(value if isinstance(value, str) else shown(value))
+    return ABSENT if value is None else printable(value if isinstance(value, str) else format_value(value))
 
 
 def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:

@@ -8,7 +8,7 @@ from rich.text import Text
 from cnnkit.console.text import output, printable, safe
 
 if TYPE_CHECKING:
-    from cnnkit.data.check import DataReport
+    from cnnkit.data.quality.check import DataReport
 
 MOST_CLASS_ROWS = 30
 MOST_SENTENCES = 40

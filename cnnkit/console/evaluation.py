@@ -13,8 +13,8 @@ from cnnkit.console.text import new_table, output, print_notice, safe
 
 if TYPE_CHECKING:
     from cnnkit.evaluation.bootstrap import Interval
-    from cnnkit.evaluation.evaluate import Evaluation
-    from cnnkit.evaluation.metrics import ClassificationFigures, MultilabelFigures, RegressionFigures
+    from cnnkit.evaluation.metrics import ClassificationMetrics, MultilabelMetrics, RegressionMetrics
+    from cnnkit.prediction.evaluate import Evaluation
 
 MOST_CONFUSION_COLUMNS = 12  # classes up to which the confusion matrix fits a terminal
 MOST_ROWS = 24  # classes or labels that are shown; of more, the weakest
@@ -25,17 +25,17 @@ ABSENT = "–"  # for a figure that is 0/0
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """A model's figures: the headline with its intervals, a table by class or number, and what is confused with what."""
-    from cnnkit.evaluation.metrics import ClassificationFigures, MultilabelFigures
+    from cnnkit.evaluation.metrics import ClassificationMetrics, MultilabelMetrics
 
     console = output()
     figures = evaluation.figures
-    if evaluation.meaning.note:
-        print_notice(evaluation.meaning.note, title="What these figures are")
+    if evaluation.metadata.note:
+        print_notice(evaluation.metadata.note, title="What these figures are")
     console.print(f"\n[bold]{safe(evaluation.as_dict()['measured_on'])}[/bold] · {figures.examples:,} examples")
     console.print("  ".join(f"{safe(name)} [bold]{value:.4f}[/bold]" for name, value in evaluation.measured.items()))
-    if isinstance(figures, ClassificationFigures):
-        _print_classification(console, figures, evaluation.meaning.task.names)
-    elif isinstance(figures, MultilabelFigures):
+    if isinstance(figures, ClassificationMetrics):
+        _print_classification(console, figures, evaluation.metadata.task.names)
+    elif isinstance(figures, MultilabelMetrics):
         _print_labels(console, figures)
     else:
         console.print(_number_table(figures))
@@ -51,7 +51,7 @@ def quantity(value: float) -> str:
     return ABSENT if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:#.4g}"
 
 
-def _print_classification(console: Console, figures: "ClassificationFigures", names: Sequence[str]) -> None:
+def _print_classification(console: Console, figures: "ClassificationMetrics", names: Sequence[str]) -> None:
     areas = "mean, class against the rest" if len(names) > 2 else f"of {names[1]}"
     top = {f"top-{k} accuracy": (value, "") for k, value in figures.top_k_accuracy.items()}
     _print_headline(
@@ -76,7 +76,7 @@ def _print_classification(console: Console, figures: "ClassificationFigures", na
         console.print(_pairs_table(figures.confusion, names))
 
 
-def _print_labels(console: Console, figures: "MultilabelFigures") -> None:
+def _print_labels(console: Console, figures: "MultilabelMetrics") -> None:
     _print_headline(
         console,
         {
@@ -126,13 +126,13 @@ def _rows_table(noun: str, rows: Sequence[Any], columns: Sequence[str]) -> Table
     return table
 
 
-def _add_averages(table: Table, figures: "ClassificationFigures | MultilabelFigures") -> None:
+def _add_averages(table: Table, figures: "ClassificationMetrics | MultilabelMetrics") -> None:
     table.add_section()
     for name, mean in (("mean (macro)", figures.macro), ("mean by examples", figures.weighted)):
         table.add_row(name, share(mean.precision), share(mean.recall), share(mean.f1), style="dim")
 
 
-def _number_table(figures: "RegressionFigures") -> Table:
+def _number_table(figures: "RegressionMetrics") -> Table:
     """A row a number, each figure with its interval below it."""
     table = new_table("target", "MAE", "RMSE", "R²")
     rows = [*figures.targets, figures.overall] if len(figures.targets) > 1 else figures.targets

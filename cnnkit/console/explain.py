@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from cnnkit.console.text import output, print_notice, safe
 
 if TYPE_CHECKING:
-    from cnnkit.evaluation.explain import Explanation
+    from cnnkit.interpret.explanation import Explanation
 
 MOST_ANSWERS = 3
 

@@ -12,8 +12,8 @@ from cnnkit.console.text import new_table, output, print_line, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnnkit.data.task import Task
-    from cnnkit.evaluation.predict import Prediction
+    from cnnkit.config.task import Task
+    from cnnkit.prediction.predict import Prediction
 
 MOST_ROWS = 40  # predictions that a terminal shows; of more, it counts the answers
 MOST_COUNTED = 20  # classes that are counted by name

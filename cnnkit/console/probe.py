@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from cnnkit.console.text import output, print_notice, safe
-from cnnkit.evaluation.disturb import PADDING
-from cnnkit.evaluation.plots import short
+from cnnkit.plots.style import short
+from cnnkit.robustness.corruptions import PADDING
 
 if TYPE_CHECKING:
-    from cnnkit.evaluation.probe import Curve, Probe
+    from cnnkit.robustness.results import Curve, Probe
 
 
 def print_probes(probes: "Sequence[Probe]") -> None:
-    """The figure of each run at every strength of each disturbance, and the area under the curve."""
+    """The figure of each run at every strength of each corruption, and the area under the curve."""
     console = output()
     first = probes[0]
     for each in probes:
         if each.note:
             print_notice(each.note, title="What these figures are")
-    console.print(f"\n[bold]{safe(first.measured_on)}[/bold] · {first.examples:,} examples · {first.figure} as they are disturbed\n")
+    console.print(f"\n[bold]{safe(first.measured_on)}[/bold] · {first.examples:,} examples · {first.figure} as they are corrupted\n")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
     most = max(len(curve.strengths) for curve in first.curves)
     table.add_column(min_width=16, no_wrap=True)
@@ -33,7 +33,7 @@ def print_probes(probes: "Sequence[Probe]") -> None:
             table.add_row(safe(short(each.run)) if len(probes) > 1 else curve.unit, f"[bold]{other.area:.3f}[/bold]", *_cells(other))
         table.add_row("")
     console.print(table)
-    console.print(f"area: mean of the curve relative to the undisturbed {first.figure}; 1 where the disturbance does nothing.")
+    console.print(f"area: mean of the curve relative to the undisturbed {first.figure}; 1 where the corruption does nothing.")
     if len(probes) > 1:
         console.print(f"Strengths: {', '.join(f'{curve.name} in {curve.unit}' for curve in first.curves)}.")
     console.print(PADDING)

@@ -9,7 +9,7 @@ from rich.text import Text
 from cnnkit.console.text import new_table, output, printable
 
 if TYPE_CHECKING:
-    from cnnkit.run_list import ListedRun
+    from cnnkit.runs.listing import ListedRun
 
 _STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unknown": "red"}
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnkit.console.text import safe
-from cnnkit.model.summary import Row, Summary
+from cnnkit.model.summary.summarize import Row, Summary
 
 _LEGEND = (
     ("sees", "receptive field: input positions, first to last by axis, that one value depends on; padding counts too"),
@@ -41,8 +41,8 @@ def _print_costs(summary: Summary, console: Console) -> None:
     console.print(f" Multiply-adds: [bold]{operations:,}[/bold] for one example{gap}")
     console.print(f" Activations: [bold]{readable_bytes(memory)}[/bold] for one example\n")
     legend = Table.grid(padding=(0, 2, 0, 1), pad_edge=True)
-    for word, meaning in _LEGEND:
-        legend.add_row(word, meaning, style="dim")
+    for word, metadata in _LEGEND:
+        legend.add_row(word, metadata, style="dim")
     console.print(legend)
 
 

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cnnkit.errors import harmless
+from cnnkit.errors import escape_unprintable
 
 
 def output() -> Console:
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
     That is control characters, ends of lines, marks that turn the direction of writing, and halves of characters.
     """
-    return harmless(text)
+    return escape_unprintable(text)
 
 
 def printable_lines(text: str) -> str:
@@ -68,7 +68,7 @@ def new_table(*columns: str, left: int = 1) -> Table:
 
 def print_json(value: Any) -> None:
     """A value as JSON for programs, on standard output, without markup."""
-    from cnnkit.files import without_nan
+    from cnnkit.io.atomic import without_nan
 
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))  # noqa: T201 - data for programs

@@ -10,8 +10,8 @@ from rich.table import Table
 from cnnkit.console.text import new_table, output, print_notice, safe
 
 if TYPE_CHECKING:
-    from cnnkit.run_directory import Meaning
-    from cnnkit.training.compare import Comparison
+    from cnnkit.experiments.compare_scratch import Comparison
+    from cnnkit.runs.metadata import ModelMetadata
     from cnnkit.training.phases import LayerState
 
 
@@ -26,11 +26,11 @@ def frozen_text(parameters: int, checksum: str) -> str:
     return f"frozen: all {parameters:,} parameters are byte for byte what they were (SHA-256 {checksum[:12]}…)"
 
 
-def stand_in_text(meaning: "Meaning", fallback_place: str) -> str:
+def stand_in_text(metadata: "ModelMetadata", fallback_place: str) -> str:
     """What is said before a run on stand-in data."""
     return (
-        f"{meaning.stand_in_for} could be had neither from {fallback_place} nor from the network. "
-        f"This run uses {meaning.data} in its place: its figures say nothing about {meaning.stand_in_for}."
+        f"{metadata.stand_in_for} could be had neither from {fallback_place} nor from the network. "
+        f"This run uses {metadata.data} in its place: its figures say nothing about {metadata.stand_in_for}."
     )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.split import Shares, divide, hold_out, take_share
-from cnnkit.data.task import Task
 
 Array = npt.NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.config.task import Task
 from cnnkit.data.rows import Rows
-from cnnkit.data.task import Task
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A whole data set, divided, with its meaning.
+    """A whole data set, divided, with its metadata.
 
     Attributes:
         name: What its figures are headed with: `cifar10`.

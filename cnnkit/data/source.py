@@ -6,25 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
-from cnnkit.data.check import DataReport
 from cnnkit.data.examples import Dataset
-from cnnkit.data.task import Task
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a source before its examples are read.
-
-    Attributes:
-        name: What its figures are headed with.
-        input_shape: Shape of one example as the network gets it.
-        task: What is to be predicted.
-    """
-
-    name: str
-    input_shape: tuple[int, ...]
-    task: Task
+from cnnkit.data.quality.check import DataReport
 
 
 @dataclass(frozen=True)
@@ -49,7 +34,7 @@ class Request:
 class Source(Protocol):
     """Where examples come from."""
 
-    facts: Facts
+    spec: DataSpec
 
     def load(self, request: Request) -> Dataset:
         """The examples, divided."""
@@ -59,11 +44,11 @@ class Source(Protocol):
 
 
 _OPENERS = {  # key of the `data` section -> module and function; imported when wanted, so that each costs only its own users
-    "dataset": ("cnnkit.data.builtin", "open_built_in"),
-    "folder": ("cnnkit.data.folder", "open_folder"),
-    "csv": ("cnnkit.data.csv_file", "open_csv"),
-    "npz": ("cnnkit.data.arrays", "open_npz"),
-    "npy": ("cnnkit.data.arrays", "open_npy"),
+    "dataset": ("cnnkit.data.sources.built_in", "open_built_in"),
+    "folder": ("cnnkit.data.sources.folder", "open_folder"),
+    "csv": ("cnnkit.data.sources.csv_file", "open_csv"),
+    "npz": ("cnnkit.data.sources.arrays", "open_npz"),
+    "npy": ("cnnkit.data.sources.arrays", "open_npy"),
 }
 
 

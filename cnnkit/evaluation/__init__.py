@@ -1,1 +1,1 @@
-"""Figures, tables and plots of how good a model is."""
+"""Metrics, tables and plots of how good a model is."""

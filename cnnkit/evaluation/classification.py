@@ -1,4 +1,4 @@
-"""Figures of a classifier, from scikit-learn; plain arrays in, a frozen record out.
+"""Metrics of a classifier, from scikit-learn; plain arrays in, a frozen record out.
 
 A figure that is 0/0, such as the recall of a class without examples, is NaN (null in JSON), not 0.
 """
@@ -46,8 +46,8 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class ClassificationFigures:
-    """Figures of a classifier.
+class ClassificationMetrics:
+    """Metrics of a classifier.
 
     Attributes:
         examples: How many were predicted.
@@ -61,7 +61,7 @@ class ClassificationFigures:
         intervals: Name of a figure -> its 95 % interval.
         macro: Averages over the classes that occur or are predicted, each weighing the same.
         weighted: The same, each class weighing by its examples.
-        classes: Figures class by class.
+        classes: Metrics class by class.
         confusion: Counts `(classes, classes)`, rows what it was, columns what was predicted.
         reliability: Share that was right by the probability given to the predicted class.
     """
@@ -92,8 +92,8 @@ class ClassificationFigures:
         return {**asdict(self), "confusion": self.confusion.tolist(), "confusion_normalized": normalized}
 
 
-def classification_figures(targets: Array, probabilities: Array, class_names: Sequence[str]) -> ClassificationFigures:
-    """Figures of predicted probabilities against true classes.
+def classification_metrics(targets: Array, probabilities: Array, class_names: Sequence[str]) -> ClassificationMetrics:
+    """Metrics of predicted probabilities against true classes.
 
     Args:
         targets: True class indices `(n,)`.
@@ -121,7 +121,7 @@ def classification_figures(targets: Array, probabilities: Array, class_names: Se
     each, occurring = np.stack([precision, recall, f1], axis=1), ~np.isnan(f1)
     area, average_precision = ranked[1] if len(labels) == 2 else (mean([row[figure] for row in ranked]) for figure in (0, 1))
     curve = reliability(probabilities, targets)
-    return ClassificationFigures(
+    return ClassificationMetrics(
         examples=len(targets),
         accuracy=float(metrics.accuracy_score(targets, predicted)),
         balanced_accuracy=float(np.nanmean(recall)),

@@ -2,36 +2,36 @@
 
 from typing import Any
 
-from cnnkit.data.task import Task
-from cnnkit.evaluation.classification import ClassificationFigures, ClassRow, classification_figures
-from cnnkit.evaluation.multilabel import LabelRow, MultilabelFigures, multilabel_figures
-from cnnkit.evaluation.regression import RegressionFigures, TargetRow, regression_figures
+from cnnkit.config.task import Task
+from cnnkit.evaluation.classification import ClassificationMetrics, ClassRow, classification_metrics
+from cnnkit.evaluation.multilabel import LabelRow, MultilabelMetrics, multilabel_metrics
+from cnnkit.evaluation.regression import RegressionMetrics, TargetRow, regression_metrics
 
 __all__ = [
     "ClassRow",
-    "ClassificationFigures",
-    "Figures",
+    "ClassificationMetrics",
+    "Metrics",
     "LabelRow",
-    "MultilabelFigures",
-    "RegressionFigures",
+    "MultilabelMetrics",
+    "RegressionMetrics",
     "TargetRow",
-    "classification_figures",
-    "figures_of",
-    "multilabel_figures",
-    "regression_figures",
+    "classification_metrics",
+    "compute_metrics",
+    "multilabel_metrics",
+    "regression_metrics",
 ]
 
-Figures = ClassificationFigures | MultilabelFigures | RegressionFigures
+Metrics = ClassificationMetrics | MultilabelMetrics | RegressionMetrics
 
 
-def figures_of(targets: Any, predictions: Any, task: Task) -> Figures:
-    """Figures of predictions `(n, outputs)` against targets `(n,)` or `(n, outputs)`.
+def compute_metrics(targets: Any, predictions: Any, task: Task) -> Metrics:
+    """Metrics of predictions `(n, outputs)` against targets `(n,)` or `(n, outputs)`.
 
     Raises:
         CnnkitError: The predictions are not finite, not probabilities where they have to be, or of another number.
     """
     if task.is_classification:
-        return classification_figures(targets, predictions, task.names)
+        return classification_metrics(targets, predictions, task.names)
     if task.is_multilabel:
-        return multilabel_figures(targets, predictions, task.names)
-    return regression_figures(targets, predictions, task.names)
+        return multilabel_metrics(targets, predictions, task.names)
+    return regression_metrics(targets, predictions, task.names)

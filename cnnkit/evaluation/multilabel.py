@@ -1,4 +1,4 @@
-"""Figures of a network that gives any number of labels, from scikit-learn; plain arrays in, a frozen record out.
+"""Metrics of a network that gives any number of labels, from scikit-learn; plain arrays in, a frozen record out.
 
 A figure that is 0/0, such as the recall of a label that no example has, is NaN (null in JSON), not 0.
 """
@@ -32,8 +32,8 @@ class LabelRow:
 
 
 @dataclass(frozen=True)
-class MultilabelFigures:
-    """Figures of a network that gives any number of labels.
+class MultilabelMetrics:
+    """Metrics of a network that gives any number of labels.
 
     Attributes:
         examples: How many were predicted.
@@ -46,7 +46,7 @@ class MultilabelFigures:
         intervals: Name of a figure -> its 95 % interval.
         macro: Averages over the labels, each weighing the same.
         weighted: The same, each label weighing by its examples.
-        labels: Figures label by label.
+        labels: Metrics label by label.
     """
 
     examples: int
@@ -66,8 +66,8 @@ class MultilabelFigures:
         return asdict(self)
 
 
-def multilabel_figures(targets: Array, probabilities: Array, label_names: Sequence[str]) -> MultilabelFigures:
-    """Figures of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
+def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequence[str]) -> MultilabelMetrics:
+    """Metrics of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
 
     Raises:
         CnnkitError: Some probabilities are not finite or not from 0 to 1, or are of another number of labels.
@@ -88,7 +88,7 @@ def multilabel_figures(targets: Array, probabilities: Array, label_names: Sequen
         rows.append(LabelRow(name, int(given.sum()), right, float(precision), float(recall), float(f1), *ranked))
     each = np.array([(row.precision, row.recall, row.f1) for row in rows])
     macro = averages(each, np.ones(len(rows)))
-    return MultilabelFigures(
+    return MultilabelMetrics(
         examples=len(true),
         exact=float((true == predicted).all(axis=1).mean()),
         accuracy=float((true == predicted).mean()),

@@ -1,4 +1,4 @@
-"""Figures of one class or label against the rest, and their averages."""
+"""Metrics of one class or label against the rest, and their averages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Figures of a regressor in the unit of its numbers, from scikit-learn; plain arrays in, a frozen record out."""
+"""Metrics of a regressor in the unit of its numbers, from scikit-learn; plain arrays in, a frozen record out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,12 +26,12 @@ class TargetRow:
 
 
 @dataclass(frozen=True)
-class RegressionFigures:
-    """Figures of a regressor.
+class RegressionMetrics:
+    """Metrics of a regressor.
 
     Attributes:
         examples: How many were predicted.
-        targets: Figures number by number.
+        targets: Metrics number by number.
         overall: Means of the numbers' MAE, RMSE and R², which say little where their units differ.
     """
 
@@ -44,8 +44,8 @@ class RegressionFigures:
         return asdict(self)
 
 
-def regression_figures(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionFigures:
-    """Figures of predicted against true numbers.
+def regression_metrics(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionMetrics:
+    """Metrics of predicted against true numbers.
 
     Args:
         targets: True values `(n,)` or `(n, outputs)`.
@@ -67,7 +67,7 @@ def regression_figures(targets: Array, predictions: Array, target_names: Sequenc
         for i, name in enumerate(target_names)
     )
     means = {figure: values.mean(axis=1) for figure, values in drawn.items()}
-    return RegressionFigures(len(true), rows, _target_row("overall", true, predicted, means))
+    return RegressionMetrics(len(true), rows, _target_row("overall", true, predicted, means))
 
 
 def _target_row(name: str, true: Array, predicted: Array, drawn: Mapping[str, Array]) -> TargetRow:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnkit.config.schema import Model, OwnBase
-from cnnkit.downloads import DownloadError, keras_home, through_keras
-from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, shown
-from cnnkit.keras_objects import build, split_entry
-from cnnkit.model.load import load_model
+from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
+from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
+from cnnkit.keras_api.objects import build, split_entry
+from cnnkit.model.loading.load import load_model, model_in
+from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.shape_faults import shown_shape
-from cnnkit.model.weights_file import load_weights
-from cnnkit.run_directory import find_run
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +102,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
 
     path = Path(config.run)
     try:
-        trained = load_model(path if path.suffix == ".keras" else find_run(path).model)
+        trained = load_model(model_in(path))
     except CnnkitError as error:
         raise BuildError(Fault((*_BASE_PATH, "run"), str(error))) from error
     if config.weights == "none":
@@ -127,7 +126,7 @@ def _cut(model: "keras.Model", until: str | None) -> Any:
     names = [layer.name for layer in model.layers]
     if until is not None:
         if until not in names:
-            message = f"no layer is called {shown(until)}.{did_you_mean(until, names)}"
+            message = f"no layer is called {format_value(until)}.{did_you_mean(until, names)}"
             raise BuildError(Fault((*_BASE_PATH, "until"), message, f"It has: {', '.join(names)}."))
         return model.get_layer(until).output
     head = next((layer for layer in reversed(model.layers) if layer.weights), None)

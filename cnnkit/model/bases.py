@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cnnkit.downloads import keras_home
-from cnnkit.files import write_text
+from cnnkit.io.atomic import write_text
+from cnnkit.keras_api.downloads import keras_home
+from cnnkit.keras_api.signatures import cache_path, signature_table
 from cnnkit.model.base import PACKAGED_WEIGHTS, SMALLEST_TOLD, local_weights, preferred_size, preprocessing_of
-from cnnkit.model.summary import bytes_of
-from cnnkit.signatures import cache_path, signature_table
+from cnnkit.model.summary.summarize import bytes_of
 
 if TYPE_CHECKING:
     import keras

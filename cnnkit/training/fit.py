@@ -6,14 +6,14 @@ before the first is timed, and a signal ends it in the middle of a step.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource
-from cnnkit.errors import CnnkitError
-from cnnkit.training.batch import BatchPreparation
+from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
 from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 SECONDS_PER_EXECUTION = 0.25  # steps between two looks at progress and signals: few calls from Python, yet soon answered
 FIRST_STEPS = 4
-
-Row = dict[str, float]
 
 
 class Listener(Protocol):
@@ -51,7 +49,7 @@ class Listener(Protocol):
         """After an epoch and its validation."""
 
 
-class Keeper(Protocol):
+class CheckpointManager(Protocol):
     """Keeps the state of a phase while it is trained."""
 
     def restore(self, callbacks: Sequence[Any]) -> "OpenEpoch":
@@ -65,51 +63,6 @@ class Keeper(Protocol):
 
     def keep(self, callbacks: Sequence[Any], epoch: "OpenEpoch") -> None:
         """Write a checkpoint."""
-
-
-@dataclass(frozen=True)
-class OpenEpoch:
-    """How much of the epoch that is under way is done; nothing between two epochs.
-
-    Attributes:
-        step: Optimizer steps.
-        seconds: Wall time of those.
-        stopped: Whether a callback has ended the phase after the last whole epoch.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    stopped: bool = False
-
-
-class DivergedError(CnnkitError):
-    """The loss, or a weight, is not a finite number any more."""
-
-    def __init__(self, what: str, place: str, rate: float) -> None:
-        self.place = place
-        super().__init__(
-            f"{what} {place}, with a learning rate of {rate:g}",
-            f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
-            "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate.",
-        )
-
-
-@dataclass
-class History:
-    """What happened, a row an epoch.
-
-    Attributes:
-        rows: epoch (from 1), loss and metrics, the same with `val_`, learning_rate, seconds (training and validation),
-            images_per_second (training alone).
-        interrupted: Whether training was asked to stop before its end.
-        seconds: Wall time of the loop.
-        feature_seconds: Wall time in which features of a frozen base were computed.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: float = 0.0
-    feature_seconds: float = 0.0
 
 
 @dataclass
@@ -127,7 +80,7 @@ class Fit:
         callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
         listener: Told of progress.
         should_stop: Asked after each execution; True ends training there.
-        keeper: Restores and keeps the state; None where nothing is to be kept.
+        checkpoint_manager: Restores and keeps the state; None where nothing is to be kept.
     """
 
     model: "keras.Model"
@@ -140,7 +93,7 @@ class Fit:
     callbacks: Sequence[Any]
     listener: Listener
     should_stop: Callable[[], bool]
-    keeper: Keeper | None = None
+    checkpoint_manager: CheckpointManager | None = None
 
     def run(self) -> None:
         """Train to the last epoch, or until a callback or the user ends it.
@@ -166,7 +119,7 @@ class Fit:
         model, history = self.model, self.history
         model.stop_training = False
         self._watchers.on_train_begin()
-        open_epoch = self.keeper.restore(self.callbacks) if self.keeper is not None else OpenEpoch()
+        open_epoch = self.checkpoint_manager.restore(self.callbacks) if self.checkpoint_manager is not None else OpenEpoch()
         model.stop_training = open_epoch.stopped
         while len(history.rows) < self.until and not model.stop_training and not history.interrupted:
             self._run_epoch(open_epoch)
@@ -209,7 +162,9 @@ class Fit:
         if done == train.steps:  # all that was missing is the validation
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         while done < train.steps:
-            count = min(count, train.steps - done, self.keeper.steps_left(done) if self.keeper is not None else count)
+            count = min(
+                count, train.steps - done, self.checkpoint_manager.steps_left(done) if self.checkpoint_manager is not None else count
+            )
             self._watchers.on_train_batch_begin(done)
             before = time.perf_counter()
             results, bad = self._run_steps(iterator, tf.constant(count))
@@ -222,7 +177,7 @@ class Fit:
             self._watchers.on_train_batch_end(done - 1, dict(logs))
             self.listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)
             self.history.interrupted = self.should_stop()
-            due = self.keeper is not None and done < train.steps and self.keeper.is_due(done)
+            due = self.checkpoint_manager is not None and done < train.steps and self.checkpoint_manager.is_due(done)
             if due or self.history.interrupted:
                 self._keep(OpenEpoch(done, time.perf_counter() - started))
             if self.history.interrupted:
@@ -239,8 +194,8 @@ class Fit:
         return {f"val_{name}": float(measured[name]) for name in logs}
 
     def _keep(self, epoch: OpenEpoch) -> None:
-        if self.keeper is not None:
-            self.keeper.keep(self.callbacks, epoch)
+        if self.checkpoint_manager is not None:
+            self.checkpoint_manager.keep(self.callbacks, epoch)
 
 
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:

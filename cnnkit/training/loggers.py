@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cnnkit.errors import CnnkitError
-from cnnkit.files import write_text
-from cnnkit.keras_objects import first_sentence
-from cnnkit.run_directory import RunDirectory
+from cnnkit.io.atomic import write_text
+from cnnkit.keras_api.objects import first_sentence
+from cnnkit.runs.directory import RunDirectory
 
 Row = Mapping[str, float]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Phase
-from cnnkit.errors import BuildError, CnnkitError, Fault, Path, did_you_mean, shown
+from cnnkit.errors import BuildError, CnnkitError, Fault, Path, did_you_mean, format_value
 
 if TYPE_CHECKING:
     import keras
@@ -72,12 +72,12 @@ def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> se
         return set(names[-count:] if count else [])
     if match := re.fullmatch(r"from (\S+)", words):
         if match.group(1) not in names:
-            message = f"no layer is called {shown(match.group(1))}.{did_you_mean(match.group(1), names)}"
+            message = f"no layer is called {format_value(match.group(1))}.{did_you_mean(match.group(1), names)}"
             raise BuildError(Fault((*path, "train"), message, f"The layers go from {names[0]} to {names[-1]}."))
         return set(names[names.index(match.group(1)) :])
     matching = set(fnmatch.filter(names, words))
     if not matching:
-        message = f"no layer's name matches {shown(words)}"
+        message = f"no layer's name matches {format_value(words)}"
         raise BuildError(Fault((*path, "train"), message, "Write head, all, `from LAYER`, `last N`, or a pattern such as `block_16_*`."))
     return matching
 

@@ -7,24 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnkit.config.load import LoadedConfig, resolved
+from cnnkit.config.data_check import warnings
+from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
-from cnnkit.config.tasks import warnings
+from cnnkit.data.augmentation import BatchPreparation, class_weights
+from cnnkit.data.binding import BoundConfig
 from cnnkit.data.examples import Dataset
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.builder import Network
-from cnnkit.run_directory import Meaning, RunDirectory, create_run_directory
-from cnnkit.run_lock import RunLock
-from cnnkit.training.batch import BatchPreparation, class_weights
-from cnnkit.training.checkpoint import Checkpoints
-from cnnkit.training.compile import build_and_compile
+from cnnkit.model.compile import build_and_compile
+from cnnkit.runs.directory import RunDirectory, create_run_directory
+from cnnkit.runs.lock import RunLock
+from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.training.checkpoint.manager import TrainingState
+from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.environment import fingerprint
-from cnnkit.training.keeper import RunState
 from cnnkit.training.phases import set_trainable
 from cnnkit.training.resume import Resumed, check_data
-from cnnkit.training.units import Units
+from cnnkit.training.target_scaler import TargetScaler
 
 COPIES = 5  # of weights and optimizer state that stand on disk at most: three checkpoints, one being written, the model
 
@@ -37,27 +39,27 @@ class Prepared:
         loaded: The config.
         network: Built and compiled.
         dataset: Divided; the targets of a regression are standardized in its training and validation parts.
-        units: How to get a regression's numbers back; None for other tasks.
+        target_scaler: How to get a regression's numbers back; None for other tasks.
         phases: What is trained one after another; one phase where the config has none.
         preparation: What is done to training batches.
         train: The training batches.
-        meaning: What the model's numbers mean.
+        metadata: What the model's numbers mean.
         directory: The run's folder.
         lock: Keeps other processes from writing there; held as long as this record lives.
         state: Where the run stands: at its beginning, or where an interrupted one was left.
     """
 
-    loaded: LoadedConfig
+    loaded: BoundConfig
     network: Network
     dataset: Dataset
-    units: Units | None
+    target_scaler: TargetScaler | None
     phases: Sequence[Phase]
     preparation: BatchPreparation
     train: BatchSource
-    meaning: Meaning
+    metadata: ModelMetadata
     directory: RunDirectory
     lock: RunLock
-    state: RunState
+    state: TrainingState
 
     @property
     def epochs(self) -> int:
@@ -66,7 +68,7 @@ class Prepared:
 
 
 def prepare(
-    loaded: LoadedConfig,
+    loaded: BoundConfig,
     run_dir: Path | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
@@ -101,7 +103,7 @@ def prepare(
 
 
 def _filled(
-    loaded: LoadedConfig,
+    loaded: BoundConfig,
     network: Network,
     phases: Sequence[Phase],
     directory: RunDirectory,
@@ -121,21 +123,21 @@ def _filled(
         preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
-    units = Units.of(dataset.train) if dataset.task.is_regression else None
-    if units is not None:
-        dataset = units.standardized(dataset)
+    target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
+    if target_scaler is not None:
+        dataset = target_scaler.standardized(dataset)
     mark = fingerprint(dataset)
     if resumed is not None:
         check_data(resumed, mark)
     notices = (*network.notices, *dataset.notices, *warnings(config))
-    meaning = Meaning(dataset.name, dataset.task, dataset.stand_in_for, notices)
+    metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices)
     fixed = {
         "config": resolved(config),
         "data": {"fingerprint": mark, "name": dataset.name, "stand_in_for": dataset.stand_in_for},
         "base": network.base,
         "notices": list(network.notices),
     }
-    state = RunState(network.model, preparation.layers, config.train, Checkpoints(directory.checkpoints), fixed, len(phases) - 1)
+    state = TrainingState(network.model, preparation.layers, config.train, CheckpointStore(directory.checkpoints), fixed, len(phases) - 1)
     if resumed is not None:
         state.forced = resumed.forced
         state.take_up(resumed.checkpoint)
@@ -145,10 +147,10 @@ def _filled(
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
-    return Prepared(loaded, network, dataset, units, phases, preparation, train, meaning, directory, lock, state)
+    return Prepared(loaded, network, dataset, target_scaler, phases, preparation, train, metadata, directory, lock, state)
 
 
-def _phases(loaded: LoadedConfig, network: Network) -> Sequence[Phase]:
+def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
     """The phases of a config, each tried once, so that a misspelt layer is told before the first epoch.
 
     Raises:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from cnnkit.keras_objects import first_sentence
-from cnnkit.training.fit import History, Listener, Row
+from cnnkit.keras_api.objects import first_sentence
+from cnnkit.training.fit import Listener
+from cnnkit.training.history import History, Row
 from cnnkit.training.loggers import Logger
 from cnnkit.training.phases import LayerState
 

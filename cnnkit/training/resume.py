@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.config.differences import differences
-from cnnkit.config.load import LoadedConfig, load, resolved, with_epochs
+from cnnkit.config.load import load_config, resolved, with_epochs
 from cnnkit.config.yaml_writer import write_yaml
-from cnnkit.errors import CnnkitError, shown
-from cnnkit.run_directory import RunDirectory, read_state, run_of
-from cnnkit.run_lock import RunLock
-from cnnkit.training.checkpoint import Checkpoint, Checkpoints
+from cnnkit.data.binding import BoundConfig, bind
+from cnnkit.errors import CnnkitError, format_value
+from cnnkit.runs.directory import RunDirectory, read_state, run_of
+from cnnkit.runs.lock import RunLock
+from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
 
-HARMLESS = (
+UNRELATED_TO_LEARNING = (
     "name",
     "train.checkpoint_every",
     "train.on_nan",
@@ -38,7 +39,7 @@ class Resumed:
         notices: What the user has to be told, such as damaged checkpoints passed over.
     """
 
-    loaded: LoadedConfig
+    loaded: BoundConfig
     directory: RunDirectory
     lock: RunLock
     checkpoint: Checkpoint
@@ -51,7 +52,7 @@ class Resumed:
         return bool(self.checkpoint.state["data"]["stand_in_for"])
 
     @property
-    def without_weights(self) -> LoadedConfig:
+    def without_weights(self) -> BoundConfig:
         """The config with the base that the run was begun with, but no weights for it: they come from the checkpoint."""
         base, config = self.checkpoint.state["base"], self.loaded.config
         if base is None or (self.forced and config.model.base != self.checkpoint.state["config"]["model"].get("base")):
@@ -86,7 +87,7 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
         CnnkitError: There is no such run, it has no checkpoint, another process writes it, or its config has changed.
     """
     directory = run_of(run)
-    checkpoints = Checkpoints(directory.checkpoints)
+    checkpoints = CheckpointStore(directory.checkpoints)
     if not checkpoints:
         raise CnnkitError(f"{run}: has no checkpoint to go on from", "Train it anew, or name another run.")
     lock = RunLock(directory.path)
@@ -100,7 +101,7 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
 def _opened(
     directory: RunDirectory,
     lock: RunLock,
-    checkpoints: Checkpoints,
+    checkpoints: CheckpointStore,
     configs: Sequence[Path],
     overrides: Sequence[str],
     epochs: int | None,
@@ -118,19 +119,19 @@ def _opened(
     if not configs and not directory.config.exists():
         directory.write_config(write_yaml(dict(before)))
         told.append(f"{directory.config} was gone; it was written again from the checkpoint.")
-    loaded = load(configs or [directory.config], overrides)
+    loaded = load_config(configs or [directory.config], overrides)
     if epochs is not None:
         loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state["epoch"])
     changed = _changes(before, resolved(loaded.config), epochs is not None)
     if changed and not force:
-        rows = "\n".join(f"    {key}: {shown(old)} -> {shown(new)}" for key, (old, new) in changed.items())
+        rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
         remedy = "Put the config back as it was, or go on all the same with --force."
         if any(key.endswith("epochs") for key in changed):
             remedy += " For more epochs: `--epochs N`."
         raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
     if changed:
         told.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is taken over (--force).")
-    return Resumed(loaded, directory, lock, checkpoint, bool(changed) or force, told)
+    return Resumed(bind(loaded), directory, lock, checkpoint, bool(changed) or force, told)
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:
@@ -151,5 +152,5 @@ def check_data(resumed: Resumed, fingerprint: str) -> None:
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_asked: bool) -> dict[str, tuple[Any, Any]]:
     """What has changed that changes what is learned; the epochs count where they were not asked for with `--epochs`."""
     found = differences(before, json.loads(json.dumps(now)))
-    wanted = {key: pair for key, pair in found.items() if not key.startswith(HARMLESS)}
+    wanted = {key: pair for key, pair in found.items() if not key.startswith(UNRELATED_TO_LEARNING)}
     return {key: pair for key, pair in wanted.items() if not (epochs_asked and key.rpartition(".")[2] == "epochs")}

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnkit.config.load import resolved
+from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.evaluate import Evaluation, evaluate_file, write_evaluation
-from cnnkit.evaluation.plots import plot_curves
-from cnnkit.files import WriteError
-from cnnkit.keras_objects import build
-from cnnkit.training.batch import BatchPreparation
-from cnnkit.training.compile import compile_model
+from cnnkit.io.atomic import WriteError
+from cnnkit.keras_api.objects import build
+from cnnkit.model.compile import compile_model
+from cnnkit.plots.curves import plot_curves
+from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
+from cnnkit.training.checkpoint.manager import PhaseCheckpointManager
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
-from cnnkit.training.fit import DivergedError, Fit, History, Listener
-from cnnkit.training.keeper import PhaseKeeper
+from cnnkit.training.fit import Fit, Listener
+from cnnkit.training.history import DivergedError, History
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
     count_parameters,
@@ -102,11 +103,11 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
             listener.on_notice(notice)
         _save(prepared)
     if history.rows:
-        plot_curves(history.rows, directory.curves, config.name, prepared.meaning.note)
+        plot_curves(history.rows, directory.curves, config.name, prepared.metadata.note)
     evaluation = None
     held_out = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
     if not history.interrupted and held_out[1] is not None:
-        evaluation = evaluate_file(directory.model, held_out[1], prepared.meaning, held_out[0])
+        evaluation = evaluate_file(directory.model, held_out[1], prepared.metadata, held_out[0])
         write_evaluation(evaluation, directory, config.name)
     shutil.rmtree(directory.cache, ignore_errors=True)
     environment |= {"epochs": len(history.rows), "best_epoch": state.best.epoch or None}
@@ -158,7 +159,7 @@ def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> N
         callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
         listener=listener,
         should_stop=stop,
-        keeper=PhaseKeeper(state, batches.model),
+        checkpoint_manager=PhaseCheckpointManager(state, batches.model),
     ).run()
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
@@ -210,11 +211,11 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
 def _save(prepared: Prepared) -> None:
     """Write the model for use, which takes raw inputs and answers in the user's unit."""
     model = prepared.network.model
-    if prepared.units is not None:
-        model = prepared.units.with_user_units(model)
+    if prepared.target_scaler is not None:
+        model = prepared.target_scaler.with_user_units(model)
     compile_model(model, prepared.loaded.config, prepared.dataset.task, prepared.phases[-1].optimizer)
     model.optimizer.build(model.trainable_variables)
-    prepared.directory.save_model(model, prepared.meaning)
+    prepared.directory.save_model(model, prepared.metadata)
 
 
 def _describe(prepared: Prepared, started: float) -> dict[str, object]:

@@ -208,7 +208,7 @@ def mutated_checkpoint(data: bytes, chance: random.Random) -> bytes:
     """Other content under a checksum that is right, or a header that does not fit its content."""
     from safetensors.numpy import load, save
 
-    from cnnkit.training.checkpoint import FORMAT, _digest
+    from cnnkit.training.checkpoint.store import FORMAT, _digest
 
     length = struct.unpack("<Q", data[:8])[0]
     header = data[8 : 8 + length]

@@ -30,8 +30,8 @@ def _set() -> list[bytes]:
 
 
 def _json() -> list[bytes]:
-    meaning = {"data": "x", "task": {"kind": "classification", "names": ["a", "b"]}, "stand_in_for": "", "notices": ["n"]}
-    return [json.dumps(meaning).encode()]
+    metadata = {"data": "x", "task": {"kind": "classification", "names": ["a", "b"]}, "stand_in_for": "", "notices": ["n"]}
+    return [json.dumps(metadata).encode()]
 
 
 def _csv() -> list[bytes]:
@@ -89,7 +89,7 @@ def _keras() -> list[bytes]:
 
 
 def _checkpoint() -> list[bytes]:
-    from cnnkit.training.checkpoint import Checkpoint, write_checkpoint
+    from cnnkit.training.checkpoint.store import Checkpoint, write_checkpoint
 
     state = {
         "config": {"name": "x"}, "data": {"fingerprint": "f", "name": "digits", "stand_in_for": ""}, "base": None, "notices": ["n"],

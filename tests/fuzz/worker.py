@@ -95,7 +95,7 @@ def _memory(what: str) -> int:
 
 def _warm_up(kind: str) -> None:
     """Imports, whose memory and time are not the inputs'."""
-    from cnnkit.signatures import signature_table
+    from cnnkit.keras_api.signatures import signature_table
 
     signature_table()
     with contextlib.suppress(CnnkitError):
@@ -121,7 +121,7 @@ def _read_all(source: Any, folder: Path) -> None:
 
 
 def _read_yaml(folder: Path) -> None:
-    from cnnkit.config.load import load
+    from cnnkit.data.binding import load
 
     loaded = load([folder / "input.yaml"])
     (folder / "again.yaml").write_text(loaded.as_yaml())
@@ -129,21 +129,21 @@ def _read_yaml(folder: Path) -> None:
 
 
 def _read_set(folder: Path) -> None:
-    from cnnkit.config.load import load
     from cnnkit.config.packaged import packaged_config
+    from cnnkit.data.binding import load
 
     text = (folder / "input.set").read_bytes().decode("utf-8", "surrogateescape") if (folder / "input.set").exists() else ""
     load([packaged_config("cifar")], [text])
 
 
 def _read_json(folder: Path) -> None:
-    from cnnkit.run_directory import read_meaning
+    from cnnkit.runs.metadata import read_metadata
 
-    read_meaning((folder / "input.json").rename(folder / "model.json") if folder.exists() else folder / "model.json")
+    read_metadata((folder / "input.json").rename(folder / "model.json") if folder.exists() else folder / "model.json")
 
 
 def _read_manifest(folder: Path) -> None:
-    from cnnkit.run_directory import RunDirectory
+    from cnnkit.runs.directory import RunDirectory
 
     if folder.exists():
         (folder / "input.manifest").rename(folder / "manifest.csv")
@@ -152,46 +152,46 @@ def _read_manifest(folder: Path) -> None:
 
 def _read_csv(folder: Path) -> None:
     from cnnkit.config.schema import Data
-    from cnnkit.data.csv_file import open_csv
+    from cnnkit.data.sources.csv_file import open_csv
 
     _read_all(open_csv(Data(csv=str(folder / "input.csv"), image_size=8, on_bad_file="skip")), folder)
 
 
 def _read_exclude(folder: Path) -> None:
     from cnnkit.config.schema import Data
-    from cnnkit.data.folder import open_folder
+    from cnnkit.data.sources.folder import open_folder
 
     _read_all(open_folder(Data(folder=str(folder / "images"), exclude=str(folder / "input.exclude"), image_size=8)), folder)
 
 
 def _read_npz(folder: Path) -> None:
     from cnnkit.config.schema import Data
-    from cnnkit.data.arrays import open_npz
+    from cnnkit.data.sources.arrays import open_npz
 
     _read_all(open_npz(Data(npz=str(folder / "input.npz"))), folder)
 
 
 def _read_npy(folder: Path) -> None:
     from cnnkit.config.schema import Data
-    from cnnkit.data.arrays import open_npy
+    from cnnkit.data.sources.arrays import open_npy
 
     _read_all(open_npy(Data(npy=str(folder / "input.npy"), target="targets.npy")), folder)
 
 
 def _read_keras(folder: Path) -> None:
-    from cnnkit.model.load import load_model
+    from cnnkit.model.loading.load import load_model
 
     load_model(folder / "input.keras")
 
 
 def _read_checkpoint(folder: Path) -> None:
-    from cnnkit.training.checkpoint import read_checkpoint
+    from cnnkit.training.checkpoint.store import read_checkpoint
 
     read_checkpoint(folder / "input.checkpoint")
 
 
 def _read_image(folder: Path) -> None:
-    from cnnkit.data.images import read_image
+    from cnnkit.data.images.decode import read_image
 
     read_image(folder / "input.image", size=(32, 32), resize="stretch", channels=3, max_pixels=100_000_000)
 

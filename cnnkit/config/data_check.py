@@ -1,0 +1,241 @@
+"""Whether the sections of a config fit each other, and its output layer, loss, metrics and weights the data. No TensorFlow, no I/O."""
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+from cnnkit.config.catalogue import BUILT_IN
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Config
+from cnnkit.config.task import Task
+from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
+from cnnkit.keras_api.objects import OUTPUTS, is_entry, split_entry
+
+DEFAULT_LOSS = {
+    "classification": "sparse_categorical_crossentropy",
+    "multilabel": "binary_crossentropy",
+    "regression": "mean_squared_error",
+}
+DEFAULT_METRICS = {"classification": ["accuracy"], "multilabel": ["binary_accuracy"], "regression": ["mae"]}
+
+MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
+
+_SPARSE = ("sparsecategoricalcrossentropy",)
+_ONE_HOT = (
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "categoricalhinge",
+    "kldivergence",
+    "kld",
+    "dice",
+    "tversky",
+    "categoricalgeneralizedcrossentropy",
+)
+_PER_LABEL = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "hinge", "squaredhinge")
+_FOR_CLASSES = (*_SPARSE, *_ONE_HOT, *_PER_LABEL, "ctc", "circle")
+_COUNTING_METRICS = (
+    "accuracy",
+    "acc",
+    "sparsecategoricalaccuracy",
+    "sparsetopkcategoricalaccuracy",
+    "sparsecategoricalcrossentropy",
+    "categoricalaccuracy",
+    "binaryaccuracy",
+)
+
+
+def loss_name(config: Config, task: Task) -> str:
+    """The name of the config's loss, or of the task's usual one."""
+    return split_entry(config.train.loss)[0] if config.train.loss is not None else DEFAULT_LOSS[task.kind]
+
+
+def mixes_labels(config: Config) -> bool:
+    """Whether the augmentation mixes examples, so that labels are shares of classes."""
+    return any(split_entry(entry)[0] in MIXING for entry in config.data.augment)
+
+
+def check_sections(config: Config) -> Iterator[Fault]:
+    """Faults between the sections of a config that is valid section by section; no data is looked at."""
+    yield from _check_built_in(config)
+    yield from _check_log(config)
+
+
+def _check_built_in(config: Config) -> Iterator[Fault]:
+    data = config.data
+    if data.dataset is None:
+        if data.fallback is not None:
+            yield Fault(("data", "fallback"), f"goes with `dataset`, not with `{data.source}`", "Leave it out.")
+        return
+    built_in = BUILT_IN[data.dataset]
+    if data.target is not None and data.target not in built_in.targets:
+        meant = did_you_mean(str(data.target), built_in.targets) or f" It has: {', '.join(built_in.targets)}."
+        yield Fault(("data", "target"), f"{data.dataset} has no target {format_value(data.target)}.{meant}")
+    for option in ("input", "separator", "group", "split", "task", "classes", "image_size", "exclude"):
+        if getattr(data, option) is not None:
+            yield Fault(("data", option), "goes with a source of your own, not with `dataset`", "Leave it out.")
+    if data.fallback is not None:
+        other = BUILT_IN[data.fallback]
+        if other.input_shape != built_in.input_shape:
+            message = f"{data.fallback} has examples of {other.input_shape}, {data.dataset} of {built_in.input_shape}"
+            yield Fault(("data", "fallback"), message, "A stand-in has to have the same shape.")
+        elif len(other.class_names) != len(built_in.class_names):
+            message = f"{data.fallback} has {len(other.class_names)} classes, {data.dataset} has {len(built_in.class_names)}"
+            yield Fault(("data", "fallback"), message, "A stand-in has to have as many.")
+
+
+def check_against_data(config: Config, spec: DataSpec) -> Iterator[Fault]:
+    """Faults of a valid config with the data that it names: shape, output layer, loss, metrics, weights, augmentation."""
+    shape = config.model.input_shape
+    if shape is not None and tuple(shape) != spec.input_shape:
+        message = f"is {shape}, but an example of {spec.name} is {list(spec.input_shape)}"
+        yield Fault(("model", "input_shape"), message, "Write the data's shape, or leave `input_shape` out.")
+    name = "layers" if config.model.layers is not None else "head"
+    layers = getattr(config.model, name)
+    if layers:
+        yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), spec, config)
+    yield from _check_loss(config, spec)
+    yield from _check_metrics(config, spec)
+    yield from _check_weights(config, spec)
+    yield from _check_augment(config, spec)
+
+
+def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
+    if not is_entry(layer) or split_entry(layer)[0] != "Dense":
+        return
+    name, arguments = split_entry(layer)
+    task, here = spec.task, (*path, name)
+    units, activation = arguments.get("units"), arguments.get("activation")
+    single = units == 1 or (units == OUTPUTS and task.outputs == 1)
+    binary = single and task.is_classification and task.outputs == 2
+    at_activation = (*here, "activation") if activation is not None else here
+    if activation == "softmax" and single:
+        remedy = {"regression": "Leave the activation out for a number."}.get(
+            task.kind, f"Write `units: {task.outputs}`, or `activation: sigmoid` for two classes."
+        )
+        yield Fault(at_activation, "softmax over one unit is always 1", remedy)
+    elif task.is_regression and activation in ("softmax", "sigmoid"):
+        yield Fault(at_activation, f"{activation} gives values from 0 to 1, but {task.names[0]} is a number", "Leave the activation out.")
+    elif (
+        not task.is_regression
+        and activation != (wanted := "sigmoid" if binary else task.activation)
+        and fold(loss_name(config, task)) in _FOR_CLASSES
+    ):
+        got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
+        want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
+        message = f"the last layer gives {got}, but the loss wants {want}"
+        yield Fault(at_activation, message, f"Write `activation: {wanted}`.", on_key=activation is None)
+    if isinstance(units, int) and units != task.outputs and not binary:
+        remedy = f"Write `units: {task.outputs}`, or `units: {OUTPUTS}`, which follows the data."
+        yield Fault((*here, "units"), f"the last layer gives {units} outputs, but {spec.name} has {task.outputs} {task.noun}", remedy)
+
+
+def _check_loss(config: Config, spec: DataSpec) -> Iterator[Fault]:
+    loss, task, path = config.train.loss, spec.task, ("train", "loss")
+    if loss is None:
+        return
+    name, arguments = split_entry(loss)
+    folded, usual = fold(name), DEFAULT_LOSS[task.kind]
+    if arguments.get("from_logits"):
+        yield Fault(
+            (*path, name, "from_logits"),
+            "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
+            "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
+            on_key=True,
+        )
+    if task.is_regression and folded in _FOR_CLASSES:
+        yield Fault(path, f"{name} is a loss for classes, but {task.names[0]} is a number", f"Write `loss: {usual}`.")
+    elif not task.is_regression and folded not in _FOR_CLASSES:
+        yield Fault(path, f"{name} is a loss for numbers, but {spec.name} has {task.noun}", f"Write `loss: {usual}`.")
+    elif task.is_multilabel and folded not in _PER_LABEL:
+        yield Fault(path, f"{name} wants one class for each example, but {spec.name} has several labels", f"Write `loss: {usual}`.")
+    elif task.is_classification and folded in _ONE_HOT and not mixes_labels(config):
+        yield Fault(path, f"{name} wants one-hot labels, but the labels are class indices", f"Write `loss: {usual}`.")
+    elif task.is_classification and folded in _SPARSE and mixes_labels(config):
+        yield Fault(
+            path, f"{name} wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`."
+        )
+    elif task.is_classification and folded in _PER_LABEL and task.outputs > 2:
+        yield Fault(path, f"{name} is for two classes, but {spec.name} has {task.outputs}", f"Write `loss: {usual}`.")
+    elif task.is_classification and task.outputs == 2:
+        yield from _check_binary(config, folded, name)
+
+
+def _check_binary(config: Config, folded: str, name: str) -> Iterator[Fault]:
+    """Two classes: one sigmoid unit with a binary loss, or two softmax units with a categorical one."""
+    layers = config.model.layers or config.model.head
+    if not layers or not is_entry(layers[-1]) or split_entry(layers[-1])[0] != "Dense":
+        return
+    units = split_entry(layers[-1])[1].get("units")
+    if units == 1 and folded not in _PER_LABEL:
+        yield Fault(("train", "loss"), f"{name} wants two outputs, but the last layer gives one", "Write `loss: binary_crossentropy`.")
+    elif units in (2, OUTPUTS) and folded in _PER_LABEL:
+        yield Fault(
+            ("train", "loss"),
+            f"{name} wants one output, but the last layer gives two",
+            f"Write `loss: {DEFAULT_LOSS['classification']}`, or `units: 1` with sigmoid.",
+        )
+
+
+def _check_metrics(config: Config, spec: DataSpec) -> Iterator[Fault]:
+    for index, metric in enumerate(config.train.metrics or []):
+        name = split_entry(metric)[0]
+        folded, path = fold(name), ("train", "metrics", index)
+        if spec.task.is_regression and folded in _COUNTING_METRICS:
+            yield Fault(path, f"{name} counts classes, but {spec.task.names[0]} is a number", "Write `mae`.")
+        elif (spec.task.is_multilabel or mixes_labels(config)) and folded.startswith("sparse"):
+            yield Fault(
+                path, f"{name} wants class indices, which this data does not have", f"Write `{DEFAULT_METRICS[spec.task.kind][0]}`."
+            )
+
+
+def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
+    weights = config.train.class_weight
+    if weights is not None and spec.task.is_regression:
+        yield Fault(("train", "class_weight"), f"{spec.task.names[0]} is a number, so there are no classes to weigh", "Leave it out.")
+    elif isinstance(weights, dict):
+        for name in weights:
+            if name not in spec.task.names:
+                choice = did_you_mean(name, spec.task.names) or f" There are: {', '.join(spec.task.names[:20])}."
+                yield Fault(("train", "class_weight", name), f"no class is called {format_value(name)}.{choice}", on_key=True)
+    if config.data.sampling == "balanced" and not spec.task.is_classification:
+        yield Fault(
+            ("data", "sampling"),
+            f"balanced wants one class for each example, but {spec.name} has {spec.task.noun}",
+            "Write `sampling: shuffle`.",
+        )
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """What is allowed, but has to be known by whoever reads the figures."""
+    names = [split_entry(entry)[0] for entry in config.train.callbacks]
+    choosing = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
+    if config.data.validation == "test" and choosing:
+        yield (
+            f"{' and '.join(choosing)} watch the test examples (data.validation: test), so the test figures are chosen by "
+            "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
+        )
+
+
+def _check_log(config: Config) -> Iterator[Fault]:
+    for index, name in enumerate(config.train.log):
+        if importlib.util.find_spec(name) is None:
+            yield Fault(("train", "log", index), f"{name} is not installed", f"Install it: `pip install 'cnnkit[{name}]'`.")
+
+
+def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
+    if config.data.augment_passes is not None:
+        passes: Path = ("data", "augment_passes")
+        if config.model.base is None or not config.data.augment:
+            yield Fault(passes, "goes with a base and `data.augment`: it computes the features of augmented passes once", "Leave it out.")
+        elif mixes_labels(config):
+            yield Fault(passes, "does not go with MixUp or CutMix, whose labels change with the pixels", "Leave it out.")
+    for index, entry in enumerate(config.data.augment):
+        name = split_entry(entry)[0]
+        if name in MIXING and not spec.task.is_classification:
+            yield Fault(("data", "augment", index), f"{name} mixes classes, but {spec.name} has {spec.task.noun}", "Leave it out.")
+        if len(spec.input_shape) != 3 and name not in ("GaussianNoise", "GaussianDropout", "Dropout", "SpatialDropout1D"):
+            yield Fault(
+                ("data", "augment", index),
+                f"{name} is for images, but an example of {spec.name} is {spec.input_shape}",
+                "Use GaussianNoise.",
+            )

@@ -1,0 +1,134 @@
+"""What is done to a training batch before its step: augmentation, mixing of labels, weights of the classes."""
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.data_check import MIXING
+from cnnkit.config.task import Task
+from cnnkit.data.examples import Examples
+from cnnkit.errors import BuildError, Fault
+from cnnkit.keras_api.objects import build, entry_path, first_sentence, split_entry
+
+if TYPE_CHECKING:
+    import keras
+
+
+class BatchPreparation:
+    """Applied to every training batch inside the training step's graph; never part of the model.
+
+    Its layers' random states follow the run's seed, and are `layers`' variables, so that a checkpoint can hold them.
+
+    Args:
+        augment: Entries of `data.augment`.
+        seed: The run's seed.
+        task: What is predicted.
+        weights: Weight of each class or label `(outputs,)`; None for none.
+    """
+
+    def __init__(self, augment: Sequence[Any], seed: int, task: Task, weights: npt.NDArray[Any] | None) -> None:
+        self._task = task
+        self._weights = weights
+        self._paths = [entry_path(entry, ("data", "augment", index)) for index, entry in enumerate(augment)]
+        self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
+        self._features: Any = None
+        self._mixes = [split_entry(entry)[0] in MIXING for entry in augment]
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether targets become shares of classes `(batch, classes)`."""
+        return any(self._mixes)
+
+    def of_features(self) -> "BatchPreparation":
+        """What is left to do to batches of features, whose inputs are augmented already: the weights."""
+        return BatchPreparation([], 0, self._task, self._weights)
+
+    def through(self, features: "keras.Model") -> "BatchPreparation":
+        """The same with a frozen base behind it, which is run as in use: what trains gets the features of fresh pixels."""
+        behind = copy.copy(self)
+        behind._features = features
+        return behind
+
+    def one_hot(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch that is not mixed, with its targets in the form of mixed ones."""
+        import tensorflow as tf
+
+        return inputs, tf.one_hot(targets, self._task.outputs)
+
+    def plain(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch without anything random done to it, in the form in which the model gets it."""
+        if self.mixes_labels:
+            inputs, targets = self.one_hot(inputs, targets)
+        return inputs if self._features is None else self._features(inputs, training=False), targets
+
+    def check(self, input_shape: tuple[int, ...]) -> None:
+        """Try the augmentation on one small batch.
+
+        Raises:
+            BuildError: A layer cannot take the inputs, or changes their shape.
+        """
+        import tensorflow as tf
+
+        inputs = tf.zeros((2, *input_shape), tf.float32)
+        targets = tf.zeros((2, self._task.outputs) if self.mixes_labels else (2,), tf.float32)
+        for layer, mixes, path in zip(self.layers, self._mixes, self._paths, strict=True):
+            try:
+                inputs, targets = self._apply(layer, mixes, inputs, targets)
+            except (ValueError, TypeError, KeyError, NotImplementedError, tf.errors.OpError) as error:
+                raise BuildError(Fault(path, f"cannot take inputs of {input_shape}: {first_sentence(error)}", on_key=True)) from error
+            if tuple(inputs.shape[1:]) != input_shape:
+                message = f"changes inputs of {input_shape} to {tuple(inputs.shape[1:])}"
+                raise BuildError(Fault(path, message, "What changes the shape belongs into `model.preprocess`.", on_key=True))
+
+    def __call__(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
+        """A batch as `train_step` takes it: `(inputs, targets)`, or with weights `(inputs, targets, weights)`."""
+        import tensorflow as tf
+
+        if self.layers:
+            inputs = tf.cast(inputs, tf.float32)
+        if self.mixes_labels:
+            targets = tf.one_hot(targets, self._task.outputs)
+        for layer, mixes in zip(self.layers, self._mixes, strict=True):
+            inputs, targets = self._apply(layer, mixes, inputs, targets)
+        if self._features is not None:
+            inputs = self._features(inputs, training=False)
+        if self._weights is None:
+            return inputs, targets
+        return inputs, targets, self._example_weights(targets)
+
+    @staticmethod
+    def _apply(layer: Any, mixes: bool, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        if mixes:
+            mixed = layer({"images": inputs, "labels": targets}, training=True)
+            return mixed["images"], mixed["labels"]
+        return layer(inputs, training=True), targets
+
+    def _example_weights(self, targets: Any) -> Any:
+        """The weight of each example's class `(batch,)`; of shares of classes or several labels, their mean weight."""
+        import tensorflow as tf
+
+        weights = tf.constant(self._weights, tf.float32)
+        if self._task.is_classification and not self.mixes_labels:
+            return tf.gather(weights, tf.cast(targets, tf.int32))
+        totals = tf.reduce_sum(targets, axis=-1)
+        mean = tf.linalg.matvec(targets, weights) / tf.maximum(totals, 1e-6)
+        return tf.where(totals > 0, mean, tf.ones_like(mean))  # an example without any label weighs 1
+
+
+def class_weights(choice: Any, examples: Examples, task: Task) -> npt.NDArray[Any] | None:
+    """The weight of each class or label.
+
+    Args:
+        choice: `balanced` for n / (classes · count of the class), as scikit-learn has it; {name: weight}, 1 for those not named; None.
+        examples: The training examples.
+        task: What is predicted.
+    """
+    if choice is None:
+        return None
+    if choice == "balanced":
+        counts = examples.targets.sum(axis=0) if task.is_multilabel else np.bincount(examples.targets, minlength=task.outputs)
+        return np.where(counts > 0, counts.sum() / (task.outputs * np.maximum(counts, 1)), 0.0)
+    return np.array([choice.get(name, 1.0) for name in task.names], np.float64)

@@ -1,0 +1,1 @@
+"""What is wrong with the data: unreadable files, duplicates, leaks, imbalance."""

@@ -1,0 +1,293 @@
+"""Look at every image file before training: what cannot be read, what stands twice, what leaks, what is out of balance."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.task import Task
+from cnnkit.data.examples import Dataset
+from cnnkit.data.images.decode import SUFFIXES, ImageFault, read_file, read_image_and_header
+
+Array = npt.NDArray[Any]
+
+NEAR = 4  # of 128 bits: perceptual hashes that differ in no more are taken for the same picture
+LEAST_INFORMATION = 24  # bits of a hash that go against the rest of their direction: flat pictures and ramps have none
+IMBALANCE = 10.0  # largest over smallest class that is worth a warning
+NAMED = 10  # files that a sentence names before it counts the rest
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Files with the same bytes (`exact`) or pictures that look the same, with their splits and labels."""
+
+    exact: bool
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether they stand in more than one split."""
+        return len(set(self.splits)) > 1
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether they bear different labels."""
+        return len(set(self.labels)) > 1
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a look at all files found.
+
+    Attributes:
+        files: How many were looked at.
+        bad: Those that cannot be used.
+        mistyped: Files whose content is of another format than their name says; they are read by their content.
+        twins: Groups of files that are the same.
+        classes: Files of each class or label, in its order.
+        splits: Files of each split.
+        formats: Files of each format.
+        modes: Files of each colour mode.
+        sizes: Smallest, median and largest (width, height) by pixels.
+    """
+
+    files: int
+    bad: tuple[BadFile, ...]
+    mistyped: tuple[BadFile, ...]
+    twins: tuple[Twins, ...]
+    classes: dict[str, int]
+    splits: dict[str, int]
+    formats: dict[str, int]
+    modes: dict[str, int]
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What would spoil training, a sentence each."""
+        told = [f"{bad.name}: {bad.reason}" for bad in self.bad]
+        told += [f"the same file stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks]
+        told += [
+            f"the same file bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}"
+            for t in self.twins
+            if t.exact and t.contradicts
+        ]
+        told += [f"class '{name}' has no usable file" for name, count in self.classes.items() if count == 0]
+        return tuple(told)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth knowing, a sentence each."""
+        told = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
+        near = [t for t in self.twins if not t.exact]
+        told += [f"nearly the same picture stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in near if t.leaks]
+        told += [
+            f"nearly the same picture bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}" for t in near if t.contradicts
+        ]
+        harmless = sum(len(t.names) - 1 for t in self.twins if not t.leaks and not t.contradicts)
+        if harmless:
+            told.append(f"{harmless} files repeat another of the same split and label")
+        counts = [count for count in self.classes.values() if count]
+        if counts and max(counts) >= IMBALANCE * min(counts):
+            ratio = max(counts) / min(counts)
+            told.append(f"the largest class has {ratio:.0f} times the files of the smallest: consider `train: {{class_weight: balanced}}`")
+        return tuple(told)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report ready for JSON."""
+        return {**asdict(self), "errors": list(self.errors), "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one file turned out to be."""
+
+    digest: bytes
+    hash: Array
+    format: str
+    mode: str
+    size: tuple[int, int]
+
+
+def check_files(
+    paths: Sequence[Path],
+    names: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    splits: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    max_pixels: int,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> DataReport:
+    """Read and decode every file, in parallel.
+
+    Args:
+        paths: The files.
+        names: How messages call them.
+        labels: The labels of each: one for a class, several or none for labels; none for numbers.
+        splits: The split of each.
+        class_names: All classes or labels; empty for numbers.
+        max_pixels: Largest width x height that is decoded.
+        on_progress: Called with the number of files done.
+    """
+    found: list[_Found | BadFile] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:  # Pillow decodes outside of Python's lock
+        for done, result in enumerate(workers.map(lambda i: _look(paths[i], names[i], max_pixels), range(len(paths))), start=1):
+            found.append(result)
+            if done % 64 == 0 or done == len(paths):
+                on_progress(done)
+    return _report(found, paths, names, labels, splits, class_names)
+
+
+def check_dataset(dataset: Dataset) -> DataReport:
+    """Look at every example of arrays: what is not finite, what stands twice or leaks, what is out of balance."""
+    found: list[_Found | BadFile] = []
+    names: list[str] = []
+    labels: list[list[str]] = []
+    splits: list[str] = []
+    task = dataset.task
+    watched = None if dataset.validation is dataset.test else dataset.validation
+    for split, examples in (("train", dataset.train), ("validation", watched), ("test", dataset.test)):
+        for start in range(0, len(examples) if examples is not None else 0, 256):
+            assert examples is not None
+            part = examples.take(np.arange(start, min(start + 256, len(examples))))
+            found += [_look_at_row(f"{split} {index}", row) for index, row in zip(part.index, part.rows.read(part.index), strict=True)]
+            names += [f"{split} {index}" for index in part.index]
+            splits += [split] * len(part)
+            labels += _names_of(part.targets, task)
+    return _report(found, None, names, labels, splits, () if task.is_regression else task.names)
+
+
+def _names_of(targets: Array, task: Task) -> list[list[str]]:
+    if task.is_regression:
+        return [[] for _ in targets]
+    if task.is_multilabel:
+        return [[name for name, has in zip(task.names, row, strict=True) if has] for row in targets]
+    return [[task.names[int(target)]] for target in targets]
+
+
+def _look_at_row(name: str, row: Array) -> "_Found | BadFile":
+    if row.dtype.kind == "f" and not np.isfinite(row).all():
+        return BadFile(name, "has NaN or infinite values")
+    digest = hashlib.sha256(np.ascontiguousarray(row).data).digest()
+    without_information = np.zeros(16, np.uint8)  # rows are compared exactly, not by their looks
+    return _Found(digest, without_information, "x".join(map(str, row.shape)), str(row.dtype), (0, 0))
+
+
+def _report(
+    found: Sequence["_Found | BadFile"],
+    paths: Sequence[Path] | None,
+    names: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    splits: Sequence[str],
+    class_names: Sequence[str],
+) -> DataReport:
+    good = [i for i, result in enumerate(found) if isinstance(result, _Found)]
+    looks = [result for result in found if isinstance(result, _Found)]
+    mistyped = [
+        BadFile(names[i], f"is a {look.format} image by its content, not what its name says")
+        for i, look in zip(good, looks, strict=True)
+        if paths is not None and SUFFIXES.get(paths[i].suffix.lower(), look.format) != look.format
+    ]
+    counts = Counter(label for i in good for label in labels[i])
+    by_pixels = sorted((look.size for look in looks), key=lambda size: size[0] * size[1])
+    return DataReport(
+        files=len(names),
+        bad=tuple(result for result in found if isinstance(result, BadFile)),
+        mistyped=tuple(mistyped),
+        twins=tuple(_twins(good, looks, names, labels, splits)),
+        classes={name: counts[name] for name in class_names},
+        splits=dict(Counter(splits[i] for i in good)),
+        formats=dict(Counter(look.format for look in looks).most_common()),
+        modes=dict(Counter(look.mode for look in looks).most_common()),
+        sizes=(by_pixels[0], by_pixels[len(by_pixels) // 2], by_pixels[-1]) if by_pixels and paths is not None else (),
+    )
+
+
+def _look(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
+    try:
+        data = read_file(path)
+        small, header = read_image_and_header(data, size=(9, 9), resize="stretch", channels=1, max_pixels=max_pixels)
+    except ImageFault as fault:
+        return BadFile(name, fault.reason + (f" ({fault.detail})" if fault.detail else ""))
+    digest = hashlib.sha256(data).digest()
+    return _Found(digest, _perceptual_hash(small[..., 0]), header.format, header.mode, (header.width, header.height))
+
+
+def _perceptual_hash(small: Array) -> Array:
+    """128 bits from a grey picture of 9x9: whether each place is brighter than the one to its right, and below it.
+
+    The difference hash of Krawetz (2013), "Kind of Like That", in both directions.
+    """
+    values = small.astype(np.int16)
+    bits = np.concatenate([(values[:8, 1:] > values[:8, :-1]).ravel(), (values[1:, :8] > values[:-1, :8]).ravel()])
+    return np.packbits(bits)
+
+
+def _twins(
+    good: Sequence[int], looks: Sequence[_Found], names: Sequence[str], labels: Sequence[Sequence[str]], splits: Sequence[str]
+) -> Iterable[Twins]:
+    def group(members: Sequence[int], exact: bool) -> Twins:
+        at = sorted(good[member] for member in members)
+        return Twins(exact, tuple(names[i] for i in at), tuple(splits[i] for i in at), tuple("|".join(labels[i]) for i in at))
+
+    by_digest: dict[bytes, list[int]] = {}
+    for member, look in enumerate(looks):
+        by_digest.setdefault(look.digest, []).append(member)
+    exact = [members for members in by_digest.values() if len(members) > 1]
+    yield from (group(members, exact=True) for members in exact)
+    firsts = [members[0] for members in by_digest.values()]  # copies are told already
+    for members in _near_groups(np.array([looks[member].hash for member in firsts], np.uint8).reshape(-1, 16)):
+        yield group([firsts[member] for member in members], exact=False)
+
+
+def _near_groups(hashes: Array) -> list[list[int]]:
+    """Groups of hashes `(n, 16)` bytes that differ in at most NEAR bits, directly or through others.
+
+    Two hashes that differ in at most NEAR bits are equal in one of NEAR + 1 bands at least: only those pairs are compared.
+    A band takes its bits from all over the picture, lest a sky that many have in common fill one of them.
+    """
+    bits = np.unpackbits(hashes, axis=1)
+    ones = bits.reshape(-1, 2, 64).sum(axis=2, dtype=int)  # (n, 2): across and down
+    telling = np.flatnonzero(np.minimum(ones, 64 - ones).sum(axis=1) >= LEAST_INFORMATION)
+    group = np.arange(len(hashes))  # of each: the first one known to be like it
+    for band in range(NEAR + 1):
+        keys = np.packbits(bits[telling, band :: NEAR + 1], axis=1)
+        _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        alike = telling[np.argsort(inverse.reshape(-1), kind="stable")]
+        for members in np.split(alike, np.cumsum(counts)[:-1]):
+            for place, member in enumerate(members[:-1]):
+                others = members[place + 1 :]
+                others = others[group[others] != group[member]]  # else frames of a film were compared each with each
+                near = others[np.bitwise_count(hashes[others] ^ hashes[member]).sum(axis=1) <= NEAR]
+                if len(near):
+                    joined = np.append(group[near], group[member])
+                    group[np.isin(group, joined)] = joined.min()
+    order = telling[np.argsort(group[telling], kind="stable")]
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    return [members.tolist() for members in np.split(order, ends) if len(members) > 1]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join(word or "none" for word in words)

@@ -1,0 +1,269 @@
+"""`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.divide import divide_examples, divided
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.quality.check import DataReport, check_dataset
+from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
+from cnnkit.data.source import Request
+from cnnkit.data.sources.folder import natural
+from cnnkit.data.sources.npy_format import Member, npy_header, read_members
+from cnnkit.data.split import SPELLINGS
+from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
+
+Array = npt.NDArray[Any]
+
+INPUT_NAMES, TARGET_NAMES = ("x", "X", "images", "inputs", "data", "signals"), ("y", "Y", "labels", "targets")
+CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
+MOST_CLASSES = 1000
+
+
+class ArraySource:
+    """Inputs as rows with their targets, and what else the file says of them."""
+
+    def __init__(self, data: Data, name: str, rows: Rows, task: Task, targets: Array, splits: Array | None, groups: Array | None) -> None:
+        self._data, self._rows, self._targets, self._splits, self._groups = data, rows, targets, splits, groups
+        self.spec = DataSpec(name, rows.shape[1:], task)
+
+    def load(self, request: Request) -> Dataset:
+        """The examples, divided."""
+        examples = Examples(self._rows, np.arange(self._rows.shape[0]), self._targets)
+        given = self._splits
+        if request.manifest:
+            given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
+        train, validation, test, splits = divide_examples(examples, self.spec.task, self._data, request.seed, given, self._groups)
+        labels = [str(target) for target in self._targets.tolist()]
+        manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
+        return Dataset(self.spec.name, self.spec.task, train, validation, test, manifest=manifest)
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every row finds."""
+        return check_dataset(self.load(request))
+
+
+class DividedArraySource:
+    """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
+
+    def __init__(self, data: Data, name: str, train: Examples, test: Examples, task: Task) -> None:
+        self._data, self._dataset = data, Dataset(name, task, train, None, test)
+        self.spec = DataSpec(name, train.input_shape, task)
+
+    def load(self, request: Request) -> Dataset:
+        """The examples, validation taken from the training ones."""
+        return divided(self._dataset, self._data, request.seed)
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every row finds."""
+        return check_dataset(self.load(request))
+
+
+def open_npz(data: Data) -> ArraySource | DividedArraySource:
+    """The source of an npz file.
+
+    Raises:
+        CnnkitError: The file or an array is not there, or arrays do not fit each other.
+    """
+    assert data.npz is not None
+    path = Path(data.npz)
+    small = read_members(path)
+    if {"x_train", "y_train", "x_test", "y_test"} <= small.keys() and data.input is None:
+        return _open_divided(data, path, small)
+    x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
+    y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
+    rows = _rows(path, x_name, small)
+    task, targets = _task(path, y_name, _targets(path, y_name, small), _class_names(small), data)
+    _check_count(path, x_name, rows.shape[0], y_name, len(targets))
+    groups = _words(path, small, data.group, "data.group") if data.group else None
+    splits = _splits(path, _words(path, small, data.split, "data.split")) if data.split else None
+    for option, array in (("data.group", groups), ("data.split", splits)):
+        if array is not None:
+            _check_count(path, x_name, rows.shape[0], option, len(array))
+    return ArraySource(data, path.stem, rows, task, targets, splits, groups)
+
+
+def open_npy(data: Data) -> ArraySource:
+    """The source of two npy files: inputs, and the targets beside them.
+
+    Raises:
+        CnnkitError: A file is not there or not an npy file, or the two do not fit each other.
+    """
+    assert data.npy is not None
+    path = Path(data.npy)
+    if not isinstance(data.target, str):
+        raise CnnkitError(f"{path}: which file holds the targets is not said", "Name it: `data: {target: targets.npy}`.")
+    target_path = path.parent / data.target
+    shape, dtype, offset = npy_header(path)
+    _check_inputs(path, path.name, shape, dtype)
+    rows = _whole_or_by_row(path, shape, dtype, offset)
+    _check_finite(path, path.name, rows)
+    target_shape, target_dtype, target_offset = npy_header(target_path)
+    _check_targets(target_path, target_path.name, target_shape, target_dtype)
+    values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
+    task, targets = _task(target_path, target_path.name, values, (), data)
+    _check_count(path, path.name, rows.shape[0], target_path.name, len(targets))
+    return ArraySource(data, path.stem, rows, task, targets, None, None)
+
+
+def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:
+    member = members[name]
+    _check_inputs(path, name, member.shape, member.dtype)
+    rows = _whole_or_by_row(path, member.shape, member.dtype, member.offset) if member.stored else _as_rows(member.read())
+    _check_finite(path, name, rows)
+    return rows
+
+
+def _whole_or_by_row(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Rows:
+    """Rows in memory where they take little of it, else read from the file when wanted."""
+    rows = DiskRows(path, shape, dtype, offset)
+    if math.prod(shape) * dtype.itemsize <= available_memory() // 8:
+        return _as_rows(rows.read(np.arange(shape[0])))
+    return rows
+
+
+def _as_rows(array: Array) -> ArrayRows:
+    return ArrayRows(array if array.dtype in (np.uint8, np.float32) else array.astype(np.float32))
+
+
+def _check_inputs(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what no network takes, before it is read."""
+    if dtype.kind not in "uif" or not 3 <= len(shape) <= 5 or 0 in shape:
+        raise CnnkitError(
+            f"{path}: {format_value(name)} is {shape} {dtype}",
+            "Wanted are images (n, height, width, channels) or signals (n, steps, channels).",
+        )
+
+
+def _check_finite(path: Path, name: str, rows: Rows) -> None:
+    if isinstance(rows, ArrayRows) and rows.dtype.kind == "f":
+        bad = int((~np.isfinite(rows.array.reshape(len(rows.array), -1))).any(axis=1).sum())
+        if bad:
+            raise CnnkitError(
+                f"{path}: {bad} of {len(rows.array)} examples in '{name}' have NaN or infinite values", "Take them out, or fill them in."
+            )
+
+
+def _check_count(path: Path, first: str, count: int, second: str, other: int) -> None:
+    if count != other:
+        raise CnnkitError(f"{path}: '{first}' has {count:,} rows, '{second}' {other:,}", "Each example needs one of both.")
+
+
+def array_name(path: Path, members: dict[str, Member], name: str | None, usual: tuple[str, ...], option: str) -> str:
+    """The array of a name; or the first one with a usual name.
+
+    Raises:
+        CnnkitError: There is none; `option` is where one can be named.
+    """
+    if name is not None:
+        if name not in members:
+            raise CnnkitError(
+                f"{path}: has no array '{name}' ({option}).{did_you_mean(name, members)}",
+                f"Its arrays: {named(members)}.",
+            )
+        return name
+    for candidate in usual:
+        if candidate in members:
+            return candidate
+    raise CnnkitError(
+        f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like",
+        f"Name one with `{option}`: {named(members)}.",
+    )
+
+
+def _targets(path: Path, name: str, members: dict[str, Member]) -> Array:
+    _check_targets(path, name, members[name].shape, members[name].dtype)
+    return members[name].read()
+
+
+def _check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what cannot be predicted, before it is read."""
+    if not 1 <= len(shape) <= 2 or dtype.kind not in "biufUS" or 0 in shape:
+        raise CnnkitError(
+            f"{path}: {format_value(name)} is {shape} {dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
+        )
+
+
+def _words(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
+    """The array of groups or splits that an option names, one value an example."""
+    member = members[array_name(path, members, name, (), option)]
+    if len(member.shape) != 1 or member.dtype.kind not in "biuUS":
+        raise CnnkitError(
+            f"{path}: {format_value(name)} ({option}) is {member.shape} {member.dtype}", "Wanted is one word or whole number an example."
+        )
+    return member.read()
+
+
+def _class_names(members: dict[str, Member]) -> tuple[str, ...]:
+    for name in CLASS_NAME_ARRAYS:
+        if name in members and members[name].dtype.kind in "US" and len(members[name].shape) == 1:
+            return tuple(map(str, members[name].read()))
+    return ()
+
+
+def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> tuple[Task, Array]:
+    """The task that targets set: texts or few whole numbers are classes, rows of 0 and 1 labels, other numbers numbers."""
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        raise CnnkitError(
+            f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out."
+        )
+    if values.dtype.kind in "US":
+        classes = data.classes or sorted(set(map(str, values)), key=natural)
+        index = {each: i for i, each in enumerate(classes)}
+        unknown = sorted(set(map(str, values)) - set(index))
+        if unknown:
+            raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
+        return Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32)
+    if values.ndim == 2:
+        labels = data.task != "regression" and bool(np.isin(values, (0, 1)).all())
+        columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
+        return Task("multilabel" if labels else "regression", columns), values.astype(np.float32)
+    whole = bool((values == np.round(values)).all())
+    if (
+        data.task == "regression"
+        or not whole
+        or values.min() < 0
+        or (values.dtype.kind == "f" and not names)
+        or values.max() >= MOST_CLASSES
+    ):
+        if data.task == "classification":
+            raise CnnkitError(
+                f"{path}: '{name}' has values that are not class indices from 0", f"They go from {values.min()} to {values.max()}."
+            )
+        return Task("regression", (name,)), values.astype(np.float32)[:, None]
+    count = max(int(values.max()) + 1, len(names), 2)
+    classes = data.classes or (list(names) if names else [str(i) for i in range(count)])
+    if len(classes) < count:
+        raise CnnkitError(f"{path}: '{name}' has classes up to {count - 1}, but there are {len(classes)} names")
+    return Task("classification", tuple(classes)), values.astype(np.int32)
+
+
+def _splits(path: Path, values: Array) -> Array:
+    texts = [str(value).lower() for value in values]
+    unknown = [text for text in texts if text not in SPELLINGS]
+    if unknown:
+        raise CnnkitError(f"{path}: unknown split {format_value(unknown[0])}", "Wanted are train, validation and test.")
+    return np.array([SPELLINGS[text] for text in texts], dtype=object)
+
+
+def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> DividedArraySource:
+    parts = []
+    for split in ("train", "test"):
+        rows = _rows(path, f"x_{split}", members)
+        task, targets = _task(path, f"y_{split}", _targets(path, f"y_{split}", members), _class_names(members), data)
+        _check_count(path, f"x_{split}", rows.shape[0], f"y_{split}", len(targets))
+        parts.append((Examples(rows, np.arange(rows.shape[0]), targets), task))
+    (train, task), (test, test_task) = parts
+    if task.kind == "classification" and test_task.outputs > task.outputs:
+        raise CnnkitError(f"{path}: y_test has classes that y_train has not")
+    return DividedArraySource(data, path.stem, train, test, task)

@@ -1,0 +1,125 @@
+"""The built-in data sets: Keras's own from disk or network, the offline ones made here, and the stand-in for either."""
+
+import importlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.catalogue import BUILT_IN, BuiltIn
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Data
+from cnnkit.data.divide import divided
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.quality.check import DataReport, check_dataset
+from cnnkit.data.rows import ArrayRows
+from cnnkit.data.source import Request
+from cnnkit.data.sources.dataset_arrays import DatasetArrays
+from cnnkit.errors import CnnkitError, format_value
+from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class BuiltInSource:
+    """A data set that a config names by `dataset`."""
+
+    def __init__(self, data: Data) -> None:
+        assert data.dataset is not None
+        self._data = data
+        self._name = data.dataset
+        self._target = data.target if isinstance(data.target, str) else None
+        built_in = BUILT_IN[data.dataset]
+        self.spec = DataSpec(data.dataset, built_in.input_shape, built_in.task(self._target))
+
+    def load(self, request: Request) -> Dataset:
+        """The data set; where it cannot be had and a fallback is named, that one, marked as a stand-in.
+
+        Raises:
+            CnnkitError: The data can be had neither from `$KERAS_HOME/datasets` nor from the network, or the file is broken.
+        """
+        if request.stand_in and self._data.fallback is not None:
+            return self._stand_in(self._data.fallback, request)
+        try:
+            return self._dataset(self._name, _arrays(self._name, self._target, request.seed), request, "")
+        except DownloadError as error:
+            if self._data.fallback is None:
+                path = keras_home() / "datasets" / f"{self._name}.npz"
+                remedy = (
+                    f"Put the data at {path} as an npz file of x_train, y_train, x_test and y_test, as Keras's mnist.npz has them; "
+                    "or name a stand-in: `data: {fallback: shapes}`."
+                )
+                raise CnnkitError(str(error), remedy) from error
+        return self._stand_in(self._data.fallback, request)
+
+    def _stand_in(self, fallback: str, request: Request) -> Dataset:
+        return self._dataset(fallback, _arrays(fallback, None, request.seed), request, self._name)
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every example finds."""
+        return check_dataset(self.load(request))
+
+    def _dataset(self, name: str, made: DatasetArrays, request: Request, stand_in_for: str) -> Dataset:
+        train_rows, test_rows = ArrayRows(made.x_train), ArrayRows(made.x_test)
+        train = Examples(train_rows, np.arange(len(made.x_train)), made.y_train)
+        test = Examples(test_rows, np.arange(len(made.x_test)), made.y_test)
+        task = BUILT_IN[name].task(self._target)
+        return divided(Dataset(name, task, train, None, test, stand_in_for), self._data, request.seed)
+
+
+def open_built_in(data: Data) -> BuiltInSource:
+    """The source of a built-in data set."""
+    return BuiltInSource(data)
+
+
+def _arrays(name: str, target: str | None, seed: int) -> DatasetArrays:
+    built_in = BUILT_IN[name]
+    if not built_in.of_keras:
+        made: DatasetArrays = importlib.import_module(f"cnnkit.data.sources.{name}").load(target=target, seed=seed)
+        return made
+    path = keras_home() / "datasets" / f"{name}.npz"
+    if path.exists():
+        return _read_npz(path, built_in)
+    module = importlib.import_module(f"keras.datasets.{name}")
+    (x_train, y_train), (x_test, y_test) = through_keras(module.load_data, f"{name} is not at {keras_home() / 'datasets'} and")
+    return _made(built_in, x_train, y_train, x_test, y_test)
+
+
+def _read_npz(path: Path, built_in: BuiltIn) -> DatasetArrays:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            missing = [key for key in _ARRAYS if key not in file]
+            if missing:
+                raise CnnkitError(
+                    f"{path}: has no {', '.join(missing)}; it has {format_value(sorted(file))}", "Keras's mnist.npz shows the form."
+                )
+            arrays = [file[key] for key in _ARRAYS]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise CnnkitError(
+            f"{path}: not a readable npz file ({format_value(str(error))})", "Replace it, or remove it to download the data."
+        ) from error
+    for key, array in zip(_ARRAYS, arrays, strict=True):
+        _check_array(path, key, array, built_in)
+    if len(arrays[0]) != len(arrays[1]) or len(arrays[2]) != len(arrays[3]):
+        raise CnnkitError(f"{path}: as many labels as images are wanted, got {[len(array) for array in arrays]}")
+    return _made(built_in, *arrays)
+
+
+def _check_array(path: Path, key: str, array: npt.NDArray[Any], built_in: BuiltIn) -> None:
+    if key.startswith("x"):
+        shape = built_in.input_shape if built_in.input_shape[-1] != 1 else built_in.input_shape[:-1]
+        if array.dtype != np.uint8 or array.shape[1:] not in (shape, built_in.input_shape) or len(array) == 0:
+            wanted = f"(n, {', '.join(map(str, shape))}) uint8"
+            raise CnnkitError(f"{path}: {key} is {array.shape} {array.dtype}, wants {wanted}")
+    elif array.dtype.kind not in "iu" or array.size != len(array):
+        raise CnnkitError(f"{path}: {key} is {array.shape} {array.dtype}, wants (n,) of integers")
+    elif array.size and (array.min() < 0 or array.max() >= len(built_in.class_names)):
+        raise CnnkitError(f"{path}: {key} has labels from {array.min()} to {array.max()}, wants 0 to {len(built_in.class_names) - 1}")
+
+
+def _made(built_in: BuiltIn, *arrays: npt.NDArray[Any]) -> DatasetArrays:
+    x_train, x_test = (np.ascontiguousarray(x.reshape(len(x), *built_in.input_shape)) for x in arrays[0::2])
+    y_train, y_test = (y.reshape(-1).astype(np.int32) for y in arrays[1::2])
+    return DatasetArrays(x_train, y_train, x_test, y_test)

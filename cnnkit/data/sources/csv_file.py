@@ -1,0 +1,220 @@
+"""`csv:` a table with a column of image paths and one or several of labels or numbers, perhaps of splits and groups."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.sources.folder import natural
+from cnnkit.data.sources.image_files import ImageFileSource, Listing
+from cnnkit.data.split import SPELLINGS
+from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
+
+Array = npt.NDArray[Any]
+
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
+LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
+MOST_CLASSES_OF_NUMBERS = 20  # whole numbers of more different values than this are taken for numbers, not for classes
+
+Column = list[tuple[int, str]]  # line number and text of each cell
+
+
+def open_csv(data: Data) -> ImageFileSource:
+    """The source of a CSV file.
+
+    Raises:
+        CnnkitError: The file or a column is not there, or cells have no sense.
+    """
+    assert data.csv is not None
+    return ImageFileSource(data, list_csv(Path(data.csv), data))
+
+
+def listed_paths(path: Path, column: str | None) -> list[Path]:
+    """The image files that a CSV file lists, whose other columns may hold anything; paths are relative to it.
+
+    Args:
+        path: The CSV file.
+        column: The column of paths; None for one that is called `path`, `file` or the like.
+
+    Raises:
+        CnnkitError: The file cannot be read, or has no such column.
+    """
+    table = read_table(path, least_columns=1)
+    return [path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")]
+
+
+def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
+    """The columns of a CSV file with a header line; the delimiter (comma, semicolon, tab) is found.
+
+    Raises:
+        CnnkitError: The file cannot be read, or lines have more or fewer cells than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            start = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=start.count)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            if len(header) < least_columns or len(set(header)) < len(header):
+                least = "at least two different columns" if least_columns > 1 else "different columns"
+                raise CnnkitError(f"{path}:1: the header has to name {least}, got {format_value(header)}")
+            columns: dict[str, Column] = {name: [] for name in header}
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise CnnkitError(
+                        f"{path}:{reader.line_num}: has {len(cells)} cells, the header {len(header)}",
+                        "Put quotes around cells with a delimiter inside.",
+                    )
+                for name, cell in zip(header, cells, strict=True):
+                    columns[name].append((reader.line_num, cell.strip()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CnnkitError(
+            f"{path}: the CSV file cannot be read: {str(reason)[:100]}", "A text file in UTF-8 with a header line is wanted."
+        ) from error
+    if not columns[header[0]]:
+        raise CnnkitError(f"{path}: has a header but no rows")
+    return columns
+
+
+def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
+    """The image files of a CSV file with their targets, as a `data` section says, with at least so many classes.
+
+    Raises:
+        CnnkitError: The file or a column is not there, or cells have no sense.
+    """
+    table = read_table(path)
+    paths = _column(path, table, data.input, PATH_COLUMNS, "data.input")
+    targets = [data.target] if isinstance(data.target, str) else data.target
+    columns = (
+        [_column(path, table, name, (), "data.target") for name in targets]
+        if targets
+        else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
+    )
+    names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
+    task, values, kept = _targets(path, columns, names, data, fewest)
+    empty = [line for line, cell in paths if not cell]
+    if empty:
+        raise CnnkitError(f"{path}:{empty[0]}: the path is empty")
+    files = [path.parent / cell for _, cell in paths]
+    listing = Listing(
+        name=path.stem,
+        paths=files,
+        names=[cell for _, cell in paths],
+        targets=values,
+        task=task,
+        splits=_splits(path, table, data),
+        groups=np.array([cell for _, cell in _column(path, table, data.group, (), "data.group")], dtype=object) if data.group else None,
+    )
+    return listing if kept is None else listing.take(kept)
+
+
+def _column(path: Path, table: dict[str, Column], name: str | None, usual: Sequence[str], option: str) -> Column:
+    if name is not None:
+        if name not in table:
+            raise CnnkitError(f"{path}: has no column '{name}' ({option}).{did_you_mean(name, table)}", f"Its columns: {named(table)}.")
+        return table[name]
+    for candidate in usual:
+        if candidate in _lower(table):
+            return table[_lower(table)[candidate]]
+    raise CnnkitError(
+        f"{path}: none of its columns is called {', '.join(usual[:4])} or the like",
+        f"Name one with `{option}`: {named(table)}.",
+    )
+
+
+def _lower(table: dict[str, Column]) -> dict[str, str]:
+    return {name.lower(): name for name in table}
+
+
+def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
+    """The task, the targets of all rows (or of those kept) and which rows are kept (None for all)."""
+    if data.separator is not None or data.task == "multilabel":
+        return _several_labels(path, columns, names, data, fewest)
+    numbers = [_numbers(column) for column in columns]
+    if data.task == "regression" or len(columns) > 1:
+        for column, values in zip(columns, numbers, strict=True):
+            if values is None:
+                line, cell = next((line, cell) for line, cell in column if _numbers([(line, cell)]) is None)
+                raise CnnkitError(
+                    f"{path}:{line}: {format_value(cell)} is not a finite number", "For classes name one `target` column only."
+                )
+        return Task("regression", tuple(names)), np.stack(numbers, axis=1).astype(np.float32), None  # type: ignore[arg-type]
+    (values,) = numbers
+    whole = values is not None and bool((values == np.round(values)).all())
+    if values is not None and data.task is None and not (whole and len(np.unique(values)) <= MOST_CLASSES_OF_NUMBERS):
+        return Task("regression", tuple(names)), values[:, None].astype(np.float32), None
+    return _one_class(path, columns[0], data, fewest)
+
+
+def _one_class(path: Path, column: Column, data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
+    empty = [line for line, cell in column if not cell]
+    if empty:
+        raise CnnkitError(f"{path}:{empty[0]}: the label is empty", "Write one, or take the row out.")
+    present = sorted({cell for _, cell in column}, key=natural)
+    classes = data.classes or present
+    _check_classes(path, classes, present, fewest)
+    index = {name: i for i, name in enumerate(classes)}
+    kept = np.array([i for i, (_, cell) in enumerate(column) if cell in index])
+    targets = np.array([index.get(cell, -1) for _, cell in column], np.int32)
+    return Task("classification", tuple(classes)), targets, None if len(kept) == len(column) else kept
+
+
+def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
+    """Labels in one cell, or a column a label with 0 and 1."""
+    if len(columns) > 1:
+        numbers = [_numbers(column) for column in columns]
+        for name, values in zip(names, numbers, strict=True):
+            if values is None or not np.isin(values, (0, 1)).all():
+                raise CnnkitError(
+                    f"{path}: column '{name}' has something else than 0 and 1", "A column a label says whether the label is there."
+                )
+        return Task("multilabel", tuple(names)), np.stack(numbers, axis=1).astype(np.float32), None  # type: ignore[arg-type]
+    separator = data.separator or "|"
+    cells = [[label.strip() for label in cell.split(separator) if label.strip()] for _, cell in columns[0]]
+    present = sorted({label for labels in cells for label in labels}, key=natural)
+    classes = data.classes or present
+    _check_classes(path, classes, present, fewest)
+    targets = np.array([[float(name in labels) for name in classes] for labels in cells], np.float32)
+    return Task("multilabel", tuple(classes)), targets, None
+
+
+def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str], fewest: int) -> None:
+    unknown = [name for name in classes if name not in present]
+    if unknown:
+        raise CnnkitError(
+            f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out."
+        )
+    if len(classes) < fewest:
+        raise CnnkitError(f"{path}: two or more different labels are wanted, got {format_value(list(classes))}")
+
+
+def _numbers(column: Column) -> Array | None:
+    """The cells as numbers; None where one of them is not a finite number."""
+    try:
+        values = np.array([float(cell) for _, cell in column], np.float64)
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() else None
+
+
+def _splits(path: Path, table: dict[str, Column], data: Data) -> Array | None:
+    name = data.split or _lower(table).get("split")
+    if name is None:
+        return None
+    splits = []
+    for line, cell in _column(path, table, name, (), "data.split"):
+        if cell and cell.lower() not in SPELLINGS:
+            raise CnnkitError(
+                f"{path}:{line}: unknown split {format_value(cell)}.{did_you_mean(cell, SPELLINGS)}", "Write train, validation or test."
+            )
+        splits.append(SPELLINGS.get(cell.lower(), ""))
+    return np.array(splits, dtype=object)

@@ -1,0 +1,113 @@
+"""`folder:` images in a folder a class, with or without train, validation and test folders above the classes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.images.decode import SUFFIXES
+from cnnkit.data.sources.image_files import ImageFileSource, Listing
+from cnnkit.data.split import SPELLINGS
+from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, named
+
+
+def open_folder(data: Data) -> ImageFileSource:
+    """The source of a folder of images.
+
+    Raises:
+        CnnkitError: The folder is not there, or does not hold folders of images.
+    """
+    assert data.folder is not None
+    return ImageFileSource(data, list_folder(Path(data.folder), data.classes))
+
+
+def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Listing:
+    """The image files below a folder with their classes and, where the folders say it, their splits.
+
+    Args:
+        folder: With a folder a class; or with train, val (valid, validation) or test folders that have those.
+        classes: The classes to use, in this order; None for all, in natural order (2 before 10).
+        fewest: How many classes there have to be.
+    """
+    if not folder.is_dir():
+        raise CnnkitError(
+            f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}",
+            "Name a folder with a folder of images a class.",
+        )
+    splits = {path: SPELLINGS[path.name.lower()] for path in _folders(folder) if path.name.lower() in SPELLINGS}
+    notices: list[str] = []
+    if "train" not in splits.values():
+        splits = {}
+    strangers = [path.name for path in _folders(folder) if splits and path not in splits]
+    if strangers:
+        notices.append(f"{folder}: beside the splits, these folders are passed over: {_few(strangers)}.")
+    found: dict[str, list[tuple[Path, str]]] = {}
+    empty: list[str] = []
+    for root, split in splits.items() or [(folder, "")]:
+        for class_folder in _folders(root):
+            files = image_files(class_folder)
+            if files:
+                found.setdefault(class_folder.name, []).extend((file, split) for file in files)
+            else:
+                empty.append(str(class_folder.relative_to(folder)))
+    if empty:
+        notices.append(f"{folder}: these folders have no images and are not classes: {_few(empty)}.")
+    loose = image_files(folder, deep=False)
+    if loose and found:
+        notices.append(f"{folder}: {len(loose)} images lie beside the class folders and are passed over.")
+    names = _chosen(folder, sorted(found, key=natural), classes, fewest)
+    listed = [(file, split, index) for index, name in enumerate(names) for file, split in found[name]]
+    return Listing(
+        name=folder.resolve().name,
+        paths=[file for file, _, _ in listed],
+        names=[file.relative_to(folder).as_posix() for file, _, _ in listed],
+        targets=np.array([index for _, _, index in listed], np.int32),
+        task=Task("classification", tuple(names)),
+        splits=np.array([split for _, split, _ in listed], dtype=object) if splits else None,
+        notices=tuple(notices),
+    )
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A sorting key by which numbers inside names count as numbers: `2` before `10`, `img2` before `img10`."""
+    return [_as_number(part.lstrip("0")) if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
+
+
+def _as_number(digits: str) -> tuple[int, int, str]:
+    return (0, len(digits), digits)  # Python refuses to read integers of more than 4,300 digits
+
+
+def _chosen(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:
+    if classes is not None:
+        unknown = [name for name in classes if name not in names]
+        if unknown:
+            meant = did_you_mean(unknown[0], names) or f" There are: {_few(names)}."
+            raise CnnkitError(f"{folder}: has no images of class '{unknown[0]}'.{meant}", "Mend `data.classes`, or leave it out.")
+        return classes
+    if len(names) < fewest:
+        got = f"only one, {escape_unprintable(names[0])}" if names else "none"
+        raise CnnkitError(
+            f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}",
+            "Images end in " + ", ".join(SUFFIXES) + ".",
+        )
+    return names
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))),
+        key=lambda path: natural(path.name),
+    )
+
+
+def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
+    """Image files by their endings, hidden ones left out, in natural order; below a class also in folders of its own."""
+    files = folder.rglob("*") if deep else folder.iterdir()
+    images = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()]
+    return sorted(images, key=lambda file: natural(file.relative_to(folder).as_posix()))
+
+
+def _few(names: list[str]) -> str:
+    return named(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

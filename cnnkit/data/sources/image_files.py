@@ -1,0 +1,239 @@
+"""A list of image files with their targets to a data set: sizes looked at, bad files handled, pixels cached, splits made."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.divide import divide_examples
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.images.decode import SUFFIXES, ImageFault, read_header, read_image
+from cnnkit.data.quality.check import DataReport, check_files
+from cnnkit.data.rows import ComputedRows, available_memory
+from cnnkit.data.source import Request
+from cnnkit.errors import CnnkitError, escape_unprintable
+from cnnkit.io.atomic import write_json
+
+Array = npt.NDArray[Any]
+
+MOST_NAMED = 20  # bad files that an error names before it counts the rest
+LOOKED_AT = 64  # files whose headers tell the size where the config does not
+
+
+_BAD_FILES_REMEDY = (
+    "Mend or remove them; or leave them out: `cnnkit data check CONFIG --quarantine bad.txt` and `data: {exclude: bad.txt}`; "
+    "or go on without them: `data: {on_bad_file: skip}`."
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files and what is to be predicted for each.
+
+    Attributes:
+        name: What figures are headed with.
+        paths: The files.
+        names: Their paths as the manifest writes them, relative to the source.
+        targets: Class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
+        task: What is to be predicted.
+        splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
+        groups: `(n,)`; None for none.
+        notices: What the user has to be told, such as folders passed over.
+    """
+
+    name: str
+    paths: Sequence[Path]
+    names: Sequence[str]
+    targets: Array
+    task: Task
+    splits: Array | None = None
+    groups: Array | None = None
+    notices: tuple[str, ...] = ()
+
+    def take(self, chosen: Array) -> "Listing":
+        """Those of the files at some positions."""
+        return replace(
+            self,
+            paths=[self.paths[i] for i in chosen],
+            names=[self.names[i] for i in chosen],
+            targets=self.targets[chosen],
+            splits=None if self.splits is None else self.splits[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+
+class ImageFileSource:
+    """Images in files, listed by a folder or a CSV."""
+
+    def __init__(self, data: Data, listing: Listing) -> None:
+        self._data = data
+        self.listing = _without_excluded(listing, data)
+        foreign = [name for name in (*self.listing.names, *listing.task.names) if not _is_text(name)]
+        if foreign:
+            told = f"{len(foreign)} files or classes have names that are not UTF-8 text, such as {escape_unprintable(foreign[0])}"
+            raise CnnkitError(f"{escape_unprintable(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
+        if not len(self.listing.paths):
+            raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
+        self.spec = DataSpec(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task)
+
+    def _size(self) -> tuple[int, int]:
+        size = self._data.image_size
+        if isinstance(size, int):
+            return size, size
+        if size is not None:
+            return size[0], size[1]
+        seen = set()
+        for path in self.listing.paths[:: max(1, len(self.listing.paths) // LOOKED_AT)]:
+            try:
+                header = read_header(path, self._data.max_pixels)
+            except ImageFault:
+                continue
+            seen.add((header.height, header.width))
+        if len(seen) == 1:
+            return seen.pop()
+        found = "no readable image" if not seen else f"heights and widths from {min(seen)} to {max(seen)}"
+        raise CnnkitError(f"{self.listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
+
+    def load(self, request: Request) -> Dataset:
+        """The images, divided, to be decoded when they are first wanted; every file has been looked at once before.
+
+        Raises:
+            CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
+        """
+        bad, told = self._checked(request)
+        if bad and self._data.on_bad_file == "stop":
+            raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
+        listing, notices = self.listing, [*self.listing.notices, *told]
+        if bad:
+            names = {name for name, _ in bad}
+            listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
+            notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
+        train, validation, test, splits = self._divide(listing, request)
+        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, splits), strict=True))
+        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=tuple(notices))
+
+    def check(self, request: Request) -> DataReport:
+        """What a look at every file finds."""
+        listing = self.listing
+        splits = self._divide(listing, request)[3]
+        labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
+        return check_files(
+            listing.paths,
+            listing.names,
+            [[] for _ in labels] if listing.task.is_regression else labels,
+            list(map(str, splits)),
+            class_names=() if listing.task.is_regression else listing.task.names,
+            max_pixels=self._data.max_pixels,
+            on_progress=lambda done: request.on_progress(done, len(listing.paths)),
+        )
+
+    def _divide(self, listing: Listing, request: Request) -> tuple[Examples, Examples | None, Examples | None, Array]:
+        data = self._data
+        height, width, channels = self.spec.input_shape
+
+        def make(index: int) -> Array:
+            size, grey = (height, width), channels == 1
+            return read_image(listing.paths[index], size=size, resize=data.resize, channels=1 if grey else 3, max_pixels=data.max_pixels)
+
+        rows = ComputedRows(len(listing.paths), self.spec.input_shape, make, self._identity(), self._cache(request))
+        examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
+        given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
+        return divide_examples(examples, listing.task, data, request.seed, given, listing.groups)
+
+    def _checked(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
+        """Bad files (name, reason) and warnings of leaks: of a look at all files, or of an earlier one if none has changed."""
+        digest = hashlib.sha256(self._identity() + f"{request.seed} {self._data}".encode()).hexdigest()
+        path = platformdirs.user_cache_path("cnnkit") / "checks" / f"{digest}.json"
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return [(name, reason) for name, reason in stored["bad"]], list(map(str, stored["told"]))
+        except (OSError, ValueError, KeyError, TypeError):  # not looked at yet
+            report = self.check(request)
+        bad = [(each.name, each.reason) for each in report.bad]
+        leaks = sum(1 for twins in report.twins if twins.leaks)
+        told = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {"bad": bad, "told": told})
+        except OSError:  # a home that cannot be written costs a second look next time, nothing else
+            return bad, told
+        return bad, told
+
+    def _identity(self) -> bytes:
+        """Names, sizes and times of change of all files, and how they are read."""
+        digest = hashlib.sha256(f"{self.spec.input_shape} {self._data.resize}".encode())
+        for path, name in zip(self.listing.paths, self.listing.names, strict=True):
+            try:
+                status = path.stat()
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            except (OSError, ValueError):  # not there, or no name that a file can have
+                state = "missing"
+            digest.update(f"{name} {state}".encode())
+        return digest.digest()
+
+    def _cache(self, request: Request) -> str | Path | None:
+        """Memory where all decoded images fit into the share they may take, else a file in the run's folder."""
+        if self._data.cache == "none":
+            return None
+        needed = len(self.listing.paths) * int(np.prod(self.spec.input_shape))
+        allowed = self._data.cache_memory if self._data.cache_memory is not None else available_memory() // 2
+        if self._data.cache == "memory" or (self._data.cache == "auto" and needed <= allowed):
+            return "memory"
+        return request.cache_folder
+
+
+def _refusal(name: str, bad: Sequence[tuple[str, str]]) -> str:
+    lines = [f"  {escape_unprintable(file)}: {escape_unprintable(reason)}" for file, reason in bad[:MOST_NAMED]]
+    more = [f"  and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+    return "\n".join([f"{name}: {len(bad)} files cannot be used:", *lines, *more])
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: of bytes that are no UTF-8, Python makes halves of characters."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _without_excluded(listing: Listing, data: Data) -> Listing:
+    if data.exclude is None:
+        return listing
+    try:
+        lines = Path(data.exclude).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CnnkitError(
+            f"{data.exclude}: the list of files to exclude cannot be read", "Write it with `cnnkit data check --quarantine`."
+        ) from error
+    excluded = {line.partition("\t")[0].strip() for line in lines if line.strip() and not line.startswith("#")}
+    pairs = zip(listing.paths, listing.names, strict=True)
+    kept = np.array([i for i, (path, name) in enumerate(pairs) if not {str(path), name} & excluded], int)
+    left_out = len(listing.paths) - len(kept)
+    notice = f"{left_out} files are left out, as {Path(data.exclude).name} says."
+    return replace(listing.take(kept), notices=(*listing.notices, notice))
+
+
+def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
+    """The splits that an earlier run wrote down; files that have come since stand in none of them."""
+    gone = set(manifest) - set(listing.names)
+    if gone:
+        raise CnnkitError(
+            f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {escape_unprintable(sorted(gone)[0])}",
+            "Put them back, or train anew.",
+        )
+    return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
+
+
+def label_texts(targets: Array, task: Task) -> list[str]:
+    """Each target in words: the class, the labels joined by `|`, or the numbers."""
+    if task.is_classification:
+        return [task.names[int(target)] for target in targets]
+    if task.is_multilabel:
+        return ["|".join(name for name, has in zip(task.names, row, strict=True) if has) for row in targets]
+    return [" ".join(f"{value:g}" for value in np.ravel(row)) for row in targets]

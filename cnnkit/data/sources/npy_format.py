@@ -1,0 +1,148 @@
+"""Arrays in npy and npz files: headers read with suspicion, values only where all of their bytes are there. Never a pickle."""
+
+import contextlib
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.data.rows import available_memory
+from cnnkit.errors import CnnkitError, format_value
+
+Array = npt.NDArray[Any]
+Header = tuple[tuple[int, ...], np.dtype[Any], int]  # shape, dtype, bytes before the first value
+
+BOMB_BYTES, BOMB_RATIO = 2**28, 100  # an array larger than this, unpacked, may not be packed tighter than this
+
+_BROKEN = (  # what zipfile, zlib and NumPy's header reader raise on hostile bytes, as fuzzing shows
+    OSError, EOFError, ValueError, TypeError, SyntaxError, IndexError, KeyError, OverflowError, RecursionError, MemoryError,
+    NotImplementedError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+class Member:
+    """One array of an npz file, its header read, its values not.
+
+    Attributes:
+        shape: `(n, …)`.
+        dtype: Of one value.
+        header_bytes: Bytes before the first value.
+        stored: Whether it stands in the file without compression.
+    """
+
+    def __init__(self, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
+        self.path, self._member = path, member
+        what = f"{path}: {format_value(member.filename)}"
+        with _damage_told(what), archive.open(member) as stream:
+            self.shape, self.dtype, self.header_bytes = _header(stream, what)
+        self.stored = member.compress_type == zipfile.ZIP_STORED
+        self._header_offset = member.header_offset
+        there = path.stat().st_size if self.stored else member.file_size
+        _check_size(what, self.header_bytes + self._bytes, min(member.file_size, there))
+
+    @property
+    def _bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def offset(self) -> int:
+        """Where the values begin in the file, of an array that is stored without compression."""
+        with self.path.open("rb") as file:
+            file.seek(self._header_offset + 26)  # the zip format: lengths of name and extra field, then those two
+            name_length, extra_length = (int.from_bytes(file.read(2), "little") for _ in range(2))
+        start = self._header_offset + 30 + name_length + extra_length + self.header_bytes
+        _check_size(f"{self.path}: {format_value(self._member.filename)}", start + self._bytes, self.path.stat().st_size)
+        return start
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Within: the bytes of the values, unpacked as they are read."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
+            stream.read(self.header_bytes)
+            yield stream
+
+    def read(self) -> Array:
+        """All values.
+
+        Raises:
+            CnnkitError: They are damaged, or take more memory than there is.
+        """
+        what = f"{self.path}: {format_value(self._member.filename)}"
+        if self._bytes > available_memory() // 2:
+            remedy = "Save it with numpy.savez (not savez_compressed) or numpy.save: then it is read a batch at a time."
+            raise CnnkitError(f"{what} takes {self._bytes / 2**30:.1f} GB unpacked", remedy)
+        if self._bytes > BOMB_BYTES and self._bytes > BOMB_RATIO * self._member.compress_size:
+            raise CnnkitError(f"{what} unpacks to more than {BOMB_RATIO} times its size, as a zip bomb does", "Save it with numpy.savez.")
+        with _damage_told(what), zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
+            array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+            stream.read()  # to the end, where the checksum is compared
+        return array
+
+
+def read_members(path: Path) -> dict[str, Member]:
+    """The arrays of an npz file by name.
+
+    Raises:
+        CnnkitError: It is not there, or no npz file.
+    """
+    if not path.exists():
+        raise CnnkitError(f"{path}: there is no such file")
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise CnnkitError(f"{path}: not a readable npz file ({format_value(str(error))})", "numpy.savez writes them.") from error
+    with archive:
+        return {
+            info.filename.removesuffix(".npy"): Member(path, info, archive) for info in archive.infolist() if info.filename.endswith(".npy")
+        }
+
+
+def npy_header(path: Path) -> Header:
+    """Shape, dtype and length in bytes of an npy file's header.
+
+    Raises:
+        CnnkitError: It is not there, no npy file, or shorter than its header says.
+    """
+    try:
+        with path.open("rb") as stream:
+            shape, dtype, offset = _header(stream, str(path))
+    except FileNotFoundError:
+        raise CnnkitError(f"{path}: there is no such file") from None
+    except _BROKEN as error:
+        raise CnnkitError(f"{path}: not a readable npy file ({format_value(str(error))})", "numpy.save writes them.") from error
+    _check_size(str(path), offset + math.prod(shape) * dtype.itemsize, path.stat().st_size)
+    return shape, dtype, offset
+
+
+def _header(stream: Any, what: str) -> Header:
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise CnnkitError(f"{what}: npy format {version} is not known")
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise CnnkitError(f"{what}: holds pickled Python objects, which cnnkit does not run", "Save plain numbers or texts.")
+    if any(isinstance(side, bool) or side < 0 for side in shape) or dtype.shape or dtype.names:
+        raise CnnkitError(f"{what}: is {format_value(shape)} {format_value(str(dtype))}", "Save a plain array of numbers or texts.")
+    if fortran and len(shape) > 1:
+        raise CnnkitError(f"{what}: is stored column after column", "Save it with numpy.ascontiguousarray.")
+    return shape, dtype, stream.tell()
+
+
+def _check_size(what: str, wanted: int, there: int) -> None:
+    if there < wanted:
+        raise CnnkitError(f"{what}: is cut short: {there:,} of {wanted:,} bytes")
+
+
+@contextlib.contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise CnnkitError(f"{what} is damaged ({format_value(str(error))})", "Copy the file again, or save it again.") from error

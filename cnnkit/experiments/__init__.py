@@ -1,0 +1,1 @@
+"""Several runs: comparing them, and writing a config to start from."""

@@ -1,0 +1,266 @@
+"""`cnnkit init`: look at a folder, CSV or npz of one's own and write a commented config that trains at once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Data
+from cnnkit.config.yaml_writer import write_yaml
+from cnnkit.data.images.decode import ImageFault, read_header
+from cnnkit.data.source import open_source
+from cnnkit.data.sources.image_files import LOOKED_AT, ImageFileSource
+from cnnkit.errors import CnnkitError
+
+LARGEST_SIDE = 128  # pixels: what a network of one's own sees in reasonable time without an accelerator
+TRANSFER_SIDE = 160  # pixels: one of the sizes at which MobileNetV2 was trained
+STEPS = 4000  # optimizer steps to plan for, before early stopping
+IMBALANCE = 3.0  # largest over smallest class from which classes are weighed
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of the data.
+
+    Attributes:
+        key: The source's key in the `data` section.
+        spec: Its input shape and task.
+        count: Number of examples.
+        imbalance: Size of the largest class over that of the smallest; 1 where there are no classes.
+        brings_test: Whether it brings test examples of its own.
+        smallest_class: Examples of the rarest class; 0 where there are no classes.
+    """
+
+    key: str
+    spec: DataSpec
+    count: int
+    imbalance: float
+    brings_test: bool
+    smallest_class: int
+
+
+def write_init(path: Path, output: Path | None, *, transfer: bool, overrides: dict[str, Any]) -> tuple[Path, Look]:
+    """Write a config for some data.
+
+    Args:
+        path: A folder of images, a CSV, an npz or npy file.
+        output: The config to write; NAME.yaml in the current folder where None.
+        transfer: Whether to begin with a pretrained base.
+        overrides: Further entries of the `data` section, such as a CSV's target column.
+
+    Returns:
+        The file written, and what was seen.
+
+    Raises:
+        CnnkitError: The data is not there or has no sense, or the config is there already.
+    """
+    from cnnkit.io.atomic import write_text
+
+    look = look_at(path, overrides)
+    target = output or Path(f"{_plain(look.spec.name)}.yaml")
+    if target.exists():
+        raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another with --output.")
+    if transfer and (len(look.spec.input_shape) != 3):
+        raise CnnkitError(f"{path}: a pretrained base wants images, but an example is {look.spec.input_shape}", "Leave --transfer out.")
+    written = os.path.relpath(path.resolve(), target.resolve().parent)
+    write_text(target, config_text(look, written, target, transfer, overrides))
+    return target, look
+
+
+def look_at(path: Path, overrides: dict[str, Any]) -> Look:
+    """What the data at a path holds."""
+    if not path.exists():
+        raise CnnkitError(f"{path}: there is no such file or folder")
+    key = "folder" if path.is_dir() else path.suffix.lower().lstrip(".")
+    if key not in ("folder", "csv", "npz", "npy"):
+        raise CnnkitError(f"{path}: is neither a folder nor a .csv, .npz or .npy file")
+    base = {key: str(path.resolve()), **overrides}
+    data = Data.model_validate({**base, "image_size": [1, 1]} if key in ("folder", "csv") else base)
+    source: Any = open_source(data)
+    spec = source.spec
+    if isinstance(source, ImageFileSource):
+        height, width, grey = _size_of(source)
+        spec = DataSpec(spec.name, (height, width, 1 if grey else 3), spec.task)
+        targets, given = source.listing.targets, source.listing.splits
+    else:
+        dataset = source.load(_request())
+        targets = np.concatenate([part.targets for part in (dataset.train, dataset.validation, dataset.test) if part is not None])
+        given = np.array(["test"]) if not dataset.manifest else None
+    counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
+    present = counts[counts > 0]
+    return Look(
+        key,
+        spec,
+        len(targets),
+        float(present.max() / present.min()) if len(present) else 1.0,
+        given is not None and bool((given == "test").any()),
+        int(present.min()) if len(present) else 0,
+    )
+
+
+def config_text(look: Look, path: str, target: Path, transfer: bool, overrides: dict[str, Any]) -> str:
+    """The config, with a comment where a reader may want to choose otherwise."""
+    task = look.spec.task
+    images = len(look.spec.input_shape) == 3
+    seen = f"{look.count:,} examples, " + (
+        f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}"
+    )
+    lines = [
+        f"# {'A pretrained base' if transfer else 'A network'} for {look.spec.name}: {seen}.",
+        "#",
+        f"#   cnnkit train {target}",
+        "",
+        f"name: {_plain(look.spec.name)}",
+        "seed: 42",
+        "",
+        *_data_lines(look, path, images, transfer, overrides),
+        "",
+        "model:",
+        *(_base_lines(look) if transfer else _network_lines(look)),
+        "",
+        *_train_lines(look, transfer),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _data_lines(look: Look, path: str, images: bool, transfer: bool, overrides: dict[str, Any]) -> list[str]:
+    height, width = look.spec.input_shape[:2]
+    lines = ["data:", f"  {look.key}: {_scalar(path)}"]
+    lines += [f"  {key}: {_scalar(value)}" for key, value in overrides.items()]
+    if look.key in ("folder", "csv"):
+        side = f"[{height}, {width}]"
+        if transfer:
+            side = str(TRANSFER_SIDE)
+        elif height == width:
+            side = str(height)
+        lines.append(f"  image_size: {side:<20}# height and width to which every image is brought")
+        if look.spec.input_shape[-1] == 1 and not transfer:
+            lines.append("  color: grey                     # the images have no colour")
+    lines.append("  validation: 0.15                # watched while training; stratified by class, never in the final figures")
+    if not look.brings_test:
+        lines.append("  test: 0.15                      # for the final figures alone")
+    lines.append(f"  batch_size: {32 if look.count >= 640 else 16}")
+    if images:
+        lines += [
+            "  augment:                        # training only; add `RandomFlip: {mode: horizontal}` where a mirror image means the same",
+            "    - RandomTranslation: {height_factor: 0.08, width_factor: 0.08}",
+            "    - RandomZoom: {height_factor: 0.1}",
+            "    - RandomBrightness: {factor: 0.15}",
+        ]
+        if look.spec.input_shape[-1] == 3:
+            lines.append("    - RandomContrast: {factor: 0.15}")
+    return lines
+
+
+def _network_lines(look: Look) -> list[str]:
+    """Blocks of convolution, normalization and pooling until about 4 to 7 places a side are left."""
+    rank = len(look.spec.input_shape) - 1
+    sides = look.spec.input_shape[:rank]
+    blocks = max(1, min(5, int(np.log2(max(min(sides), 2) / 4)) if min(sides) >= 8 else 1))
+    lines = []
+    if rank == 2:
+        lines += ["  preprocess:", "    - Rescaling: {scale: 1/127.5, offset: -1}"]
+    elif rank == 1:
+        lines += [
+            "  preprocess:",
+            "    - LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and deviation 1",
+        ]
+    lines.append("  layers:")
+    for block in range(blocks):
+        filters = min(32 * 2**block, 128)
+        lines += [
+            f"    - Conv{rank}D: {{filters: {filters}, kernel_size: {3 if rank > 1 else 5}, padding: same, use_bias: false}}",
+            "    - BatchNormalization",
+            "    - ReLU",
+            f"    - MaxPooling{rank}D: {{pool_size: 2}}",
+        ]
+    filters = min(32 * 2**blocks, 256)
+    lines += [
+        f"    - Conv{rank}D: {{filters: {filters}, kernel_size: 3, padding: same, use_bias: false}}",
+        "    - BatchNormalization",
+        "    - ReLU",
+        f"    - GlobalAveragePooling{rank}D",
+        "    - Dropout: {rate: 0.3}",
+        f"    - {_output(look)}",
+    ]
+    return lines
+
+
+def _base_lines(look: Look) -> list[str]:
+    return [
+        "  base: MobileNetV2               # any network of keras.applications; its own scaling is part of the model",
+        "  head:",
+        "    - GlobalAveragePooling2D",
+        "    - Dropout: {rate: 0.3}",
+        f"    - {_output(look)}",
+    ]
+
+
+def _output(look: Look) -> str:
+    activation = look.spec.task.activation
+    return f"Dense: {{units: {look.spec.task.outputs}{f', activation: {activation}' if activation else ''}}}"
+
+
+def _train_lines(look: Look, transfer: bool) -> list[str]:
+    held_out = 0.15 if look.brings_test else 0.28
+    batch = 32 if look.count >= 640 else 16
+    steps = max(1, round(look.count * (1 - held_out) / batch))
+    epochs = int(np.clip(round((STEPS / 4 if transfer else STEPS) / steps), 8, 60))
+    lines = [
+        "train:",
+        f"  epochs: {epochs:<24}# at most: it stops when the validation loss no longer falls",
+        "  optimizer:",
+        f"    Adam: {{learning_rate: {'1e-3' if transfer else '2e-3'}}}",
+    ]
+    if look.imbalance >= IMBALANCE:
+        lines.append(f"  class_weight: balanced          # the largest class has {look.imbalance:.0f} times the examples of the smallest")
+    patience = max(4, epochs // 5)
+    lines += [
+        "  callbacks:",
+        f"    - ReduceLROnPlateau: {{monitor: val_loss, factor: 0.3, patience: {max(2, patience // 2)}}}",
+        f"    - EarlyStopping: {{monitor: val_loss, patience: {patience}, restore_best_weights: true}}",
+    ]
+    return lines
+
+
+def _size_of(source: ImageFileSource) -> tuple[int, int, bool]:
+    """Height and width that suit the images, and whether all that were looked at are grey."""
+    paths = source.listing.paths
+    headers = []
+    for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
+        try:
+            headers.append(read_header(path, 100_000_000))
+        except ImageFault:
+            continue
+    if not headers:
+        raise CnnkitError(f"{source.listing.name}: none of the images looked at can be read", f"Look at them: {paths[0]}.")
+    grey = all(header.mode in ("1", "L", "I;16", "I") for header in headers)
+    heights, widths = np.array([h.height for h in headers]), np.array([h.width for h in headers])
+    height, width = float(np.median(heights)), float(np.median(widths))
+    if (heights == heights[0]).all() and (widths == widths[0]).all() and max(height, width) <= LARGEST_SIDE:
+        return int(height), int(width), grey
+    longest = min(LARGEST_SIDE, max(32, 16 * round(max(height, width) / 16)))
+    ratio = float(np.median(heights / widths))
+    if 3 / 4 <= ratio <= 4 / 3:
+        return longest, longest, grey
+    shorter = max(16, 8 * round(longest * min(ratio, 1 / ratio) / 8))
+    return (longest, shorter, grey) if ratio > 1 else (shorter, longest, grey)
+
+
+def _request() -> Any:
+    from cnnkit.data.source import Request
+
+    return Request(0, Path(), {})
+
+
+def _plain(name: str) -> str:
+    text = "".join(character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in name)
+    return text.strip("._-")[:64] or "data"
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML writes it in one line."""
+    return write_yaml(value, flow=True, width=10_000).removesuffix("...\n").strip()

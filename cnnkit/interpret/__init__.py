@@ -1,0 +1,1 @@
+"""See into a trained model: filters, feature maps, Grad-CAM heatmaps."""

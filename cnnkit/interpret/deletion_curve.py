@@ -1,0 +1,88 @@
+"""Whether a heat map tells the truth: how the answer changes as the hottest places are removed, and as random ones are.
+
+The curve of removal is that of Samek et al. 2017 (`Evaluating the visualization of what a deep neural network has learned`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.interpret.gradcam import spread
+
+Array = npt.NDArray[Any]
+
+STEPS = 20  # steps in which all places are removed
+ORDERS = 10  # random orders
+BLUR = 1 / 6  # deviation of the blur that takes the place of removed pixels, as a share of the picture's shorter side
+
+
+@dataclass(frozen=True)
+class DeletionCurve:
+    """An answer as places are removed.
+
+    Attributes:
+        shares: Share of all places that is gone `(steps + 1,)`, 0 to 1.
+        hottest: The answer when the hottest went first `(steps + 1,)`.
+        random: The answer when random ones went first `(orders, steps + 1)`.
+        area: Area between the mean random curve and the hottest one: above 0 where the hot places matter more than others.
+        chance: Standard deviation of the same area of a random order: what the area may be where the heat means nothing.
+    """
+
+    shares: Array
+    hottest: Array
+    random: Array
+    area: float
+    chance: float
+
+    @property
+    def matters(self) -> bool:
+        """Whether the area is more than chance gives one time in forty (two standard deviations)."""
+        return self.area > 2 * self.chance
+
+
+def remove(answer: Callable[[Array], Array], example: Array, heat: Array, *, falls: bool = True, seed: int = 0) -> DeletionCurve:
+    """Remove places step by step, the hottest first, and for comparison random ones.
+
+    What is random is where the heat lies: its cells are shuffled and spread over the example in the same way, so that as large
+    and as smooth patches go. Removed pixels become those of a strongly blurred picture, removed steps of a signal its mean.
+
+    Args:
+        answer: From inputs `(n, …)` to the one number a piece that is watched, such as a class's probability `(n,)`.
+        example: `(height, width, channels)` or `(steps, channels)`.
+        heat: A map of it `(rows, columns)` or `(steps,)`, in any resolution.
+        falls: Whether a good map makes the answer fall (a probability); else any distance from the first answer counts.
+        seed: Of the random orders.
+    """
+    random = np.random.default_rng(seed)
+    places = example.shape[:-1]
+    without = _without(example)
+    counts = np.round(np.linspace(0, 1, STEPS + 1) * np.prod(places)).astype(int)
+
+    def curve(cells: Array) -> Array:
+        hotness = spread(cells, places).ravel()
+        ranks = np.empty(hotness.size, int)
+        ranks[np.lexsort((random.random(hotness.size), -hotness))] = np.arange(hotness.size)  # chance decides where all is equal
+        gone = (ranks < counts[:, None]).reshape(len(counts), *places, 1)
+        return answer(np.where(gone, without, example).astype(example.dtype))
+
+    hottest = curve(heat)
+    shuffled = np.stack([curve(random.permutation(heat.ravel()).reshape(heat.shape)) for _ in range(ORDERS)])
+    shares = counts / counts[-1]
+    lost = -shuffled if falls else np.abs(shuffled - hottest[0])
+    random_areas = np.trapezoid(lost, shares)
+    area = np.trapezoid(-hottest if falls else np.abs(hottest - hottest[0]), shares) - random_areas.mean()
+    return DeletionCurve(shares, hottest, shuffled, float(area), float(random_areas.std()))
+
+
+def _without(example: Array) -> Array:
+    """What an example would be if nothing were to be seen in it."""
+    from scipy import ndimage
+
+    if example.ndim == 2:
+        return np.broadcast_to(example.mean(axis=0), example.shape)
+    deviation = BLUR * min(example.shape[:2])
+    smooth: Array = ndimage.gaussian_filter(example.astype(np.float32), (deviation, deviation, 0), mode="nearest")
+    return smooth

@@ -1,0 +1,106 @@
+"""What a network sees in one example: its filters, what each convolution makes of it, and which places speak for the answer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.task import Task
+from cnnkit.errors import CnnkitError, did_you_mean, format_value
+from cnnkit.interpret.deletion_curve import remove
+from cnnkit.interpret.explanation import Explanation
+from cnnkit.interpret.gradcam import GradCam
+from cnnkit.interpret.plots import plot_explanation, plot_feature_maps, plot_filters, plot_overview
+from cnnkit.io.atomic import write_json
+from cnnkit.model.unfold import Unfolded, unfold
+from cnnkit.prediction.predict import Predictor
+from cnnkit.runs.directory import find_run
+from cnnkit.runs.reopen import reopened
+
+Array = npt.NDArray[Any]
+
+
+def explain_run(
+    run: Path, image: Path | None, index: int | None, *, output: Path | None = None, name: str | None = None, layer: str | None = None
+) -> Explanation:
+    """Explain a run's answer to one example; write pictures and `explanation.json` into a folder.
+
+    Args:
+        run: The run's folder, or a `.keras` file.
+        image: A picture, read as those of the training were; None for a test example.
+        index: Which of the test examples, where no picture is given.
+        output: The folder to write to; `RUN/explain/NAME` where left out.
+        name: The class, label or number to explain; the likeliest where left out.
+        layer: The layer to look at; the last feature maps of a convolution where left out.
+
+    Raises:
+        CnnkitError: There is no such run, picture, example, class or layer, or the network has no convolution.
+    """
+    path = run if run.suffix == ".keras" else find_run(run).model
+    predictor = Predictor(path)
+    task = predictor.metadata.task
+    wanted = _position(name, task) if name is not None else None
+    network = unfold(predictor.model)
+    cam = GradCam(predictor.model, task, layer)
+    if image is not None:
+        predictor.reading.require_pictures(str(image))
+        example, words, stem = predictor.reading.picture(image), str(image), image.stem
+    else:
+        split, example = _test_example(path, index or 0)
+        words, stem = f"{split} example {index or 0}", f"{split}-{index or 0}"
+    folder = output if output is not None else path.parent / "explain" / stem
+    _make(folder)
+    heat = cam(example[None], [wanted] if wanted is not None else None)
+    chosen = int(heat.outputs[0])
+    removal = remove(lambda inputs: predictor.outputs(inputs)[:, chosen], example, heat.maps[0], falls=not task.is_regression)
+    values = predictor.outputs(example[None])[0]
+    order = np.arange(len(values)) if task.is_regression else np.argsort(-values, kind="stable")
+    answers = tuple((task.names[i], float(values[i])) for i in order)
+    note = predictor.note
+    pictures = ("grad-cam.png", "layers.png", "filters.png", *_draw_layers(network, example, folder, note))
+    result = Explanation(words, answers, task.names[chosen], heat.layer, heat.maps[0], removal, folder, pictures, note)
+    plot_explanation(result, example, heat.over(example.shape[:-1])[0], task, folder / pictures[0])
+    write_json(folder / "explanation.json", result.as_dict())
+    return result
+
+
+def _draw_layers(network: Unfolded, example: Array, folder: Path, note: str) -> list[str]:
+    """Write the filters, an overview and a picture for each convolution's maps; the names of the last."""
+    import keras
+
+    steps = [step for step in network.convolutions if len(step.shape) >= 2]
+    outputs = keras.Model(network.input, [step.output for step in steps])(example[None], training=False)
+    maps = [np.asarray(output, np.float32)[0] for output in (outputs if isinstance(outputs, list) else [outputs])]
+    plot_filters(steps[0].layer, folder / "filters.png", note)
+    named = [(step.name, each) for step, each in zip(steps, maps, strict=True)]
+    plot_overview(example, named, folder / "layers.png", note)
+    names = []
+    for number, (name, each) in enumerate(named, start=1):
+        names.append(f"layer-{number:02}-{name.replace('/', '-')}.png")
+        plot_feature_maps(each, name, folder / names[-1], note)
+    return names
+
+
+def _position(name: str, task: Task) -> int:
+    if name not in task.names:
+        known = f"The run knows {', '.join(task.names[:12])}" + (" and more." if len(task.names) > 12 else ".")
+        raise CnnkitError(f"{format_value(name)} is none of the {task.noun} of this run.{did_you_mean(name, task.names)}", known)
+    return task.names.index(name)
+
+
+def _test_example(model: Path, index: int) -> tuple[str, Array]:
+    with reopened(model) as run:
+        split, examples = run.held_out
+        if not 0 <= index < len(examples):
+            raise CnnkitError(
+                f"{run.metadata.data}: has no {split} example {index}", f"Name one from 0 to {len(examples) - 1} with --index."
+            )
+        return split, examples.rows.read(examples.index[index : index + 1])[0]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CnnkitError(f"{folder}: the folder cannot be made ({error.strerror})", "Name another with --output.") from error

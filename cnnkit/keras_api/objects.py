@@ -1,0 +1,243 @@
+"""A config entry such as `Conv2D: {filters: 32}` to a Keras object: checked against the signature table, then built."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cnnkit.errors import BuildError, Fault, Path, did_you_mean, fold, format_value
+from cnnkit.keras_api.signatures import KINDS, REFUSED, REQUIRED, Argument, signature_table
+
+SINGULAR = {
+    "layers": "layer",
+    "activations": "activation",
+    "initializers": "initializer",
+    "regularizers": "regularizer",
+    "constraints": "constraint",
+    "optimizers": "optimizer",
+    "schedules": "learning-rate schedule",
+    "losses": "loss",
+    "metrics": "metric",
+    "callbacks": "callback",
+    "applications": "pretrained base",
+}
+
+OUTPUTS = "outputs"  # in a layer's integer argument: as many as the data has classes, or numbers to predict
+
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a word",
+    "list": "a list",
+}
+
+_FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
+
+
+def as_number(value: object) -> float | None:
+    """The value of a simple fraction such as `1/255`, which YAML reads as text; None for anything else."""
+    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    if not match or float(match.group(2)) == 0:
+        return None
+    return float(match.group(1)) / float(match.group(2))
+
+
+def is_entry(value: object) -> bool:
+    """Whether a value has the form of one Keras object: a name, or a mapping of one name to its arguments."""
+    return isinstance(value, str) or (isinstance(value, dict) and len(value) == 1)
+
+
+def split_entry(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """`"Flatten"` or `{"Conv2D": {"filters": 32}}` to the name and the arguments."""
+    if isinstance(entry, str):
+        return entry, {}
+    ((name, arguments),) = entry.items()
+    return name, dict(arguments or {})
+
+
+def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:
+    """The path of an entry's name: a mapping's key stands one deeper than a bare word."""
+    return path if isinstance(entry, str) else (*path, *entry)
+
+
+def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a way to be wrong
+    """All that is wrong with an entry's name and arguments, without importing TensorFlow."""
+    what = SINGULAR[kind]
+    if not is_entry(entry):
+        yield Fault(
+            path, f"wants one {what}, got {format_value(entry)}", f"Write a name, or `Name: {{argument: value}}`, from {KINDS[kind]}."
+        )
+        return
+    assert isinstance(entry, str | dict)
+    name = entry if isinstance(entry, str) else next(iter(entry))
+    at_name = entry_path(entry, path)
+    arguments = {} if isinstance(entry, str) else next(iter(entry.values()))
+    named = not isinstance(entry, str)
+    if not isinstance(arguments, dict | None):
+        yield Fault(
+            at_name, f"{name} wants its arguments as a mapping, got {format_value(arguments)}", f"Write `{name}: {{argument: value}}`."
+        )
+        return
+    table = signature_table()
+    signature = table.objects[kind].get(name)
+    if signature is None and name in table.words.get(kind, ()):
+        if arguments:
+            objects = {fold(known): known for known in table.objects[kind]}
+            proper = objects.get(fold(name))
+            remedy = f"Write it as `{proper}: {{…}}`." if proper else "Use the class of that name, which takes arguments."
+            yield Fault(at_name, f"'{name}' takes no arguments when written as a word", remedy, on_key=named)
+        return
+    if signature is None:
+        yield _unknown_name(kind, name, at_name, named)
+        return
+    if kind == "activations":
+        if arguments:
+            yield Fault(
+                at_name,
+                f"activation '{name}' takes no arguments here",
+                "Use the layer of that name after this one, which takes them.",
+                on_key=named,
+            )
+        return
+    given = arguments or {}
+    meant_by_others = ""
+    for argument, value in given.items():
+        known = signature.arguments.get(argument)
+        if known is None:
+            meant = did_you_mean(str(argument), signature.arguments)
+            meant_by_others += meant
+            remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
+            yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
+        elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
+            yield from _check_value(known, value, (*at_name, argument))
+    missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
+    missing = [argument for argument in missing if f"'{argument}'" not in meant_by_others]
+    if missing:
+        example = ", ".join(f"{argument}: …" for argument in missing)
+        yield Fault(at_name, f"{name} needs {_listed(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
+
+
+def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
+    what = SINGULAR[kind]
+    if name in REFUSED:
+        return Fault(path, f"{name} is not taken from a config: {REFUSED[name]}", on_key=on_key)
+    table = signature_table()
+    meant = did_you_mean(name, table.objects[kind] if on_key else table.names(kind))  # a word takes no arguments
+    names = list(table.objects[kind])
+    remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {KINDS[kind]}."
+    elsewhere = [other for other in KINDS if other != kind and name in table.objects[other]]
+    if elsewhere and not meant:
+        remedy = f"Keras has it among its {elsewhere[0]}; here one of its {kind} is wanted."
+    return Fault(path, f"unknown {what} {format_value(name)}.{meant}", remedy, on_key=on_key)
+
+
+def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a type
+    if value is None and (argument.default is None or not argument.takes):
+        return
+    if argument.kind:
+        plain_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if argument.kind == "schedules" and (plain_number or as_number(value) is not None):
+            if plain_number and not math.isfinite(float(value)):  # type: ignore[arg-type]
+                yield Fault(path, f"wants a finite number, got {format_value(value)}")
+            return
+        if argument.kind == "schedules" and not isinstance(value, dict):
+            yield Fault(
+                path, f"wants a number or a learning-rate schedule, got {format_value(value)}", "Write `1e-3`, or `CosineDecay: {…}`."
+            )
+            return
+        yield from check_entry(argument.kind, value, path)
+        return
+    if isinstance(value, dict):
+        yield Fault(path, f"wants {_wanted(argument)}, got a mapping")
+        return
+    number = as_number(value)
+    value = value if number is None else number
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Fault(path, f"wants a finite number, got {format_value(value)}")
+        return
+    if argument.choices and isinstance(value, str) and value.lower() not in argument.choices:
+        meant = did_you_mean(value, argument.choices)
+        yield Fault(path, f"wants {_listed([repr(c) for c in argument.choices], 'or')}, got {format_value(value)}.{meant}")
+    elif argument.takes and not _agrees(argument.takes, value):
+        yield Fault(path, f"wants {_wanted(argument)}, got {format_value(value)}")
+    elif argument.between and isinstance(value, int | float):
+        low, high = argument.between
+        if not low <= value <= high:
+            yield Fault(path, f"wants a number from {low:g} to {high:g}, got {format_value(value)}")
+
+
+def _agrees(takes: tuple[str, ...], value: object) -> bool:
+    """Whether a value may be what the docstring asks for: only what is surely wrong is refused before Keras sees it."""
+    if isinstance(value, bool):
+        return "boolean" in takes
+    if isinstance(value, int):
+        return bool({"integer", "number", "list"} & set(takes))
+    if isinstance(value, float):
+        return "number" in takes or "list" in takes or ("integer" in takes and value.is_integer())
+    if isinstance(value, str):
+        return "string" in takes
+    if isinstance(value, list):
+        return bool({"integer", "number", "list"} & set(takes))
+    return False
+
+
+def _wanted(argument: Argument) -> str:
+    return _listed([_NOUNS[word] for word in argument.takes], "or") or "a plain value"
+
+
+def _listed(words: list[str], joint: str = "and") -> str:
+    return f" {joint} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def build(kind: str, entry: str | Mapping[str, Any], path: Path, **further: Any) -> Any:
+    """The Keras object that a checked entry names; `further` are arguments that cnnkit adds where none are given.
+
+    Args:
+        kind: A key of KINDS.
+        entry: A name, or a mapping of one name to its arguments.
+        path: Where the entry stands, for errors.
+        further: Arguments for those which the entry leaves out, such as a `seed`.
+
+    Raises:
+        BuildError: Keras refuses the values.
+    """
+    import importlib
+
+    name, arguments = split_entry(entry)
+    module = importlib.import_module(KINDS[kind])
+    signature = signature_table().objects[kind].get(name)
+    if kind == "activations":
+        return name
+    at_name = entry_path(entry, path)
+    if signature is None:
+        return module.get(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
+    values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in arguments.items()}
+    values |= {a: v for a, v in further.items() if a in signature.arguments and a not in values}
+    try:
+        return getattr(module, name)(**values)
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise BuildError(Fault(at_name, first_sentence(error), on_key=True)) from error
+
+
+def _built_value(argument: Argument, value: Any, path: Path) -> Any:
+    number = as_number(value)
+    if number is not None:
+        return number
+    if argument.kind and is_entry(value):
+        return build(argument.kind, value, path)
+    if isinstance(value, list):
+        return [item if as_number(item) is None else as_number(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and argument.takes and "number" not in argument.takes:
+        return int(value)
+    return value
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a Keras error says before it goes on to tracebacks and argument dumps, as one line of at most 300 characters."""
+    text = str(error).strip() or type(error).__name__
+    text = text.split("\n\nArguments received by")[0].split("\nFull object config")[0]
+    text = re.sub(r"^Exception encountered when calling [^\n]*\n+", "", text)
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    text = "".join(character for character in text if character.isprintable())
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -1,0 +1,286 @@
+"""The table of the installed Keras's vocabulary: every object's name, arguments, defaults and what each argument takes.
+
+The table is made by introspection when it is first wanted and kept in the user's cache folder by Keras version, so that
+names and arguments are checked, and the editors' JSON Schema is made, without waiting for TensorFlow. Nothing of
+Keras's vocabulary is copied by hand: arguments come from the constructors, what they take from Keras's own docstrings.
+"""
+
+import functools
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from cnnkit.errors import fold
+from cnnkit.io.atomic import write_text
+
+FORMAT = 1  # raised when the table's own shape changes, so that an older cnnkit's table is not read
+
+KINDS = {  # kind of object -> the public Keras module that holds it
+    "layers": "keras.layers",
+    "activations": "keras.activations",
+    "initializers": "keras.initializers",
+    "regularizers": "keras.regularizers",
+    "constraints": "keras.constraints",
+    "optimizers": "keras.optimizers",
+    "schedules": "keras.optimizers.schedules",
+    "losses": "keras.losses",
+    "metrics": "keras.metrics",
+    "callbacks": "keras.callbacks",
+    "applications": "keras.applications",
+}
+
+REQUIRED = "<required>"  # stands where an argument has no default
+
+_REFUSED_BECAUSE = {
+    "it runs code of its own": ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "LambdaCallback"),
+    "it wants a Python function": ("LearningRateScheduler",),
+    "it reads files of its own": ("TextVectorization", "StringLookup", "IntegerLookup"),
+    "it sends data over the network": ("RemoteMonitor",),
+    "cnnkit writes checkpoints, logs and progress itself": (
+        "BackupAndRestore", "CSVLogger", "History", "ModelCheckpoint", "OrbaxCheckpoint", "ProgbarLogger", "TensorBoard",
+    ),
+    "it is a building block of Keras, not an object of its own": (
+        "Callback", "CallbackList", "Constraint", "Initializer", "InputLayer", "InputSpec", "Layer",
+        "LearningRateSchedule", "Loss", "MeanMetricWrapper", "Metric", "MultiOptimizer", "Optimizer", "OptimizerMap",
+        "Pipeline", "Regularizer", "Wrapper",
+    ),
+}  # fmt: skip
+REFUSED = {name: reason for reason, names in _REFUSED_BECAUSE.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What one argument of a constructor takes.
+
+    Attributes:
+        default: Its default as JSON has it; REQUIRED where there is none; None also where JSON has no word for it.
+        takes: Of `integer`, `number`, `boolean`, `string`, `list`: those which Keras's docstring names; empty: unknown.
+        choices: The words it takes, where the docstring lists them.
+        between: Smallest and largest value, where the docstring tells them.
+        kind: The kind of Keras object it takes, such as `initializers`; empty where it takes plain values.
+        description: The first sentence of its documentation.
+    """
+
+    default: Any = REQUIRED
+    takes: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    between: tuple[float, float] | None = None
+    kind: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One Keras class or function: its arguments by name, and the first line of its documentation."""
+
+    arguments: Mapping[str, Argument]
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class SignatureTable:
+    """All of Keras's objects that a config can name.
+
+    Attributes:
+        objects: Kind -> name -> signature.
+        words: Kind -> the further strings that Keras itself takes in place of an object, such as `adam` or `mse`.
+    """
+
+    objects: Mapping[str, Mapping[str, Signature]] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def names(self, kind: str) -> list[str]:
+        """Every name of a kind, objects first."""
+        return [*self.objects[kind], *self.words.get(kind, ())]
+
+
+@functools.cache
+def signature_table() -> SignatureTable:
+    """The table for the installed Keras: from the user's cache folder, else made now (imports TensorFlow, seconds)."""
+    path = cache_path()
+    table = _read(path)
+    if table is None:
+        table = introspect()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps(asdict(table)))
+        except OSError:  # a home that cannot be written costs the seconds again next time, nothing else
+            return table
+    return table
+
+
+def cache_path(what: str = f"signatures-{FORMAT}") -> Path:
+    """Where what was found in the installed Keras is kept."""
+    return platformdirs.user_cache_path("cnnkit") / f"keras-{version('keras')}-{what}.json"
+
+
+def introspect() -> SignatureTable:
+    """Make the table from the installed Keras. Imports TensorFlow."""
+    objects: dict[str, dict[str, Signature]] = {}
+    words: dict[str, tuple[str, ...]] = {}
+    for kind, module_name in KINDS.items():
+        module = importlib.import_module(module_name)
+        objects[kind] = {name: _signature(member) for name, member in _members(kind, module)}
+        words[kind] = tuple(_accepted_strings(kind, objects[kind]))
+    return SignatureTable(objects, words)
+
+
+def _members(kind: str, module: Any) -> Iterator[tuple[str, Any]]:
+    for name in sorted(vars(module)):
+        member = getattr(module, name)
+        if name.startswith("_") or name in REFUSED or inspect.ismodule(member):
+            continue
+        if kind in ("activations", "applications"):
+            if callable(member) and name not in ("get", "serialize", "deserialize"):
+                yield name, member
+        elif inspect.isclass(member) and name[0].isupper():
+            yield name, member
+
+
+def _accepted_strings(kind: str, objects: Mapping[str, Signature]) -> Iterator[str]:
+    """The strings which Keras's own `get` takes for this kind, beyond the names of the objects."""
+    if kind in ("layers", "callbacks", "applications", "activations", "schedules"):
+        return
+    registry = getattr(importlib.import_module(f"keras.src.{kind}"), "ALL_OBJECTS_DICT", {})
+    refused = {fold(name) for name in REFUSED}
+    known = {name for name in registry if isinstance(name, str) and name not in objects and fold(name) not in refused}
+    if kind == "metrics":
+        known |= {"accuracy", "acc", "crossentropy", "ce"}  # resolved by compile() from loss and output, not by get()
+    yield from sorted(name for name in known if name.lower() == name)
+
+
+def _signature(member: Any) -> Signature:
+    documentation = inspect.getdoc(member) or ""
+    described = _documented_arguments(documentation)
+    arguments: dict[str, Argument] = {}
+    for parameter in _parameters(member):
+        if parameter.name not in arguments:
+            arguments[parameter.name] = _argument(parameter, described.get(parameter.name, ""))
+    return Signature(arguments, documentation.split("\n\n")[0].replace("\n", " ").strip())
+
+
+def _parameters(member: Any) -> Iterator[inspect.Parameter]:
+    """Named parameters of a function or a constructor; where it takes `**kwargs`, those of its public bases as well.
+
+    A base that Keras does not export, such as `BaseConv`, is passed its own arguments by the class itself.
+    """
+    if not inspect.isclass(member):
+        yield from (p for p in inspect.signature(member).parameters.values() if p.kind is not p.VAR_KEYWORD)
+        return
+    for base in member.__mro__:
+        exported = base is member or base.__name__ in REFUSED
+        if "__init__" not in vars(base) or not exported:
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        yield from (p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return
+
+
+def _documented_arguments(documentation: str) -> dict[str, str]:
+    """The text under each name in a docstring's `Args:`."""
+    section = re.search(r"^Arg(?:ument)?s:\n(.*?)(?=^\S|\Z)", documentation, re.MULTILINE | re.DOTALL)
+    if not section:
+        return {}
+    entries = re.findall(r"^ {2,4}\*{0,2}(\w+): *(.*?)(?=^ {2,4}\S|\Z)", section.group(1), re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _argument(parameter: inspect.Parameter, text: str) -> Argument:
+    default = REQUIRED if parameter.default is parameter.empty else _as_json(parameter.default)
+    first_sentence = re.split(r"(?<=[.])\s", text, maxsplit=1)[0]
+    kind = _object_kind(parameter.name)
+    choices = () if kind else _choices(text, default)
+    takes = () if kind else _takes(first_sentence, default, choices)
+    limits = re.search(r"float between (\d+(?:\.\d+)?) and (\d+(?:\.\d+)?)", first_sentence, re.IGNORECASE)
+    between = (float(limits.group(1)), float(limits.group(2))) if limits else None
+    return Argument(default, takes, choices, between, kind, first_sentence[:200])
+
+
+def _object_kind(name: str) -> str:
+    """The kind of Keras object that an argument of this name takes: Keras names them so throughout."""
+    if name in ("layer", "backward_layer"):
+        return "layers"
+    if name == "learning_rate":
+        return "schedules"
+    word = name.rpartition("_")[2]
+    return {
+        "activation": "activations",
+        "initializer": "initializers",
+        "regularizer": "regularizers",
+        "constraint": "constraints",
+    }.get(word, "")
+
+
+def _choices(text: str, default: Any) -> tuple[str, ...]:
+    """The words that a docstring lists as `one of "a", "b"` or `either "a" or "b"` in one sentence."""
+    listed = re.search(
+        r"(?:one of|either|string,?) *[:\[({]*((?:[`'\"]+[\w-]+[`'\"]+(?: \(default\))?(?:,? or |, *|,? and )?){2,})", text, re.IGNORECASE
+    )
+    words = tuple(dict.fromkeys(re.findall(r"[`'\"]+([\w-]+)[`'\"]+", listed.group(1)))) if listed else ()
+    words = tuple(word for word in words if word not in ("None", "True", "False"))
+    return words if len(words) > 1 and (not isinstance(default, str) or default in (*words, REQUIRED)) else ()
+
+
+def _takes(sentence: str, default: Any, choices: tuple[str, ...]) -> tuple[str, ...]:
+    head = sentence[:80].lower()
+    found = {
+        "integer": r"\bint(?:eger)?s?\b",
+        "number": r"\bfloat(?:s|ing)?\b|\bnumbers?\b(?! of)|\bscalar\b",
+        "boolean": r"\bbool(?:ean)?\b|^(?:if|whether)\b",
+        "string": r"\bstr(?:ing)?\b",
+        "list": r"\btuple\b|\blist\b|\barray\b|\btensor\b|\bsequence\b",
+    }
+    takes = [word for word, pattern in found.items() if re.search(pattern, head)]
+    if not takes and isinstance(default, bool):
+        takes = ["boolean"]
+    if choices and "string" not in takes:
+        takes.append("string")
+    return tuple(takes) if _fits(default, takes) else ()
+
+
+def _fits(default: Any, takes: list[str]) -> bool:
+    """Whether a default agrees with what the docstring was read to say; where not, the reading is not to be trusted."""
+    words = {bool: {"boolean"}, int: {"integer", "number"}, float: {"number"}, str: {"string"}, list: {"list"}}
+    return default is None or default == REQUIRED or bool(words.get(type(default), set()) & set(takes))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_as_json(item) for item in value]
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def _read(path: Path) -> SignatureTable | None:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        objects = {
+            kind: {
+                name: Signature({a: _stored_argument(v) for a, v in entry["arguments"].items()}, entry["summary"])
+                for name, entry in entries.items()
+            }
+            for kind, entries in stored["objects"].items()
+        }
+        return SignatureTable(objects, {kind: tuple(names) for kind, names in stored["words"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, cut short or not ours: made anew
+        return None
+
+
+def _stored_argument(stored: dict[str, Any]) -> Argument:
+    between = stored["between"]
+    return Argument(
+        default=stored["default"],
+        takes=tuple(stored["takes"]),
+        choices=tuple(stored["choices"]),
+        between=(between[0], between[1]) if between else None,
+        kind=stored["kind"],
+        description=stored["description"],
+    )

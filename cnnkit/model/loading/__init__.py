@@ -1,0 +1,1 @@
+"""Model and weights files of unknown origin, checked before Keras reads them."""

@@ -1,0 +1,1 @@
+"""The arithmetic of shapes, parameters and receptive fields."""

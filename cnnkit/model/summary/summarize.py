@@ -1,0 +1,352 @@
+"""What a network consists of, row by row: shapes and parameters as Keras counts them, and where they come from."""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cnnkit.errors import CnnkitError
+from cnnkit.model.summary.arithmetic import (
+    ALL,
+    Places,
+    Shape,
+    multiply_adds,
+    parameter_reason,
+    places_seen,
+    shape_reason,
+    shapes,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+Field = tuple[int, ...] | Literal["all"] | None
+
+_PREPARING = ("Rescaling", "Normalization", "Resizing", "CenterCrop")
+_BEFORE_PREPARING = (*_PREPARING, "InputLayer", "Flip", "Concatenate")  # a base may want BGR, or grey images as RGB
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, or one operation such as `keras.ops.flip`.
+
+    Attributes:
+        name: Its name in the model.
+        type: Its Keras class.
+        output_shape: With None for the batch; a tuple of shapes where it has several outputs.
+        parameters: As Keras counts them.
+        trainable_parameters: Those of them that training changes.
+        trainable: Keras's own flag.
+        connected_to: The layers it takes its input from, where that is not just the row above.
+        shape_reason: How the output shape comes about, in numbers; empty where that is not known.
+        parameter_reason: How the parameter count comes about, in numbers; empty where there are none.
+        receptive_field: Positions of the prepared input, from first to last and by axis, on which one output value
+            depends, were the input large enough; `"all"` where it depends on all of them; None where it is not known.
+        multiply_adds: Multiplications with addition for one example; None where they are not known.
+        activation_bytes: Memory of the output in its dtype, for one example; for a nested model that of all its
+            layers; None where a size is only known with the data.
+    """
+
+    name: str
+    type: str
+    output_shape: Shape | tuple[Shape, ...]
+    parameters: int
+    trainable_parameters: int
+    trainable: bool
+    connected_to: tuple[str, ...]
+    shape_reason: str
+    parameter_reason: str
+    receptive_field: Field
+    multiply_adds: int | None
+    activation_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A whole network.
+
+    Attributes:
+        name: The model's name.
+        input_shape: Shape of the raw input, with None for the batch; a tuple of shapes where there are several.
+        preprocessing: What is done to the raw input inside the model, a line a layer.
+        rows: The layers, without input and preprocessing.
+        total_parameters: All parameters, preprocessing included.
+        trainable_parameters: Those that training changes.
+        total_bytes: Memory of all weights.
+        trainable_bytes: Memory of the trainable weights.
+    """
+
+    name: str
+    input_shape: Shape | tuple[Shape, ...]
+    preprocessing: tuple[str, ...]
+    rows: tuple[Row, ...]
+    total_parameters: int
+    trainable_parameters: int
+    total_bytes: int
+    trainable_bytes: int
+
+    @property
+    def non_trainable_parameters(self) -> int:
+        """Parameters that training leaves as they are, such as BatchNormalization's moving statistics."""
+        return self.total_parameters - self.trainable_parameters
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary ready for JSON."""
+        return {**asdict(self), "non_trainable_parameters": self.non_trainable_parameters}
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One use of a layer, with nested models unrolled.
+
+    Attributes:
+        places: Which places of its inputs it sees, by axis.
+        sources: Positions in the list of steps of what it takes in; none for the prepared input.
+    """
+
+    places: tuple[Places, ...] | Literal["all"] | None
+    sources: tuple[int, ...]
+
+
+def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summary:
+    """Describe a built functional or sequential model.
+
+    Args:
+        model: A nested model in it, such as a pretrained base, is one row.
+        preprocess: Names of the layers that only prepare the input; where empty, the leading Rescaling, Normalization,
+            Resizing and CenterCrop layers.
+
+    Raises:
+        CnnkitError: The model has no graph of layers.
+    """
+    graph = _graph(model)
+    if graph is None:
+        message = f"model '{model.name}' is a {type(model).__name__} without known shapes"
+        raise CnnkitError(message, "Build it as a functional model, or give its Sequential an Input layer.")
+    prepares = _with_all_before(graph, preprocess or _leading_preparation(graph))
+    rows: list[Row] = []
+    fields = _receptive_fields(graph, prepares)
+    for operation in graph.operations:
+        if operation.name in prepares or type(operation).__name__ == "InputLayer":
+            continue
+        above = {rows[-1].name} if rows else {*prepares, *(inputs._keras_history.operation.name for inputs in graph.inputs)}
+        rows.append(_row(operation, _uses(graph, operation), fields, above if rows or len(graph.inputs) == 1 else set()))
+    return Summary(
+        name=model.name,
+        input_shape=_one_or_all(shapes(graph.inputs)),
+        preprocessing=tuple(_in_words(o) for o in graph.operations if o.name in prepares and type(o).__name__ != "InputLayer"),
+        rows=tuple(rows),
+        total_parameters=_count(model.weights),
+        trainable_parameters=_count(model.trainable_weights),
+        total_bytes=bytes_of((weight.shape, weight.dtype) for weight in model.weights) or 0,
+        trainable_bytes=bytes_of((weight.shape, weight.dtype) for weight in model.trainable_weights) or 0,
+    )
+
+
+def _row(operation: Any, uses: list[Any], fields: dict[int, Field], above: set[str]) -> Row:
+    sources = tuple(dict.fromkeys(source for node in uses for source in _source_names(node)))
+    reasons = dict.fromkeys(shape_reason(node) for node in uses)
+    seen = [fields[id(node)] for node in uses]
+    return Row(
+        name=operation.name,
+        type=type(operation).__name__,
+        output_shape=_one_or_all(list(dict.fromkeys(shape for node in uses for shape in shapes(node.output_tensors)))),
+        parameters=operation.count_params() if getattr(operation, "built", False) else 0,
+        trainable_parameters=_count(getattr(operation, "trainable_weights", ())),
+        trainable=bool(getattr(operation, "trainable", True)),
+        connected_to=() if set(sources) <= above else sources,
+        shape_reason="; ".join(reasons) if all(reasons) else "",
+        parameter_reason=parameter_reason(operation),
+        receptive_field=ALL if ALL in seen else None if None in seen else _largest(seen),
+        multiply_adds=_sum(_multiply_adds(node) for node in uses),
+        activation_bytes=_sum(_activation_bytes(node) for node in uses),
+    )
+
+
+def _graph(operation: Any) -> Any | None:
+    """The functional graph inside a functional or sequential model; None for anything else."""
+    graph = getattr(operation, "_functional", None) or operation
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def _nodes(graph: Any) -> list[Any]:
+    """Every use of every layer in a graph, each after those it takes its input from."""
+    return [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
+
+
+def _uses(graph: Any, operation: Any) -> list[Any]:
+    """The uses of a layer in this graph; in another it may have more."""
+    here = {id(node) for node in _nodes(graph)}
+    return [node for node in operation._inbound_nodes if id(node) in here]
+
+
+def _source_names(node: Any) -> list[str]:
+    return [tensor._keras_history.operation.name for tensor in node.input_tensors]
+
+
+def _leading_preparation(graph: Any) -> list[str]:
+    """Layers of the preparing sort with nothing but such before them."""
+    leading: set[str] = set()
+    found: list[str] = []
+    for node in _nodes(graph):
+        kind = type(node.operation).__name__
+        if kind in _BEFORE_PREPARING and leading.issuperset(_source_names(node)):
+            leading.add(node.operation.name)
+            if kind in _PREPARING:
+                found.append(node.operation.name)
+    return found
+
+
+def _with_all_before(graph: Any, names: Iterable[str]) -> set[str]:
+    """The named layers and all through which their inputs came."""
+    wanted = set(names)
+    for node in reversed(_nodes(graph)):
+        if node.operation.name in wanted:
+            wanted.update(_source_names(node))
+    return wanted
+
+
+def _receptive_fields(graph: Any, prepares: set[str]) -> dict[int, Field]:
+    """The receptive field of each node of a graph, by the node's id."""
+    steps: list[_Step] = []
+    position = _unroll(graph, prepares, steps, [])
+    seen: list[Literal["all"] | bool] = []  # by step: all, known or not
+    for step in steps:
+        before = [step.places, *(seen[source] for source in step.sources)]
+        seen.append(ALL if ALL in before else None not in before and False not in before)
+    fields: dict[int, Field] = {}
+    for node, index in position.items():
+        places = steps[index].places
+        if seen[index] is True and isinstance(places, tuple):
+            fields[node] = tuple(_extent(steps, index, axis) for axis in range(len(places)))
+        else:
+            fields[node] = ALL if seen[index] == ALL else None
+    return fields
+
+
+def _unroll(graph: Any, prepares: set[str], steps: list[_Step], entrances: list[int]) -> dict[int, int]:
+    """Append the steps of a graph to the list, and give the step at which each of its nodes comes out."""
+    position: dict[int, int] = {}
+    at_input = {id(tensor._keras_history.operation._inbound_nodes[0]): index for index, tensor in enumerate(graph.inputs)}
+
+    def step_of(tensor: Any, inside: dict[int, int]) -> int:
+        history = tensor._keras_history
+        return inside[id(history.operation._inbound_nodes[history.node_index])]
+
+    for node in _nodes(graph):
+        identity = (Places(),) * max(0, len(node.output_tensors[0].shape) - 2)
+        nested = _graph(node.operation)
+        sources = [step_of(tensor, position) for tensor in node.input_tensors]
+        if id(node) in at_input:
+            step = _Step(identity, tuple(entrances[at_input[id(node)] :][:1]))
+        elif node.operation.name in prepares:
+            step = _Step(identity, ())
+        elif nested is not None:
+            inside = _unroll(nested, set(), steps, sources)
+            step = _Step(identity, tuple(step_of(tensor, inside) for tensor in nested.outputs))
+        else:
+            step = _Step(places_seen(node), tuple(sources))
+        steps.append(step)
+        position[id(node)] = len(steps) - 1
+    return position
+
+
+def _extent(steps: list[_Step], index: int, axis: int) -> int:
+    """How many places of the input, from the first to the last, one output value of a step sees along an axis.
+
+    The interval of places is followed backwards, its hull taken where paths meet: Araujo, Norris and Sim (2019),
+    "Computing Receptive Fields of Convolutional Neural Networks". After an upsampling it differs from output place to
+    output place, with a period; the largest counts. An interval that a transposed convolution leaves empty needs no
+    care: the maps keep order, so that a neighbouring output place sees no less.
+    """
+    period, tried, largest = 1, 0, 0
+    while tried < period:
+        intervals: dict[int, tuple[int, int]] = {index: (tried, tried)}
+        divisors = {index: (1, 1)}  # input places for each output place, as a fraction
+        for current in range(index, -1, -1):
+            if current not in intervals:
+                continue
+            step, (low, high), (scale, divisor) = steps[current], intervals.pop(current), divisors.pop(current)
+            assert isinstance(step.places, tuple)
+            common = math.gcd(scale, divisor)
+            period = math.lcm(period, divisor // common)
+            low, high = step.places[axis].seen(low, high)
+            scale, divisor = scale // common * step.places[axis].scale, divisor // common * step.places[axis].divisor
+            if not step.sources:
+                largest = max(largest, high - low + 1)
+            for source in step.sources:
+                other = intervals.get(source, (low, high))
+                intervals[source] = min(low, other[0]), max(high, other[1])
+                divisors[source] = scale, divisor
+        tried += 1
+    return largest
+
+
+def _largest(fields: Sequence[Field]) -> tuple[int, ...]:
+    return tuple(max(sizes) for sizes in zip(*(field for field in fields if isinstance(field, tuple)), strict=False))
+
+
+def _multiply_adds(node: Any) -> int | None:
+    return _over_layers(node, multiply_adds)
+
+
+def _activation_bytes(node: Any) -> int | None:
+    return _over_layers(node, lambda inner: bytes_of((tensor.shape[1:], tensor.dtype) for tensor in inner.output_tensors))
+
+
+def _over_layers(node: Any, measure: Callable[[Any], int | None]) -> int | None:
+    """A measure of a node; of a nested model the sum over its layers."""
+    nested = _graph(node.operation)
+    if nested is None:
+        return measure(node)
+    return _sum(_over_layers(inner, measure) for inner in _nodes(nested) if not inner.is_input)
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """The sum; None as soon as one of them is not known."""
+    known = list(numbers)
+    return None if None in known else sum(number or 0 for number in known)
+
+
+def _one_or_all(several: list[Shape]) -> Shape | tuple[Shape, ...]:
+    return several[0] if len(several) == 1 else tuple(several)
+
+
+def _in_words(operation: Any) -> str:
+    """A preprocessing layer with the arguments that differ from Keras's defaults: `Rescaling(scale=0.00392157)`."""
+    import keras
+
+    told = []
+    if isinstance(operation, keras.layers.Layer):
+        parameters = inspect.signature(type(operation).__init__).parameters
+        for name, value in operation.get_config().items():
+            default = parameters[name].default if name in parameters else value
+            if name not in ("name", "data_format") and value != default:
+                told.append(f"{name}={_number(value)}")
+    return f"{type(operation).__name__}({', '.join(told)})"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__":  # how Keras writes an array
+        value = value["config"]["value"]
+    if isinstance(value, list | tuple):
+        shown = ", ".join(_number(entry) for entry in value[:4])
+        return f"[{shown}{', …' if len(value) > 4 else ''}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _count(variables: Sequence[Any]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def bytes_of(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
+    """Memory of arrays of these shapes and dtypes; None where a size is not known."""
+    return _sum(None if None in shape else math.prod(size or 0 for size in shape) * _item_bytes(dtype) for shape, dtype in arrays)
+
+
+def _item_bytes(dtype: Any) -> int:
+    """Bytes of one number, from the bits in the dtype's name, such as float16; a boolean takes one."""
+    bits = re.search(r"\d+", str(dtype))
+    return max(1, int(bits[0]) // 8) if bits else 1

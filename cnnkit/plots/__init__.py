@@ -1,0 +1,1 @@
+"""Draw curves, matrices and pictures as PNG files."""

@@ -1,0 +1,121 @@
+"""Curves over the epochs, and series against each other."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.plots.style import _LOWER_IS_BETTER, FAINT, INK, NOT_METRICS, RIGHT, SOFT, TRAINING, VALIDATION, WRONG, calm, finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "") -> None:
+    """Draw loss and metrics over the epochs, each beside its validation twin, with the best validation epoch marked.
+
+    Args:
+        history: A row an epoch with `epoch`, names, and the same names with `val_`; NaN and missing values leave a gap.
+        path: The PNG to write.
+        title: The run's name.
+        note: What the reader must know of the figures; set apart in red where not empty.
+    """
+    names = watched(history)
+    columns = 2 if len(names) == 4 else min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = new_figure(5.2 * columns + 0.4, 3.4 * rows + 0.7)
+    for index, name in enumerate(names):
+        draw_curve(figure.add_subplot(rows, columns, index + 1), history, name)
+    finish(figure, path, title, note)
+
+
+def watched(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """The loss and the metrics of a history, in their order, without their validation twins."""
+    found = dict.fromkeys(name for row in history for name in row)
+    return [name for name in found if name not in NOT_METRICS and not name.startswith("val_")]
+
+
+def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], name: str) -> None:
+    """Draw one metric over the epochs of a history; what `plot_curves` has in each panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.margins(y=0.12)
+    epochs = np.array([row["epoch"] for row in history])
+    room = 0.02 * (epochs[-1] - epochs[0]) or 0.5
+    training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
+    curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
+    shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
+    for values, _, colour in shown:
+        axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
+    axes.set_title(name, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel("epoch", color=SOFT, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(epochs[0] - room, epochs[-1] + room)
+    axes.set_ylim(*axes.get_ylim())
+    calm(axes)
+    _label_ends(axes, epochs, shown)
+    if np.isfinite(validation).any():
+        _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
+
+
+def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[npt.NDArray[Any], str, str]]) -> None:
+    """Write each curve's name beside its last value, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    ends = [int(np.flatnonzero(np.isfinite(values))[-1]) for values, _, _ in curves]
+    heights = np.array([(values[end] - low) / (high - low) for (values, _, _), end in zip(curves, ends, strict=True)])
+    if len(curves) == 2 and (missing := 0.07 - abs(heights[0] - heights[1])) > 0:
+        heights += np.array([1, -1]) * (missing / 2 if heights[0] >= heights[1] else -missing / 2)
+    for (_, label, colour), end, height in zip(curves, ends, heights, strict=True):
+        place = (epochs[end], low + height * (high - low))
+        axes.annotate(label, place, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
+
+
+def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], lower_is_better: bool) -> None:
+    """Ring the best value and write it and its epoch below (or above) it, kept inside the panel."""
+    from matplotlib.patheffects import withStroke
+
+    best = int(np.nanargmin(values) if lower_is_better else np.nanargmax(values))
+    axes.plot(epochs[best], values[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=VALIDATION)
+    low, high = axes.get_xlim()
+    across = (epochs[best] - low) / (high - low)
+    alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
+    axes.annotate(
+        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", (epochs[best], values[best]), xytext=(shift, -15 if lower_is_better else 9),
+        textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+    )  # fmt: skip
+
+
+def plot_lines(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str], path: Path, title: str, note: str = ""
+) -> None:
+    """Draw two or more series against each other.
+
+    Args:
+        lines: Name -> x and y of each series, the one that matters first.
+        labels: Of the x axis and the y axis.
+        path: The PNG to write.
+        title: The run's name.
+        note: What the reader must know of the figures.
+    """
+    figure = new_figure(6.4, 4.2)
+    axes = figure.add_subplot()
+    for (name, (x, y)), colour in zip(lines.items(), (VALIDATION, TRAINING, RIGHT[3], WRONG[2]), strict=False):
+        axes.plot(x, y, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+    first = next(iter(lines.values()))[0]
+    if len(first) > 1 and max(first) > 20 * min(first):
+        axes.set_xscale("log")
+        axes.set_xticks(first, [f"{value:,.0f}" for value in first])
+        axes.minorticks_off()
+    axes.set_xlabel(labels[0], color=INK)
+    axes.set_ylabel(labels[1], color=INK, parse_math=False)
+    axes.legend(frameon=False)
+    axes.grid(visible=True, color=FAINT, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    finish(figure, path, title, note)

@@ -1,0 +1,1 @@
+"""Use a trained model: predict, measure it on data, calibrate its probabilities."""

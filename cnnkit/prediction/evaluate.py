@@ -1,0 +1,128 @@
+"""Measure a saved model on a test set, as a user would: load the file, predict, compare."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnkit.data.examples import Examples
+from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.errors import CnnkitError
+from cnnkit.evaluation.metrics import ClassificationMetrics, Metrics, RegressionMetrics, compute_metrics
+from cnnkit.model.loading.load import load_model
+from cnnkit.plots.confusion import plot_confusion
+from cnnkit.plots.predicted import plot_predictions
+from cnnkit.plots.reliability import plot_reliability
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.metadata import ModelMetadata
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on a test set.
+
+    Attributes:
+        split: Which examples it was measured on.
+        measured: Keras's own loss and metrics, as compiled.
+        figures: Metrics by class, or by number.
+        targets: What was to be predicted `(n,)` or `(n, outputs)`.
+        predictions: What the model gave `(n, outputs)` float32.
+        metadata: What data and names stand behind the numbers.
+    """
+
+    split: str
+    measured: Mapping[str, float]
+    figures: Metrics
+    targets: Any
+    predictions: Any
+    metadata: ModelMetadata
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures ready for JSON, with what they were measured on."""
+        return {
+            "measured_on": f"{self.split} set of {self.metadata.data}",
+            "stand_in_for": self.metadata.stand_in_for or None,
+            "notices": list(self.metadata.notices),
+            **self.measured,
+            **self.figures.as_dict(),
+        }
+
+
+def evaluate_file(path: Path, examples: Examples, metadata: ModelMetadata, split: str = "test") -> Evaluation:
+    """Load a model file and measure it; the arguments are those of `evaluate_model`.
+
+    Raises:
+        CnnkitError: The file cannot be loaded, or does not fit the data.
+    """
+    return evaluate_model(load_model(path), path, [examples], metadata, split)
+
+
+def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], metadata: ModelMetadata, split: str) -> Evaluation:
+    """Measure a model.
+
+    Args:
+        model: With its compiled loss and metrics.
+        path: The `.keras` file that it comes from.
+        parts: Raw inputs `(n, …)` and targets `(n, …)`, all together.
+        metadata: Names of the classes or numbers.
+        split: What the examples are called where the figures appear.
+
+    Raises:
+        CnnkitError: The model does not fit the data.
+    """
+    wanted = tuple(model.input_shape[1:])
+    for part in parts:
+        if wanted != part.input_shape:
+            raise CnnkitError(
+                f"{path}: takes inputs of {wanted}, but {metadata.data} has {part.input_shape}", "Name the config of its data."
+            )
+    predictions = np.concatenate([predict(model, part) for part in parts])
+    targets = np.concatenate([part.targets for part in parts])
+    measured = compiled_metrics(model, predictions, targets) if model.compiled else {}
+    return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata)
+
+
+def predict(model: "keras.Model", examples: Examples) -> Any:
+    """What a model gives for each example `(n, outputs)`, in their order, read a batch at a time."""
+    return model.predict(BatchSource(examples, evaluation_batch(examples)).in_order(), verbose=0)
+
+
+def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any) -> dict[str, float]:
+    """The loss and metrics with which a model was compiled, of predictions that are there already: the network runs once.
+
+    Args:
+        model: Compiled.
+        predictions: What it gave `(n, outputs)`.
+        targets: What was to be predicted; class indices become one-hot where the loss wants that.
+    """
+    import keras
+
+    verdict = keras.Sequential([keras.Input(predictions.shape[1:]), keras.layers.Identity()])
+    compiled = model.get_compile_config()
+    verdict.compile_from_config({key: compiled[key] for key in ("loss", "metrics") if key in compiled})
+    loss = str(compiled.get("loss")).lower()
+    if "categorical" in loss and "sparse" not in loss:
+        targets = keras.utils.to_categorical(targets, predictions.shape[1])
+    results = verdict.evaluate(predictions, targets, batch_size=1024, verbose=0, return_dict=True)
+    penalties = float(sum(model.losses)) if model.losses else 0.0  # regularizers of the weights, which Keras counts to the loss
+    return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items()}}
+
+
+def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:
+    """Write `metrics.json` and the task's pictures into a run's folder; the pictures' paths."""
+    directory.write_metrics(evaluation.as_dict())
+    note, names, figures = evaluation.metadata.note, evaluation.metadata.task.names, evaluation.figures
+    if isinstance(figures, ClassificationMetrics):
+        plot_confusion(figures.confusion, names, directory.confusion, title, note)
+        plot_reliability(figures.reliability, directory.reliability, title, note)
+        return [directory.confusion, directory.reliability]
+    if isinstance(figures, RegressionMetrics):
+        targets = evaluation.targets.reshape(evaluation.predictions.shape)
+        plot_predictions(targets, evaluation.predictions, names, directory.predictions, title, note)
+        return [directory.predictions]
+    return []

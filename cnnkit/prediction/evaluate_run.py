@@ -1,0 +1,45 @@
+"""Measure a run's model, or a model file, on its test set or on other data."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError
+from cnnkit.model.loading.load import load_model
+from cnnkit.prediction.evaluate import Evaluation, evaluate_file, evaluate_model, write_evaluation
+from cnnkit.prediction.other_data import read_other_data
+from cnnkit.prediction.predict import data_section, input_shape_of
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.metadata import ModelMetadata, read_metadata
+from cnnkit.runs.reopen import model_file, reopened
+
+
+def evaluate_run(
+    what: Path | None, config_path: Path | None, further: Sequence[str] = (), data: Path | None = None
+) -> tuple[Evaluation, list[Path]]:
+    """Measure a run's or a file's model on the test set of its data; the arguments are those of `reopened`.
+
+    With `data`, it is measured on all examples of that folder, file or config instead.
+
+    Returns:
+        The figures, and the pictures written into the run's folder (none for a model outside a run, or other data).
+    """
+    if data is not None:
+        if config_path is not None or further:
+            raise CnnkitError("--data names all of the data already", "Leave out --config and --set, or name a config with --config only.")
+        return _evaluate_on_other(model_file(what), data), []
+    with reopened(what, config_path, further) as run:
+        name, examples = run.held_out
+        evaluation = evaluate_file(run.model, examples, run.metadata, name)
+        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else []
+
+
+def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
+    model, trained = load_model(path), read_metadata(path)
+    task, notices = (None, ()) if trained is None else (trained.task, trained.notices)
+    if trained is not None and trained.stand_in_for:
+        notices = (f"The model was trained on {trained.data}, a stand-in: {trained.stand_in_for} could not be had.", *notices)
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
+        other = read_other_data(data, input_shape_of(model, path), task, data_section(RunDirectory(path.parent).config), Path(scratch))
+        metadata = ModelMetadata(other.name, other.task, other.stand_in_for, (*notices, *other.notices))
+        return evaluate_model(model, path, other.parts, metadata, "whole")

@@ -1,0 +1,139 @@
+"""Other data than a model was trained on, all its examples: read as in training, told in the model's own classes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.load import load_config
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.source import Request, Source, open_source
+from cnnkit.data.sources.csv_file import list_csv
+from cnnkit.data.sources.folder import list_folder
+from cnnkit.data.sources.image_files import ImageFileSource
+from cnnkit.errors import CnnkitError, did_you_mean, format_value
+
+Array = npt.NDArray[Any]
+
+CONFIGS = (".yaml", ".yml")
+SUFFIXES = (".csv", ".npz", ".npy")
+MOST_NAMED = 12  # classes that an error names before it counts the rest
+
+_MADE_NAME = re.compile(r"\d+|.*\[\d+\]")  # what stands for a name where arrays bring none: the place
+
+
+@dataclass(frozen=True)
+class OtherData:
+    """Examples with their name.
+
+    Attributes:
+        name: What figures are headed with.
+        task: What is to be predicted, by the model's names.
+        parts: All examples; their targets by the model's names.
+        stand_in_for: Name of the data set that was asked for and could not be had; empty where this is the real one.
+        notices: What the user has to be told.
+    """
+
+    name: str
+    task: Task
+    parts: Sequence[Examples]
+    stand_in_for: str
+    notices: tuple[str, ...]
+
+
+def read_other_data(path: Path, input_shape: tuple[int, ...], task: Task | None, trained: Data | None, scratch: Path) -> OtherData:
+    """All examples of some data, for a model.
+
+    Args:
+        path: A folder with a folder of images a class, a CSV, npz or npy file, or a config whose `data` section names the data.
+        input_shape: What the model takes; image files are brought to it.
+        task: What the model predicts, with its names; None where nothing tells it, and the data's own names are taken.
+        trained: The `data` section that the model was trained with, whose way of reading is kept; None for the defaults.
+        scratch: A folder for decoded images, to be removed by the caller afterwards.
+
+    Raises:
+        CnnkitError: The data is not there or cannot be used, or has a label that the model does not know.
+    """
+    if not path.exists():
+        raise CnnkitError(f"{path}: there is no such file or folder", "Name a folder, a CSV, npz or npy file, or a config.")
+    if path.suffix.lower() in CONFIGS:
+        data, seed = (loaded := load_config([path]).config).data, loaded.seed
+    else:
+        data, seed = _section(path, task, trained or Data.model_construct()), 0
+    source = _open(data.model_copy(update={"validation": 0.0, "test": 0.0, "limit": None, **_as_trained(data, input_shape, trained)}))
+    dataset = source.load(Request(seed, scratch, {}))
+    every = (dataset.train, dataset.validation, dataset.test)
+    parts = [part for part in every if part is not None and len(part)]
+    if task is not None:
+        parts = [replace(part, targets=_in_words_of(path, dataset, part.targets, task)) for part in parts]
+    return OtherData(dataset.name, task or dataset.task, parts, dataset.stand_in_for, dataset.notices)
+
+
+def _section(path: Path, task: Task | None, trained: Data) -> Data:
+    """The `data` section of a path; where it is of the same sort as the training data, columns and arrays are called the same."""
+    key = "folder" if path.is_dir() else path.suffix.lower().lstrip(".")
+    if key != "folder" and f".{key}" not in SUFFIXES:
+        raise CnnkitError(f"{path}: is neither a folder nor a .csv, .npz, .npy or .yaml file")
+    names = ("input", "target", "separator") if getattr(trained, key) is not None else ()
+    alike = {name: value for name in names if (value := getattr(trained, name)) is not None}
+    kind = {"task": task.kind} if task is not None and key != "folder" else {}
+    return Data.model_validate({key: str(path.resolve()), **alike, **kind})
+
+
+def _as_trained(data: Data, input_shape: tuple[int, ...], trained: Data | None) -> dict[str, Any]:
+    """How image files are read, for a model of some input shape."""
+    if data.source not in ("folder", "csv"):
+        return {}
+    if len(input_shape) != 3 or input_shape[2] not in (1, 3):
+        raise CnnkitError(f"{getattr(data, data.source)}: has images, but the model takes inputs of {input_shape}")
+    reading = {"image_size": list(input_shape[:2]), "color": "grey" if input_shape[2] == 1 else "rgb"}
+    return reading if trained is None else {**reading, "resize": trained.resize, "max_pixels": trained.max_pixels}
+
+
+def _open(data: Data) -> Source:
+    """The source; unlike in training, a single class is enough."""
+    if data.folder is not None:
+        return ImageFileSource(data, list_folder(Path(data.folder), data.classes, fewest=1))
+    if data.csv is not None:
+        return ImageFileSource(data, list_csv(Path(data.csv), data, fewest=1))
+    return open_source(data)
+
+
+def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Array:
+    """Targets of a data set in the classes, labels or numbers of a task.
+
+    Raises:
+        CnnkitError: It is another sort of task, or an example has a label that the task does not name.
+    """
+    if dataset.task.kind != task.kind:
+        raise CnnkitError(f"{path}: has {dataset.task.noun}, but the model predicts {task.noun}", "Name data of the same kind.")
+    names, known = dataset.task.names, {name: index for index, name in enumerate(task.names)}
+    if task.is_regression:
+        if len(names) != len(known):
+            raise CnnkitError(f"{path}: has {len(names)} numbers to predict, but the model predicts {len(known)}")
+        return targets
+    if not set(names) <= set(known) and all(_MADE_NAME.fullmatch(name) for name in names):
+        known = {name: index for index, name in enumerate(names[: len(known)])}
+    used = np.unique(targets) if task.is_classification else np.flatnonzero(targets.any(axis=0))
+    unknown = [names[int(index)] for index in used if names[int(index)] not in known]
+    if unknown:
+        raise CnnkitError(
+            f"{path}: has the label {format_value(unknown[0])}, which the model does not know.{did_you_mean(unknown[0], task.names)}",
+            f"Its {task.noun}: {_few(task.names)}.",
+        )
+    places = np.array([known.get(name, -1) for name in names], np.int32)
+    if task.is_classification:
+        return places[targets]
+    moved = np.zeros((len(targets), task.outputs), np.float32)
+    moved[:, places[used]] = targets[:, used]
+    return moved
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

@@ -1,0 +1,229 @@
+"""Predict a stream of examples: files are decoded in parallel ahead of the model, memory does not grow with their number."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.config.yaml_loader import read_file
+from cnnkit.data.images.decode import ImageFault
+from cnnkit.data.pipeline import batch_of
+from cnnkit.errors import CnnkitError
+from cnnkit.evaluation.calibration import by_class
+from cnnkit.model.loading.load import load_model
+from cnnkit.prediction.inputs import STANDARD_INPUT, Example, Inputs, Reading, is_pattern
+from cnnkit.runs.directory import RUNS, RunDirectory, find_run
+from cnnkit.runs.metadata import ModelMetadata, read_metadata
+
+if TYPE_CHECKING:
+    import keras
+
+Array = npt.NDArray[Any]
+
+DECODED_AT_ONCE = 16  # examples that a thread reads in one go
+BATCHES_AHEAD = 2  # batches that are read while the model is busy with one
+LABEL_THRESHOLD = 0.5  # probability from which a label of several is said
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one example.
+
+    Attributes:
+        name: The example: a file's path, or `x.npz[3]`.
+        names: The most probable classes, best first; the labels that it has, most probable first; or what the numbers are.
+        values: Their probabilities, 0 to 1; or the numbers in their units.
+        error: Why there is no answer; empty where there is one.
+    """
+
+    name: str
+    names: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    error: str = ""
+
+
+class Predictor:
+    """A model for use, with what its numbers mean and how its inputs are read.
+
+    Args:
+        path: A `.keras` file; beside it may stand the `model.json` and the `config.yaml` of a run.
+        top: Classes to name for each example.
+
+    Raises:
+        CnnkitError: The file cannot be loaded, or has not one input of a fixed shape and one output.
+    """
+
+    def __init__(self, path: Path, top: int = 3) -> None:
+        self.model = load_model(path, compiled=False)
+        shape = input_shape_of(self.model, path)
+        self.reading = Reading.of(shape, data_section(RunDirectory(path.parent).config))
+        self.metadata = read_metadata(path) or _guessed_meaning(self.model, path)
+        self.top = min(top, self.metadata.task.outputs)
+        self.batch_size = batch_of(shape)
+        self._graph: Callable[[Any], Any] | None = None
+        outputs, wanted = int(self.model.output_shape[-1]), self.metadata.task.outputs
+        if outputs != wanted and not (self.metadata.task.is_classification and (outputs, wanted) == (1, 2)):
+            raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {wanted}", "Train the run again.")
+
+    @property
+    def note(self) -> str:
+        """What has to stand wherever its answers appear; empty where there is nothing to warn of."""
+        data, missing = self.metadata.data, self.metadata.stand_in_for
+        if not missing:
+            return ""
+        return f"The model was trained on {data}, a stand-in: {missing} could not be had. It tells the {self.metadata.task.noun} of {data}."
+
+    def outputs(self, inputs: Array) -> Array:
+        """What the model gives for a batch `(n, …)`: probabilities `(n, classes or labels)` or numbers `(n, outputs)`.
+
+        A few examples are calculated at once; from the first full batch on, the model is compiled to a graph of any batch size.
+        """
+        import tensorflow as tf
+
+        if self._graph is None and len(inputs) >= self.batch_size:
+            signature = tf.TensorSpec((None, *self.reading.input_shape), tf.float32)
+            self._graph = tf.function(lambda batch: self.model(batch, training=False), input_signature=[signature])
+        answer = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
+        values: Array = np.asarray(answer, np.float32).reshape(len(inputs), -1)
+        return by_class(values) if self.metadata.task.is_classification else values
+
+    def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
+        """What the model says of a batch `(n, …)` of examples with names."""
+        return [_told(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
+
+
+def _told(name: str, row: Array, task: Task, top: int) -> Prediction:
+    if not np.isfinite(row).all():
+        return Prediction(name, error="the model gives no finite numbers for it")
+    chosen = np.arange(task.outputs) if task.is_regression else np.argsort(-row, kind="stable")
+    if task.is_multilabel:
+        chosen = chosen[row[chosen] >= LABEL_THRESHOLD]
+    elif task.is_classification:
+        chosen = chosen[:top]
+    return Prediction(name, tuple(task.names[i] for i in chosen), tuple(float(row[i]) for i in chosen))
+
+
+def predict(
+    predictor: Predictor, inputs: Sequence[Inputs], on_progress: Callable[[int, int | None], None] = lambda done, total: None
+) -> Iterator[Prediction]:
+    """Predictions of all examples, in their order, each as soon as its batch is done.
+
+    Args:
+        predictor: The model.
+        inputs: Where the examples come from.
+        on_progress: Told how many are done, of how many (None where that is not known).
+
+    Raises:
+        CnnkitError: The inputs are not what the model takes. A single broken example is a prediction with an error instead.
+    """
+    counts = [each.count for each in inputs]
+    total = None if None in counts else sum(count for count in counts if count is not None)
+    streams = [each.examples(predictor.reading) for each in inputs]  # all of them: a wrong shape is told before the first answer
+    done = 0
+    decoded = _decoded(chain.from_iterable(streams), predictor.batch_size)
+    while batch := list(islice(decoded, predictor.batch_size)):
+        good = [(name, value) for name, value in batch if not isinstance(value, str)]
+        answers = iter(predictor.predictions([name for name, _ in good], np.stack([value for _, value in good])) if good else [])
+        for name, value in batch:
+            yield Prediction(name, error=value) if isinstance(value, str) else next(answers)
+        done += len(batch)
+        on_progress(done, total)
+
+
+Decoded = tuple[str, Array | str]  # an example's name, and its values or what is wrong with it
+
+
+def _decoded(examples: Iterator[Example], batch_size: int) -> Iterator[Decoded]:
+    """The examples read in parallel threads, in order, as many ahead as the next batches need."""
+    ahead = -(-BATCHES_AHEAD * batch_size // DECODED_AT_ONCE)
+    waiting: deque[Future[list[Decoded]]] = deque()
+    with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode") as workers:
+        try:
+            while group := list(islice(examples, DECODED_AT_ONCE)):
+                waiting.append(workers.submit(_read, group))
+                if len(waiting) > ahead:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            workers.shutdown(cancel_futures=True)
+
+
+def _read(examples: Sequence[Example]) -> list[Decoded]:
+    return [(example.name, _value(example)) for example in examples]
+
+
+def _value(example: Example) -> Array | str:
+    try:
+        return example.read()
+    except ImageFault as fault:
+        return f"{fault.reason} ({fault.detail})" if fault.detail else str(fault.reason)
+    except CnnkitError as error:
+        return str(error).removeprefix(f"{example.name}: ")
+
+
+def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """The model that the first argument names, else that of the newest run; and the other arguments, which are inputs.
+
+    A model is a `.keras` file, the folder of a run, or the name of one below `runs/`.
+
+    Raises:
+        CnnkitError: The first argument names nothing, or a run without a model; or there is nothing to predict.
+    """
+    first = Path(arguments[0])
+    if first.suffix == ".keras":
+        model, rest = first, arguments[1:]
+    elif RunDirectory(first).model.exists() or RunDirectory(first).config.exists() or (not first.exists() and (RUNS / first).is_dir()):
+        model, rest = find_run(first).model, arguments[1:]
+    elif arguments[0] != STANDARD_INPUT and not first.suffix and not first.exists() and not is_pattern(arguments[0]):
+        raise CnnkitError(f"{first}: no such run, file or folder", "See which runs there are: `cnnkit runs`.")
+    else:
+        model, rest = find_run(None).model, arguments
+    if not rest:
+        raise CnnkitError(f"{first}: is a model, but nothing is named for it to predict", f"cnnkit predict {first} PICTURES")
+    return model, rest
+
+
+def input_shape_of(model: "keras.Model", path: Path) -> tuple[int, ...]:
+    """Shape of one example as a model takes it.
+
+    Raises:
+        CnnkitError: It has not one input of a fixed shape and one output.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise CnnkitError(f"{path}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs", "A model with one of each is wanted.")
+    shape = tuple(model.input_shape[1:])
+    if None in shape:
+        raise CnnkitError(f"{path}: takes inputs of {shape}, which leaves their size open", "Save it with a fixed input shape.")
+    return shape
+
+
+def data_section(config: Path) -> Data | None:
+    """The `data` section of a run's config, by itself: the data that it names may be gone by now. None where there is no config."""
+    if not config.exists():
+        return None
+    try:
+        return Data.model_validate(read_file(config).value["data"])
+    except (KeyError, TypeError, pydantic.ValidationError) as error:
+        raise CnnkitError(f"{config}: its `data` section is damaged ({type(error).__name__})", "Train the run again.") from error
+
+
+def _guessed_meaning(model: "keras.Model", path: Path) -> ModelMetadata:
+    """What the last activation of a model says of its numbers, where no `model.json` names them."""
+    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+    outputs = int(model.output_shape[-1])
+    if activation == "softmax" or (activation == "sigmoid" and outputs == 1):
+        return ModelMetadata(path.stem, Task("classification", tuple(map(str, range(max(outputs, 2))))))
+    if activation == "sigmoid":
+        return ModelMetadata(path.stem, Task("multilabel", tuple(map(str, range(outputs)))))
+    return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(outputs))))

@@ -1,0 +1,128 @@
+"""Which test examples a report shows: where the model was surest and wrong, and where it was right by a hair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.task import Task
+from cnnkit.evaluation.calibration import by_class
+
+Array = npt.NDArray[Any]
+
+SHOWN = 12  # examples of each group
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An example to be shown.
+
+    Attributes:
+        position: Its place among the examples that were measured.
+        output: The output whose heat map belongs beside it.
+        lines: What was said and what is true, a line each: word, name, value.
+    """
+
+    position: int
+    output: int
+    lines: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Examples that have something in common.
+
+    Attributes:
+        title: What they are.
+        empty: What to say where there are none.
+        choices: The examples, the most telling first.
+    """
+
+    title: str
+    empty: str
+    choices: tuple[Choice, ...]
+
+
+def telling_examples(targets: Array, predictions: Array, task: Task, count: int = SHOWN) -> tuple[Group, Group]:
+    """The examples that tell the most of a model, the bad ones and the good ones.
+
+    Args:
+        targets: What was to be predicted `(n,)` or `(n, outputs)`.
+        predictions: What the model gave `(n, outputs)`.
+        task: What that means.
+        count: How many of each group.
+
+    Returns:
+        The most confident mistakes and the least confident hits; of numbers, the worst and the best predictions.
+    """
+    if task.is_regression:
+        return _by_error(np.asarray(targets, float).reshape(predictions.shape), predictions, task.names, count)
+    if task.is_multilabel:
+        return _by_label(np.asarray(targets).reshape(predictions.shape) >= 0.5, predictions, task.names, count)
+    return _by_class(np.asarray(targets).reshape(-1), by_class(predictions), task.names, count)
+
+
+def _by_class(targets: Array, probabilities: Array, names: Sequence[str], count: int) -> tuple[Group, Group]:
+    said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
+
+    def choice(position: int) -> Choice:
+        given, true = probabilities[position], int(targets[position])
+        other, word = (true, "true") if true != said[position] else (int(np.argsort(-given, kind="stable")[1]), "or")
+        answers = (("said", int(said[position])), (word, other))
+        return Choice(position, int(said[position]), tuple((key, names[index], percent(given[index])) for key, index in answers))
+
+    right = said == targets
+    return _mistakes_and_hits(right, sureness, sureness, choice, count)
+
+
+def _by_label(targets: Array, probabilities: Array, names: Sequence[str], count: int) -> tuple[Group, Group]:
+    """Mistakes by the label that was surest and wrong, hits by the label that was least sure."""
+    said, sureness = probabilities >= 0.5, np.maximum(probabilities, 1 - probabilities)
+    wrong = said != targets
+    worst, narrowest = np.where(wrong, sureness, 0), sureness
+
+    def choice(position: int) -> Choice:
+        label = int(worst[position].argmax() if wrong[position].any() else narrowest[position].argmin())
+        true = ", ".join(name for name, given in zip(names, targets[position], strict=True) if given) or "none"
+        word = "said" if said[position, label] else "left out"
+        return Choice(position, label, ((word, names[label], percent(probabilities[position, label])), ("true", true, "")))
+
+    return _mistakes_and_hits(~wrong.any(axis=1), worst.max(axis=1), narrowest.min(axis=1), choice, count)
+
+
+def _mistakes_and_hits(right: Array, of_mistakes: Array, of_hits: Array, choice: Any, count: int) -> tuple[Group, Group]:
+    mistakes = np.argsort(np.where(right, np.inf, -of_mistakes), kind="stable")[: min(count, int((~right).sum()))]
+    hits = np.argsort(np.where(right, of_hits, np.inf), kind="stable")[: min(count, int(right.sum()))]
+    return (
+        Group("Most confident mistakes", "There is no mistake among the examples.", tuple(choice(int(i)) for i in mistakes)),
+        Group("Least confident hits", "No example was answered right.", tuple(choice(int(i)) for i in hits)),
+    )
+
+
+def _by_error(targets: Array, predictions: Array, names: Sequence[str], count: int) -> tuple[Group, Group]:
+    """By the mean absolute error over the numbers, each in spreads of its true values, so that units do not matter."""
+    spread = targets.std(axis=0)
+    errors = np.abs(predictions - targets) / np.where(spread > 0, spread, 1)
+    order = np.argsort(errors.mean(axis=1), kind="stable")
+
+    def choice(position: int) -> Choice:
+        output = int(errors[position].argmax())
+        said, true = float(predictions[position, output]), float(targets[position, output])
+        of = ("number", names[output], "") if len(names) > 1 else None
+        lines = (of, ("predicted", f"{said:,.4g}", ""), ("true", f"{true:,.4g}", f"{said - true:+,.3g}"))
+        return Choice(position, output, tuple(line for line in lines if line is not None))
+
+    worst, best = order[::-1][:count], order[:count]
+    return (
+        Group("Worst predictions", "There is no example.", tuple(choice(int(i)) for i in worst)),
+        Group("Best predictions", "There is no example.", tuple(choice(int(i)) for i in best)),
+    )
+
+
+def percent(share: float) -> str:
+    """A probability in per cent, which never says that something is certain when it is not."""
+    if share in {0, 1}:
+        return f"{share:.0%}"
+    return ">99.9%" if share > 0.9995 else "<0.1%" if share < 0.0005 else f"{share:.1%}"

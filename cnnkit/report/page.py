@@ -1,0 +1,67 @@
+"""A report as one HTML page: every text from a run is escaped, nothing in the page runs or is fetched."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cnnkit import __version__
+from cnnkit.errors import escape_unprintable
+from cnnkit.report.examples import percent
+from cnnkit.report.pictures import SIGNAL_HEIGHT, SIGNAL_WIDTH
+
+if TYPE_CHECKING:
+    from cnnkit.report.content import Report
+
+TEMPLATE = "report.html.j2"
+
+
+def render(report: "Report") -> str:
+    """The page of a report."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.filters.update(figure=_figure, percent=percent, duration=_duration, shape=_shape, field=_field)
+    sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT), "version": __version__}
+    return environment.get_template(TEMPLATE).render(report=report, run=report.run, **sizes)
+
+
+def _visible(value: Any) -> Any:
+    """A text without characters that hide or turn what stands around them; markup of our own as it is."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(escape_unprintable(line) for line in value.split("\n"))
+    return value
+
+
+def _figure(value: float | None) -> str:
+    """A figure to four places, a larger one to as many digits; a dash where it is not known."""
+    if value is None or math.isnan(value):
+        return "–"
+    size = abs(value)
+    return f"{value:.3e}" if size >= 1e6 else f"{value:,.{4 if size < 10 else 3 if size < 100 else 2 if size < 1000 else 1}f}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+def _shape(shape: tuple[Any, ...]) -> str:
+    """`32 × 32 × 3`, without the batch; several in a row."""
+    if shape and isinstance(shape[0], tuple):
+        return ", ".join(map(_shape, shape))
+    return " × ".join("?" if size is None else str(size) for size in shape[1:]) or "1"
+
+
+def _field(field: Any) -> str:
+    """A receptive field."""
+    return "–" if not field else "all" if field == "all" else " × ".join(map(str, field))

@@ -1,0 +1,109 @@
+"""Plots as SVG inside a page, in the page's own colours and letters, so that they fit a light and a dark one."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from cnnkit.evaluation.calibration import ReliabilityBin
+from cnnkit.plots.confusion import GAMMA
+from cnnkit.plots.curves import draw_curve, watched
+from cnnkit.plots.predicted import MOST_PANELS, draw_predictions
+from cnnkit.plots.reliability import draw_reliability
+from cnnkit.plots.style import FAINT, INK, SOFT, TRAINING, VALIDATION, WRONG, literal_text, new_figure
+from cnnkit.report.pictures import data_uri
+from cnnkit.robustness.plot import draw_curve as draw_probe_curve
+from cnnkit.robustness.plot import label_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cnnkit.robustness.results import Probe
+
+Array = npt.NDArray[Any]
+
+VARIABLES = {INK: "ink", SOFT: "soft", FAINT: "faint", TRAINING: "training", VALIDATION: "accent", WRONG[2]: "wrong", "#ffffff": "card"}
+WIDTH = 4.0  # inches of a panel; about the width of a phone, so that its letters are as large as those of the page
+
+
+def curve_plots(history: Sequence[Mapping[str, float]]) -> list[Markup]:
+    """Loss and each metric over the epochs, a plot each."""
+    plots: list[Markup] = []
+    for name in watched(history):
+        figure = new_figure(WIDTH, 2.7)
+        draw_curve(figure.add_subplot(), history, name)
+        plots.append(as_svg(figure, f"curve-{len(plots)}", f"{name} by epoch"))
+    return plots
+
+
+def reliability_plot(curve: Sequence[ReliabilityBin]) -> Markup:
+    """The share that is right by the probability given."""
+    figure = new_figure(WIDTH, 3.4)
+    draw_reliability(figure, curve)
+    return as_svg(figure, "reliability", "Share that was right by the probability given")
+
+
+def prediction_plots(targets: Array, predictions: Array, names: Sequence[str]) -> list[Markup]:
+    """Predicted against true values `(n, outputs)`, a plot for each of the first numbers."""
+    plots = []
+    for index, name in enumerate(names[:MOST_PANELS]):
+        figure = new_figure(WIDTH, WIDTH)
+        draw_predictions(figure.add_subplot(), targets[:, index], predictions[:, index], name)
+        plots.append(as_svg(figure, f"prediction-{index}", f"Predicted against true: {name}"))
+    return plots
+
+
+def probe_plots(probe: "Probe") -> list[Markup]:
+    """A plot for each corruption, on one scale."""
+    top = 1.08 * max(max(curve.values) for curve in probe.curves) if probe.lower_is_better else 1.0
+    plots = []
+    for index, curve in enumerate(probe.curves):
+        figure = new_figure(3.1, 2.4)
+        axes = figure.add_subplot()
+        draw_probe_curve(axes, curve, VALIDATION, marked=True)
+        axes.set_ylim(0, top)
+        label_axes(axes, curve, probe.figure)
+        plots.append(as_svg(figure, f"probe-{index}", f"{probe.figure} by {curve.name}"))
+    return plots
+
+
+def confusion_picture(shares: Array) -> str:
+    """A large confusion matrix as a picture, a pixel a cell: right in blue, wrong in orange, clear where there is nothing.
+
+    Args:
+        shares: Of each row `(classes, classes)`, NaN in rows without examples.
+    """
+    strength = np.nan_to_num(shares) ** GAMMA
+    right = np.eye(len(shares), dtype=bool)
+    colours = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (WRONG[2], VALIDATION)]
+    pixels = np.dstack([np.where(right[..., None], colours[1], colours[0]), np.rint(255 * strength)])
+    return data_uri(pixels.astype(np.uint8), lossless=True)
+
+
+def as_svg(figure: "Figure", salt: str, words: str) -> Markup:
+    """A figure as an SVG element for a page, whose colours are the page's CSS variables.
+
+    Args:
+        figure: Drawn in the colours of `VARIABLES`.
+        salt: Keeps the names of its parts apart from those of other plots in the page.
+        words: What it shows, for those who do not see it.
+    """
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "savefig.dpi": 150}), literal_text(figure):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    box = re.search(r'viewBox="[\d. ]+"', text)
+    assert box is not None
+    inside = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
+    inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)  # it would hold for the whole page
+    inside = re.sub(r' id="[a-z0-9.]+_\d+"', "", inside)  # the same in every plot, and nothing refers to them
+    inside = re.sub(r"font-family: [^;\"]*;?", "", inside)
+    for colour, variable in VARIABLES.items():
+        inside = inside.replace(colour, f"var(--{variable})")
+    return Markup('<svg {} role="img" aria-label="{}">{}</svg>').format(Markup(box[0]), words, Markup(inside))  # noqa: S704 - matplotlib's

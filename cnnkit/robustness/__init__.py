@@ -1,0 +1,1 @@
+"""Corrupt the inputs of a trained model and measure what it withstands."""

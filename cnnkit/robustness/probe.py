@@ -1,0 +1,223 @@
+"""How good a model stays as its test examples are corrupted: a curve and one number for each kind of corruption."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.task import Task
+from cnnkit.data.examples import Examples
+from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.evaluation.calibration import by_class
+from cnnkit.evaluation.outputs import finite, probabilities_of
+from cnnkit.io.atomic import write_json
+from cnnkit.io.json_file import read_json
+from cnnkit.model.loading.load import load_model
+from cnnkit.prediction.evaluate import predict
+from cnnkit.robustness.corruptions import FOR_IMAGES, CorruptedRows, Corruption, corruptions_for
+from cnnkit.robustness.plot import plot_probes
+from cnnkit.robustness.results import Curve, Probe
+from cnnkit.runs.reopen import Reopened, reopened
+
+if TYPE_CHECKING:
+    import keras
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+
+
+def probe(
+    model: "keras.Model",
+    examples: Examples,
+    task: Task,
+    corruptions: Sequence[Corruption],
+    seed: int = 0,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[str, float, tuple[Curve, ...]]:
+    """Measure a model on corrupted examples.
+
+    Args:
+        model: Raw inputs in, answer out.
+        examples: Inputs and targets; the targets stay as they are.
+        task: What is predicted.
+        corruptions: What is done to the inputs.
+        seed: Of the noise.
+        on_progress: Told how many of all inputs have been predicted.
+
+    Returns:
+        The figure's name, its value on the examples as they are, and its curves.
+    """
+    figure, clean = headline(examples.targets, predict(model, examples), task)
+    extent = _extent(examples)
+    passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in corruptions)
+    done = 0
+
+    def measured(corruption: Corruption, strength: float) -> float:
+        nonlocal done
+        if strength == corruption.clean:
+            return clean
+        values = []
+        for change in corruption.variants:
+            rows = CorruptedRows(examples.rows, change, strength, extent, seed)
+            values.append(headline(examples.targets, predict(model, replace(examples, rows=rows)), task)[1])
+            done += 1
+            on_progress(done * len(examples), passes * len(examples))
+        return float(np.mean(values))
+
+    curves = []
+    for corruption in corruptions:
+        values = tuple(measured(corruption, strength) for strength in corruption.strengths)
+        area = relative_area(corruption.strengths, values, clean, in_ratios=corruption.in_ratios)
+        name, unit, strengths = corruption.name, corruption.unit, corruption.strengths
+        curves.append(Curve(name, unit, strengths, values, corruption.clean, corruption.in_ratios, area))
+    return figure, clean, tuple(curves)
+
+
+def headline(targets: Array, predictions: Array, task: Task) -> tuple[str, float]:
+    """The one figure of a task and its name, equal to that of `cnnkit evaluate` but without all that stands beside it there.
+
+    Args:
+        targets: What was to be predicted `(n,)` or `(n, outputs)`.
+        predictions: What the network gave `(n, outputs)`.
+        task: Decides on accuracy, the share of single labels that are right, or the mean absolute error.
+    """
+    from sklearn import metrics
+
+    if task.is_classification:
+        return "accuracy", float(metrics.accuracy_score(targets, by_class(predictions).argmax(axis=1)))
+    if task.is_multilabel:
+        return "label accuracy", float(((probabilities_of(predictions) >= 0.5) == targets.astype(bool)).mean())
+    predicted = finite(predictions)
+    return "MAE", float(metrics.mean_absolute_error(targets.astype(np.float64).reshape(predicted.shape), predicted))
+
+
+def relative_area(strengths: Sequence[float], values: Sequence[float], clean: float, *, in_ratios: bool = False) -> float:
+    """The mean of a curve over its strengths (by the trapezoidal rule), divided by the clean value; NaN where that is 0.
+
+    Args:
+        strengths: In rising order.
+        values: The figure at each of them.
+        clean: The figure where nothing is corrupted.
+        in_ratios: Whether the mean is over the logarithms of the strengths.
+    """
+    places = np.log(strengths) if in_ratios else np.asarray(strengths, float)
+    mean = np.trapezoid(values, places) / (places[-1] - places[0])
+    return float(mean / clean) if clean else float("nan")
+
+
+def probe_runs(
+    what: Path | None,
+    against: Sequence[Path] = (),
+    *,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[list[Probe], Path]:
+    """Probe a run, and others beside it on the same examples; write `probe.json` and a picture into the first run's folder.
+
+    Args:
+        what: A run's folder; None for the newest.
+        against: Further runs.
+        only: Names of the corruptions wanted; all where empty.
+        limit: How many examples to draw, by the run's seed; all where None.
+        on_progress: Told how many of all inputs have been predicted.
+
+    Returns:
+        The figures of each run, and the picture.
+
+    Raises:
+        CnnkitError: There is no such run or corruption, a run has no test examples, or the runs' test examples differ.
+    """
+    with ExitStack() as stack:
+        runs = [stack.enter_context(reopened(each)) for each in (what, *against)]
+        first = runs[0]
+        held_out = [run.held_out[1] for run in runs]
+        for run, examples in zip(runs[1:], held_out[1:], strict=True):
+            _require_same(first, held_out[0], run, examples)
+        known = corruptions_for(held_out[0].input_shape)
+        chosen = _chosen(known, only)
+        examples = drawn(held_out[0], limit, first.loaded.config.seed)
+        probes = []
+        for place, run in enumerate(runs):
+
+            def told(done: int, total: int, place: int = place) -> None:
+                on_progress(place * total + done, len(runs) * total)
+
+            seed = first.loaded.config.seed
+            figure, clean, curves = probe(load_model(run.model), examples, run.metadata.task, chosen, seed, told)
+            unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
+            measured_on = f"{run.held_out[0]} set of {run.metadata.data}"
+            name, note = run.directory.path.resolve().name, run.metadata.note
+            probes.append(Probe(name, measured_on, len(examples), figure, clean, figure == "MAE", curves, unfit, note))
+        write_json(first.directory.path / "probe.json", probes[0].as_dict())
+        others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
+        picture = first.directory.path / f"probe{others}.png"
+        plot_probes(probes, picture)
+        return probes, picture
+
+
+def read_probe(path: Path) -> Probe:
+    """A `probe.json` that `probe_runs` wrote.
+
+    Raises:
+        CnnkitError: It is damaged.
+    """
+    try:
+        stored = {name: value for name, value in read_json(path).items() if name != "padding"}
+        curves = tuple(
+            Curve(**{**each, "strengths": tuple(map(float, each["strengths"])), "values": tuple(map(_or_nan, each["values"])),
+                     "area": _or_nan(each["area"])})
+            for each in stored["curves"]
+        )  # fmt: skip
+        return Probe(**{**stored, "curves": curves, "clean": _or_nan(stored["clean"]), "examples": int(stored["examples"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Probe the run again: `cnnkit probe RUN`.") from error
+
+
+def _or_nan(value: float | None) -> float:
+    """A number as JSON has it: null is NaN."""
+    return float("nan") if value is None else float(value)
+
+
+def _extent(examples: Examples) -> float:
+    """255 for uint8; for other inputs, what the first of them span."""
+    if examples.rows.dtype == np.uint8:
+        return 255.0
+    some = examples.rows.read(examples.index[:256])
+    return float(np.nanmax(some) - np.nanmin(some))
+
+
+def drawn(examples: Examples, limit: int | None, seed: int) -> Examples:
+    """As many of the examples as are wanted, drawn by a seed, in their order; all where None."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return examples.take(np.sort(np.random.default_rng(seed).choice(len(examples), limit, replace=False)))
+
+
+def _chosen(known: Sequence[Corruption], only: Sequence[str]) -> list[Corruption]:
+    names = [each.name for each in known]
+    for name in only:
+        if name not in names:
+            raise CnnkitError(f"no corruption {name!r} for such inputs.{did_you_mean(name, names)}", f"There are {', '.join(names)}.")
+    return [each for each in known if not only or each.name in only]
+
+
+def _require_same(first: Reopened, examples: Examples, other: Reopened, others: Examples) -> None:
+    """Refuse runs that were not measured on the very same examples: their curves could not be compared."""
+    pairs = [(examples.input_shape, others.input_shape), (first.metadata.task, other.metadata.task), (len(examples), len(others))]
+    same = (
+        all(mine == theirs for mine, theirs in pairs)
+        and np.array_equal(examples.index, others.index)
+        and np.array_equal(examples.targets, others.targets)
+        and examples.rows.identity() == others.rows.identity()
+    )
+    if not same:
+        raise CnnkitError(
+            f"{other.directory.path}: its test examples ({other.metadata.data}, {len(others):,} of {others.input_shape}) are not those of "
+            f"{first.directory.path} ({first.metadata.data}, {len(examples):,} of {examples.input_shape})",
+            "Compare runs on the same data with the same seed, size and division.",
+        )

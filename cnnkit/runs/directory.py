@@ -1,0 +1,227 @@
+"""A run's folder: what stands in it under which name, written atomically and read back."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.errors import CnnkitError
+from cnnkit.io.atomic import write_atomically, write_json, write_text
+from cnnkit.io.json_file import read_json
+from cnnkit.model.loading.load import MODEL_NAME, model_in
+from cnnkit.runs.lock import NAME as LOCK_NAME
+from cnnkit.runs.lock import RunLock
+from cnnkit.runs.metadata import ModelMetadata
+
+if TYPE_CHECKING:
+    import keras
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, which reproduces the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def model(self) -> Path:
+        """The model for use."""
+        return self.path / MODEL_NAME
+
+    @property
+    def curves(self) -> Path:
+        """Loss and metrics over the epochs, to look at."""
+        return self.path / "curves.png"
+
+    @property
+    def confusion(self) -> Path:
+        """Confusion matrix, to look at."""
+        return self.path / "confusion.png"
+
+    @property
+    def reliability(self) -> Path:
+        """The share that was right by the probability given, to look at."""
+        return self.path / "reliability.png"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted against true values of a regression, to look at."""
+        return self.path / "predictions.png"
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved config."""
+        write_text(self.config, text)
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write `history.csv`, a row an epoch."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "history.csv", buffer.getvalue())
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all from which training goes on exactly."""
+        return self.path / "checkpoints"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, the data's fingerprint, times and state."""
+        return self.path / "environment.json"
+
+    def read_history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv`, a row an epoch; a column that has no value in an epoch is left out of its row.
+
+        Raises:
+            CnnkitError: The file is missing or damaged.
+        """
+        path = self.path / "history.csv"
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file, strict=True)]
+        except FileNotFoundError:
+            raise CnnkitError(f"{path}: is missing, so how the run learned is not known", "Train the run again.") from None
+        except (OSError, ValueError, csv.Error, TypeError) as error:
+            raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Train the run again.") from error
+
+    @property
+    def manifest(self) -> Path:
+        """Which example stands in which split."""
+        return self.path / "manifest.csv"
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded images are kept while the run goes on."""
+        folder = self.path / "cache"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_manifest(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Write `manifest.csv`: path, label and split of each example."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerows([("path", "label", "split"), *rows])
+        write_text(self.manifest, buffer.getvalue())
+
+    def read_manifest(self) -> dict[str, str]:
+        """The split of each example by its path; empty where the run has no manifest.
+
+        Raises:
+            CnnkitError: The file is damaged.
+        """
+        if not self.manifest.exists():
+            return {}
+        try:
+            with self.manifest.open(encoding="utf-8", newline="") as file:
+                return {row["path"]: row["split"] for row in csv.DictReader(file, strict=True)}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise CnnkitError(f"{self.manifest}: is damaged ({type(error).__name__})", "Train the run again.") from error
+
+    @property
+    def calibration(self) -> Path:
+        """The temperature that the model's probabilities were calibrated by, and what it did."""
+        return self.path / "calibration.json"
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write `metrics.json`, the final evaluation."""
+        write_json(self.path / "metrics.json", metrics)
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write `environment.json`: versions, device, data fingerprint, time, state."""
+        write_json(self.environment, environment)
+
+    def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
+        """Write `model.keras`, and beside it what its numbers mean."""
+        write_json(self.path / "model.json", asdict(metadata))
+        write_atomically(self.model, model.save)
+        self.calibration.unlink(missing_ok=True)  # it tells of the model that stood here before
+
+
+def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
+    """A new folder for a run, locked: `runs/NAME`, `runs/NAME-2` and so on; or exactly the one named.
+
+    Raises:
+        CnnkitError: The folder named has files in it, or cannot be made.
+    """
+    try:
+        if run_dir is not None:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(run_dir)
+            if any(path.name != LOCK_NAME for path in run_dir.iterdir()):
+                lock.release()
+                raise _occupied(RunDirectory(run_dir))
+            return RunDirectory(run_dir), lock
+        RUNS.mkdir(exist_ok=True)
+        for number in range(1, 100_000):
+            path = RUNS / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return RunDirectory(path), RunLock(path)
+    except OSError as error:
+        raise CnnkitError(
+            f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir."
+        ) from error
+    raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
+
+
+def _occupied(directory: RunDirectory) -> CnnkitError:
+    if is_unfinished(directory):
+        return CnnkitError(
+            f"{directory.path}: holds an unfinished run, and a run is never overwritten",
+            f"Go on with it: `cnnkit train --resume {directory.path}`; or name another --run-dir.",
+        )
+    return CnnkitError(f"{directory.path}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
+
+
+def is_unfinished(directory: RunDirectory) -> bool:
+    """Whether a run was begun, can be gone on with, and has not got to its end."""
+    return directory.checkpoints.is_dir() and not (directory.path / "metrics.json").exists() and read_state(directory) != "finished"
+
+
+def read_state(directory: RunDirectory) -> str:
+    """What `environment.json` says of a run: running, interrupted, failed or finished; empty where it cannot be read."""
+    try:
+        return str(read_json(directory.environment)["state"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def run_of(run: Path) -> RunDirectory:
+    """The run in a folder, or of a name below `runs/`.
+
+    Raises:
+        CnnkitError: There is none.
+    """
+    found = run if run.exists() else RUNS / run
+    if not found.exists():
+        raise CnnkitError(f"{run}: no such run", "See which there are: `cnnkit runs`.")
+    return RunDirectory(found)
+
+
+def find_run(run: Path | None) -> RunDirectory:
+    """The run in a folder, or of a name below `runs/`; the newest finished one there where none is named.
+
+    Raises:
+        CnnkitError: There is none, or it has no model yet.
+    """
+    if run is None:
+        models = sorted(RUNS.glob(f"*/{MODEL_NAME}"), key=lambda path: path.stat().st_mtime)
+        if not models:
+            raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
+        return RunDirectory(models[-1].parent)
+    directory = run_of(run)
+    model_in(directory.path)  # refuses a folder without a model
+    return directory

@@ -1,0 +1,187 @@
+"""The runs below a folder at a glance, from the small files in each: no TensorFlow, and no run is too damaged to be listed."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cnnkit.errors import CnnkitError
+from cnnkit.io.json_file import read_json
+from cnnkit.runs.directory import RUNS, RunDirectory
+from cnnkit.runs.lock import is_locked
+
+State = Literal["finished", "interrupted", "running", "failed", "unknown"]
+Key = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
+
+_HEADLINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], Any]]] = (  # of `metrics.json`: the first that is there
+    ("accuracy", lambda metrics: metrics["accuracy"] if "balanced_accuracy" in metrics else None),
+    ("macro F1", lambda metrics: metrics.get("macro_f1")),
+    ("MAE", lambda metrics: metrics["overall"]["mae"]),
+)
+_NOT_FIGURES = ("epoch", "learning_rate", "seconds", "images_per_second")  # columns of `history.csv`
+_NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
+_RISES = ("accuracy", "macro F1")  # headlines that improve by rising
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """One run.
+
+    Attributes:
+        name: Its folder, as seen from the folder that was listed.
+        data: The data set that it was trained on.
+        stand_in_for: The data set that was asked for; empty where `data` is the real one.
+        figure: What its headline figure is called: `accuracy`, `macro F1`, `MAE`; of a run without an evaluation, a
+            column of its history.
+        value: That figure; None where there is none yet.
+        epochs: Epochs done.
+        seconds: How long it took, in seconds; that of its epochs where it has not ended.
+        started: When it began, in ISO 8601; empty where that is not known.
+        state: Whether it came to its end.
+        faults: Files of it that are damaged or missing, in words.
+    """
+
+    name: str
+    data: str
+    stand_in_for: str
+    figure: str
+    value: float | None
+    epochs: int
+    seconds: float
+    started: str
+    state: State
+    faults: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**asdict(self), "stand_in_for": self.stand_in_for or None, "started": self.started or None}
+
+
+def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
+    """The runs in a folder and in folders below, such as those of a comparison.
+
+    Args:
+        folder: Which is searched; it may be a run itself.
+        sort: What comes first: the newest run; the first name, data set or state; the best figure; the most epochs; the longest time.
+
+    Raises:
+        CnnkitError: There is no such folder, or no run in it.
+    """
+    remedy = "Train one first: `cnnkit train configs/cifar.yaml`; or name the folder that has runs."
+    if not folder.is_dir():
+        raise CnnkitError(f"{folder}: no such folder", remedy)
+    runs = []
+    for path, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _NOT_RUNS and not name.startswith("."))
+        if "environment.json" in files or {"config.yaml", "model.keras"} <= set(files):
+            runs.append(read_run(Path(path), folder))
+    if not runs:
+        raise CnnkitError(f"{folder}: there is no run in it, nor in folders below", remedy)
+    return sorted(sorted(runs, key=lambda run: run.started, reverse=True), key=_ORDER[sort])
+
+
+def _figure_order(run: ListedRun) -> tuple[bool, str, float]:
+    value = 0.0 if run.value is None else run.value
+    return run.value is None, run.figure, -value if run.figure in _RISES or run.figure.endswith("accuracy") else value
+
+
+_ORDER: Mapping[Key, Callable[[ListedRun], Any]] = {
+    "when": lambda run: 0,
+    "name": lambda run: _by_number(run.name),
+    "data": lambda run: (run.data, run.stand_in_for),
+    "figure": _figure_order,
+    "epochs": lambda run: -run.epochs,
+    "time": lambda run: -run.seconds,
+    "state": lambda run: run.state,
+}
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    """`cifar-2` before `cifar-10`, as the folders of runs are numbered."""
+    stem, _, number = name.rpartition("-")
+    return (stem, int(number)) if stem and number.isdecimal() else (name, 0)
+
+
+def read_run(path: Path, folder: Path) -> ListedRun:
+    """What one run tells of itself.
+
+    Args:
+        path: Its folder.
+        folder: From where its name is seen; the run itself for its folder's name.
+    """
+    faults: list[str] = []
+    environment = _json(path / "environment.json", faults, required=True)
+    metrics = _json(path / "metrics.json", faults, required=False)
+    history = _history(path, faults)
+    told = environment.get("data")
+    data = told if isinstance(told, dict) else {}
+    figure, value = _headline(metrics, history)
+    return ListedRun(
+        name=path.relative_to(folder).as_posix() if path != folder else path.resolve().name,
+        data=str(data.get("name", "")),
+        stand_in_for=str(data.get("stand_in_for") or ""),
+        figure=figure,
+        value=value,
+        epochs=len(history),
+        seconds=_number(environment.get("seconds")) or sum(row.get("seconds", 0.0) for row in history),
+        started=str(environment.get("started") or ""),
+        state=_state(environment, path),
+        faults=tuple(faults),
+    )
+
+
+def _state(environment: Mapping[str, Any], path: Path) -> State:
+    """What the run says of itself; a run under way whose process holds no lock any more was interrupted."""
+    told = environment.get("state")
+    if told == "running":
+        return "running" if is_locked(path) else "interrupted"
+    return told if told in ("finished", "interrupted", "running", "failed") else "unknown"
+
+
+def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> tuple[str, float | None]:
+    for name, get in _HEADLINES:
+        try:
+            value = _number(get(metrics))
+        except (KeyError, TypeError):
+            continue
+        if value is not None:
+            return name, value
+    last = {name: value for name, value in (history[-1] if history else {}).items() if name not in _NOT_FIGURES}
+    watched = [name for name in last if name.startswith("val_")] or list(last)
+    figure = next((name for name in watched if not name.endswith("loss")), watched[0] if watched else "")
+    return figure, _number(last.get(figure))
+
+
+def _number(value: Any) -> float | None:
+    """A finite number from a file; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if abs(number) < float("inf") else None
+
+
+def _json(path: Path, faults: list[str], *, required: bool) -> dict[str, Any]:
+    try:
+        value = read_json(path)
+    except FileNotFoundError:
+        if required:
+            faults.append(f"{path.name} is missing")
+        return {}
+    except (OSError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        faults.append(f"{path.name} is damaged")
+        return {}
+    return value
+
+
+def _history(path: Path, faults: list[str]) -> list[dict[str, float]]:
+    if not (path / "history.csv").exists():
+        return []
+    try:
+        return RunDirectory(path).read_history()
+    except CnnkitError:
+        faults.append("history.csv is damaged")
+        return []

@@ -1,0 +1,196 @@
+"""CheckpointStore on disk: all from which training goes on exactly, each whole or not there, with a checksum, no pickle in it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from cnnkit.errors import CnnkitError
+from cnnkit.io.atomic import write_atomically
+from cnnkit.io.json_file import parse_json
+
+Array = npt.NDArray[Any]
+
+FORMAT = "cnnkit-checkpoint-1"
+SUFFIX = ".safetensors"
+KEPT = 2  # the newest ones; that of the best epoch is kept beside them
+
+_NAME = re.compile(r"epoch-(\d+)(?:-before-phase-(\d+)|-step-(\d+))?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run.
+
+    Attributes:
+        state: What JSON can hold; `epoch` (epochs done), `step` (optimizer steps done in the open one), `phase_ended`
+            (whether `phase` has been left, and the next one not begun) and `best` are known here, all else to the checkpoint_manager.
+        arrays: Variables by group and number, such as `model.3`.
+    """
+
+    state: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+
+    @property
+    def name(self) -> str:
+        """Its file's name, by which checkpoints stand in their order."""
+        name = f"epoch-{self.state['epoch']:05}"
+        if self.state["phase_ended"]:
+            return f"{name}-before-phase-{self.state['phase'] + 2}{SUFFIX}"  # people count from 1
+        return f"{name}-step-{self.state['step']:07}{SUFFIX}" if self.state["step"] else f"{name}{SUFFIX}"
+
+
+class _Best(BaseModel):
+    epoch: int = Field(ge=0)
+    loss: float
+
+
+class _Callback(BaseModel):
+    class_: str = Field(alias="class")
+    values: dict[str, Any]
+
+
+class _State(BaseModel):
+    """The form of `Checkpoint.state`: what a file must have for a run to go on from it, whoever wrote it."""
+
+    config: dict[str, Any]
+    data: dict[str, str]
+    base: Any
+    notices: list[str]
+    phase: int = Field(ge=-1)
+    phase_ended: bool
+    phase_begun: int = Field(ge=0)
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
+    open_seconds: float
+    stopped: bool
+    history: list[dict[str, float]]
+    seconds: float
+    feature_seconds: float
+    best: _Best
+    halvings: int = Field(ge=0)
+    callbacks: list[_Callback]
+
+
+class CheckpointStore:
+    """The checkpoints of one run: the newest two and that of the best epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint, then remove those that are not kept any more; the path written.
+
+        Raises:
+            CnnkitError: The disk is full or cannot be written; the checkpoints of before are as they were.
+        """
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / checkpoint.name
+        write_checkpoint(path, checkpoint)
+        kept = {path, *self._paths()[-KEPT:], self._of_epoch(checkpoint.state["best"]["epoch"])}
+        for old in self._paths():
+            if old not in kept:
+                old.unlink(missing_ok=True)
+        return path
+
+    def newest(self) -> tuple[Checkpoint | None, Sequence[str]]:
+        """The newest checkpoint that is whole (None where there is none), and a notice for each that was passed over."""
+        notices: list[str] = []
+        for path in reversed(self._paths()):
+            try:
+                return read_checkpoint(path), notices
+            except CnnkitError as error:
+                notices.append(f"{error} The checkpoint before it is used.")
+        return None, notices
+
+    def of_epoch(self, epoch: int) -> Checkpoint | None:
+        """The checkpoint at the end of an epoch (from 1); None where it is gone or damaged."""
+        try:
+            return read_checkpoint(self._of_epoch(epoch))
+        except CnnkitError:
+            return None
+
+    def sweep(self) -> None:
+        """Remove what a killed process left of a checkpoint that it was writing."""
+        for path in self._folder.glob(f".epoch-*{SUFFIX}"):
+            path.unlink(missing_ok=True)
+
+    def __bool__(self) -> bool:
+        return bool(self._paths())
+
+    def _of_epoch(self, epoch: int) -> Path:
+        return self._folder / f"epoch-{epoch:05}{SUFFIX}"
+
+    def _paths(self) -> list[Path]:
+        """All that are there, oldest first."""
+        found = [(match, path) for path in self._folder.glob(f"epoch-*{SUFFIX}") if (match := _NAME.fullmatch(path.stem))]
+        return [path for _, path in sorted(found, key=lambda pair: _place(pair[0]))]
+
+
+def _place(match: re.Match[str]) -> tuple[int, int, int]:
+    """Where a checkpoint stands among others: the end of an epoch, then that of its phase, then the steps of the next one."""
+    epoch, phase, step = match.groups()
+    return int(epoch), int(step or 0), int(phase or 0)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write one checkpoint, whole or not at all."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
+    state = json.dumps(checkpoint.state)
+    metadata = {"format": FORMAT, "state": state, "sha256": _digest(state, arrays)}
+    content = save(arrays, metadata)
+    write_atomically(path, lambda temporary: _write(temporary, content))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint.
+
+    Raises:
+        CnnkitError: It is not there, or not what was written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CnnkitError(f"{path}: the checkpoint is damaged or cannot be read.") from error
+    state = metadata.get("state", "")
+    if metadata.get("format") != FORMAT:
+        raise CnnkitError(f"{path}: is not a checkpoint of this cnnkit.")
+    if metadata.get("sha256") != _digest(state, arrays):
+        raise CnnkitError(f"{path}: the checkpoint is damaged: its checksum is not that of its content.")
+    try:
+        told = parse_json(state.encode())
+        _State.model_validate(told)
+    except ValueError as error:  # pydantic's is one as well
+        raise CnnkitError(f"{path}: the checkpoint does not tell where a run stands.") from error
+    return Checkpoint(told, arrays)
+
+
+def _digest(state: str, arrays: Mapping[str, Array]) -> str:
+    """SHA-256 over the state and all arrays with their names and forms."""
+    digest = hashlib.sha256(state.encode())
+    for part in _parts(arrays):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(arrays: Mapping[str, Array]) -> Iterator[bytes]:
+    for name in sorted(arrays):
+        yield f"{name} {arrays[name].dtype} {arrays[name].shape}".encode()
+        yield arrays[name].tobytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,68 @@
+"""The config of `cnnkit transfer`: the packaged one or the user's, with the base named on the command line."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.config.load import LoadedConfig, load_config
+from cnnkit.config.packaged import packaged_config
+from cnnkit.errors import CnnkitError, did_you_mean, fold, format_value
+from cnnkit.keras_api.signatures import signature_table
+from cnnkit.runs.directory import find_run
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A second phase, gentle (Adam at 1e-5): how many of the base's last layers open, and for how many epochs."""
+
+    layers: int
+    epochs: int
+
+
+def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[str], fine_tune: FineTune | None = None) -> LoadedConfig:
+    """The config of a transfer run.
+
+    Args:
+        paths: Config files; none for the packaged transfer.yaml.
+        base: A pretrained base in any spelling, or one's own run or model file; None for the config's own.
+        overrides: `a.b.c=value` overrides, which win over all else.
+        fine_tune: A second phase over the last layers of the base; None for none.
+
+    Raises:
+        CnnkitError: The base is unknown, or the config is wrong or has none.
+    """
+    named: list[str] = []
+    if base is not None and Path(base).exists():
+        if Path(base).suffix != ".keras":
+            find_run(Path(base))  # a folder without a model is told now, by the name that was typed
+        named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
+        named += [] if paths else ["model.head=null"]  # the packaged head pools, which features of one's own may not need
+    elif base is not None:
+        named = [f"model.base={json.dumps(base_name(base))}"]
+    files = paths or [packaged_config("transfer")]
+    loaded = load_config(files, [*named, *overrides])
+    if loaded.config.model.base is None:
+        raise CnnkitError(f"{files[0]}: has no `model.base` to transfer from", "Write one, or name it: `--base mobilenetv2`.")
+    if fine_tune is None:
+        return loaded
+    phases = [
+        {"train": "head"},
+        {"train": f"last {fine_tune.layers}", "epochs": fine_tune.epochs, "optimizer": {"Adam": {"learning_rate": 1e-5}}},
+    ]
+    return load_config(files, [*named, f"train.phases={json.dumps(phases)}", *overrides])
+
+
+def base_name(spelling: str) -> str:
+    """Keras's name of a base from any spelling: `mobilenet_v2` is MobileNetV2.
+
+    Raises:
+        CnnkitError: There is no such base.
+    """
+    names = {fold(name): name for name in signature_table().objects["applications"]}
+    meant = names.get(fold(spelling.replace(" ", "")))
+    if meant is None:
+        guess = did_you_mean(spelling, names.values())
+        remedy = "`cnnkit bases` lists those of Keras; a run of your own is a base as well: `--base runs/NAME`."
+        raise CnnkitError(f"--base: unknown pretrained base, and no such run, {format_value(spelling)}.{guess}", remedy)
+    return meant
