@@ -8,7 +8,26 @@ from typing import Annotated
 import typer
 
 from cnnkit import __version__
-from cnnkit.commands import calibrate, configs, data, evaluate, look, network, predict, runs, train
+from cnnkit.commands import (
+    bases,
+    calibrate,
+    check,
+    compare,
+    configs,
+    data_check,
+    data_show,
+    evaluate,
+    explain,
+    init,
+    predict,
+    probe,
+    report,
+    runs,
+    schema,
+    summary,
+    train,
+    transfer,
+)
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
 
@@ -24,24 +43,24 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
 
 app.command()(train.train)
-app.command()(train.transfer)
-app.command()(network.check)
-app.command()(network.summary)
-app.command()(network.bases)
+app.command()(transfer.transfer)
+app.command()(check.check)
+app.command()(summary.summary)
+app.command()(bases.bases)
 app.command()(evaluate.evaluate)
-app.command()(evaluate.compare)
+app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(runs.runs)
 app.command()(calibrate.calibrate)
-app.command()(look.explain)
-app.command()(look.probe)
-app.command()(look.report)
-app.command()(data.init)
+app.command()(explain.explain)
+app.command()(probe.probe)
+app.command()(report.report)
+app.command()(init.init)
 app.add_typer(data_app, name="data")
-data_app.command("check")(data.data_check)
-data_app.command("show")(data.data_show)
+data_app.command("check")(data_check.data_check)
+data_app.command("show")(data_show.data_show)
 app.command()(configs.configs)
-app.command()(configs.schema)
+app.command()(schema.schema)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from cnnkit.config.json_schema import json_schema
 from cnnkit.config.packaged import folder
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
-from cnnkit.keras_api.objects import _check_value, check_entry
+from cnnkit.keras_api.checking import _check_value, check_entry
 from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
 

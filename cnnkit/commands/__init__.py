@@ -1,1 +1,1 @@
-"""The commands, a file a group: each parses its arguments, calls one function and prints its report."""
+"""The commands, one file each: parse arguments, call one function, print its result."""

@@ -1,4 +1,4 @@
-"""`cnnkit configs` and `cnnkit schema`: the packaged configs, and what editors check configs by."""
+"""`cnnkit configs`: the packaged configs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cnnkit.console.configs import print_configs
-from cnnkit.console.text import print_json, print_line
+from cnnkit.console.text import print_line
 
 
 def configs(
@@ -21,18 +21,3 @@ def configs(
         return
     written = copy_config(name, destination)
     print_line(f"Wrote {written}. Train it: cnnkit train {written}")
-
-
-def schema(
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of standard output.")] = None,
-) -> None:
-    """Write the JSON Schema that editors check configs by."""
-    from cnnkit.config.json_schema import json_schema
-
-    if output is None:
-        print_json(json_schema())
-        return
-    from cnnkit.io.atomic import write_json
-
-    write_json(output, json_schema())
-    print_line(f"Wrote {output}.")

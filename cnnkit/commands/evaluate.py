@@ -1,4 +1,4 @@
-"""`cnnkit evaluate` and `cnnkit compare`."""
+"""`cnnkit evaluate`: measure a model on its test set, or on other data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,23 +35,3 @@ def evaluate(
     print_evaluation(evaluation)
     if pictures:
         print_line(f"Pictures: {', '.join(map(str, pictures))}")
-
-
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Runs, two or more; the first is held against each other.", metavar="RUN RUN...")],
-    picture: Annotated[
-        Path | None, typer.Option("--picture", help="The PNG of the curves; comparison.png in the first run where left out.", metavar="PNG")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put runs side by side: configs, curves, figures, and whether the difference is more than chance."""
-    import_tensorflow()
-    from cnnkit.console.compare import print_comparison
-    from cnnkit.experiments.compare_runs import compare_runs
-
-    comparison = compare_runs(runs, picture)
-    if as_json:
-        print_json(comparison.as_dict())
-        return
-    print_comparison(comparison)
-    print_line(f"Picture: {comparison.curves}")

@@ -9,7 +9,7 @@ from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Config
 from cnnkit.config.task import Task
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
-from cnnkit.keras_api.objects import OUTPUTS, is_entry, split_entry
+from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
 
 DEFAULT_LOSS = {
     "classification": "sparse_categorical_crossentropy",

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from cnnkit.config.schema import BLOCKS, Config
-from cnnkit.keras_api.objects import OUTPUTS, SINGULAR
+from cnnkit.keras_api.checking import OUTPUTS, SINGULAR
 from cnnkit.keras_api.signatures import KINDS, REQUIRED, Argument, Signature, signature_table
 
 _FRACTION = {"type": "string", "pattern": r"^-?[0-9.]+ */ *[0-9.]+$"}

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from cnnkit.config.catalogue import BUILT_IN, OFFLINE
 from cnnkit.errors import did_you_mean, format_value
-from cnnkit.keras_api.objects import as_number
+from cnnkit.keras_api.checking import as_number
 
 
 @dataclass(frozen=True)

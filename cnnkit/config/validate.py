@@ -8,7 +8,7 @@ import pydantic
 from cnnkit.config.data_check import check_sections
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
-from cnnkit.keras_api.objects import check_entry, is_entry
+from cnnkit.keras_api.checking import check_entry, is_entry
 
 _WANTED = {  # pydantic's error types -> what the field wants
     "int_type": "an integer",

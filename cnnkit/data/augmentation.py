@@ -11,7 +11,8 @@ from cnnkit.config.data_check import MIXING
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Examples
 from cnnkit.errors import BuildError, Fault
-from cnnkit.keras_api.objects import build, entry_path, first_sentence, split_entry
+from cnnkit.keras_api.building import build, first_sentence
+from cnnkit.keras_api.checking import entry_path, split_entry
 
 if TYPE_CHECKING:
     import keras

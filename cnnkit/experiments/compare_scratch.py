@@ -11,7 +11,7 @@ from cnnkit.data.binding import BoundConfig
 from cnnkit.data.source import Request, open_source
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.atomic import write_json
-from cnnkit.keras_api.objects import split_entry
+from cnnkit.keras_api.checking import split_entry
 from cnnkit.plots.curves import plot_lines
 from cnnkit.plots.style import lower_is_better
 from cnnkit.prediction.evaluate import Evaluation

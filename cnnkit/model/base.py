@@ -12,8 +12,9 @@ import numpy as np
 
 from cnnkit.config.schema import Model, OwnBase
 from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
+from cnnkit.keras_api.building import build
+from cnnkit.keras_api.checking import split_entry
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
-from cnnkit.keras_api.objects import build, split_entry
 from cnnkit.model.loading.load import load_model, model_in
 from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.shape_faults import shown_shape

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
 from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
-from cnnkit.keras_api.objects import OUTPUTS, build, entry_path, split_entry
+from cnnkit.keras_api.building import build
+from cnnkit.keras_api.checking import OUTPUTS, entry_path, split_entry
 from cnnkit.model.shape_faults import call_layer, shown_shape
 
 if TYPE_CHECKING:

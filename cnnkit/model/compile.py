@@ -7,7 +7,7 @@ from cnnkit.config.schema import Config
 from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
-from cnnkit.keras_api.objects import build, first_sentence
+from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.model.builder import Network, build_network
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnkit.errors import BuildError, Fault, Path
-from cnnkit.keras_api.objects import first_sentence
+from cnnkit.keras_api.building import first_sentence
 
 _AXES = {2: "(features)", 3: "(steps, channels)", 4: "(height, width, channels)", 5: "(depth, height, width, channels)"}
 

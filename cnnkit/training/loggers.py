@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_text
-from cnnkit.keras_api.objects import first_sentence
+from cnnkit.keras_api.building import first_sentence
 from cnnkit.runs.directory import RunDirectory
 
 Row = Mapping[str, float]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from cnnkit.keras_api.objects import first_sentence
+from cnnkit.keras_api.building import first_sentence
 from cnnkit.training.fit import Listener
 from cnnkit.training.history import History, Row
 from cnnkit.training.loggers import Logger

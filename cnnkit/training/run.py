@@ -11,7 +11,7 @@ from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import WriteError
-from cnnkit.keras_api.objects import build
+from cnnkit.keras_api.building import build
 from cnnkit.model.compile import compile_model
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError
-from cnnkit.keras_api.objects import first_sentence
+from cnnkit.keras_api.building import first_sentence
 from cnnkit.model.loading.archive import read_archive
 from cnnkit.model.loading.foreign_config import fault_of_config
 

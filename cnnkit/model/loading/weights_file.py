@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnkit.errors import BuildError, Fault
 from cnnkit.errors import Path as EntryPath
-from cnnkit.keras_api.objects import first_sentence
+from cnnkit.keras_api.building import first_sentence
 
 if TYPE_CHECKING:
     import keras

@@ -1,23 +1,13 @@
-"""`cnnkit check`, `cnnkit summary` and `cnnkit bases`: what a config, a model or a pretrained network is, without training."""
+"""`cnnkit summary`: the layers, shapes and parameters of a config, a run or a model file."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cnnkit.commands.options import AsJson, Configs, Set, build_model, import_tensorflow, load_config
-from cnnkit.console.text import output, print_json, print_line
+from cnnkit.commands.options import AsJson, Set, build_model, import_tensorflow, load_config
+from cnnkit.console.text import output, print_json
 from cnnkit.errors import CnnkitError
-
-
-def check(configs: Configs, overrides: Set = None) -> None:
-    """Tell all that is wrong with a config, by line."""
-    loaded = load_config(configs, overrides)
-    from cnnkit.model.summary.summarize import summarize
-
-    network = build_model(loaded)
-    total = summarize(network.model, preprocess=network.preprocess).total_parameters
-    print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")
 
 
 def summary(
@@ -40,23 +30,6 @@ def summary(
         print_json(result.as_dict())
     else:
         render_summary(result, output(), explain=explain)
-
-
-def bases(as_json: AsJson = False) -> None:
-    """List the pretrained networks of the installed Keras."""
-    from cnnkit.console.bases import print_bases
-    from cnnkit.console.progress import counting
-    from cnnkit.keras_api.downloads import keras_home
-    from cnnkit.model.bases import are_known, list_bases
-
-    if not are_known():
-        import_tensorflow()
-    with counting("networks") as on_progress:
-        found = list_bases(on_progress)
-    if as_json:
-        print_json([base.as_dict() for base in found])
-    else:
-        print_bases(found, str(keras_home() / "models"))
 
 
 def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:

@@ -1,0 +1,21 @@
+"""`cnnkit bases`: the pretrained networks of the installed Keras."""
+
+from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.console.text import print_json
+
+
+def bases(as_json: AsJson = False) -> None:
+    """List the pretrained networks of the installed Keras."""
+    from cnnkit.console.bases import print_bases
+    from cnnkit.console.progress import counting
+    from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.model.bases import are_known, list_bases
+
+    if not are_known():
+        import_tensorflow()
+    with counting("networks") as on_progress:
+        found = list_bases(on_progress)
+    if as_json:
+        print_json([base.as_dict() for base in found])
+    else:
+        print_bases(found, str(keras_home() / "models"))

@@ -1,0 +1,14 @@
+"""`cnnkit check`: all that is wrong with a config."""
+
+from cnnkit.commands.options import Configs, Set, build_model, load_config
+from cnnkit.console.text import print_line
+
+
+def check(configs: Configs, overrides: Set = None) -> None:
+    """Tell all that is wrong with a config, by line."""
+    loaded = load_config(configs, overrides)
+    from cnnkit.model.summary.summarize import summarize
+
+    network = build_model(loaded)
+    total = summarize(network.model, preprocess=network.preprocess).total_parameters
+    print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")

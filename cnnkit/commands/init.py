@@ -1,0 +1,30 @@
+"""`cnnkit init`: a config for data of your own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.console.text import print_line
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="A folder of images, a CSV, an npz or an npy file.", metavar="PATH")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The config to write; NAME.yaml where left out.", metavar="FILE")
+    ] = None,
+    transfer: Annotated[bool, typer.Option("--transfer", help="Begin with a pretrained base.")] = False,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="What to predict: a CSV column (or several) or an npz array.", metavar="NAME")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Look at your data and write a config that trains at once."""
+    from cnnkit.experiments.starter_config import write_init
+
+    named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
+    written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
+    print_line(f"{look.count:,} examples of {look.spec.input_shape}, {look.spec.task.kind}: {', '.join(look.spec.task.names[:12])}")
+    print_line(f"Wrote {written}. Train it: cnnkit train {written}")

@@ -1,0 +1,35 @@
+"""`cnnkit probe`: what a trained network withstands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.console.text import print_json, print_line
+
+
+def probe(
+    run: Annotated[Path | None, typer.Argument(help="A run; the newest where left out.", metavar="[RUN]")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="Another run, on the same plot. May be repeated.", metavar="RUN")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this corruption, such as shift. May be repeated.", metavar="NAME")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Draw this many of the test examples.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how good a run stays as its test examples are moved, turned, lit, blurred and noised."""
+    import_tensorflow()
+    from cnnkit.console.probe import print_probes
+    from cnnkit.console.progress import counting
+    from cnnkit.robustness.probe import probe_runs
+
+    with counting("disturbed examples") as on_progress:
+        probes, picture = probe_runs(run, against or [], only=only or [], limit=limit, on_progress=on_progress)
+    if as_json:
+        print_json([each.as_dict() for each in probes])
+        return
+    print_probes(probes)
+    print_line(f"Picture: {picture}")

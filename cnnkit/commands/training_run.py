@@ -1,0 +1,51 @@
+"""Train a config, with progress and results on the terminal: shared by `train` and `transfer`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cnnkit.commands.options import import_tensorflow
+from cnnkit.console.evaluation import print_evaluation
+from cnnkit.console.progress import counting, progress_listener
+from cnnkit.console.text import print_line, print_notice
+from cnnkit.console.training import stand_in_text
+
+if TYPE_CHECKING:
+    from cnnkit.data.binding import BoundConfig
+    from cnnkit.training.resume import Resumed
+
+
+def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+    if run_dir is None:
+        _print_unfinished(loaded.config.name)
+    import_tensorflow()
+    from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.training.prepare import prepare
+    from cnnkit.training.run import train
+
+    with counting("files") as on_progress:
+        prepared = prepare(loaded, run_dir, on_progress, resumed)
+    if prepared.metadata.stand_in_for:
+        print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
+    for notice in prepared.metadata.notices:
+        print_notice(notice)
+    with progress_listener(prepared.epochs, prepared.train.steps) as listener:
+        finished = train(prepared, listener)
+    if finished.evaluation is not None:
+        print_evaluation(finished.evaluation)
+    else:
+        go_on = f"Go on with it: cnnkit train --resume {prepared.directory.path}"
+        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {go_on}", title="Interrupted")
+    print_line(f"Run: {prepared.directory.path}")
+    raise typer.Exit(finished.exit_status)
+
+
+def _print_unfinished(name: str) -> None:
+    """Where the run's usual folder holds an unfinished run, say how to go on with that one; the new run gets a folder of its own."""
+    from cnnkit.runs.directory import RUNS, RunDirectory, is_unfinished
+    from cnnkit.runs.lock import is_locked
+
+    there = RunDirectory(RUNS / name)
+    if is_unfinished(there) and not is_locked(there.path):
+        print_notice(f"{there.path} holds an unfinished run, and this is a new one. To go on with that: cnnkit train --resume {there.path}")

@@ -1,0 +1,57 @@
+"""`cnnkit transfer`: a new head on a pretrained base."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cnnkit.commands.options import RunDir, Set, import_tensorflow
+from cnnkit.commands.training_run import train_and_print
+from cnnkit.console.progress import comparing
+from cnnkit.console.training import print_comparison
+
+if TYPE_CHECKING:
+    from cnnkit.data.binding import BoundConfig
+
+
+def transfer(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="Config files; the packaged transfer.yaml where left out.", metavar="[CONFIG...]")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs for the head.", min=1)] = None,
+    fine_tune: Annotated[
+        int | None, typer.Option("--fine-tune", help="Then open this many of the base's last layers.", min=1, metavar="LAYERS")
+    ] = None,
+    fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs for those.", min=1)] = 5,
+    compare_scratch: Annotated[
+        bool, typer.Option("--compare-scratch", help="Also train the same network from random weights, and compare.")
+    ] = False,
+    fractions: Annotated[
+        str | None, typer.Option("--fractions", help="Shares of the training data to compare on: 0.1,0.25,1.", metavar="LIST")
+    ] = None,
+    overrides: Set = None,
+    run_dir: RunDir = None,
+) -> None:
+    """Train a new head on a frozen pretrained base."""
+    from cnnkit.data.binding import bind
+    from cnnkit.training.transfer_config import FineTune, load_transfer
+
+    given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or [])]
+    loaded = bind(load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None))
+    if compare_scratch or fractions:
+        _compare_scratch(loaded, fractions or "1", run_dir)
+    else:
+        train_and_print(loaded, run_dir)
+
+
+def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None) -> None:
+    from cnnkit.experiments.compare_scratch import compare_with_scratch, parse_fractions
+
+    shares = parse_fractions(fractions)
+    import_tensorflow()
+    with comparing() as listener:
+        comparison = compare_with_scratch(loaded, shares, run_dir, listener)
+    print_comparison(comparison)

@@ -1,0 +1,62 @@
+"""A checked config entry such as `Conv2D: {filters: 32}` to the Keras object that it names."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cnnkit.errors import BuildError, Fault, Path
+from cnnkit.keras_api.checking import as_number, entry_path, is_entry, split_entry
+from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
+
+
+def build(kind: str, entry: str | Mapping[str, Any], path: Path, **further: Any) -> Any:
+    """The Keras object that a checked entry names; `further` are arguments that cnnkit adds where none are given.
+
+    Args:
+        kind: A key of KINDS.
+        entry: A name, or a mapping of one name to its arguments.
+        path: Where the entry stands, for errors.
+        further: Arguments for those which the entry leaves out, such as a `seed`.
+
+    Raises:
+        BuildError: Keras refuses the values.
+    """
+    import importlib
+
+    name, arguments = split_entry(entry)
+    module = importlib.import_module(KINDS[kind])
+    signature = signature_table().objects[kind].get(name)
+    if kind == "activations":
+        return name
+    at_name = entry_path(entry, path)
+    if signature is None:
+        return module.get(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
+    values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in arguments.items()}
+    values |= {a: v for a, v in further.items() if a in signature.arguments and a not in values}
+    try:
+        return getattr(module, name)(**values)
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise BuildError(Fault(at_name, first_sentence(error), on_key=True)) from error
+
+
+def _built_value(argument: Argument, value: Any, path: Path) -> Any:
+    number = as_number(value)
+    if number is not None:
+        return number
+    if argument.kind and is_entry(value):
+        return build(argument.kind, value, path)
+    if isinstance(value, list):
+        return [item if as_number(item) is None else as_number(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and argument.takes and "number" not in argument.takes:
+        return int(value)
+    return value
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a Keras error says before it goes on to tracebacks and argument dumps, as one line of at most 300 characters."""
+    text = str(error).strip() or type(error).__name__
+    text = text.split("\n\nArguments received by")[0].split("\nFull object config")[0]
+    text = re.sub(r"^Exception encountered when calling [^\n]*\n+", "", text)
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    text = "".join(character for character in text if character.isprintable())
+    return text if len(text) <= 300 else text[:299] + "…"
