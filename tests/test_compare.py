@@ -104,8 +104,8 @@ def test_the_first_run_is_held_against_each_other_on_the_same_examples(runs):
     comparison = compare_runs([runs["good"], runs["poor"], runs["twin"]])
     good, poor, _ = comparison.runs
     against_poor, against_twin = comparison.versus
-    assert good.figures["accuracy"] == 1
-    wrong = round((1 - poor.figures["accuracy"]) * 200)
+    assert good.metrics["accuracy"].value == 1
+    wrong = round((1 - poor.metrics["accuracy"].value) * 200)
     assert (against_poor.test.first_better, against_poor.test.second_better) == (wrong, 0)
     assert against_poor.test.name == "McNemar's test, chi² with continuity correction"
     assert against_poor.corrected == pytest.approx(2 * against_poor.test.p)
@@ -130,7 +130,7 @@ def test_regressors_are_held_against_each_other_by_their_errors(runs):
     (versus,) = comparison.versus
     assert versus.test.name == "Wilcoxon's signed-rank test of the absolute errors"
     assert (versus.test.first_better, versus.test.second_better) == (200, 0)
-    assert comparison.runs[1].figures["MAE"] == pytest.approx(8 * comparison.runs[0].figures["MAE"], rel=1e-4)
+    assert comparison.runs[1].metrics["MAE"].value == pytest.approx(8 * comparison.runs[0].metrics["MAE"].value, rel=1e-4)
 
 
 def test_differing_entries_stand_by_their_dotted_key(runs, tmp_path):

@@ -59,16 +59,16 @@ def test_every_example_of_a_folder_counts_and_classes_go_by_name(run: Path, tmp_
     evaluation, pictures = evaluate_run(run, None, data=tmp_path / "new")
     assert pictures == []
     assert evaluation.as_dict()["measured_on"] == "whole set of new"
-    assert evaluation.figures.confusion.tolist() == [[2, 0, 2], [0, 0, 0], [0, 0, 2]]
-    assert np.isnan(evaluation.figures.classes[1].recall)
+    assert evaluation.metrics.confusion.tolist() == [[2, 0, 2], [0, 0, 0], [0, 0, 2]]
+    assert np.isnan(evaluation.metrics.classes[1].recall)
     assert sorted(file.name for file in run.iterdir()) == ["config.yaml", "model.json", "model.keras"]
 
 
 def test_one_class_alone_can_be_measured(run: Path, tmp_path: Path) -> None:
     paint(tmp_path / "greens" / "green" / "1.png", "green")
-    assert evaluate_run(run, None, data=tmp_path / "greens")[0].figures.accuracy == 1
+    assert evaluate_run(run, None, data=tmp_path / "greens")[0].metrics.accuracy == 1
     (tmp_path / "greens.csv").write_text("path,label\ngreens/green/1.png,green\n")
-    assert evaluate_run(run, None, data=tmp_path / "greens.csv")[0].figures.accuracy == 1
+    assert evaluate_run(run, None, data=tmp_path / "greens.csv")[0].metrics.accuracy == 1
 
 
 def test_a_picture_of_another_size_is_fitted_as_in_training(run: Path, tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_a_picture_of_another_size_is_fitted_as_in_training(run: Path, tmp_path:
 def test_whole_numbers_of_an_array_are_the_models_classes_in_their_order(run: Path, tmp_path: Path) -> None:
     images = np.array([np.full((8, 8, 3), COLOURS[name]) for name in ("blue", "green")], np.uint8)
     np.savez(tmp_path / "new.npz", x=images, y=np.array([2, 1]))
-    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].figures.accuracy == 1
+    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].metrics.accuracy == 1
     np.savez(tmp_path / "new.npz", x=images, y=np.array([0, 1]), class_names=np.array(["blue", "green"]))
-    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].figures.accuracy == 1
+    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].metrics.accuracy == 1
     np.savez(tmp_path / "new.npz", x_train=images, y_train=np.array([2, 1]), x_test=images, y_test=np.array([2, 1]))
-    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].figures.examples == 4
+    assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].metrics.examples == 4
 
 
 def test_a_config_names_data_of_which_all_is_measured(run: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_config_names_data_of_which_all_is_measured(run: Path, tmp_path: Path)
         for name in COLOURS:
             paint(tmp_path / "new" / name / f"{index}.png", name)
     (tmp_path / "other.yaml").write_text(CONFIG.replace("gone", "new").replace("image_size: 8", "image_size: 16, limit: 5"))
-    assert evaluate_run(run, None, data=tmp_path / "other.yaml")[0].figures.examples == 30
+    assert evaluate_run(run, None, data=tmp_path / "other.yaml")[0].metrics.examples == 30
 
 
 def test_labels_of_which_some_are_nowhere_stand_in_the_models_columns(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_labels_of_which_some_are_nowhere_stand_in_the_models_columns(tmp_path: 
     run = save_run(tmp_path / "run", task, np.eye(3) / 50, "sigmoid", "binary_crossentropy", config)
     paint(tmp_path / "1.png", "blue")
     (tmp_path / "new.csv").write_text("path,colours\n1.png,blue+red\n1.png,blue\n")
-    figures = evaluate_run(run, None, data=tmp_path / "new.csv")[0].figures
+    figures = evaluate_run(run, None, data=tmp_path / "new.csv")[0].metrics
     assert [(row.name, row.support) for row in figures.labels] == [("red", 1), ("green", 0), ("blue", 2)]
 
 
@@ -112,7 +112,7 @@ def test_numbers_are_measured_in_their_unit_and_must_be_numbers(tmp_path: Path) 
     run = save_run(tmp_path / "run", task, np.array([[1.0], [0], [0]]), None, "mse", config)
     paint(tmp_path / "1.png", "red")
     (tmp_path / "new.csv").write_text("path,redness\n1.png,190\n1.png,230\n")
-    assert evaluate_run(run, None, data=tmp_path / "new.csv")[0].figures.overall.mae == pytest.approx(20, abs=1e-4)
+    assert evaluate_run(run, None, data=tmp_path / "new.csv")[0].metrics.overall.mae == pytest.approx(20, abs=1e-4)
     (tmp_path / "new.csv").write_text("path,redness\n1.png,190\n1.png,nan\n")
     refused(
         run, tmp_path / "new.csv", f"{tmp_path}/new.csv:3: 'nan' is not a finite number\n    For classes name one `target` column only."

@@ -131,8 +131,8 @@ def test_the_area_is_the_mean_of_the_curve_relative_to_clean() -> None:
 def test_at_no_disturbance_a_probe_is_evaluate_exactly(run: Path) -> None:
     (probed,), picture = probe_runs(run)
     evaluation, _ = evaluate_run(run, None)
-    assert probed.clean == evaluation.figures.accuracy  # type: ignore[union-attr]
-    assert probed.examples == evaluation.figures.examples
+    assert probed.clean == evaluation.metrics.accuracy  # type: ignore[union-attr]
+    assert probed.examples == evaluation.metrics.examples
     for curve in probed.curves:
         assert curve.values[curve.strengths.index(curve.clean)] == probed.clean
     stored = json.loads((run / "probe.json").read_text())
@@ -191,7 +191,7 @@ train: {epochs: 1}
 """
     run = trained(tmp_path, text)
     (probed,), _ = probe_runs(run, limit=40)
-    assert (probed.figure, probed.lower_is_better) == ("MAE", True)
+    assert (probed.metric.label, probed.metric.higher_is_better) == ("MAE", False)
     assert [curve.name for curve in probed.curves] == ["shift", "amplitude", "blur", "noise"]
     assert probed.not_applicable == ("rotation", "scale", "brightness", "contrast")
 

@@ -23,7 +23,7 @@ from cnnkit.io.atomic import write_json
 from cnnkit.plots.style import INK, new_figure
 from cnnkit.prediction.evaluate_run import evaluate_run
 from cnnkit.report.examples import percent, telling_examples
-from cnnkit.report.figures import confusion_for_page
+from cnnkit.report.metrics import confusion_for_page
 from cnnkit.report.pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, shown_example
 from cnnkit.report.plots import as_svg
 from cnnkit.report.report import write_report
@@ -125,7 +125,7 @@ def page(digits: Path) -> Page:
 
 def test_the_figures_are_those_of_metrics_json(digits: Path, page: Page) -> None:
     metrics = json.loads((digits / "metrics.json").read_text())
-    rows = {row[0]: row[1:] for row in page.table("figure", "value")}
+    rows = {row[0]: row[1:] for row in page.table("metric", "value")}
     low, high = metrics["intervals"]["accuracy"].values()
     assert rows["accuracy"] == [f"{metrics['accuracy']:.4f}", f"{low:.4f} – {high:.4f}"]
     assert rows["log loss"][0] == f"{metrics['log_loss']:.4f}"
@@ -143,7 +143,7 @@ def test_the_confusion_matrix_is_that_of_metrics_json(digits: Path, page: Page) 
     wanted = [[f"{n}{percent(share)}" if n else "" for n, share in zip(*pair, strict=True)] for pair in zip(confusion, shares, strict=True)]
     assert [row[1:] for row in rows] == wanted
     assert len(rows) == 10
-    worst = page.table("it was", "said")[0]
+    worst = page.table("true", "predicted")[0]
     wrong = np.array(confusion) * (1 - np.eye(10, dtype=int))
     assert worst[2] == str(wrong.max())
     assert wrong[int(worst[0]), int(worst[1])] == wrong.max()
@@ -160,8 +160,8 @@ def test_the_examples_are_those_of_numpys_argsort(digits: Path, page: Page) -> N
     hits = places[right][np.argsort(sure[right], kind="stable")][:12]
     assert [alt for alt in page.alts if alt.startswith("example")] == [f"example {i}" for i in [*mistakes, *hits]]
     first = mistakes[0]
-    said = given[first].argmax()
-    words = f"said{said} {percent(given[first, said])}true{targets[first]} {percent(given[first, targets[first]])}"
+    answer = given[first].argmax()
+    words = f"predicted{answer} {percent(given[first, answer])}true{targets[first]} {percent(given[first, targets[first]])}"
     assert words.replace(" ", "") in page.words.replace(" ", "")
 
 
@@ -196,7 +196,7 @@ def test_of_labels_the_surest_wrong_one_counts_and_the_least_sure_right_one() ->
     predictions = np.array([[0.9, 0.8, 0.1], [0.02, 0.4, 0.3], [0.9, 0.8, 0.55], [0.1, 0.2, 0.49]])
     mistakes, hits = telling_examples(targets, predictions, task)
     assert [(each.position, each.output) for each in mistakes.choices] == [(0, 1), (1, 1)]
-    assert mistakes.choices[0].lines == (("said", "snow", "80.0%"), ("true", "rain", ""))
+    assert mistakes.choices[0].lines == (("predicted", "snow", "80.0%"), ("true", "rain", ""))
     assert mistakes.choices[1].lines == (("left out", "snow", "40.0%"), ("true", "snow", ""))
     assert [(each.position, each.output) for each in hits.choices] == [(3, 2), (2, 2)]
     assert hits.choices[0].lines == (("left out", "wind", "49.0%"), ("true", "none", ""))
@@ -223,9 +223,9 @@ def test_a_picture_in_the_page_is_the_example_pixel_by_pixel() -> None:
     shown = shown_example(example, np.array([[0, 1], [0, 0]], np.float32))
     assert isinstance(shown, Picture)
     np.testing.assert_array_equal(decoded(shown.plain), example)
-    heat = decoded(shown.heat).astype(int).sum(axis=2)
-    rows, columns = (size // 2 for size in heat.shape)
-    assert heat[:rows, columns:].mean() > heat[rows:, :columns].mean() + 100
+    heatmap = decoded(shown.heatmap).astype(int).sum(axis=2)
+    rows, columns = (size // 2 for size in heatmap.shape)
+    assert heatmap[:rows, columns:].mean() > heatmap[rows:, :columns].mean() + 100
     large = shown_example(RANDOM.integers(0, 256, (600, 300, 3)).astype(np.uint8), None)
     assert isinstance(large, Picture)
     assert decoded(large.plain).shape == (256, 128, 3)
@@ -275,18 +275,18 @@ def test_signals_numbers_and_labels_have_their_own_pages(tmp_path: Path) -> None
     signals = RANDOM.normal(size=(40, 30, 2)).astype(np.float32)
     run = small_run(tmp_path / "signals", signals, np.arange(40) % 3, 3, "softmax")
     page = Page(write_report(run))
-    right = round(20 * evaluate_run(run, None)[0].figures.as_dict()["accuracy"])
+    right = round(20 * evaluate_run(run, None)[0].metrics.as_dict()["accuracy"])
     assert page.tags.count("polyline") == 2 * (min(12, right) + min(12, 20 - right))
     assert "In orange: which places speak" in page.text
     pictures = RANDOM.integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
     run = small_run(tmp_path / "numbers", pictures, RANDOM.normal(size=40).astype(np.float32), 1, None)
     page = Page(write_report(run))
-    mae = evaluate_run(run, None)[0].figures.as_dict()["targets"][0]["mae"]
-    assert page.table("figure", "value")[0][:2] == ["MAE", f"{mae:.3f}"]
+    mae = evaluate_run(run, None)[0].metrics.as_dict()["targets"][0]["mae"]
+    assert page.table("metric", "value")[0][:2] == ["MAE", f"{mae:.3f}"]
     assert "Worst predictions" in page.text
     run = small_run(tmp_path / "labels", pictures, RANDOM.integers(0, 2, (40, 3)).astype(np.float32), 3, "sigmoid")
     page = Page(write_report(run))
-    assert page.table("figure", "value")[0][0] == "macro F1"
+    assert page.table("metric", "value")[0][0] == "macro F1"
     assert len(page.table("name", "examples")) == 3
 
 
@@ -295,7 +295,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     run = small_run(tmp_path / "dense", pictures, np.arange(40) % 2, 2, "softmax", dense=True)
     (run / "environment.json").write_text('{"state": "interrupted"')
     page = Page(write_report(run))
-    assert "Without heat maps: the network has no convolution to look into." in page.words
+    assert "Without heatmaps: the network has no convolution to look into." in page.words
     assert "history.csv: is missing, so how the run learned is not known" in page.words
     assert "Environment.json is damaged." in page.words
     (run / "config.yaml").write_text(
@@ -310,8 +310,8 @@ def test_without_its_data_a_run_shows_the_figures_it_ended_with(digits: Path, tm
     (run / "config.yaml").write_text("data: {folder: gone}\nmodel: {layers: [Flatten]}\n")
     metrics = json.loads((run / "metrics.json").read_text())
     page = Page(write_report(run))
-    assert page.table("figure", "value")[0][1] == f"{metrics['accuracy']:.4f}"
-    assert "The run's data could not be read again; the figures are those of metrics.json." in page.words
+    assert page.table("metric", "value")[0][1] == f"{metrics['accuracy']:.4f}"
+    assert "The run's data could not be read again; the metrics are those of metrics.json." in page.words
     (run / "metrics.json").write_text('{"accuracy": 1}')
     assert "There is no evaluation." in Page(write_report(run)).words
 
@@ -334,7 +334,7 @@ def test_a_probe_that_is_there_is_shown_and_a_damaged_one_is_said(digits: Path, 
     probe = {"run": "run", "measured_on": "test set of digits", "examples": 7, "figure": "accuracy", "clean": 0.9, "lower_is_better": False}
     write_json(run / "probe.json", {**probe, "curves": [curve], "padding": ""})
     page = Page(write_report(run))
-    assert page.table("disturbance", "unit") == [["shift", "pixels", "0", "1", "0.8889"]]
+    assert page.table("corruption", "unit") == [["shift", "pixels", "0", "1", "0.8889"]]
     assert "(7 of the test set of digits)" in page.words
     write_json(run / "probe.json", {"curves": 3})
     assert "probe.json: is damaged (TypeError)" in Page(write_report(run)).words
@@ -356,7 +356,7 @@ def test_phases_and_what_is_frozen_stand_beside_the_network(digits: Path, tmp_pa
 
 def test_without_a_probe_some_examples_are_probed(page: Page) -> None:
     assert "(500 of the test set of digits)" in page.words or "(360 of the test set of digits)" in page.words
-    assert [row[0] for row in page.table("disturbance", "unit")][:2] == ["shift", "rotation"]
+    assert [row[0] for row in page.table("corruption", "unit")][:2] == ["shift", "rotation"]
 
 
 def test_a_run_that_is_not_there_or_has_no_model_is_an_error(

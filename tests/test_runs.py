@@ -39,7 +39,7 @@ def test_each_run_is_told_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "comparison/transfer-1/checkpoints/last/environment.json").write_text("{}")
     listed = {run.name: run for run in list_runs(tmp_path)}
     assert list(listed) == ["comparison/transfer-1", "labels", "numbers", "sorts"]
-    told = {name: (run.figure, run.value, run.epochs, run.seconds, run.state) for name, run in listed.items()}
+    told = {name: (run.metric and run.metric.label, run.value, run.epochs, run.seconds, run.state) for name, run in listed.items()}
     assert told == {
         "sorts": ("accuracy", 0.75, 2, 12.5, "finished"),
         "labels": ("macro F1", 0.5, 2, 12.5, "finished"),
@@ -96,7 +96,7 @@ def test_damaged_files_are_told_in_the_row(tmp_path: Path) -> None:
         "gone": ("environment.json is missing",),
     }
     assert listed["environment.json-1"].state == "unknown"
-    assert (listed["metrics.json-3"].figure, listed["metrics.json-3"].value) == ("val_accuracy", 0.6)
+    assert (listed["metrics.json-3"].metric.label, listed["metrics.json-3"].value) == ("val_accuracy", 0.6)
 
 
 def test_json_and_the_table_hold_what_was_found(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from cnnkit.console.text import new_table, output, safe
+from cnnkit.console.text import escape_markup, new_table, output
 
 if TYPE_CHECKING:
     from cnnkit.model.bases import ListedBase
@@ -33,17 +33,17 @@ def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
         base = listed.base
         here = "[green]here[/green]" if listed.weights else "[green]packaged[/green]" if listed.packaged else "[dim]–[/dim]"
         table.add_row(
-            safe(base.name),
+            escape_markup(base.name),
             f"{base.parameters / 1e6:.1f} M",
             f"{base.weight_bytes / 2**20:,.0f}",
             f"{base.smallest}·{base.preferred}",
-            safe(base.preprocessing),
+            escape_markup(base.preprocessing),
             "–" if listed.top1_percent is None else f"{listed.top1_percent:.1f}",
             here,
         )
     console.print(table)
     legend = Table.grid(padding=(0, 2, 0, 0))
-    weights = f"here: in {safe(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
+    weights = f"here: in {escape_markup(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
     for word, metadata in (*_LEGEND, ("weights", weights)):
         legend.add_row(word, metadata, style="dim")
     console.print(legend)

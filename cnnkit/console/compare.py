@@ -1,36 +1,33 @@
-"""Runs side by side in one table, and what a paired test says of them."""
+"""Runs side by side in one table, and the result of each paired test."""
 
 import math
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from cnnkit.console.evaluation import ABSENT, quantity, share
-from cnnkit.console.text import new_table, output, print_notice, printable
-from cnnkit.errors import format_value
+from cnnkit.console.text import new_table, output, print_notice
+from cnnkit.errors import escape_unprintable, format_value
+from cnnkit.metrics import ABSENT, Metric
 
 if TYPE_CHECKING:
     from cnnkit.experiments.compare_runs import RunComparison, Versus
 
-WIDEST_KEY = 34  # characters of a config's entry that stand in one line
-
-_FALLING = ("log loss", "calibration error", "loss", "MAE", "RMSE")  # figures that improve by falling
-_IN_UNITS = ("MAE", "RMSE", "loss")
+WIDEST_KEY = 34  # characters of a config's key that are not broken into lines
 
 
 def print_comparison(comparison: "RunComparison") -> None:
     """Metrics, costs and differing config entries, a column a run; below it each pair's test."""
     console, runs = output(), comparison.runs
     for note in dict.fromkeys(f"{run.name}: {run.note}" for run in runs if run.note):
-        print_notice(note, title="What these figures are")
-    table = new_table("", *(printable(run.name) for run in runs))
+        print_notice(note, title="About these results")
+    table = new_table("", *(escape_unprintable(run.name) for run in runs))
     table.title, table.title_justify, table.title_style = _measured_on(comparison), "left", "bold"
     for column in table.columns:
         column.overflow = "fold"
     table.columns[0].min_width = min(max(map(len, comparison.differences), default=0), WIDEST_KEY)
-    for name in dict.fromkeys(name for run in runs for name in run.figures):
-        values = [run.figures.get(name, math.nan) for run in runs]
-        table.add_row(name, *_marked(name, values))
+    for label, metric in {label: each.metric for run in runs for label, each in run.metrics.items()}.items():
+        values = [run.metrics[label].value if label in run.metrics else math.nan for run in runs]
+        table.add_row(label, *_marked(metric, values))
     table.add_section()
     table.add_row("epochs", *(f"{run.epochs:,}" for run in runs))
     table.add_row("seconds", *(f"{run.seconds:,.1f}" for run in runs))
@@ -38,7 +35,7 @@ def print_comparison(comparison: "RunComparison") -> None:
     if comparison.differences:
         table.add_section()
     for key, entries in comparison.differences.items():
-        table.add_row(Text(printable(key), style="dim"), *(Text(_told(entry)) for entry in entries))
+        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(_entry_text(entry)) for entry in entries))
     console.print(table)
     if not comparison.differences:
         console.print("The configs are the same.")
@@ -47,26 +44,25 @@ def print_comparison(comparison: "RunComparison") -> None:
 
 
 def _measured_on(comparison: "RunComparison") -> Text:
-    told = dict.fromkeys(f"{run.measured_on} · {run.examples:,} examples" for run in comparison.runs)
-    return Text(printable("; ".join(told)))
+    different = dict.fromkeys(f"{run.measured_on} · {run.examples:,} examples" for run in comparison.runs)
+    return Text(escape_unprintable("; ".join(different)))
 
 
-def _marked(name: str, values: list[float]) -> list[Text]:
-    """The values as texts, the best one in green."""
-    known = [value for value in values if not math.isnan(value)]
-    best = (min if name in _FALLING else max)(known) if len(known) > 1 else math.nan
-    tell = quantity if name in _IN_UNITS else share
-    return [Text(tell(value), style="bold green" if value == best else "") for value in values]
+def _marked(metric: Metric, values: list[float]) -> list[Text]:
+    """The values as texts, the best of several in green."""
+    several = sum(not math.isnan(value) for value in values) > 1
+    best = metric.best(values) if several else math.nan
+    return [Text(metric.text(value), style="bold green" if value == best else "") for value in values]
 
 
-def _told(value: Any) -> str:
-    return ABSENT if value is None else printable(value if isinstance(value, str) else format_value(value))
+def _entry_text(value: Any) -> str:
+    return ABSENT if value is None else escape_unprintable(value if isinstance(value, str) else format_value(value))
 
 
 def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:
-    first, other, test = printable(comparison.runs[0].name), printable(versus.other), versus.test
+    first, other, test = escape_unprintable(comparison.runs[0].name), escape_unprintable(versus.other), versus.test
     if test is None:
-        return Text.assemble((f"{first} against {other}: ", "bold"), f"no paired test, for {printable(versus.why_not)}.")
+        return Text.assemble((f"{first} against {other}: ", "bold"), f"no paired test, for {escape_unprintable(versus.why_not)}.")
     word = "nearer" if test.name.startswith("Wilcoxon") else "right where the other is wrong"
     several = sum(each.test is not None for each in comparison.versus) > 1
     verdict = ("more than chance", "bold green") if versus.more_than_chance else ("may be chance", "bold yellow")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cnnkit.console.text import new_table, output, safe
+from cnnkit.console.text import escape_markup, new_table, output
 
 
 def print_configs(descriptions: Mapping[str, str]) -> None:
@@ -10,5 +10,5 @@ def print_configs(descriptions: Mapping[str, str]) -> None:
     table = new_table("config", "what it trains", left=2)
     table.columns[0].style = "bold"
     for name, description in descriptions.items():
-        table.add_row(safe(name), safe(description))
+        table.add_row(escape_markup(name), escape_markup(description))
     output().print(table)

@@ -1,11 +1,12 @@
-"""What a look at data found, as a person reads it."""
+"""The result of checking a data set, as a person reads it."""
 
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from cnnkit.console.text import output, printable, safe
+from cnnkit.console.text import escape_markup, output
+from cnnkit.errors import escape_unprintable
 
 if TYPE_CHECKING:
     from cnnkit.data.quality.check import DataReport
@@ -15,13 +16,13 @@ MOST_SENTENCES = 40
 
 
 def print_data_report(report: "DataReport", name: str) -> None:
-    """What a look at all examples found: the numbers first, then what would spoil training, then what is worth knowing."""
+    """Counts first, then errors that would spoil training, then warnings."""
     console = output()
-    console.print(f"\n[bold]{safe(name)}[/bold] · {report.files:,} examples looked at")
+    console.print(f"\n[bold]{escape_markup(name)}[/bold] · {report.files:,} examples looked at")
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for words, counts in (("splits", report.splits), ("classes", report.classes), ("formats", report.formats), ("modes", report.modes)):
         if counts:
-            shown = ", ".join(f"{safe(key)} {count:,}" for key, count in list(counts.items())[:MOST_CLASS_ROWS])
+            shown = ", ".join(f"{escape_markup(key)} {count:,}" for key, count in list(counts.items())[:MOST_CLASS_ROWS])
             table.add_row(Text(words, style="dim"), shown + (" …" if len(counts) > MOST_CLASS_ROWS else ""))
     if report.sizes:
         small, middle, large = (f"{width}x{height}" for width, height in report.sizes)
@@ -31,7 +32,7 @@ def print_data_report(report: "DataReport", name: str) -> None:
         if sentences:
             console.print(f"\n[{style}]{len(sentences)} {title}[/{style}]")
             for sentence in sentences[:MOST_SENTENCES]:
-                console.print(Text(f"  {printable(sentence)}"), soft_wrap=not console.is_terminal)
+                console.print(Text(f"  {escape_unprintable(sentence)}"), soft_wrap=not console.is_terminal)
             if len(sentences) > MOST_SENTENCES:
                 console.print(f"  … and {len(sentences) - MOST_SENTENCES} more: see --json")
     if not report.errors:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from cnnkit.console.text import new_table, output, print_line, printable
+from cnnkit.console.text import new_table, output, print_line
+from cnnkit.errors import escape_unprintable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def print_tables(tally: Tally, task: "Task", written: "Path | None") -> None:
     if console.is_terminal and tally.answers and (written is not None or tally.count > MOST_ROWS):
         table = new_table("answer", "inputs", "share")
         for name, count in tally.answers.most_common(MOST_COUNTED):
-            table.add_row(Text(printable(name)), f"{count:,}", f"{count / (tally.count - tally.errors):.1%}")
+            table.add_row(Text(escape_unprintable(name)), f"{count:,}", f"{count / (tally.count - tally.errors):.1%}")
         console.print(table)
         if len(tally.answers) > MOST_COUNTED:
             console.print(f"… and {len(tally.answers) - MOST_COUNTED} more answers")
@@ -77,40 +78,41 @@ def print_tables(tally: Tally, task: "Task", written: "Path | None") -> None:
 
 
 def _line(prediction: "Prediction", task: "Task") -> str:
-    """`photo.jpg`, then what was found, between tabs: class and probability in turns, or name and number."""
+    """The input's name and the prediction between tabs: classes each with a probability, or names each with a number."""
     if prediction.error:
-        return printable(f"{prediction.name}\terror: {prediction.error}").replace("\\t", "\t", 1)
-    figures = [f"{printable(name)}\t{_figure(value, task)}" for name, value in zip(prediction.names, prediction.values, strict=True)]
-    return "\t".join([printable(prediction.name), *(figures or [NO_LABEL])])
+        return escape_unprintable(f"{prediction.name}\terror: {prediction.error}").replace("\\t", "\t", 1)
+    pairs = zip(prediction.names, prediction.values, strict=True)
+    answers = [f"{escape_unprintable(name)}\t{_value_text(value, task)}" for name, value in pairs]
+    return "\t".join([escape_unprintable(prediction.name), *(answers or [NO_LABEL])])
 
 
-def _figure(value: float, task: "Task") -> str:
+def _value_text(value: float, task: "Task") -> str:
     return f"{value:.6g}" if task.is_regression else f"{value:.4f}"
 
 
 def _table(predictions: "list[Prediction]", task: "Task") -> Table:
     """A row an example: with a bar for the first answer, the others dim behind it."""
     if task.is_regression:
-        table = new_table("input", *map(printable, task.names))
+        table = new_table("input", *map(escape_unprintable, task.names))
         for each in predictions:
-            cells = [Text(f"{value:.4g}") for value in each.values] or [Text(printable(each.error), style="red")]
-            table.add_row(Text(printable(each.name)), *cells)
+            cells = [Text(f"{value:.4g}") for value in each.values] or [Text(escape_unprintable(each.error), style="red")]
+            table.add_row(Text(escape_unprintable(each.name)), *cells)
         return table
     table = new_table("input", "class" if task.is_classification else "label", left=2)
     table.add_column("probability", min_width=BAR + 7, no_wrap=True)
     table.add_column("then" if task.is_classification else "and")
     for each in predictions:
-        table.add_row(Text(printable(each.name)), *_answers(each, task))
+        table.add_row(Text(escape_unprintable(each.name)), *_answers(each, task))
     return table
 
 
 def _answers(prediction: "Prediction", task: "Task") -> list[Text]:
     if prediction.error:
-        return [Text("—", style="dim"), Text(), Text(printable(prediction.error), style="red")]
+        return [Text("—", style="dim"), Text(), Text(escape_unprintable(prediction.error), style="red")]
     if not prediction.names:
         return [Text(NO_LABEL, style="dim"), Text(), Text()]
-    figures = [(printable(name), value) for name, value in zip(prediction.names, prediction.values, strict=True)]
-    (name, value), rest = figures[0], figures[1:]
+    answers = [(escape_unprintable(name), value) for name, value in zip(prediction.names, prediction.values, strict=True)]
+    (name, value), rest = answers[0], answers[1:]
     bar = Text(f"{value:6.1%} ").append("━" * max(1, round(value * BAR)), style="cyan")
     others = Text(" · ".join(f"{name} {value:.1%}" for name, value in rest), style="dim" if task.is_classification else "")
     return [Text(name, style="bold"), bar, others]

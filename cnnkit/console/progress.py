@@ -11,15 +11,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
-from cnnkit.console.text import new_table, output, print_line, print_notice, safe
+from cnnkit.console.text import escape_markup, new_table, output, print_line, print_notice
 from cnnkit.console.training import frozen_text, print_phase, resume_text
+from cnnkit.metrics import metric_columns, number_text
 
 if TYPE_CHECKING:
     from cnnkit.training.phases import LayerState
 
 Row = dict[str, float]
-
-_NOT_FIGURES = ("epoch", "seconds", "images_per_second", "learning_rate")
 
 
 def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
@@ -63,7 +62,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
     def on_epoch(self, row: Row) -> None:
         """One line."""
         print_line(
-            f"epoch {int(row['epoch'])}/{self._epochs}  {_figures(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
+            f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
         )
         sys.stdout.flush()
 
@@ -80,10 +79,10 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
             BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
             TextColumn("step {task.completed}/{task.total}"),
-            TextColumn("{task.fields[figures]}", style="bold"),
+            TextColumn("{task.fields[metrics]}", style="bold"),
             TextColumn("{task.fields[speed]}", style="dim"),
         )
-        self._task = self._progress.add_task("", total=steps, epoch=1, figures="", speed="starting …")
+        self._task = self._progress.add_task("", total=steps, epoch=1, metrics="", speed="starting …")
         self._live = Live(self._render(), console=output(), refresh_per_second=8)
 
     def __enter__(self) -> Self:
@@ -128,7 +127,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         taken = max(1, done - self._done_before)
         left = (time.perf_counter() - self._started) / taken * (self._epochs * self._steps - done)
         speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
-        self._progress.update(self._task, completed=step, epoch=epoch, figures=_figures(logs), speed=speed)
+        self._progress.update(self._task, completed=step, epoch=epoch, metrics=_metrics_text(logs), speed=speed)
 
     def on_epoch(self, row: Row) -> None:
         """Add a row to the table."""
@@ -140,18 +139,18 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def _render(self) -> Group:
         if not self._rows:
             return Group(self._progress)
-        names = [name for name in self._rows[0] if name not in _NOT_FIGURES]
+        names = metric_columns(self._rows)
         table = new_table("epoch", *names, "images/s", "seconds", left=0)
         for column in table.columns[-2:]:
             column.style = "dim"
         for row in self._rows[-20:]:
-            cells = [f"{row.get(name, float('nan')):.4f}" for name in names]
+            cells = [number_text(row.get(name, float("nan"))) for name in names]
             table.add_row(str(int(row["epoch"])), *cells, f"{row['images_per_second']:,.0f}", f"{row['seconds']:.1f}")
         return Group(table, self._progress)
 
 
-def _figures(row: Mapping[str, float]) -> str:
-    return "  ".join(f"{safe(name)} {value:.4f}" for name, value in row.items() if name not in _NOT_FIGURES)
+def _metrics_text(row: Mapping[str, float]) -> str:
+    return "  ".join(f"{escape_markup(name)} {number_text(row[name])}" for name in metric_columns([row]))
 
 
 def _duration(seconds: float) -> str:
@@ -187,5 +186,5 @@ class comparing:  # noqa: N801 - used as a function
 
     def run(self, title: str, epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
         """The display of one run."""
-        output().rule(safe(title), align="left", style="dim")
+        output().rule(escape_markup(title), align="left", style="dim")
         return progress_listener(epochs, steps)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cnnkit.console.text import new_table, output, printable
+from cnnkit.console.text import new_table, output
+from cnnkit.errors import escape_unprintable
+from cnnkit.metrics import ABSENT
 
 if TYPE_CHECKING:
     from cnnkit.runs.listing import ListedRun
@@ -16,15 +18,15 @@ _STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"
 
 def print_runs(runs: "Sequence[ListedRun]") -> None:
     """A row a run; below the table what is damaged in some of them."""
-    table = new_table("run", "data", "figure", "epochs", "time", "when", "state", left=2)
+    table = new_table("run", "data", "metric", "epochs", "time", "when", "state", left=2)
     for column in table.columns[2:]:
         column.no_wrap = True
     table.columns[-1].justify = "left"
     for run in runs:
         table.add_row(
-            Text(printable(run.name), style="bold"),
+            Text(escape_unprintable(run.name), style="bold"),
             _data(run),
-            _figure(run),
+            _metric(run),
             f"{run.epochs:,}",
             _duration(run.seconds),
             _when(run.started),
@@ -33,18 +35,18 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
     output().print(table)
     for run in runs:
         if run.faults:
-            output().print(Text(f"{printable(run.name)}: {', '.join(run.faults)}", style="red"))
+            output().print(Text(f"{escape_unprintable(run.name)}: {', '.join(run.faults)}", style="red"))
 
 
 def _data(run: "ListedRun") -> Text:
-    text = Text(printable(run.data))
+    text = Text(escape_unprintable(run.data))
     return text.append(" (stand-in)", style="yellow") if run.stand_in_for else text
 
 
-def _figure(run: "ListedRun") -> Text:
-    if run.value is None:
-        return Text("–", style="dim")
-    return Text.assemble((f"{printable(run.figure)} ", "dim"), (f"{run.value:.4f}", "bold"))
+def _metric(run: "ListedRun") -> Text:
+    if run.metric is None or run.value is None:
+        return Text(ABSENT, style="dim")
+    return Text.assemble((f"{escape_unprintable(run.metric.label)} ", "dim"), (run.metric.text(run.value), "bold"))
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A network's summary as a person reads it: Keras's table, and with `explain` where each number comes from."""
+"""A network's summary as a person reads it: Keras's table, and with `explain` the arithmetic behind each number."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnnkit.console.text import safe
+from cnnkit.console.text import escape_markup
 from cnnkit.model.summary.summarize import Row, Summary
 
 _LEGEND = (
@@ -20,7 +20,7 @@ def render_summary(summary: Summary, console: Console, *, explain: bool = False)
     """Print the table, the preprocessing line and the totals, as Keras words them."""
     console.print(f"Input [bold]{_shape(summary.input_shape)}[/bold]")
     if summary.preprocessing:
-        console.print(f"Preprocessing inside the model: {safe(', '.join(summary.preprocessing))}")
+        console.print(f"Preprocessing inside the model: {escape_markup(', '.join(summary.preprocessing))}")
     console.print(_explained(summary, console.width) if explain else _table(summary))
     frozen = summary.total_bytes - summary.trainable_bytes
     for words, count, size in (
@@ -37,7 +37,7 @@ def _print_costs(summary: Summary, console: Console) -> None:
     unknown = [row.name for row in summary.rows if row.multiply_adds is None]
     operations = sum(row.multiply_adds or 0 for row in summary.rows)
     memory = sum(row.activation_bytes or 0 for row in summary.rows)
-    gap = f", not counting {safe(', '.join(unknown))}" if unknown else ""
+    gap = f", not counting {escape_markup(', '.join(unknown))}" if unknown else ""
     console.print(f" Multiply-adds: [bold]{operations:,}[/bold] for one example{gap}")
     console.print(f" Activations: [bold]{readable_bytes(memory)}[/bold] for one example\n")
     legend = Table.grid(padding=(0, 2, 0, 1), pad_edge=True)
@@ -58,9 +58,9 @@ def _table(summary: Summary) -> Table:
     if frozen:
         table.add_column("Trained", no_wrap=True)
     for row in summary.rows:
-        cells = [f"{safe(row.name)} [dim]({safe(row.type)})[/dim]", _shape(row.output_shape), f"{row.parameters:,}"]
+        cells = [f"{escape_markup(row.name)} [dim]({escape_markup(row.type)})[/dim]", _shape(row.output_shape), f"{row.parameters:,}"]
         if connected:
-            cells.append(safe(", ".join(row.connected_to)))
+            cells.append(escape_markup(", ".join(row.connected_to)))
         if frozen:
             cells.append(_state(row))
         table.add_row(*cells)
@@ -68,7 +68,7 @@ def _table(summary: Summary) -> Table:
 
 
 def _explained(summary: Summary, width: int) -> Table:
-    """For each layer a line as in Keras's table, and under each number how it comes about."""
+    """Keras's table with the arithmetic under each number."""
     widest = 19 if width < 90 else 26 if width < 110 else 32
     shape_width = _column_width([row.shape_reason for row in summary.rows], widest)
     parameter_width = _column_width([row.parameter_reason for row in summary.rows], widest - 2)
@@ -79,9 +79,9 @@ def _explained(summary: Summary, width: int) -> Table:
     table.add_column("Sees", justify="right", no_wrap=True)
     table.add_column("Mult-adds\n[dim]memory[/dim]", justify="right", no_wrap=True)
     for row in summary.rows:
-        name = f"{safe(row.name)}\n[dim]{safe(row.type)}[/dim]"
+        name = f"{escape_markup(row.name)}\n[dim]{escape_markup(row.type)}[/dim]"
         if row.connected_to:
-            name += f"\n[dim]← {safe(', '.join(row.connected_to))}[/dim]"
+            name += f"\n[dim]← {escape_markup(', '.join(row.connected_to))}[/dim]"
         shape = _with_reason(_shape(row.output_shape), row.shape_reason, shape_width)
         parameters = _with_reason(f"{row.parameters:,}", row.parameter_reason, parameter_width)
         memory = "–" if row.activation_bytes is None else readable_bytes(row.activation_bytes)
@@ -102,8 +102,8 @@ def _with_reason(value: str, reason: str, width: int) -> str:
     lines = []
     for part in reason.split("; "):
         formula, equals, result = part.partition(" = ")
-        lines.append(f"{formula}\n= {result}" if equals and len(part) > width else part)
-    return f"{value}\n[dim]{chr(10).join(map(safe, lines))}[/dim]"
+        lines += [formula, f"= {result}"] if equals and len(part) > width else [part]
+    return f"{value}\n[dim]{chr(10).join(map(escape_markup, lines))}[/dim]"
 
 
 def _field(row: Row) -> str:
@@ -117,7 +117,7 @@ def _field(row: Row) -> str:
 def _shape(shape: tuple[object, ...]) -> str:
     """One shape, or several in a line each."""
     several = shape if shape and isinstance(shape[0], tuple) else (shape,)
-    return "\n".join(safe(str(each)) for each in several)
+    return "\n".join(escape_markup(str(each)) for each in several)
 
 
 def _state(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""What is told before, between and after the phases of training, and of a comparison."""
+"""Text before, between and after the phases of training, and the comparison with a network trained from scratch."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnnkit.console.text import new_table, output, print_notice, safe
+from cnnkit.console.text import escape_markup, new_table, output, print_notice
 
 if TYPE_CHECKING:
     from cnnkit.experiments.compare_scratch import Comparison
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def resume_text(rows: Sequence[Mapping[str, float]], step: int) -> str:
-    """From where an interrupted run goes on."""
+    """Where an interrupted run continues."""
     place = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
     return f"going on from {place}"
 
 
 def frozen_text(parameters: int, checksum: str) -> str:
-    """The proof after a phase."""
+    """The check after a phase that frozen parameters did not change."""
     return f"frozen: all {parameters:,} parameters are byte for byte what they were (SHA-256 {checksum[:12]}…)"
 
 
 def stand_in_text(metadata: "ModelMetadata", fallback_place: str) -> str:
-    """What is said before a run on stand-in data."""
+    """The warning before a run on stand-in data."""
     return (
         f"{metadata.stand_in_for} could be had neither from {fallback_place} nor from the network. "
-        f"This run uses {metadata.data} in its place: its figures say nothing about {metadata.stand_in_for}."
+        f"This run uses {metadata.data} in its place: its results say nothing about {metadata.stand_in_for}."
     )
 
 
@@ -38,15 +38,15 @@ def print_comparison(comparison: "Comparison") -> None:
     """Transfer and scratch side by side, a pair of columns a share of the data."""
     console = output()
     if comparison.note:
-        print_notice(comparison.note, title="What these figures are")
+        print_notice(comparison.note, title="About these results")
     for pair in comparison.pairs:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column(f"{pair.examples:,} training examples")
         table.add_column("pretrained base", justify="right")
         table.add_column("from scratch", justify="right")
         sides = (pair.transfer, pair.scratch)
-        table.add_row(f"test {safe(comparison.figure)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
-        table.add_row(f"best validation {safe(comparison.figure)}", *(f"{side.best:.4f}" for side in sides))
+        table.add_row(f"test {escape_markup(comparison.figure)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
+        table.add_row(f"best validation {escape_markup(comparison.figure)}", *(f"{side.best:.4f}" for side in sides))
         table.add_row(
             "epochs to the smaller best", *("never" if side.epochs_to_reach is None else str(side.epochs_to_reach) for side in sides)
         )
@@ -55,7 +55,7 @@ def print_comparison(comparison: "Comparison") -> None:
         )
         table.add_row("trained parameters", *(f"{side.trained_parameters:,}" for side in sides))
         console.print(table)
-    console.print(f"Written: {safe(str(comparison.folder))}/comparison.json and comparison.png", soft_wrap=True)
+    console.print(f"Written: {escape_markup(str(comparison.folder))}/comparison.json and comparison.png", soft_wrap=True)
 
 
 def print_phase(console: Console, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
@@ -63,9 +63,9 @@ def print_phase(console: Console, number: int, count: int, words: str, layers: "
     table = new_table("layer", "type", "parameters", "trained", left=2)
     for layer in layers:
         trained = "[blue]frozen[/blue]" if not layer.trained else f"[green]{layer.trained:,}[/green]"
-        table.add_row(safe(layer.name), safe(layer.type), f"{layer.parameters:,}", trained)
+        table.add_row(escape_markup(layer.name), escape_markup(layer.type), f"{layer.parameters:,}", trained)
     title = f"Phase {number} of {count}, training {words}" if count > 1 else f"Training {words}"
-    console.print(f"\n[bold]{safe(title)}[/bold]")
+    console.print(f"\n[bold]{escape_markup(title)}[/bold]")
     console.print(table)
     opened, total = sum(layer.trained for layer in layers), sum(layer.parameters for layer in layers)
     console.print(f"{opened:,} of {total:,} parameters are trained; what is frozen is checked byte by byte afterwards.\n")

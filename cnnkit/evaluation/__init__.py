@@ -1,1 +1,1 @@
-"""Metrics, tables and plots of how good a model is."""
+"""How good a model is, as numbers: plain arrays in, frozen records out."""

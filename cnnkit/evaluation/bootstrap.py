@@ -1,7 +1,7 @@
-"""How far figures would go up and down with other examples of the same kind: percentile intervals of the bootstrap.
+"""Percentile intervals of the bootstrap: how far metrics would vary with other examples of the same kind.
 
-Efron and Tibshirani 1993, "An Introduction to the Bootstrap": the examples are drawn anew, with replacement, and each figure is
-computed again. Every figure here follows from sums over the examples, so that it is the sums that are drawn.
+Efron and Tibshirani 1993, "An Introduction to the Bootstrap": the examples are resampled with replacement, and each metric is
+computed again. Every metric here follows from sums over the examples, so it is the sums that are resampled.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ Array = npt.NDArray[Any]
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
-BLOCK = 2**21  # drawn counts that are in memory at once
+BLOCK = 2**21  # resampled counts in memory at once
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The range of a figure, in its unit, that holds the middle 95 % of the resamples; NaN where the figure is."""
+    """The range of a metric, in its unit, that holds the middle 95 % of the resamples; NaN where the metric is NaN."""
 
     low: float
     high: float
 
 
 def interval(values: Array) -> Interval:
-    """The interval of a figure by its values in the resamples `(resamples,)`; those that are NaN do not count."""
+    """The 95 % interval of a metric from its values in the resamples `(resamples,)`; NaN values are left out."""
     values = values[np.isfinite(values)]
     if not len(values):
         return Interval(np.nan, np.nan)
@@ -36,7 +36,7 @@ def interval(values: Array) -> Interval:
 
 
 def resampled_counts(counts: Array) -> Array:
-    """How many of each kind resamples hold, of examples that are alike but for their kind.
+    """Counts of each kind of example in resamples, where examples of one kind are interchangeable.
 
     Args:
         counts: Examples of each kind, of any shape.
@@ -53,7 +53,7 @@ def resampled_sums(rows: Array) -> Array:
     """Sums over resamples of the examples.
 
     Args:
-        rows: What is summed, `(n, values)`.
+        rows: Values of each example to sum, `(n, values)`.
 
     Returns:
         `(resamples, values)`.

@@ -1,14 +1,11 @@
-"""Whether a classifier's probabilities can be taken at their word: expected calibration error and the reliability curve."""
+"""How well a classifier's probabilities match how often it is right: expected calibration error and the reliability curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    pass
 
 Array = npt.NDArray[Any]
 

@@ -1,6 +1,6 @@
 """Metrics of a classifier, from scikit-learn; plain arrays in, a frozen record out.
 
-A figure that is 0/0, such as the recall of a class without examples, is NaN (null in JSON), not 0.
+A metric that is 0/0, such as the recall of a class without examples, is NaN (null in JSON), not 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from cnnkit.evaluation.outputs import check_outputs, probabilities_of
 
 Array = npt.NDArray[Any]
 
-TOP = (3, 5)  # first guesses among which the right class is looked for, where there are more classes than that
+TOP = (3, 5)  # k of the top-k accuracies, each where there are more than k classes
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class.
+    """Metrics of one class against the rest.
 
     Attributes:
         name: Its name.
         support: How many examples it has.
-        accuracy: Share of its examples that were recognized; the same as its recall.
-        precision: Share of what was taken for it that was it.
-        recall: Share of its examples that were recognized.
+        accuracy: Share of its examples predicted as it; the same as its recall.
+        precision: Share of the examples predicted as it that belong to it.
+        recall: Share of its examples predicted as it.
         f1: Harmonic mean of precision and recall.
         roc_auc: Area under the ROC curve of the class against the rest.
         average_precision: Mean precision over the recalls, of the class against the rest.
@@ -51,18 +51,18 @@ class ClassificationMetrics:
 
     Attributes:
         examples: How many were predicted.
-        accuracy: Share that was right.
+        accuracy: Share of examples predicted right.
         balanced_accuracy: Mean over the classes (those with examples) of the share that was right.
         top_k_accuracy: `3`, `5` -> share whose class is among the k likeliest; empty for few classes.
         log_loss: Mean of -ln(probability given to the right class).
         roc_auc: Mean of the classes' areas under the ROC curve; of two classes, that of the second.
         average_precision: Mean of the classes' average precisions; of two classes, that of the second.
         expected_calibration_error: Mean gap between the probability given to the predicted class and the share that is right.
-        intervals: Name of a figure -> its 95 % interval.
+        intervals: Name of a metric -> its 95 % interval.
         macro: Averages over the classes that occur or are predicted, each weighing the same.
         weighted: The same, each class weighing by its examples.
         classes: Metrics class by class.
-        confusion: Counts `(classes, classes)`, rows what it was, columns what was predicted.
+        confusion: Counts `(classes, classes)`, rows true, columns predicted.
         reliability: Share that was right by the probability given to the predicted class.
     """
 
@@ -87,7 +87,7 @@ class ClassificationMetrics:
         return shares_of_rows(self.confusion)
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON."""
+        """The metrics ready for JSON."""
         normalized = self.confusion_normalized.tolist()
         return {**asdict(self), "confusion": self.confusion.tolist(), "confusion_normalized": normalized}
 
@@ -112,14 +112,14 @@ def classification_metrics(targets: Array, probabilities: Array, class_names: Se
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=np.nan)
     confusion = metrics.confusion_matrix(targets, predicted, labels=labels)
-    weights = np.where(probabilities.any(axis=1, keepdims=True), probabilities, 1)  # nothing given to any class favours none
+    weights = np.where(probabilities.any(axis=1, keepdims=True), probabilities, 1)  # probabilities that are all 0 favour no class
     ranked = [ranking(targets == label, probabilities[:, label]) for label in labels]
     rows = tuple(
         ClassRow(name, int(support[i]), float(recall[i]), float(precision[i]), float(recall[i]), float(f1[i]), *ranked[i])
         for i, name in enumerate(class_names)
     )
     each, occurring = np.stack([precision, recall, f1], axis=1), ~np.isnan(f1)
-    area, average_precision = ranked[1] if len(labels) == 2 else (mean([row[figure] for row in ranked]) for figure in (0, 1))
+    area, average_precision = ranked[1] if len(labels) == 2 else (mean([row[place] for row in ranked]) for place in (0, 1))
     curve = reliability(probabilities, targets)
     return ClassificationMetrics(
         examples=len(targets),

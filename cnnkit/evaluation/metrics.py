@@ -1,4 +1,4 @@
-"""The figures that fit a task: one place to get them, whatever is predicted."""
+"""The metrics of a task, whatever it predicts."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from cnnkit.evaluation.regression import RegressionMetrics, TargetRow, regressio
 __all__ = [
     "ClassRow",
     "ClassificationMetrics",
-    "Metrics",
     "LabelRow",
+    "Metrics",
     "MultilabelMetrics",
     "RegressionMetrics",
     "TargetRow",

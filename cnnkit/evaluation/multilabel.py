@@ -1,6 +1,6 @@
-"""Metrics of a network that gives any number of labels, from scikit-learn; plain arrays in, a frozen record out.
+"""Metrics of a multi-label classifier, from scikit-learn; plain arrays in, a frozen record out.
 
-A figure that is 0/0, such as the recall of a label that no example has, is NaN (null in JSON), not 0.
+A metric that is 0/0, such as the recall of a label that no example has, is NaN (null in JSON), not 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One label of several: figures of saying it where its probability is 0.5 or more, and of the order of the probabilities."""
+    """Metrics of one label of several: predicted where its probability is 0.5 or more, and ranked by its probability."""
 
     name: str
     support: int
@@ -33,17 +33,17 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class MultilabelMetrics:
-    """Metrics of a network that gives any number of labels.
+    """Metrics of a multi-label classifier.
 
     Attributes:
         examples: How many were predicted.
-        exact: Share of examples with every label right.
-        accuracy: Share of all single labels that were right.
+        exact: Share of examples with every label predicted right (subset accuracy).
+        accuracy: Share of all single labels predicted right.
         macro_f1: Mean of the labels' F1, where one that is 0/0 counts as 0.
         log_loss: Mean over examples and labels of -ln(probability given to what is the case).
         roc_auc: Mean of the labels' areas under the ROC curve.
         average_precision: Mean of the labels' average precisions.
-        intervals: Name of a figure -> its 95 % interval.
+        intervals: Name of a metric -> its 95 % interval.
         macro: Averages over the labels, each weighing the same.
         weighted: The same, each label weighing by its examples.
         labels: Metrics label by label.
@@ -62,7 +62,7 @@ class MultilabelMetrics:
     labels: tuple[LabelRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON."""
+        """The metrics ready for JSON."""
         return asdict(self)
 
 
@@ -79,11 +79,11 @@ def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequen
     true = np.asarray(targets).astype(int).reshape(probabilities.shape)
     predicted = (probabilities >= 0.5).astype(int)
     rows = []
-    # Label by label, for scikit-learn takes a single column for two classes and would give the figures of the wrong one.
+    # Label by label, for scikit-learn takes a single column for two classes and would give the metrics of the wrong one.
     for index, name in enumerate(label_names):
-        given, said = true[:, index], predicted[:, index]
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(given, said, average="binary", zero_division=np.nan)
-        right = float(metrics.accuracy_score(given, said))
+        given, answer = true[:, index], predicted[:, index]
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(given, answer, average="binary", zero_division=np.nan)
+        right = float(metrics.accuracy_score(given, answer))
         ranked = ranking(given == 1, probabilities[:, index])
         rows.append(LabelRow(name, int(given.sum()), right, float(precision), float(recall), float(f1), *ranked))
     each = np.array([(row.precision, row.recall, row.f1) for row in rows])
@@ -104,7 +104,7 @@ def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequen
 
 
 def _intervals(true: Array, predicted: Array) -> dict[str, Interval]:
-    """Of the three headline figures, from resampled sums of hits, of labels given plus said, and of right answers."""
+    """Intervals from resampled sums of true positives, of true plus predicted labels (for F1), and of right answers."""
     labels, right = true.shape[1], true == predicted
     sums = resampled_sums(
         np.hstack([true & predicted, true + predicted, right.all(axis=1, keepdims=True), right.mean(axis=1, keepdims=True)])

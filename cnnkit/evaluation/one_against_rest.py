@@ -19,11 +19,11 @@ class Averages:
     f1: float
 
 
-def averages(figures: Array, weights: Array) -> Averages:
+def averages(rows: Array, weights: Array) -> Averages:
     """The weighted means of precision, recall and F1 `(classes, 3)`; NaN where no class weighs anything."""
     if not weights.any():
         return Averages(np.nan, np.nan, np.nan)
-    return Averages(*np.average(np.nan_to_num(figures), axis=0, weights=weights).tolist())
+    return Averages(*np.average(np.nan_to_num(rows), axis=0, weights=weights).tolist())
 
 
 def ranking(positive: Array, scores: Array) -> tuple[float, float]:
@@ -31,7 +31,7 @@ def ranking(positive: Array, scores: Array) -> tuple[float, float]:
 
     Args:
         positive: Whether each example is of the class `(n,)`.
-        scores: The higher, the likelier is the class `(n,)`.
+        scores: A score of each example, higher where the class is likelier `(n,)`.
 
     Returns:
         Both; NaN where examples of the class (and, for the area, of the rest) are missing.
@@ -48,6 +48,6 @@ def ranking(positive: Array, scores: Array) -> tuple[float, float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean of those that are not NaN; NaN where all are."""
+    """The mean of the values that are not NaN; NaN where all are."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else np.nan

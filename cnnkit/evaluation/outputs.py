@@ -1,4 +1,4 @@
-"""A network's outputs before figures are made of them: finite, of the right number, and probabilities where they have to be."""
+"""Checks of a network's outputs before metrics are computed: finite, of the right number, and probabilities where required."""
 
 from collections.abc import Sequence
 from typing import Any

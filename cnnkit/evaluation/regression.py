@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TargetRow:
-    """One number to predict: mean absolute error and root mean squared error in its unit, and R²; with their 95 % intervals."""
+    """Metrics of one target: mean absolute error and root mean squared error in its unit, and R²; with their 95 % intervals."""
 
     name: str
     mae: float
@@ -31,8 +31,8 @@ class RegressionMetrics:
 
     Attributes:
         examples: How many were predicted.
-        targets: Metrics number by number.
-        overall: Means of the numbers' MAE, RMSE and R², which say little where their units differ.
+        targets: Metrics target by target.
+        overall: Means of the targets' MAE, RMSE and R²; of little use where their units differ.
     """
 
     examples: int
@@ -40,7 +40,7 @@ class RegressionMetrics:
     overall: TargetRow
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON."""
+        """The metrics ready for JSON."""
         return asdict(self)
 
 
@@ -61,25 +61,25 @@ def regression_metrics(targets: Array, predictions: Array, target_names: Sequenc
     bad = int((~np.isfinite(true)).any(axis=1).sum())
     if bad:
         raise CnnkitError(f"{bad} of {len(true)} targets are NaN or infinite", "Take those examples out of the data.")
-    drawn = _resampled(true, predicted)
+    resampled = _resampled(true, predicted)
     rows = tuple(
-        _target_row(name, true[:, i], predicted[:, i], {figure: values[:, i] for figure, values in drawn.items()})
-        for i, name in enumerate(target_names)
+        _target_row(target, true[:, i], predicted[:, i], {name: values[:, i] for name, values in resampled.items()})
+        for i, target in enumerate(target_names)
     )
-    means = {figure: values.mean(axis=1) for figure, values in drawn.items()}
+    means = {name: values.mean(axis=1) for name, values in resampled.items()}
     return RegressionMetrics(len(true), rows, _target_row("overall", true, predicted, means))
 
 
-def _target_row(name: str, true: Array, predicted: Array, drawn: Mapping[str, Array]) -> TargetRow:
+def _target_row(name: str, true: Array, predicted: Array, resampled: Mapping[str, Array]) -> TargetRow:
     from sklearn import metrics
 
     r2 = metrics.r2_score(true, predicted) if len(true) > 1 else np.nan  # undefined for a single example
     mae, rmse = metrics.mean_absolute_error(true, predicted), metrics.root_mean_squared_error(true, predicted)
-    return TargetRow(name, float(mae), float(rmse), float(r2), {figure: interval(values) for figure, values in drawn.items()})
+    return TargetRow(name, float(mae), float(rmse), float(r2), {key: interval(values) for key, values in resampled.items()})
 
 
 def _resampled(true: Array, predicted: Array) -> dict[str, Array]:
-    """The three figures of each resample and target `(resamples, outputs)`; R² is NaN where all true values are one."""
+    """MAE, RMSE and R² of each resample and target `(resamples, outputs)`; R² is NaN where all true values are equal."""
     n, error, centred = len(true), predicted - true, true - true.mean(axis=0)  # centred, or the squares would swallow the differences
     sums = resampled_sums(np.hstack([np.abs(error), error**2, centred, centred**2]))
     absolute, squared, total, squares = np.split(sums, 4, axis=1)

@@ -1,9 +1,9 @@
-"""Runs side by side: in what their configs differ, how they learned, how good they are, and whether that is more than chance."""
+"""Runs side by side: how their configs differ, how they learned, their metrics, and whether the difference is more than chance."""
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from cnnkit.config.load import resolved
 from cnnkit.data.sources.image_files import label_texts
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
-from cnnkit.evaluation.metrics import ClassificationMetrics, MultilabelMetrics, RegressionMetrics
 from cnnkit.evaluation.paired_tests import PairedTest, holm, mcnemar, wilcoxon
+from cnnkit.metrics import LOSS, TASK_METRICS, MetricValue
 from cnnkit.model.loading.load import load_model
 from cnnkit.plots.comparison import plot_comparison
 from cnnkit.prediction.evaluate import Evaluation, evaluate_model
@@ -34,24 +34,29 @@ class ComparedRun:
     Attributes:
         name: Its folder's name.
         folder: Its folder.
-        measured_on: What its figures were measured on.
+        measured_on: Which examples its metrics were measured on.
         examples: How many those are.
-        figures: Name -> figure, those of its task.
+        metrics: Label -> value, those of its task.
         epochs: Epochs done.
         seconds: How long they took.
-        parameters: Numbers that the network has.
-        note: What a reader must know of the figures; empty where there is nothing.
+        parameters: Parameters of the network.
+        note: A warning to show beside the results; may be empty.
     """
 
     name: str
     folder: str
     measured_on: str
     examples: int
-    figures: Mapping[str, float]
+    metrics: Mapping[str, MetricValue]
     epochs: int
     seconds: float
     parameters: int
     note: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run ready for JSON."""
+        values = {"figures" if each.name == "metrics" else each.name: getattr(self, each.name) for each in fields(self)}
+        return {**values, "figures": {label: measured.value for label, measured in self.metrics.items()}}
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class RunComparison:
             for each in self.versus
         ]
         changed = {key: list(values) for key, values in self.differences.items()}
-        return {"runs": [asdict(run) for run in self.runs], "differences": changed, "versus": against, "curves": str(self.curves)}
+        return {"runs": [run.as_dict() for run in self.runs], "differences": changed, "versus": against, "curves": str(self.curves)}
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunCompa
     plot_comparison(dict(zip(named, (each.history for each in seen), strict=True)), target, note)
     versus = [_against(seen[0], other, name) for other, name in zip(seen[1:], named[1:], strict=True)]
     return RunComparison(
-        tuple(ComparedRun(**{**each.run.__dict__, "name": name}) for each, name in zip(seen, named, strict=True)),
+        tuple(replace(each.run, name=name) for each, name in zip(seen, named, strict=True)),
         _changed([each.config for each in seen]),
         tuple(_corrected(versus)),
         target,
@@ -155,7 +160,7 @@ def _look_at(run: Reopened) -> _Seen:
         folder=str(run.directory.path),
         measured_on=evaluation.as_dict()["measured_on"],
         examples=len(examples),
-        figures={**headline(evaluation), "loss": evaluation.measured.get("loss", np.nan)},
+        metrics={each.metric.label: each for each in _measured(evaluation)},
         epochs=len(history),
         seconds=sum(row.get("seconds", 0.0) for row in history),
         parameters=model.count_params(),
@@ -164,38 +169,21 @@ def _look_at(run: Reopened) -> _Seen:
     return _Seen(compared, resolved(run.loaded.config), history, run.metadata.task.kind, _identity(run), _outcome(evaluation))
 
 
-def headline(evaluation: Evaluation) -> dict[str, float]:
-    """The figures by which runs of a task are held against each other, by their names in words."""
-    figures = evaluation.figures
-    if isinstance(figures, ClassificationMetrics):
-        return {
-            "accuracy": figures.accuracy,
-            "balanced accuracy": figures.balanced_accuracy,
-            "macro F1": figures.macro.f1,
-            "ROC-AUC": figures.roc_auc,
-            "log loss": figures.log_loss,
-            "calibration error": figures.expected_calibration_error,
-        }
-    if isinstance(figures, MultilabelMetrics):
-        return {
-            "exact": figures.exact,
-            "macro F1": figures.macro_f1,
-            "ROC-AUC": figures.roc_auc,
-            "average precision": figures.average_precision,
-            "log loss": figures.log_loss,
-        }
-    return {"MAE": figures.overall.mae, "RMSE": figures.overall.rmse, "R²": figures.overall.r2}
+def _measured(evaluation: Evaluation) -> tuple[MetricValue, ...]:
+    """The metrics of the evaluation's task, and the loss as compiled."""
+    task = TASK_METRICS[evaluation.metadata.task.kind]
+    return (*task.measured(evaluation.metrics.as_dict()), MetricValue(LOSS, evaluation.measured.get(LOSS.name, np.nan)))
 
 
 def _outcome(evaluation: Evaluation) -> Array:
     """For each example `(n,)` whether the model is right (has every label right); or its error, in spreads of the true numbers."""
-    figures, targets, predictions = evaluation.figures, np.asarray(evaluation.targets), evaluation.predictions
-    if isinstance(figures, RegressionMetrics):
+    task, targets, predictions = evaluation.metadata.task, np.asarray(evaluation.targets), evaluation.predictions
+    if task.is_regression:
         targets = targets.reshape(predictions.shape)
         spread = targets.std(axis=0)
         error: Array = (np.abs(predictions - targets) / np.where(spread > 0, spread, 1)).mean(axis=1)
         return error
-    if isinstance(figures, MultilabelMetrics):
+    if task.is_multilabel:
         exact: Array = ((predictions >= 0.5) == (targets >= 0.5)).all(axis=1)
         return exact
     right: Array = by_class(predictions).argmax(axis=1) == targets.reshape(-1)

@@ -12,8 +12,8 @@ from cnnkit.data.source import Request, open_source
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.atomic import write_json
 from cnnkit.keras_api.checking import split_entry
+from cnnkit.metrics import VALIDATION_PREFIX, Metric, custom_names, find, headline_column
 from cnnkit.plots.curves import plot_lines
-from cnnkit.plots.style import lower_is_better
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.runs.directory import create_run_directory
 from cnnkit.training.fit import Listener
@@ -107,8 +107,9 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
             limited = _with_limit(config, limit)
             folder = directory / f"{side}-{share:g}"
             runs[side], note = _run(limited, folder, f"{side}, {limit:,} examples", listener)
-        figure = _figure(runs["transfer"].rows)
-        pairs.append(Pair(share, limit, *_sides(runs["transfer"], runs["scratch"], figure)))
+        figure = headline_column(runs["transfer"].rows[0]).removeprefix(VALIDATION_PREFIX)
+        metric = find(figure, custom_names(loaded.config.train.metrics))
+        pairs.append(Pair(share, limit, *_sides(runs["transfer"], runs["scratch"], metric)))
     comparison = Comparison(figure, pairs, directory, note)
     write_json(directory / "comparison.json", {"figure": figure, "note": note, "pairs": [asdict(pair) for pair in pairs]})
     _draw(comparison, loaded.config.name)
@@ -152,13 +153,13 @@ def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonList
     return told, prepared.metadata.note
 
 
-def _sides(transfer: _Told, scratch: _Told, figure: str) -> tuple[Side, Side]:
-    higher = not lower_is_better(figure)
+def _sides(transfer: _Told, scratch: _Told, metric: Metric) -> tuple[Side, Side]:
+    figure, higher = metric.name, metric.higher_is_better
 
     def series(told: _Told) -> list[float]:
         return [row.get(f"val_{figure}", row[figure]) for row in told.rows]
 
-    bests = [max(series(told)) if higher else min(series(told)) for told in (transfer, scratch)]
+    bests = [metric.best(series(told)) for told in (transfer, scratch)]
     goal = min(bests) if higher else max(bests)
 
     def side(told: _Told, best: float) -> Side:
@@ -168,12 +169,6 @@ def _sides(transfer: _Told, scratch: _Told, figure: str) -> tuple[Side, Side]:
         return Side(told.folder, told.trained_parameters, best, test, None if reached is None else reached + 1, seconds, told.rows)
 
     return side(transfer, bests[0]), side(scratch, bests[1])
-
-
-def _figure(rows: Sequence[Row]) -> str:
-    """The first metric beside the loss; the loss where there is none."""
-    hidden = ("epoch", "loss", "learning_rate", "seconds", "images_per_second")
-    return next((name for name in rows[0] if name not in hidden and not name.startswith("val_")), "loss")
 
 
 def _training_examples(loaded: BoundConfig, folder: Path) -> int:

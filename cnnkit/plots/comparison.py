@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.plots.style import COLOURS, INK, NOT_METRICS, SOFT, calm, finish, new_figure, short
+from cnnkit.metrics import VALIDATION_PREFIX, training_columns
+from cnnkit.plots.style import COLOURS, INK, SOFT, calm, finish, new_figure, short
 
 MOST_PANELS = 6
 
@@ -16,13 +17,12 @@ def plot_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path
     Args:
         histories: Name of a run -> a row an epoch with `epoch`, names, and the same names with `val_`.
         path: The PNG to write.
-        note: What the reader must know of the figures; set apart in red where not empty.
+        note: A warning about the results; in a red box where not empty.
     """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    found = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
-    names = [name for name in found if name not in NOT_METRICS and not name.startswith("val_")][:MOST_PANELS]
+    names = training_columns(row for rows in histories.values() for row in rows)[:MOST_PANELS]
     columns = 2 if len(names) in (2, 4) else min(max(len(names), 1), 3)
     rows = max(1, -(-len(names) // columns))
     figure = new_figure(5 * columns + 0.4, 3.6 * rows + 1.1)
@@ -31,7 +31,7 @@ def plot_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path
         axes = figure.add_subplot(rows, columns, place + 1)
         for history, colour in zip(histories.values(), colours, strict=True):
             epochs = [row["epoch"] for row in history]
-            training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
+            training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, VALIDATION_PREFIX + name))
             watched = np.isfinite(validation).any()
             axes.plot(epochs, np.where(np.isfinite(training), training, np.nan), color=colour, linewidth=1.2, linestyle=(0, (1, 2.2)))
             if watched:

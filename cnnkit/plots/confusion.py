@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cnnkit.plots.style import FAINT, INK, RIGHT, SOFT, WRONG, finish, new_figure, short
-
-if TYPE_CHECKING:
-    pass
 
 MOST_COUNTED_CLASSES = 20  # up to which the cells of a confusion matrix have room for their counts
 CELL = 0.52  # inches a cell with a count takes
@@ -26,7 +23,7 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
         class_names: Names by index.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures; set apart in red where not empty.
+        note: A warning about the results; in a red box where not empty.
     """
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 

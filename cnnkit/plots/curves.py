@@ -7,49 +7,49 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.plots.style import _LOWER_IS_BETTER, FAINT, INK, NOT_METRICS, RIGHT, SOFT, TRAINING, VALIDATION, WRONG, calm, finish, new_figure
+from cnnkit.metrics import VALIDATION_PREFIX, Metric, find, training_columns
+from cnnkit.plots.style import FAINT, INK, RIGHT, SOFT, TRAINING, VALIDATION, WRONG, calm, finish, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_curves(history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "") -> None:
+def plot_curves(
+    history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "", custom: Mapping[str, str] | None = None
+) -> None:
     """Draw loss and metrics over the epochs, each beside its validation twin, with the best validation epoch marked.
 
     Args:
         history: A row an epoch with `epoch`, names, and the same names with `val_`; NaN and missing values leave a gap.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures; set apart in red where not empty.
+        note: A warning about the results; in a red box where not empty.
+        custom: Names that the config gives metrics, as `metrics.find` takes them.
     """
-    names = watched(history)
-    columns = 2 if len(names) == 4 else min(len(names), 3)
-    rows = -(-len(names) // columns)
+    metrics = [find(name, custom) for name in training_columns(history)]
+    columns = 2 if len(metrics) == 4 else min(len(metrics), 3)
+    rows = -(-len(metrics) // columns)
     figure = new_figure(5.2 * columns + 0.4, 3.4 * rows + 0.7)
-    for index, name in enumerate(names):
-        draw_curve(figure.add_subplot(rows, columns, index + 1), history, name)
+    for index, metric in enumerate(metrics):
+        draw_curve(figure.add_subplot(rows, columns, index + 1), history, metric)
     finish(figure, path, title, note)
 
 
-def watched(history: Sequence[Mapping[str, float]]) -> list[str]:
-    """The loss and the metrics of a history, in their order, without their validation twins."""
-    found = dict.fromkeys(name for row in history for name in row)
-    return [name for name in found if name not in NOT_METRICS and not name.startswith("val_")]
-
-
-def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], name: str) -> None:
-    """Draw one metric over the epochs of a history; what `plot_curves` has in each panel."""
+def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], metric: Metric) -> None:
+    """Draw one metric, whose name is a column, over the epochs of a history; what `plot_curves` has in each panel."""
     from matplotlib.ticker import MaxNLocator
 
     axes.margins(y=0.12)
     epochs = np.array([row["epoch"] for row in history])
     room = 0.02 * (epochs[-1] - epochs[0]) or 0.5
-    training, validation = (np.array([row.get(key, np.nan) for row in history], float) for key in (name, f"val_{name}"))
+    training, validation = (
+        np.array([row.get(key, np.nan) for row in history], float) for key in (metric.name, VALIDATION_PREFIX + metric.name)
+    )
     curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
     shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
     for values, _, colour in shown:
         axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
-    axes.set_title(name, loc="left", fontsize=11, color=INK)
+    axes.set_title(metric.label, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("epoch", color=SOFT, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlim(epochs[0] - room, epochs[-1] + room)
@@ -57,7 +57,7 @@ def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], name: str) 
     calm(axes)
     _label_ends(axes, epochs, shown)
     if np.isfinite(validation).any():
-        _mark_best(axes, epochs, _gaps(validation), lower_is_better=bool(_LOWER_IS_BETTER.search(name)))
+        _mark_best(axes, epochs, _gaps(validation), metric)
 
 
 def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -76,17 +76,17 @@ def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[n
         axes.annotate(label, place, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
 
 
-def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], lower_is_better: bool) -> None:
+def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], metric: Metric) -> None:
     """Ring the best value and write it and its epoch below (or above) it, kept inside the panel."""
     from matplotlib.patheffects import withStroke
 
-    best = int(np.nanargmin(values) if lower_is_better else np.nanargmax(values))
+    best = int(np.nanargmax(values) if metric.higher_is_better else np.nanargmin(values))
     axes.plot(epochs[best], values[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=VALIDATION)
     low, high = axes.get_xlim()
     across = (epochs[best] - low) / (high - low)
     alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
     axes.annotate(
-        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", (epochs[best], values[best]), xytext=(shift, -15 if lower_is_better else 9),
+        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", (epochs[best], values[best]), xytext=(shift, 9 if metric.higher_is_better else -15),
         textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
@@ -102,7 +102,7 @@ def plot_lines(
         labels: Of the x axis and the y axis.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures.
+        note: A warning about the results; in a red box where not empty.
     """
     figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.plots.style import INK, SOFT, VALIDATION, _wrapped, calm, finish, new_figure
+from cnnkit.plots.style import INK, SOFT, VALIDATION, calm, finish, new_figure, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def plot_predictions(
         names: What is predicted, with its unit; of many, the first nine are drawn.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures; set apart in red where not empty.
+        note: A warning about the results; in a red box where not empty.
     """
     shown = len(names[:MOST_PANELS])
     columns = 2 if shown == 4 else min(shown, 3)
@@ -54,6 +54,6 @@ def draw_predictions(axes: "Axes", targets: npt.NDArray[Any], predictions: npt.N
         fontsize=8, color=INK,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal")
-    axes.set_xlabel(_wrapped(f"true {name}", 3.8, lines=2), color=SOFT)
-    axes.set_ylabel(_wrapped(f"predicted {name}", 3.8, lines=2), color=SOFT)
+    axes.set_xlabel(wrapped(f"true {name}", 3.8, lines=2), color=SOFT)
+    axes.set_ylabel(wrapped(f"predicted {name}", 3.8, lines=2), color=SOFT)
     calm(axes)

@@ -20,7 +20,7 @@ def plot_reliability(curve: Sequence[ReliabilityBin], path: Path, title: str, no
         curve: Bins of equal width.
         path: The PNG to write.
         title: The run's name.
-        note: What the reader must know of the figures; set apart in red where not empty.
+        note: A warning about the results; in a red box where not empty.
     """
     figure = new_figure(5.4, 6.4)
     draw_reliability(figure, curve)

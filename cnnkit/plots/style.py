@@ -1,7 +1,6 @@
 """The one style of all pictures: colours, layout, an atomic PNG, and text from users drawn literally."""
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 INK, SOFT, FAINT = "#24292f", "#57606a", "#d8dee4"  # words, lesser words, lines and grids
 TRAINING, VALIDATION = "#8c959f", "#1f6feb"
 RIGHT, WRONG = ("#f6f8fa", "#79b0f7", "#1f6feb", "#0a3069"), ("#ffffff", "#ffc680", "#e16f24", "#8a2b06")  # from none to all
+COLOURS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])  # of runs, one after another
 NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 
 DOTS_PER_INCH = 150
-
-NOT_METRICS = ("epoch", "seconds", "images_per_second", "learning_rate")  # columns of a history
-_LOWER_IS_BETTER = re.compile(r"loss|error|entropy|hinge|divergence|log_?cosh|poisson|^false_|^(mae|mse|mape|msle|rmse|kld|bce)(?![a-z])")
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -38,10 +35,10 @@ def new_figure(width: float, height: float) -> "Figure":
 def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
     """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
     width = figure.get_figwidth()
-    figure.suptitle(_wrapped(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
+    figure.suptitle(wrapped(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
     if note:
         ground = {"facecolor": NOTICE_GROUND, "edgecolor": "none", "boxstyle": "square,pad=0.5"}
-        figure.supxlabel(_wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
+        figure.supxlabel(wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
     with literal_text(figure):
         write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
 
@@ -73,7 +70,8 @@ def calm(axes: "Axes") -> None:
     axes.tick_params(labelcolor=SOFT, length=0, labelsize=9)
 
 
-def _wrapped(text: str, inches: float, lines: int) -> str:
+def wrapped(text: str, inches: float, lines: int) -> str:
+    """The text broken into at most some lines that fit a width in inches."""
     import textwrap
 
     return "\n".join(textwrap.wrap(_drawable(text), int(inches * 13.5), max_lines=lines, placeholder=" …"))
@@ -82,11 +80,3 @@ def _wrapped(text: str, inches: float, lines: int) -> str:
 def _drawable(text: str) -> str:
     """The text without the halves of characters that a folder's undecodable name leaves, on which matplotlib fails."""
     return text.encode("utf-8", "replace").decode()
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a metric of this name improves by falling: losses and errors do."""
-    return bool(_LOWER_IS_BETTER.search(name))
-
-
-COLOURS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures on a test set.
+    """A model's metrics on a test set.
 
     Attributes:
         split: Which examples it was measured on.
         measured: Keras's own loss and metrics, as compiled.
-        figures: Metrics by class, or by number.
+        metrics: Metrics of the task, overall and by class, label or number.
         targets: What was to be predicted `(n,)` or `(n, outputs)`.
         predictions: What the model gave `(n, outputs)` float32.
         metadata: What data and names stand behind the numbers.
@@ -37,19 +37,19 @@ class Evaluation:
 
     split: str
     measured: Mapping[str, float]
-    figures: Metrics
+    metrics: Metrics
     targets: Any
     predictions: Any
     metadata: ModelMetadata
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON, with what they were measured on."""
+        """The metrics ready for JSON, with what they were measured on."""
         return {
             "measured_on": f"{self.split} set of {self.metadata.data}",
             "stand_in_for": self.metadata.stand_in_for or None,
             "notices": list(self.metadata.notices),
             **self.measured,
-            **self.figures.as_dict(),
+            **self.metrics.as_dict(),
         }
 
 
@@ -70,7 +70,7 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
         path: The `.keras` file that it comes from.
         parts: Raw inputs `(n, …)` and targets `(n, …)`, all together.
         metadata: Names of the classes or numbers.
-        split: What the examples are called where the figures appear.
+        split: What the examples are called where the metrics appear.
 
     Raises:
         CnnkitError: The model does not fit the data.
@@ -116,12 +116,12 @@ def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any) -> di
 def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:
     """Write `metrics.json` and the task's pictures into a run's folder; the pictures' paths."""
     directory.write_metrics(evaluation.as_dict())
-    note, names, figures = evaluation.metadata.note, evaluation.metadata.task.names, evaluation.figures
-    if isinstance(figures, ClassificationMetrics):
-        plot_confusion(figures.confusion, names, directory.confusion, title, note)
-        plot_reliability(figures.reliability, directory.reliability, title, note)
+    note, names, metrics = evaluation.metadata.note, evaluation.metadata.task.names, evaluation.metrics
+    if isinstance(metrics, ClassificationMetrics):
+        plot_confusion(metrics.confusion, names, directory.confusion, title, note)
+        plot_reliability(metrics.reliability, directory.reliability, title, note)
         return [directory.confusion, directory.reliability]
-    if isinstance(figures, RegressionMetrics):
+    if isinstance(metrics, RegressionMetrics):
         targets = evaluation.targets.reshape(evaluation.predictions.shape)
         plot_predictions(targets, evaluation.predictions, names, directory.predictions, title, note)
         return [directory.predictions]

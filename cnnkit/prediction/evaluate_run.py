@@ -22,7 +22,7 @@ def evaluate_run(
     With `data`, it is measured on all examples of that folder, file or config instead.
 
     Returns:
-        The figures, and the pictures written into the run's folder (none for a model outside a run, or other data).
+        The metrics, and the pictures written into the run's folder (none for a model outside a run, or other data).
     """
     if data is not None:
         if config_path is not None or further:

@@ -1,58 +1,54 @@
-"""All that stands in a report's page."""
+"""The content of a report's page."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from cnnkit.config.task import Task
 from cnnkit.model.summary.summarize import Summary
 from cnnkit.report.examples import Choice, Group
-from cnnkit.report.figures import Metrics
+from cnnkit.report.metrics import PageMetrics
 from cnnkit.report.pictures import Picture, Signal
 from cnnkit.robustness.results import Probe
 from cnnkit.runs.listing import ListedRun
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
-class Shown:
-    """An example with what was said of it."""
+class DrawnExample:
+    """A chosen example with its picture or signal."""
 
     choice: Choice
     example: Picture | Signal
 
 
 @dataclass(frozen=True)
-class ShownGroup:
-    """Examples that have something in common, as the page shows them."""
+class ExampleGroup:
+    """A group of examples, as the page shows them."""
 
     group: Group
-    examples: tuple[Shown, ...]
+    examples: tuple[DrawnExample, ...]
 
 
 @dataclass
 class Report:
-    """All that stands in the page.
+    """The content of the page.
 
     Attributes:
-        run: What the run tells of itself.
+        run: The run, as `cnnkit runs` lists it.
         task: What it predicts; None where that is not known.
-        notices: What a reader must know of the figures.
-        missing: Section -> why there is nothing in it.
+        notices: Warnings to show above the results.
+        missing: Section -> why it is empty.
         config: The resolved config's text.
         phases: Of a run in phases, a row each: what trained, and for how many epochs.
         environment: Names and values.
         network: The network, row by row.
         curves: Plots of the history.
-        figures: The figures.
+        metrics: The metrics; None where they are not known.
         quality: Plots of predictions: reliability, or predicted against true.
         groups: Examples.
-        heat_layer: The layer that heat maps were made of; empty where there are none.
-        probe: What the run withstands.
-        probe_plots: The same as plots.
+        heatmap_layer: The layer that heatmaps were computed from; empty where there are none.
+        probe: Metrics on corrupted examples.
+        probe_plots: The probe's curves as plots.
     """
 
     run: ListedRun
@@ -64,9 +60,9 @@ class Report:
     environment: list[tuple[str, str]] = field(default_factory=list)
     network: Summary | None = None
     curves: list[Markup] = field(default_factory=list)
-    figures: Metrics | None = None
+    metrics: PageMetrics | None = None
     quality: list[Markup] = field(default_factory=list)
-    groups: list[ShownGroup] = field(default_factory=list)
-    heat_layer: str = ""
+    groups: list[ExampleGroup] = field(default_factory=list)
+    heatmap_layer: str = ""
     probe: Probe | None = None
     probe_plots: list[Markup] = field(default_factory=list)

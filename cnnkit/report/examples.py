@@ -1,4 +1,4 @@
-"""Which test examples a report shows: where the model was surest and wrong, and where it was right by a hair."""
+"""Which test examples a report shows: the most confident mistakes and the least confident hits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from cnnkit.evaluation.calibration import by_class
 
 Array = npt.NDArray[Any]
 
-SHOWN = 12  # examples of each group
+GROUP_SIZE = 12  # examples of each group
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An example to be shown.
+    """A chosen example.
 
     Attributes:
-        position: Its place among the examples that were measured.
-        output: The output whose heat map belongs beside it.
-        lines: What was said and what is true, a line each: word, name, value.
+        position: Its index among the measured examples.
+        output: Index of the output that its heatmap explains.
+        lines: The prediction and the truth, a line each: word, name, value.
     """
 
     position: int
@@ -35,9 +35,9 @@ class Group:
     """Examples that have something in common.
 
     Attributes:
-        title: What they are.
-        empty: What to say where there are none.
-        choices: The examples, the most telling first.
+        title: Heading.
+        empty: Text where there are no such examples.
+        choices: The examples, the most extreme first.
     """
 
     title: str
@@ -45,13 +45,13 @@ class Group:
     choices: tuple[Choice, ...]
 
 
-def telling_examples(targets: Array, predictions: Array, task: Task, count: int = SHOWN) -> tuple[Group, Group]:
-    """The examples that tell the most of a model, the bad ones and the good ones.
+def telling_examples(targets: Array, predictions: Array, task: Task, count: int = GROUP_SIZE) -> tuple[Group, Group]:
+    """The most informative predictions of a model, the bad ones and the good ones.
 
     Args:
-        targets: What was to be predicted `(n,)` or `(n, outputs)`.
-        predictions: What the model gave `(n, outputs)`.
-        task: What that means.
+        targets: True values `(n,)` or `(n, outputs)`.
+        predictions: The model's outputs `(n, outputs)`.
+        task: Kind and names of the outputs.
         count: How many of each group.
 
     Returns:
@@ -65,28 +65,28 @@ def telling_examples(targets: Array, predictions: Array, task: Task, count: int 
 
 
 def _by_class(targets: Array, probabilities: Array, names: Sequence[str], count: int) -> tuple[Group, Group]:
-    said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
 
     def choice(position: int) -> Choice:
         given, true = probabilities[position], int(targets[position])
-        other, word = (true, "true") if true != said[position] else (int(np.argsort(-given, kind="stable")[1]), "or")
-        answers = (("said", int(said[position])), (word, other))
-        return Choice(position, int(said[position]), tuple((key, names[index], percent(given[index])) for key, index in answers))
+        other, word = (true, "true") if true != predicted[position] else (int(np.argsort(-given, kind="stable")[1]), "or")
+        answers = (("predicted", int(predicted[position])), (word, other))
+        return Choice(position, int(predicted[position]), tuple((key, names[index], percent(given[index])) for key, index in answers))
 
-    right = said == targets
-    return _mistakes_and_hits(right, sureness, sureness, choice, count)
+    right = predicted == targets
+    return _mistakes_and_hits(right, confidence, confidence, choice, count)
 
 
 def _by_label(targets: Array, probabilities: Array, names: Sequence[str], count: int) -> tuple[Group, Group]:
-    """Mistakes by the label that was surest and wrong, hits by the label that was least sure."""
-    said, sureness = probabilities >= 0.5, np.maximum(probabilities, 1 - probabilities)
-    wrong = said != targets
-    worst, narrowest = np.where(wrong, sureness, 0), sureness
+    """Mistakes by their most confident wrong label, hits by their least confident label."""
+    predicted, confidence = probabilities >= 0.5, np.maximum(probabilities, 1 - probabilities)
+    wrong = predicted != targets
+    worst, narrowest = np.where(wrong, confidence, 0), confidence
 
     def choice(position: int) -> Choice:
         label = int(worst[position].argmax() if wrong[position].any() else narrowest[position].argmin())
         true = ", ".join(name for name, given in zip(names, targets[position], strict=True) if given) or "none"
-        word = "said" if said[position, label] else "left out"
+        word = "predicted" if predicted[position, label] else "not predicted"
         return Choice(position, label, ((word, names[label], percent(probabilities[position, label])), ("true", true, "")))
 
     return _mistakes_and_hits(~wrong.any(axis=1), worst.max(axis=1), narrowest.min(axis=1), choice, count)
@@ -109,9 +109,9 @@ def _by_error(targets: Array, predictions: Array, names: Sequence[str], count: i
 
     def choice(position: int) -> Choice:
         output = int(errors[position].argmax())
-        said, true = float(predictions[position, output]), float(targets[position, output])
+        value, true = float(predictions[position, output]), float(targets[position, output])
         of = ("number", names[output], "") if len(names) > 1 else None
-        lines = (of, ("predicted", f"{said:,.4g}", ""), ("true", f"{true:,.4g}", f"{said - true:+,.3g}"))
+        lines = (of, ("predicted", f"{value:,.4g}", ""), ("true", f"{true:,.4g}", f"{value - true:+,.3g}"))
         return Choice(position, output, tuple(line for line in lines if line is not None))
 
     worst, best = order[::-1][:count], order[:count]

@@ -1,6 +1,5 @@
 """A report as one HTML page: every text from a run is escaped, nothing in the page runs or is fetched."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from markupsafe import Markup
 
 from cnnkit import __version__
 from cnnkit.errors import escape_unprintable
+from cnnkit.metrics import number_text
 from cnnkit.report.examples import percent
 from cnnkit.report.pictures import SIGNAL_HEIGHT, SIGNAL_WIDTH
 
@@ -28,7 +28,7 @@ def render(report: "Report") -> str:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    environment.filters.update(figure=_figure, percent=percent, duration=_duration, shape=_shape, field=_field)
+    environment.filters.update(number=number_text, percent=percent, duration=_duration, shape=_shape, field=_field)
     sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT), "version": __version__}
     return environment.get_template(TEMPLATE).render(report=report, run=report.run, **sizes)
 
@@ -38,14 +38,6 @@ def _visible(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return "\n".join(escape_unprintable(line) for line in value.split("\n"))
     return value
-
-
-def _figure(value: float | None) -> str:
-    """A figure to four places, a larger one to as many digits; a dash where it is not known."""
-    if value is None or math.isnan(value):
-        return "–"
-    size = abs(value)
-    return f"{value:.3e}" if size >= 1e6 else f"{value:,.{4 if size < 10 else 3 if size < 100 else 2 if size < 1000 else 1}f}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Examples as a page shows them: pictures and heat over them as data URIs, signals as points of lines."""
+"""Examples as a page shows them: pictures and heatmaps over them as data URIs, signals as points of lines."""
 
 import base64
 import io
@@ -11,26 +11,26 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 LARGEST_SIDE = 256  # pixels of a picture in the page; larger ones are made smaller
-SMOOTH_SIDE = 160  # pixels that a heat map gets at least, so that it is not as coarse as a tiny picture
-HEAT_SHARE = 0.55  # of the heat's colours over the grey picture
+SMOOTH_SIDE = 160  # pixels that a heatmap gets at least, so that it is not as coarse as a tiny picture
+HEATMAP_SHARE = 0.55  # of the heatmap's colours over the grey picture
 SIGNAL_WIDTH, SIGNAL_HEIGHT = 240, 96  # units of a drawn signal
 MOST_POINTS = 480  # of a line
 MOST_LINES = 6  # channels of a signal that are drawn
-MOST_STRIPES = 120  # of the heat behind a signal
+MOST_STRIPES = 120  # of the heatmap behind a signal
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, and the same in grey under its heat.
+    """A picture, and the same in grey under its heatmap.
 
     Attributes:
         plain: Data URI.
-        heat: Data URI; empty where there is no heat map.
+        heatmap: Data URI; empty where there is none.
         tiny: Whether its pixels are to be seen as squares.
     """
 
     plain: str
-    heat: str
+    heatmap: str
     tiny: bool
 
 
@@ -40,21 +40,21 @@ class Signal:
 
     Attributes:
         lines: For each channel the points of a polyline.
-        stripes: Of the heat behind it: left edge, width and strength (0 to 1).
+        stripes: Of the heatmap behind it: left edge, width and strength (0 to 1).
     """
 
     lines: tuple[str, ...]
     stripes: tuple[tuple[float, float, float], ...]
 
 
-def shown_example(example: Array, heat: Array | None) -> Picture | Signal:
+def shown_example(example: Array, heatmap: Array | None) -> Picture | Signal:
     """An example ready for a page.
 
     Args:
         example: `(height, width, channels)`, 0 to 255, or `(steps, channels)`.
-        heat: The layer's map `(rows, columns)` or `(steps,)`, 0 or more; None where there is none.
+        heatmap: The layer's map `(rows, columns)` or `(steps,)`, 0 or more; None where there is none.
     """
-    return _signal(example, heat) if example.ndim == 2 else _picture(example, heat)
+    return _signal(example, heatmap) if example.ndim == 2 else _picture(example, heatmap)
 
 
 def data_uri(pixels: Array, *, lossless: bool) -> str:
@@ -70,20 +70,20 @@ def data_uri(pixels: Array, *, lossless: bool) -> str:
     return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _picture(example: Array, heat: Array | None) -> Picture:
+def _picture(example: Array, heatmap: Array | None) -> Picture:
     from matplotlib import colormaps
 
     from cnnkit.interpret.gradcam import spread
 
     pixels = _pixels(example)
     tiny = max(pixels.shape[:2]) <= 64
-    if heat is None:
+    if heatmap is None:
         return Picture(data_uri(pixels, lossless=tiny), "", tiny)
     times = max(1, -(-SMOOTH_SIDE // max(pixels.shape[:2])))
     grey = (pixels if pixels.ndim == 2 else pixels @ (0.299, 0.587, 0.114)).repeat(times, 0).repeat(times, 1)
-    strength = spread(heat / heat.max() if heat.max() > 0 else heat, grey.shape)
+    strength = spread(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, grey.shape)
     colours = colormaps["inferno"](strength)[..., :3] * 255
-    over = (1 - HEAT_SHARE) * grey[..., None] + HEAT_SHARE * colours
+    over = (1 - HEATMAP_SHARE) * grey[..., None] + HEATMAP_SHARE * colours
     return Picture(data_uri(pixels, lossless=tiny), data_uri(np.rint(over).astype(np.uint8), lossless=False), tiny)
 
 
@@ -100,17 +100,17 @@ def _pixels(example: Array) -> Array:
     return np.asarray(image)
 
 
-def _signal(example: Array, heat: Array | None) -> Signal:
+def _signal(example: Array, heatmap: Array | None) -> Signal:
     from cnnkit.interpret.gradcam import spread
 
     values = np.nan_to_num(example[:, :MOST_LINES].astype(np.float64))
     low, high = float(values.min()), float(values.max())
     heights = (1 - (values - low) / ((high - low) or 1)) * (SIGNAL_HEIGHT - 8) + 4
     lines = tuple(" ".join(f"{x:.1f},{y:.1f}" for x, y in _thinned(heights[:, channel])) for channel in range(heights.shape[1]))
-    if heat is None:
+    if heatmap is None:
         return Signal(lines, ())
     count = min(MOST_STRIPES, len(example))
-    strengths = spread(heat / heat.max() if heat.max() > 0 else heat, (count,))
+    strengths = spread(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, (count,))
     width = SIGNAL_WIDTH / count
     return Signal(lines, tuple((round(i * width, 2), round(width, 2), round(float(each), 3)) for i, each in enumerate(strengths)))
 

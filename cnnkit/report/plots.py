@@ -10,8 +10,9 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from cnnkit.evaluation.calibration import ReliabilityBin
+from cnnkit.metrics import find, training_columns
 from cnnkit.plots.confusion import GAMMA
-from cnnkit.plots.curves import draw_curve, watched
+from cnnkit.plots.curves import draw_curve
 from cnnkit.plots.predicted import MOST_PANELS, draw_predictions
 from cnnkit.plots.reliability import draw_reliability
 from cnnkit.plots.style import FAINT, INK, SOFT, TRAINING, VALIDATION, WRONG, literal_text, new_figure
@@ -30,12 +31,12 @@ VARIABLES = {INK: "ink", SOFT: "soft", FAINT: "faint", TRAINING: "training", VAL
 WIDTH = 4.0  # inches of a panel; about the width of a phone, so that its letters are as large as those of the page
 
 
-def curve_plots(history: Sequence[Mapping[str, float]]) -> list[Markup]:
-    """Loss and each metric over the epochs, a plot each."""
+def curve_plots(history: Sequence[Mapping[str, float]], custom: Mapping[str, str]) -> list[Markup]:
+    """Loss and each metric over the epochs, a plot each; `custom` as `metrics.find` takes it."""
     plots: list[Markup] = []
-    for name in watched(history):
+    for name in training_columns(history):
         figure = new_figure(WIDTH, 2.7)
-        draw_curve(figure.add_subplot(), history, name)
+        draw_curve(figure.add_subplot(), history, find(name, custom))
         plots.append(as_svg(figure, f"curve-{len(plots)}", f"{name} by epoch"))
     return plots
 
@@ -59,15 +60,15 @@ def prediction_plots(targets: Array, predictions: Array, names: Sequence[str]) -
 
 def probe_plots(probe: "Probe") -> list[Markup]:
     """A plot for each corruption, on one scale."""
-    top = 1.08 * max(max(curve.values) for curve in probe.curves) if probe.lower_is_better else 1.0
+    top = 1.08 * max(max(curve.values) for curve in probe.curves) if not probe.metric.higher_is_better else 1.0
     plots = []
     for index, curve in enumerate(probe.curves):
         figure = new_figure(3.1, 2.4)
         axes = figure.add_subplot()
         draw_probe_curve(axes, curve, VALIDATION, marked=True)
         axes.set_ylim(0, top)
-        label_axes(axes, curve, probe.figure)
-        plots.append(as_svg(figure, f"probe-{index}", f"{probe.figure} by {curve.name}"))
+        label_axes(axes, curve, probe.metric.label)
+        plots.append(as_svg(figure, f"probe-{index}", f"{probe.metric.label} by {curve.name}"))
     return plots
 
 

@@ -1,4 +1,4 @@
-"""`cnnkit report`: all that is known of a run, gathered for one page; what is missing is said, not passed over."""
+"""`cnnkit report`: everything known about a run, collected for one page; what is missing is named, with the reason."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,9 +17,9 @@ from cnnkit.io.json_file import read_json
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.summary.summarize import summarize
 from cnnkit.prediction.evaluate import Evaluation, evaluate_model
-from cnnkit.report.content import Report, Shown, ShownGroup
+from cnnkit.report.content import DrawnExample, ExampleGroup, Report
 from cnnkit.report.examples import telling_examples
-from cnnkit.report.figures import figures_for_page
+from cnnkit.report.metrics import metrics_for_page
 from cnnkit.report.page import render
 from cnnkit.report.pictures import shown_example
 from cnnkit.report.plots import curve_plots, prediction_plots, probe_plots, reliability_plot
@@ -27,7 +27,7 @@ from cnnkit.robustness.corruptions import corruptions_for
 from cnnkit.robustness.probe import drawn, probe, read_probe
 from cnnkit.robustness.results import Probe
 from cnnkit.runs.directory import RunDirectory, find_run
-from cnnkit.runs.listing import read_run
+from cnnkit.runs.listing import custom_metric_names, read_run
 from cnnkit.runs.metadata import read_metadata
 from cnnkit.runs.reopen import Reopened, reopened
 
@@ -85,14 +85,14 @@ def gather(directory: RunDirectory) -> Report:
         report.missing["network"] = str(fault)
     try:
         with reopened(directory.path) as run:
-            _look_at_data(report, model, run)
+            _measure(report, model, run)
     except CnnkitError as fault:
-        _use_stored_figures(report, directory, str(fault))
+        _use_stored_metrics(report, directory, str(fault))
     return report
 
 
 def _read_files(report: Report, directory: RunDirectory) -> None:
-    """What stands in the run's small files: config, environment, history."""
+    """Add config, environment and curves from the run's small files."""
     try:
         report.config = directory.config.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -102,72 +102,74 @@ def _read_files(report: Report, directory: RunDirectory) -> None:
     except (OSError, ValueError, AttributeError):
         report.missing["environment"] = f"{directory.environment.name} cannot be read."
     try:
-        report.curves = curve_plots(directory.read_history())
+        report.curves = curve_plots(directory.read_history(), custom_metric_names(directory.path))
     except (CnnkitError, LookupError) as fault:
         report.missing["curves"] = str(fault) if isinstance(fault, CnnkitError) else "history.csv is damaged."
     if not report.curves:
         report.missing.setdefault("curves", "No epoch has ended yet.")
 
 
-def _look_at_data(report: Report, model: "keras.Model", run: Reopened) -> None:
-    """Metrics, examples and robustness, which need the run's data."""
+def _measure(report: Report, model: "keras.Model", run: Reopened) -> None:
+    """Add metrics, examples and robustness, which need the run's data."""
     train = run.loaded.config.train
     report.phases = [(phase.train, phase.epochs or train.epochs) for phase in train.phases or ()]
     report.task = run.metadata.task
     split, examples = run.held_out
     evaluation = evaluate_model(model, run.model, [examples], run.metadata, split)
     _add_notices(report, (run.metadata.note,))
-    report.figures = figures_for_page(evaluation.as_dict(), run.metadata.task)
+    report.metrics = metrics_for_page(evaluation.as_dict(), run.metadata.task)
     report.quality = _quality(evaluation)
-    report.groups = _shown_groups(report, model, examples, evaluation)
+    report.groups = _example_groups(report, model, examples, evaluation)
     report.probe = _probe_of(report, model, examples, run)
     report.probe_plots = probe_plots(report.probe) if report.probe is not None and report.probe.curves else []
 
 
-def _use_stored_figures(report: Report, directory: RunDirectory, reason: str) -> None:
-    """Without the data, the figures that the run ended with."""
+def _use_stored_metrics(report: Report, directory: RunDirectory, reason: str) -> None:
+    """The metrics that the run ended with, where its data cannot be read any more."""
     report.missing.update(dict.fromkeys(("examples", "robustness"), reason))
     metadata = read_metadata(directory.model)
-    if metadata is None or report.figures is not None:
-        report.missing["figures"] = reason
+    if metadata is None or report.metrics is not None:
+        report.missing["metrics"] = reason
         return
     report.task = metadata.task
     _add_notices(report, (metadata.note,))
     try:
-        metrics = read_json(directory.path / "metrics.json")
-        report.figures = figures_for_page(metrics, metadata.task)
+        results = read_json(directory.path / "metrics.json")
+        report.metrics = metrics_for_page(results, metadata.task)
         if metadata.task.is_classification:
-            filled = [ReliabilityBin(**row) for row in metrics["reliability"] if row["examples"]]
+            filled = [ReliabilityBin(**row) for row in results["reliability"] if row["examples"]]
             report.quality = [reliability_plot(filled)] if filled else []
-        _add_notices(report, (f"The run's data could not be read again; the figures are those of metrics.json. {reason}",))
+        _add_notices(report, (f"The run's data could not be read again; the metrics are those of metrics.json. {reason}",))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        report.missing["figures"] = reason
+        report.missing["metrics"] = reason
 
 
 def _quality(evaluation: Evaluation) -> list[Markup]:
-    figures, names = evaluation.figures, evaluation.metadata.task.names
-    if isinstance(figures, RegressionMetrics):
+    metrics, names = evaluation.metrics, evaluation.metadata.task.names
+    if isinstance(metrics, RegressionMetrics):
         return prediction_plots(evaluation.targets.reshape(evaluation.predictions.shape), evaluation.predictions, names)
-    return [reliability_plot(figures.reliability)] if isinstance(figures, ClassificationMetrics) else []
+    return [reliability_plot(metrics.reliability)] if isinstance(metrics, ClassificationMetrics) else []
 
 
-def _shown_groups(report: Report, model: "keras.Model", examples: Examples, evaluation: Evaluation) -> list[ShownGroup]:
+def _example_groups(report: Report, model: "keras.Model", examples: Examples, evaluation: Evaluation) -> list[ExampleGroup]:
     task = evaluation.metadata.task
     groups = telling_examples(evaluation.targets, evaluation.predictions, task)
     try:
         cam = GradCam(model, task)
-        report.heat_layer = cam.layer
+        report.heatmap_layer = cam.layer
     except CnnkitError as fault:
         cam = None
-        report.missing["heat"] = str(fault).partition("\n")[0]
-    shown = []
+        report.missing["heatmaps"] = str(fault).partition("\n")[0]
+    drawn_groups = []
     for group in groups:
         places = np.array([choice.position for choice in group.choices], np.int64)
         inputs = examples.rows.read(examples.index[places]) if len(places) else np.empty(0)
-        heat = cam(inputs, [choice.output for choice in group.choices]).maps if cam is not None and len(places) else [None] * len(places)
-        pairs = zip(group.choices, inputs, heat, strict=True)
-        shown.append(ShownGroup(group, tuple(Shown(choice, shown_example(each, warm)) for choice, each, warm in pairs)))
-    return shown
+        maps = cam(inputs, [choice.output for choice in group.choices]).maps if cam is not None and len(places) else [None] * len(places)
+        pairs = zip(group.choices, inputs, maps, strict=True)
+        drawn_groups.append(
+            ExampleGroup(group, tuple(DrawnExample(choice, shown_example(each, heatmap)) for choice, each, heatmap in pairs))
+        )
+    return drawn_groups
 
 
 def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reopened) -> Probe | None:
@@ -187,9 +189,9 @@ def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reo
         report.missing["robustness"] = f"Not measured yet. `cnnkit probe {run.directory.path}` measures it for the next report."
         return None
     seed, metadata = run.loaded.config.seed, run.metadata
-    figure, clean, curves = probe(model, drawn(examples, count, seed), metadata.task, known, seed)
+    metric, clean, curves = probe(model, drawn(examples, count, seed), metadata.task, known, seed)
     measured_on = f"{run.held_out[0]} set of {metadata.data}"
-    return Probe(report.run.name, measured_on, count, figure, clean, figure == "MAE", curves, note=metadata.note)
+    return Probe(report.run.name, measured_on, count, metric, clean, curves, note=metadata.note)
 
 
 def _add_notices(report: Report, notes: Iterable[str]) -> None:

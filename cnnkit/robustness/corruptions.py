@@ -1,4 +1,4 @@
-"""Disturbances of known strength: images moved, turned, scaled, lit, blurred and noised; signals moved, scaled, blurred and noised."""
+"""Corruptions of known strength: images shifted, rotated, scaled, lit, blurred and noised; signals shifted, scaled, blurred and noised."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cnnkit.data.rows import Rows
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
-PADDING = "What comes in at the edges is the picture's own reflection."
+PADDING = "The edges are filled by reflecting the picture."
 
 Change = Callable[[Array, float, "Setting"], Array]  # float32 inputs `(n, …)`, strength and setting -> changed inputs
 
@@ -42,7 +42,7 @@ class Corruption:
         unit: Of the strengths, as an axis is labelled.
         strengths: In rising order.
         clean: The strength at which nothing changes.
-        variants: Changes of the same strength, such as directions, over which the figure is averaged.
+        variants: Changes of the same strength, such as directions, over which the metric is averaged.
         in_ratios: Whether the strengths are factors, evenly spread when their logarithms are.
     """
 
@@ -110,7 +110,7 @@ def rotated(inputs: Array, degrees: float, setting: Setting, *, clockwise: bool)
 
 
 def scaled(inputs: Array, factor: float, setting: Setting) -> Array:
-    """DatasetArrays larger (or smaller) about the middle, in the same frame, bilinear."""
+    """Enlarged (or reduced) about the middle, in the same frame, bilinear."""
     return _mapped(inputs, np.eye(2) / factor)
 
 

@@ -1,4 +1,4 @@
-"""A picture of what runs withstand: a panel for each corruption, a line for each run, and the areas side by side."""
+"""A picture of how runs do on corrupted examples: a panel for each corruption, a line for each run, and the areas side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,32 +32,32 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     wide = columns == 2
     figure = new_figure((4.6 if wide else 3.3) * columns + 0.3, (3.6 if wide else 2.75) * rows + (1.2 if len(probes) > 1 else 0.9))
     first = probes[0]
-    top = 1.0 if not first.lower_is_better else 1.08 * max(max(curve.values) for each in probes for curve in each.curves)
+    top = 1.0 if first.metric.higher_is_better else 1.08 * max(max(curve.values) for each in probes for curve in each.curves)
     for place in range(len(names)):
         axes = figure.add_subplot(rows, columns, place + 1)
         for each, colour in zip(probes, _cycle(len(probes)), strict=True):
             draw_curve(axes, each.curves[place], colour, marked=len(probes) == 1)
         axes.set_ylim(0, top)
-        label_axes(axes, first.curves[place], first.figure if place % columns == 0 else "")
+        label_axes(axes, first.curves[place], first.metric.label if place % columns == 0 else "")
     _draw_areas(figure.add_subplot(rows, columns, panels), probes, names)
     if len(probes) > 1:
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in _cycle(len(probes))]
         labels = [
-            f"{each.run if len(each.run) <= LONGEST_NAME else short(each.run)}, {first.figure} {each.clean:.3f} undisturbed"
+            f"{each.run if len(each.run) <= LONGEST_NAME else short(each.run)}, {first.metric.label} {each.clean:.3f} clean"
             for each in probes
         ]
         figure.legend(
             handles, labels, loc="outside lower left", ncols=min(len(probes), 2 if wide else 3), frameon=False, fontsize=9, labelcolor=INK
         )
     subject = f"{first.run}: " if len(probes) == 1 else ""
-    title = f"{subject}{first.figure} of corrupted examples ({first.examples:,} of the {first.measured_on})"
+    title = f"{subject}{first.metric.label} of corrupted examples ({first.examples:,} of the {first.measured_on})"
     finish(figure, path, title, first.note)
 
 
 def draw_curve(axes: "Axes", curve: "Curve", colour: str, *, marked: bool) -> None:
-    """Draw a figure over the strengths of one corruption; marked, with the undisturbed figure as a dotted line.
+    """Draw a metric over the strengths of one corruption; marked, with the clean value as a dotted line.
 
     Args:
         axes: The panel.
@@ -78,20 +78,20 @@ def _places(curve: "Curve") -> np.ndarray:
     return np.log2(curve.strengths) if curve.in_ratios else np.asarray(curve.strengths, float)
 
 
-def label_axes(axes: "Axes", curve: "Curve", figure: str) -> None:
-    """Name the corruption, its unit and, where there is room for it, the figure."""
+def label_axes(axes: "Axes", curve: "Curve", label: str) -> None:
+    """Name the corruption, its unit and, where `label` is not empty, the metric."""
     calm(axes)
     axes.set_title(curve.name, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(curve.unit, color=SOFT, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
-    if figure:
-        axes.set_ylabel(figure, color=SOFT, fontsize=9)
+    if label:
+        axes.set_ylabel(label, color=SOFT, fontsize=9)
     else:
         axes.tick_params(axis="y", labelleft=False)
 
 
 def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -> None:
-    """A row of bars a corruption: the area under each curve relative to the clean figure."""
+    """A row of bars a corruption: the area under each curve relative to the clean value."""
     from matplotlib.patheffects import withStroke
 
     height = 0.8 / len(probes)
@@ -110,7 +110,7 @@ def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.invert_yaxis()
     axes.set_title("area relative to clean", loc="left", fontsize=11, color=INK)
-    axes.set_xlabel("1: the corruption does nothing", color=SOFT, fontsize=9)
+    axes.set_xlabel("1: the corruption changes nothing", color=SOFT, fontsize=9)
     calm(axes)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, max(1.18, 1.1 * max(np.nan_to_num(curve.area) for each in probes for curve in each.curves)))

@@ -16,6 +16,7 @@ from cnnkit.evaluation.calibration import by_class
 from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.io.atomic import write_json
 from cnnkit.io.json_file import read_json
+from cnnkit.metrics import ACCURACY, LABEL_ACCURACY, MAE, Metric, labelled
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.evaluate import predict
 from cnnkit.robustness.corruptions import FOR_IMAGES, CorruptedRows, Corruption, corruptions_for
@@ -37,7 +38,7 @@ def probe(
     corruptions: Sequence[Corruption],
     seed: int = 0,
     on_progress: Progress = lambda done, total: None,
-) -> tuple[str, float, tuple[Curve, ...]]:
+) -> tuple[Metric, float, tuple[Curve, ...]]:
     """Measure a model on corrupted examples.
 
     Args:
@@ -49,9 +50,9 @@ def probe(
         on_progress: Told how many of all inputs have been predicted.
 
     Returns:
-        The figure's name, its value on the examples as they are, and its curves.
+        The metric, its value on the clean examples, and its curves.
     """
-    figure, clean = headline(examples.targets, predict(model, examples), task)
+    metric, clean = headline(examples.targets, predict(model, examples), task)
     extent = _extent(examples)
     passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in corruptions)
     done = 0
@@ -74,25 +75,25 @@ def probe(
         area = relative_area(corruption.strengths, values, clean, in_ratios=corruption.in_ratios)
         name, unit, strengths = corruption.name, corruption.unit, corruption.strengths
         curves.append(Curve(name, unit, strengths, values, corruption.clean, corruption.in_ratios, area))
-    return figure, clean, tuple(curves)
+    return metric, clean, tuple(curves)
 
 
-def headline(targets: Array, predictions: Array, task: Task) -> tuple[str, float]:
-    """The one figure of a task and its name, equal to that of `cnnkit evaluate` but without all that stands beside it there.
+def headline(targets: Array, predictions: Array, task: Task) -> tuple[Metric, float]:
+    """The metric that a probe measures and its value, equal to that of `cnnkit evaluate` without computing the other metrics.
 
     Args:
         targets: What was to be predicted `(n,)` or `(n, outputs)`.
-        predictions: What the network gave `(n, outputs)`.
+        predictions: The network's outputs `(n, outputs)`.
         task: Decides on accuracy, the share of single labels that are right, or the mean absolute error.
     """
     from sklearn import metrics
 
     if task.is_classification:
-        return "accuracy", float(metrics.accuracy_score(targets, by_class(predictions).argmax(axis=1)))
+        return ACCURACY, float(metrics.accuracy_score(targets, by_class(predictions).argmax(axis=1)))
     if task.is_multilabel:
-        return "label accuracy", float(((probabilities_of(predictions) >= 0.5) == targets.astype(bool)).mean())
+        return LABEL_ACCURACY, float(((probabilities_of(predictions) >= 0.5) == targets.astype(bool)).mean())
     predicted = finite(predictions)
-    return "MAE", float(metrics.mean_absolute_error(targets.astype(np.float64).reshape(predicted.shape), predicted))
+    return MAE, float(metrics.mean_absolute_error(targets.astype(np.float64).reshape(predicted.shape), predicted))
 
 
 def relative_area(strengths: Sequence[float], values: Sequence[float], clean: float, *, in_ratios: bool = False) -> float:
@@ -100,8 +101,8 @@ def relative_area(strengths: Sequence[float], values: Sequence[float], clean: fl
 
     Args:
         strengths: In rising order.
-        values: The figure at each of them.
-        clean: The figure where nothing is corrupted.
+        values: The metric at each strength.
+        clean: The metric on the clean examples.
         in_ratios: Whether the mean is over the logarithms of the strengths.
     """
     places = np.log(strengths) if in_ratios else np.asarray(strengths, float)
@@ -127,7 +128,7 @@ def probe_runs(
         on_progress: Told how many of all inputs have been predicted.
 
     Returns:
-        The figures of each run, and the picture.
+        The result of each run, and the picture.
 
     Raises:
         CnnkitError: There is no such run or corruption, a run has no test examples, or the runs' test examples differ.
@@ -144,15 +145,15 @@ def probe_runs(
         probes = []
         for place, run in enumerate(runs):
 
-            def told(done: int, total: int, place: int = place) -> None:
+            def on_run_progress(done: int, total: int, place: int = place) -> None:
                 on_progress(place * total + done, len(runs) * total)
 
             seed = first.loaded.config.seed
-            figure, clean, curves = probe(load_model(run.model), examples, run.metadata.task, chosen, seed, told)
+            metric, clean, curves = probe(load_model(run.model), examples, run.metadata.task, chosen, seed, on_run_progress)
             unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
             measured_on = f"{run.held_out[0]} set of {run.metadata.data}"
             name, note = run.directory.path.resolve().name, run.metadata.note
-            probes.append(Probe(name, measured_on, len(examples), figure, clean, figure == "MAE", curves, unfit, note))
+            probes.append(Probe(name, measured_on, len(examples), metric, clean, curves, unfit, note))
         write_json(first.directory.path / "probe.json", probes[0].as_dict())
         others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
         picture = first.directory.path / f"probe{others}.png"
@@ -167,12 +168,13 @@ def read_probe(path: Path) -> Probe:
         CnnkitError: It is damaged.
     """
     try:
-        stored = {name: value for name, value in read_json(path).items() if name != "padding"}
+        stored = {name: value for name, value in read_json(path).items() if name not in {"padding", "lower_is_better"}}
         curves = tuple(
             Curve(**{**each, "strengths": tuple(map(float, each["strengths"])), "values": tuple(map(_or_nan, each["values"])),
                      "area": _or_nan(each["area"])})
             for each in stored["curves"]
         )  # fmt: skip
+        stored["metric"] = labelled(stored.pop("figure"))
         return Probe(**{**stored, "curves": curves, "clean": _or_nan(stored["clean"]), "examples": int(stored["examples"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Probe the run again: `cnnkit probe RUN`.") from error

@@ -1,26 +1,24 @@
-"""What a probe measured: a curve a corruption."""
+"""The result of a probe: a metric over the strengths of each corruption."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cnnkit.metrics import Metric
 from cnnkit.robustness.corruptions import PADDING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure over the strength of one corruption.
+    """A metric over the strength of one corruption.
 
     Attributes:
         name: The corruption.
         unit: Of the strengths.
         strengths: In rising order.
-        values: The figure at each of them.
+        values: The metric at each strength.
         clean: The strength at which nothing is changed.
         in_ratios: Whether the strengths are factors.
-        area: Mean of the figure over all strengths, divided by the clean one: 1 where the corruption does nothing.
+        area: Mean of the metric over all strengths, divided by the clean value: 1 where the corruption changes nothing.
     """
 
     name: str
@@ -34,30 +32,30 @@ class Curve:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a run's model withstands.
+    """How a run's model does on corrupted examples.
 
     Attributes:
         run: The run's name.
         measured_on: Which examples of which data.
         examples: How many.
-        figure: What the curves show: accuracy, label accuracy or MAE.
-        clean: The figure on undisturbed examples.
-        lower_is_better: Whether the figure is an error.
+        metric: What the curves show: accuracy, label accuracy or MAE.
+        clean: The metric on the clean examples.
         curves: One for each corruption.
-        not_applicable: Disturbances that make no sense for such inputs.
-        note: What has to stand wherever the figures appear; may be empty.
+        not_applicable: Corruptions that are not defined for such inputs.
+        note: A warning to show beside the results; may be empty.
     """
 
     run: str
     measured_on: str
     examples: int
-    figure: str
+    metric: Metric
     clean: float
-    lower_is_better: bool
     curves: tuple[Curve, ...]
     not_applicable: tuple[str, ...] = ()
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON."""
-        return {**asdict(self), "padding": PADDING}
+        """The result ready for JSON, as `probe.json` holds it."""
+        values = asdict(self)
+        del values["metric"]
+        return {**values, "figure": self.metric.label, "lower_is_better": not self.metric.higher_is_better, "padding": PADDING}

@@ -2,26 +2,21 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from cnnkit.config.yaml_loader import read_file
 from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import read_json
+from cnnkit.metrics import Metric, custom_names, find, headline, headline_column
 from cnnkit.runs.directory import RUNS, RunDirectory
 from cnnkit.runs.lock import is_locked
 
 State = Literal["finished", "interrupted", "running", "failed", "unknown"]
 Key = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
 
-_HEADLINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], Any]]] = (  # of `metrics.json`: the first that is there
-    ("accuracy", lambda metrics: metrics["accuracy"] if "balanced_accuracy" in metrics else None),
-    ("macro F1", lambda metrics: metrics.get("macro_f1")),
-    ("MAE", lambda metrics: metrics["overall"]["mae"]),
-)
-_NOT_FIGURES = ("epoch", "learning_rate", "seconds", "images_per_second")  # columns of `history.csv`
 _NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
-_RISES = ("accuracy", "macro F1")  # headlines that improve by rising
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,8 @@ class ListedRun:
         name: Its folder, as seen from the folder that was listed.
         data: The data set that it was trained on.
         stand_in_for: The data set that was asked for; empty where `data` is the real one.
-        figure: What its headline figure is called: `accuracy`, `macro F1`, `MAE`; of a run without an evaluation, a
-            column of its history.
-        value: That figure; None where there is none yet.
+        metric: Its headline metric; of a run without an evaluation, a column of its history. None where there is neither yet.
+        value: The metric's value; None where it is missing or not finite.
         epochs: Epochs done.
         seconds: How long it took, in seconds; that of its epochs where it has not ended.
         started: When it began, in ISO 8601; empty where that is not known.
@@ -45,7 +39,7 @@ class ListedRun:
     name: str
     data: str
     stand_in_for: str
-    figure: str
+    metric: Metric | None
     value: float | None
     epochs: int
     seconds: float
@@ -54,8 +48,10 @@ class ListedRun:
     faults: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {**asdict(self), "stand_in_for": self.stand_in_for or None, "started": self.started or None}
+        """The run ready for JSON."""
+        values = {"figure" if each.name == "metric" else each.name: getattr(self, each.name) for each in fields(self)}
+        label = self.metric.label if self.metric is not None else ""
+        return {**values, "figure": label, "stand_in_for": self.stand_in_for or None, "started": self.started or None}
 
 
 def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
@@ -63,7 +59,7 @@ def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
 
     Args:
         folder: Which is searched; it may be a run itself.
-        sort: What comes first: the newest run; the first name, data set or state; the best figure; the most epochs; the longest time.
+        sort: What comes first: the newest run; the first name, data set or state; the best headline metric; the most epochs; the longest time.
 
     Raises:
         CnnkitError: There is no such folder, or no run in it.
@@ -81,16 +77,17 @@ def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
     return sorted(sorted(runs, key=lambda run: run.started, reverse=True), key=_ORDER[sort])
 
 
-def _figure_order(run: ListedRun) -> tuple[bool, str, float]:
-    value = 0.0 if run.value is None else run.value
-    return run.value is None, run.figure, -value if run.figure in _RISES or run.figure.endswith("accuracy") else value
+def _metric_order(run: ListedRun) -> tuple[bool, str, float]:
+    if run.metric is None or run.value is None:
+        return True, "", 0.0
+    return False, run.metric.label, run.metric.sort_key(run.value)
 
 
 _ORDER: Mapping[Key, Callable[[ListedRun], Any]] = {
     "when": lambda run: 0,
     "name": lambda run: _by_number(run.name),
     "data": lambda run: (run.data, run.stand_in_for),
-    "figure": _figure_order,
+    "figure": _metric_order,
     "epochs": lambda run: -run.epochs,
     "time": lambda run: -run.seconds,
     "state": lambda run: run.state,
@@ -104,7 +101,7 @@ def _by_number(name: str) -> tuple[str, int]:
 
 
 def read_run(path: Path, folder: Path) -> ListedRun:
-    """What one run tells of itself.
+    """One run, read from the small files in its folder.
 
     Args:
         path: Its folder.
@@ -114,14 +111,14 @@ def read_run(path: Path, folder: Path) -> ListedRun:
     environment = _json(path / "environment.json", faults, required=True)
     metrics = _json(path / "metrics.json", faults, required=False)
     history = _history(path, faults)
-    told = environment.get("data")
-    data = told if isinstance(told, dict) else {}
-    figure, value = _headline(metrics, history)
+    stored = environment.get("data")
+    data = stored if isinstance(stored, dict) else {}
+    metric, value = _headline(metrics, history, path)
     return ListedRun(
         name=path.relative_to(folder).as_posix() if path != folder else path.resolve().name,
         data=str(data.get("name", "")),
         stand_in_for=str(data.get("stand_in_for") or ""),
-        figure=figure,
+        metric=metric,
         value=value,
         epochs=len(history),
         seconds=_number(environment.get("seconds")) or sum(row.get("seconds", 0.0) for row in history),
@@ -132,25 +129,29 @@ def read_run(path: Path, folder: Path) -> ListedRun:
 
 
 def _state(environment: Mapping[str, Any], path: Path) -> State:
-    """What the run says of itself; a run under way whose process holds no lock any more was interrupted."""
-    told = environment.get("state")
-    if told == "running":
+    """The state written in `environment.json`; a running one whose process no longer holds the lock was interrupted."""
+    stored = environment.get("state")
+    if stored == "running":
         return "running" if is_locked(path) else "interrupted"
-    return told if told in ("finished", "interrupted", "running", "failed") else "unknown"
+    return stored if stored in ("finished", "interrupted", "failed") else "unknown"
 
 
-def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> tuple[str, float | None]:
-    for name, get in _HEADLINES:
-        try:
-            value = _number(get(metrics))
-        except (KeyError, TypeError):
-            continue
-        if value is not None:
-            return name, value
-    last = {name: value for name, value in (history[-1] if history else {}).items() if name not in _NOT_FIGURES}
-    watched = [name for name in last if name.startswith("val_")] or list(last)
-    figure = next((name for name in watched if not name.endswith("loss")), watched[0] if watched else "")
-    return figure, _number(last.get(figure))
+def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], path: Path) -> tuple[Metric | None, float | None]:
+    measured = headline(metrics)
+    if measured is not None:
+        return measured.metric, measured.value
+    column = headline_column(history[-1]) if history else ""
+    return (find(column, custom_metric_names(path)), _number(history[-1][column])) if column else (None, None)
+
+
+def custom_metric_names(path: Path) -> dict[str, str]:
+    """The names that the run's config gives metrics; none where the config cannot be read."""
+    try:
+        config = read_file(path / "config.yaml").value
+    except (CnnkitError, OSError):
+        return {}
+    train = config.get("train") if isinstance(config, dict) else None
+    return custom_names(train.get("metrics")) if isinstance(train, dict) else {}
 
 
 def _number(value: Any) -> float | None:

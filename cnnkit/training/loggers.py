@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.building import first_sentence
+from cnnkit.metrics import EPOCH, VALIDATION_PREFIX
 from cnnkit.runs.directory import RunDirectory
 
 Row = Mapping[str, float]
 
-NOT_FIGURES = ("epoch",)
 LONGEST_VALUE = 500  # characters of a parameter that every MLflow server takes
 
 
@@ -64,9 +64,9 @@ class TensorBoardLogger:
         import tensorflow as tf
 
         for name, value in figures(row).items():
-            part = "validation" if name.startswith("val_") else "train"
+            part = "validation" if name.startswith(VALIDATION_PREFIX) else "train"
             with self._writers[part].as_default():
-                tf.summary.scalar(name.removeprefix("val_"), value, step=int(row["epoch"]))
+                tf.summary.scalar(name.removeprefix(VALIDATION_PREFIX), value, step=int(row["epoch"]))
         for writer in self._writers.values():
             writer.flush()
 
@@ -131,7 +131,7 @@ class MlflowLogger:
 
 def figures(row: Row) -> dict[str, float]:
     """What of a row is charted."""
-    return {name: float(value) for name, value in row.items() if name not in NOT_FIGURES}
+    return {name: float(value) for name, value in row.items() if name != EPOCH}
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import WriteError
 from cnnkit.keras_api.building import build
+from cnnkit.metrics import custom_names
 from cnnkit.model.compile import compile_model
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
@@ -103,7 +104,7 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
             listener.on_notice(notice)
         _save(prepared)
     if history.rows:
-        plot_curves(history.rows, directory.curves, config.name, prepared.metadata.note)
+        plot_curves(history.rows, directory.curves, config.name, prepared.metadata.note, custom_names(config.train.metrics))
     evaluation = None
     held_out = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
     if not history.interrupted and held_out[1] is not None:

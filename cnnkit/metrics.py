@@ -1,0 +1,281 @@
+"""The metric registry: each metric's label, which way is better, how its value is written, and whether it has an interval.
+
+A new metric of the final evaluation is computed in `evaluation/` and gets its record here; screens, reports, comparisons, the
+list of runs and sorting follow. Metrics of Keras, which are columns of a run's history, are found by `find`.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+EPOCH = "epoch"
+COSTS = ("learning_rate", "seconds", "images_per_second")  # columns of a history that are logged beside its metrics
+VALIDATION_PREFIX = "val_"  # prefix of a history column that was measured on the validation examples
+LOSS_COLUMN = "loss"
+ABSENT = "–"  # written for a value that is undefined, such as 0/0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: Its name in code: the key of its interval, and unless `key` says otherwise of its value.
+        label: As shown to people.
+        higher_is_better: Whether a larger value means a better model.
+        format: How a value is written: `share` with four decimals, `quantity` (in some unit) with five significant digits.
+        has_interval: Whether `evaluation/` gives a 95 % bootstrap interval with it.
+        key: Where its value stands in the results, with dots between nested keys.
+        remark: What it is a mean or a share of, in a few words.
+        abbreviation: The label where there is little room; the label itself where empty.
+        one_of_two: Whether with two classes it is measured for the second one only.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    format: Literal["share", "quantity"] = "share"
+    has_interval: bool = False
+    key: str = ""
+    remark: str = ""
+    abbreviation: str = ""
+    one_of_two: bool = False
+
+    def text(self, value: float | None) -> str:
+        """A value as shown to people; a dash where it is None or NaN."""
+        if value is None or math.isnan(value):
+            return ABSENT
+        return f"{value:#.5g}" if self.format == "quantity" and 0 < abs(value) < 1 else number_text(value)
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of some values; NaN where none is a number."""
+        known = [value for value in values if not math.isnan(value)]
+        return (max if self.higher_is_better else min)(known, default=math.nan)
+
+    def sort_key(self, value: float) -> float:
+        """Ascending from the best value to the worst."""
+        return -value if self.higher_is_better else value
+
+    def measured(self, results: Mapping[str, Any]) -> "MetricValue | None":
+        """Its value and interval in results, such as those in `metrics.json`; None where the results do not have it."""
+        value: Any = results
+        for part in (self.key or self.name).split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return None
+            value = value[part]
+        intervals = results.get("intervals") if self.has_interval else None
+        ends = intervals.get(self.name) if isinstance(intervals, Mapping) else None
+        low, high = (_number(ends.get(end)) if isinstance(ends, Mapping) else math.nan for end in ("low", "high"))
+        return MetricValue(self, _number(value), None if math.isnan(low) or math.isnan(high) else (low, high))
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric's value.
+
+    Attributes:
+        metric: Which metric.
+        value: NaN where it is undefined.
+        interval: Its 95 % interval, lower end first; None where there is none.
+    """
+
+    metric: Metric
+    value: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def text(self) -> str:
+        """The value as shown to people."""
+        return self.metric.text(self.value)
+
+    def interval_text(self, between: str) -> str:
+        """The interval as shown to people, with some text between its ends; empty where there is none."""
+        return "" if self.interval is None else between.join(map(self.metric.text, self.interval))
+
+
+@dataclass(frozen=True)
+class TaskMetrics:
+    """The metrics of one kind of task, and where the results of an evaluation hold them.
+
+    Attributes:
+        overall: Metrics over all outputs, the headline first.
+        by_row: Metrics of each class, label or number.
+        rows: Key of the rows by class, label or number.
+        container: Key of the overall metrics; empty where they stand at the top.
+        marker: A key that only results of this task have.
+    """
+
+    overall: tuple[Metric, ...]
+    by_row: tuple[Metric, ...]
+    rows: str
+    container: str
+    marker: str
+
+    def measured(self, results: Mapping[str, Any]) -> tuple[MetricValue, ...]:
+        """The overall metrics that results have."""
+        values: Any = results.get(self.container) if self.container else results
+        found = [metric.measured(values if isinstance(values, Mapping) else {}) for metric in self.overall]
+        return tuple(value for value in found if value is not None)
+
+    def measured_in(self, row: Mapping[str, Any]) -> tuple[MetricValue, ...]:
+        """The metrics of one class, label or number."""
+        return tuple(metric.measured(row) or MetricValue(metric, math.nan) for metric in self.by_row)
+
+
+LOSS = Metric(LOSS_COLUMN, "loss", higher_is_better=False)
+ACCURACY = Metric("accuracy", "accuracy", higher_is_better=True, has_interval=True)
+LABEL_ACCURACY = replace(ACCURACY, label="label accuracy", remark="share of single labels")
+LOG_LOSS = Metric("log_loss", "log loss", higher_is_better=False)
+ROC_AUC = Metric("roc_auc", "ROC-AUC", higher_is_better=True, remark="mean, class against the rest", one_of_two=True)
+AVERAGE_PRECISION = replace(ROC_AUC, name="average_precision", label="average precision", abbreviation="AP")
+CALIBRATION_ERROR = Metric(
+    "expected_calibration_error", "calibration error", higher_is_better=False, remark="probability against share right"
+)
+F1 = Metric("f1", "F1", higher_is_better=True)
+MACRO_F1 = Metric("macro_f1", "macro F1", higher_is_better=True, has_interval=True)
+MAE = Metric("mae", "MAE", higher_is_better=False, format="quantity", has_interval=True)
+RMSE = replace(MAE, name="rmse", label="RMSE")
+R2 = Metric("r2", "R²", higher_is_better=True, has_interval=True)
+
+_BY_CLASS = (
+    Metric("precision", "precision", higher_is_better=True),
+    Metric("recall", "recall", higher_is_better=True),
+    F1,
+    ROC_AUC,
+    AVERAGE_PRECISION,
+)
+_MEAN_OF_LABELS: Mapping[str, Any] = {"remark": "mean of the labels", "one_of_two": False}
+
+TASK_METRICS: Mapping[str, TaskMetrics] = {
+    "classification": TaskMetrics(
+        overall=(
+            ACCURACY,
+            Metric(
+                "balanced_accuracy", "balanced accuracy", higher_is_better=True, has_interval=True, remark="mean of the classes' recalls"
+            ),
+            LOG_LOSS,
+            ROC_AUC,
+            AVERAGE_PRECISION,
+            CALIBRATION_ERROR,
+            replace(MACRO_F1, has_interval=False, key="macro.f1", remark="mean of the classes' F1"),
+            Metric("top_3_accuracy", "top-3 accuracy", higher_is_better=True, key="top_k_accuracy.3"),
+            Metric("top_5_accuracy", "top-5 accuracy", higher_is_better=True, key="top_k_accuracy.5"),
+        ),
+        by_row=_BY_CLASS,
+        rows="classes",
+        container="",
+        marker="balanced_accuracy",
+    ),
+    "multilabel": TaskMetrics(
+        overall=(
+            replace(MACRO_F1, remark="mean of the labels' F1"),
+            Metric("exact", "exact", higher_is_better=True, has_interval=True, remark="every label right"),
+            LABEL_ACCURACY,
+            LOG_LOSS,
+            replace(ROC_AUC, **_MEAN_OF_LABELS),
+            replace(AVERAGE_PRECISION, **_MEAN_OF_LABELS),
+        ),
+        by_row=_BY_CLASS,
+        rows="labels",
+        container="",
+        marker="macro_f1",
+    ),
+    "regression": TaskMetrics(
+        overall=(MAE, RMSE, R2),
+        by_row=(MAE, RMSE, R2),
+        rows="targets",
+        container="overall",
+        marker="overall",
+    ),
+}
+
+
+def find(column: str, custom: Mapping[str, str] | None = None) -> Metric:
+    """The metric of a history column, by its name with or without `val_` and a trailing number: `val_auc_3`.
+
+    Registered names have their record's direction. Others are better the higher they are, unless a word of theirs means an error.
+
+    Args:
+        column: The column; it is the metric's label too, for configs and callbacks know it by that name.
+        custom: Name that a config gives a metric -> the Keras class that it is, whose name then counts: `{"distance": "MeanAbsoluteError"}`.
+    """
+    name = column.removeprefix(VALIDATION_PREFIX)
+    plain = re.sub(r"_\d+$", "", name)
+    kind = (custom or {}).get(name) or (custom or {}).get(plain)
+    record = None if kind else _REGISTERED.get(plain)
+    if record is not None:
+        return Metric(column, column, record.higher_is_better, record.format)
+    return Metric(column, column, higher_is_better=not _FALLING_WORDS & set(_words(kind or plain)))
+
+
+def custom_names(entries: object) -> dict[str, str]:
+    """The names that a config's list of metrics gives to Keras's metrics: `[{AUC: {name: pr}}]` gives `{"pr": "AUC"}`."""
+    pairs = [pair for entry in (entries if isinstance(entries, Sequence) else ()) if isinstance(entry, Mapping) for pair in entry.items()]
+    return {str(given["name"]): str(kind) for kind, given in pairs if isinstance(given, Mapping) and "name" in given}
+
+
+def metric_columns(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    """The loss and metrics of a history, training and validation, in their order; not its epochs and costs."""
+    return [column for column in dict.fromkeys(column for row in rows for column in row) if column not in (EPOCH, *COSTS)]
+
+
+def training_columns(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    """The loss and metrics of a history, each once, without their validation twins."""
+    return [column for column in metric_columns(rows) if not column.startswith(VALIDATION_PREFIX)]
+
+
+def headline_column(row: Mapping[str, float]) -> str:
+    """The history column that stands for a run: the first metric beside the loss, on the validation examples where there are any."""
+    columns = metric_columns([row])
+    watched = [column for column in columns if column.startswith(VALIDATION_PREFIX)] or columns
+    return next((column for column in watched if column.removeprefix(VALIDATION_PREFIX) != LOSS_COLUMN), watched[0] if watched else "")
+
+
+def headline(results: Mapping[str, Any]) -> MetricValue | None:
+    """The one metric that stands for a model, from the results in `metrics.json`; None where it is missing or undefined."""
+    for task in TASK_METRICS.values():
+        first = task.measured(results)[:1] if task.marker in results else ()
+        if first and first[0].metric is task.overall[0] and not math.isnan(first[0].value):
+            return first[0]
+    return None
+
+
+def labelled(label: str) -> Metric:
+    """The registered metric of a label.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return {metric.label: metric for metric in _ALL}[label]
+
+
+def number_text(value: float) -> str:
+    """A number with four decimals, a larger one with fewer; a dash for NaN."""
+    if math.isnan(value):
+        return ABSENT
+    size = abs(value)
+    return f"{value:.3e}" if size >= 1e6 else f"{value:,.{4 if size < 10 else 3 if size < 100 else 2 if size < 1000 else 1}f}"
+
+
+def _number(value: Any) -> float:
+    """A finite number from results; NaN for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _words(name: str) -> list[str]:
+    """The words of a metric's or a Keras class's name, in lower case: `MeanSquaredError` -> mean, squared, error."""
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name))
+    return re.split(r"[^a-z0-9]+", spaced.lower())
+
+
+_ALL = (LOSS, *(metric for task in TASK_METRICS.values() for metric in (*task.overall, *task.by_row)))
+_REGISTERED = {metric.name: metric for metric in _ALL}
+_FALLING_WORDS = frozenset(
+    "loss error entropy crossentropy hinge divergence cosh logcosh poisson false mae mse mape msle rmse kld bce".split()
+)
