@@ -6,52 +6,11 @@ from typing import Any
 
 from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.keras_targets import is_loss_for_numbers
 from cnnkit.config.schema import Config
-from cnnkit.config.task import Task
-from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
+from cnnkit.config.target_encoding import MIXING, mixes_labels, target_encoding, warnings_of
+from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
-
-DEFAULT_LOSS = {
-    "classification": "sparse_categorical_crossentropy",
-    "multilabel": "binary_crossentropy",
-    "regression": "mean_squared_error",
-}
-DEFAULT_METRICS = {"classification": ["accuracy"], "multilabel": ["binary_accuracy"], "regression": ["mae"]}
-
-MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
-
-_SPARSE = ("sparsecategoricalcrossentropy",)
-_ONE_HOT = (
-    "categoricalcrossentropy",
-    "categoricalfocalcrossentropy",
-    "categoricalhinge",
-    "kldivergence",
-    "kld",
-    "dice",
-    "tversky",
-    "categoricalgeneralizedcrossentropy",
-)
-_PER_LABEL = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "hinge", "squaredhinge")
-_FOR_CLASSES = (*_SPARSE, *_ONE_HOT, *_PER_LABEL, "ctc", "circle")
-_COUNTING_METRICS = (
-    "accuracy",
-    "acc",
-    "sparsecategoricalaccuracy",
-    "sparsetopkcategoricalaccuracy",
-    "sparsecategoricalcrossentropy",
-    "categoricalaccuracy",
-    "binaryaccuracy",
-)
-
-
-def loss_name(config: Config, task: Task) -> str:
-    """The name of the config's loss, or of the task's usual one."""
-    return split_entry(config.train.loss)[0] if config.train.loss is not None else DEFAULT_LOSS[task.kind]
-
-
-def mixes_labels(config: Config) -> bool:
-    """Whether the augmentation mixes examples, so that labels are shares of classes."""
-    return any(split_entry(entry)[0] in MIXING for entry in config.data.augment)
 
 
 def check_sections(config: Config) -> Iterator[Fault]:
@@ -83,8 +42,14 @@ def _check_built_in(config: Config) -> Iterator[Fault]:
             yield Fault(("data", "fallback"), message, "A stand-in has to have as many.")
 
 
-def check_against_data(config: Config, spec: DataSpec) -> Iterator[Fault]:
-    """Faults of a valid config with the data that it names: shape, output layer, loss, metrics, weights, augmentation."""
+def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False) -> Iterator[Fault]:
+    """Faults of a valid config with the data that it names: shape, output layer, loss, metrics, weights, augmentation.
+
+    Args:
+        config: Valid section by section.
+        spec: What is known of its data.
+        trained: Whether the config's model is trained already, so that its loss and metrics are no longer to be chosen.
+    """
     shape = config.model.input_shape
     if shape is not None and tuple(shape) != spec.input_shape:
         message = f"is {shape}, but an example of {spec.name} is {list(spec.input_shape)}"
@@ -93,8 +58,8 @@ def check_against_data(config: Config, spec: DataSpec) -> Iterator[Fault]:
     layers = getattr(config.model, name)
     if layers:
         yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), spec, config)
-    yield from _check_loss(config, spec)
-    yield from _check_metrics(config, spec)
+    if not trained:
+        yield from target_encoding(config, spec.task, data=spec.name)[1]
     yield from _check_weights(config, spec)
     yield from _check_augment(config, spec)
 
@@ -118,7 +83,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
     elif (
         not task.is_regression
         and activation != (wanted := "sigmoid" if binary else task.activation)
-        and fold(loss_name(config, task)) in _FOR_CLASSES
+        and not (config.train.loss is not None and is_loss_for_numbers(config.train.loss))
     ):
         got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
@@ -127,65 +92,6 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
     if isinstance(units, int) and units != task.outputs and not binary:
         remedy = f"Write `units: {task.outputs}`, or `units: {OUTPUTS}`, which follows the data."
         yield Fault((*here, "units"), f"the last layer gives {units} outputs, but {spec.name} has {task.outputs} {task.noun}", remedy)
-
-
-def _check_loss(config: Config, spec: DataSpec) -> Iterator[Fault]:
-    loss, task, path = config.train.loss, spec.task, ("train", "loss")
-    if loss is None:
-        return
-    name, arguments = split_entry(loss)
-    folded, usual = fold(name), DEFAULT_LOSS[task.kind]
-    if arguments.get("from_logits"):
-        yield Fault(
-            (*path, name, "from_logits"),
-            "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
-            "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
-            on_key=True,
-        )
-    if task.is_regression and folded in _FOR_CLASSES:
-        yield Fault(path, f"{name} is a loss for classes, but {task.names[0]} is a number", f"Write `loss: {usual}`.")
-    elif not task.is_regression and folded not in _FOR_CLASSES:
-        yield Fault(path, f"{name} is a loss for numbers, but {spec.name} has {task.noun}", f"Write `loss: {usual}`.")
-    elif task.is_multilabel and folded not in _PER_LABEL:
-        yield Fault(path, f"{name} wants one class for each example, but {spec.name} has several labels", f"Write `loss: {usual}`.")
-    elif task.is_classification and folded in _ONE_HOT and not mixes_labels(config):
-        yield Fault(path, f"{name} wants one-hot labels, but the labels are class indices", f"Write `loss: {usual}`.")
-    elif task.is_classification and folded in _SPARSE and mixes_labels(config):
-        yield Fault(
-            path, f"{name} wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`."
-        )
-    elif task.is_classification and folded in _PER_LABEL and task.outputs > 2:
-        yield Fault(path, f"{name} is for two classes, but {spec.name} has {task.outputs}", f"Write `loss: {usual}`.")
-    elif task.is_classification and task.outputs == 2:
-        yield from _check_binary(config, folded, name)
-
-
-def _check_binary(config: Config, folded: str, name: str) -> Iterator[Fault]:
-    """Two classes: one sigmoid unit with a binary loss, or two softmax units with a categorical one."""
-    layers = config.model.layers or config.model.head
-    if not layers or not is_entry(layers[-1]) or split_entry(layers[-1])[0] != "Dense":
-        return
-    units = split_entry(layers[-1])[1].get("units")
-    if units == 1 and folded not in _PER_LABEL:
-        yield Fault(("train", "loss"), f"{name} wants two outputs, but the last layer gives one", "Write `loss: binary_crossentropy`.")
-    elif units in (2, OUTPUTS) and folded in _PER_LABEL:
-        yield Fault(
-            ("train", "loss"),
-            f"{name} wants one output, but the last layer gives two",
-            f"Write `loss: {DEFAULT_LOSS['classification']}`, or `units: 1` with sigmoid.",
-        )
-
-
-def _check_metrics(config: Config, spec: DataSpec) -> Iterator[Fault]:
-    for index, metric in enumerate(config.train.metrics or []):
-        name = split_entry(metric)[0]
-        folded, path = fold(name), ("train", "metrics", index)
-        if spec.task.is_regression and folded in _COUNTING_METRICS:
-            yield Fault(path, f"{name} counts classes, but {spec.task.names[0]} is a number", "Write `mae`.")
-        elif (spec.task.is_multilabel or mixes_labels(config)) and folded.startswith("sparse"):
-            yield Fault(
-                path, f"{name} wants class indices, which this data does not have", f"Write `{DEFAULT_METRICS[spec.task.kind][0]}`."
-            )
 
 
 def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
@@ -214,6 +120,7 @@ def warnings(config: Config) -> Iterator[str]:
             f"{' and '.join(choosing)} watch the test examples (data.validation: test), so the test figures are chosen by "
             "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
         )
+    yield from warnings_of(config)
 
 
 def _check_log(config: Config) -> Iterator[Fault]:
@@ -227,7 +134,7 @@ def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
         passes: Path = ("data", "augment_passes")
         if config.model.base is None or not config.data.augment:
             yield Fault(passes, "goes with a base and `data.augment`: it computes the features of augmented passes once", "Leave it out.")
-        elif mixes_labels(config):
+        elif mixes_labels(config.data.augment):
             yield Fault(passes, "does not go with MixUp or CutMix, whose labels change with the pixels", "Leave it out.")
     for index, entry in enumerate(config.data.augment):
         name = split_entry(entry)[0]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.data_check import MIXING
+from cnnkit.config.target_encoding import MIXING, TargetEncoding, decide
 from cnnkit.config.task import Task
+from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
@@ -28,15 +29,24 @@ class BatchPreparation:
         seed: The run's seed.
         task: What is predicted.
         weights: Weight of each class or label `(outputs,)`; None for none.
+        encoding: How the loss takes targets; None for the task's usual way.
     """
 
-    def __init__(self, augment: Sequence[Any], seed: int, task: Task, weights: npt.NDArray[Any] | None) -> None:
+    def __init__(
+        self,
+        augment: Sequence[Any],
+        seed: int,
+        task: Task,
+        weights: npt.NDArray[Any] | None,
+        encoding: TargetEncoding | None = None,
+    ) -> None:
         self._task = task
         self._weights = weights
         self._paths = [entry_path(entry, ("data", "augment", index)) for index, entry in enumerate(augment)]
         self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
         self._features: Any = None
         self._mixes = [split_entry(entry)[0] in MIXING for entry in augment]
+        self._encoding = encoding or decide(task, mixes=any(self._mixes))[0]
 
     @property
     def mixes_labels(self) -> bool:
@@ -45,7 +55,7 @@ class BatchPreparation:
 
     def of_features(self) -> "BatchPreparation":
         """What is left to do to batches of features, whose inputs are augmented already: the weights."""
-        return BatchPreparation([], 0, self._task, self._weights)
+        return BatchPreparation([], 0, self._task, self._weights, self._encoding)
 
     def through(self, features: "keras.Model") -> "BatchPreparation":
         """The same with a frozen base behind it, which is run as in use: what trains gets the features of fresh pixels."""
@@ -53,16 +63,13 @@ class BatchPreparation:
         behind._features = features
         return behind
 
-    def one_hot(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        """A batch that is not mixed, with its targets in the form of mixed ones."""
-        import tensorflow as tf
-
-        return inputs, tf.one_hot(targets, self._task.outputs)
+    def encoded(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch to be measured on: nothing is done to its inputs, and its targets are as the loss takes them."""
+        return inputs, encode(targets, self._encoding)
 
     def plain(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """A batch without anything random done to it, in the form in which the model gets it."""
-        if self.mixes_labels:
-            inputs, targets = self.one_hot(inputs, targets)
+        inputs, targets = self.encoded(inputs, targets)
         return inputs if self._features is None else self._features(inputs, training=False), targets
 
     def check(self, input_shape: tuple[int, ...]) -> None:
@@ -90,15 +97,14 @@ class BatchPreparation:
 
         if self.layers:
             inputs = tf.cast(inputs, tf.float32)
-        if self.mixes_labels:
-            targets = tf.one_hot(targets, self._task.outputs)
+        classes, targets = targets, encode(targets, self._encoding)
         for layer, mixes in zip(self.layers, self._mixes, strict=True):
             inputs, targets = self._apply(layer, mixes, inputs, targets)
         if self._features is not None:
             inputs = self._features(inputs, training=False)
         if self._weights is None:
             return inputs, targets
-        return inputs, targets, self._example_weights(targets)
+        return inputs, targets, self._example_weights(targets if self.mixes_labels else classes)
 
     @staticmethod
     def _apply(layer: Any, mixes: bool, inputs: Any, targets: Any) -> tuple[Any, Any]:

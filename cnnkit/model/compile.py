@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.config.data_check import DEFAULT_LOSS, DEFAULT_METRICS, mixes_labels
 from cnnkit.config.schema import Config
+from cnnkit.config.target_encoding import TargetEncoding, target_encoding
 from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
@@ -36,18 +36,26 @@ def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: A
     """Compile a model as the config's `train` section says, perhaps with another optimizer, that of a phase.
 
     Raises:
-        BuildError: Keras refuses optimizer, loss or metrics.
+        BuildError: Keras refuses optimizer, loss or metrics, or they do not fit the model's outputs.
     """
-    usual = "categorical_crossentropy" if mixes_labels(config) else DEFAULT_LOSS[task.kind]
-    if task.is_classification and model.output_shape[-1] == 1:
-        usual = "binary_crossentropy"
-    train = config.train
-    metrics = train.metrics if train.metrics is not None else DEFAULT_METRICS[task.kind]
+    train, encoding = config.train, encoding_for(model, config, task)
     try:
         model.compile(
             optimizer=build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer")),
-            loss=build("losses", train.loss if train.loss is not None else usual, ("train", "loss")),
-            metrics=[build("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics)],
+            loss=build("losses", encoding.loss, ("train", "loss")),
+            metrics=[build("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(encoding.metrics)],
         )
     except (ValueError, TypeError) as error:
         raise BuildError(Fault(("train",), f"Keras cannot compile the model: {first_sentence(error)}")) from error
+
+
+def encoding_for(model: "keras.Model", config: Config, task: Task) -> TargetEncoding:
+    """How targets are given to a built model, whose outputs tell whether two classes share one.
+
+    Raises:
+        BuildError: Loss or metrics do not fit the model's outputs.
+    """
+    encoding, faults = target_encoding(config, task, int(model.output_shape[-1]))
+    if faults:
+        raise BuildError(faults[0])
+    return encoding

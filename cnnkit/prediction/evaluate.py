@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnkit.config.target_encoding import encoding_of_compiled
+from cnnkit.config.task import Task
+from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
@@ -83,7 +86,7 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
             )
     predictions = np.concatenate([predict(model, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])
-    measured = compiled_metrics(model, predictions, targets) if model.compiled else {}
+    measured = compiled_metrics(model, predictions, targets, metadata.task) if model.compiled else {}
     return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata)
 
 
@@ -92,25 +95,27 @@ def predict(model: "keras.Model", examples: Examples) -> Any:
     return model.predict(BatchSource(examples, evaluation_batch(examples)).in_order(), verbose=0)
 
 
-def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any) -> dict[str, float]:
+def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task: Task) -> dict[str, float]:
     """The loss and metrics with which a model was compiled, of predictions that are there already: the network runs once.
 
     Args:
         model: Compiled.
         predictions: What it gave `(n, outputs)`.
         targets: What was to be predicted; class indices become one-hot where the loss wants that.
+        task: What is predicted.
+
+    Returns:
+        Value by name; metrics that do not fit the loss's targets, or are more than one number, are left out.
     """
     import keras
 
     verdict = keras.Sequential([keras.Input(predictions.shape[1:]), keras.layers.Identity()])
     compiled = model.get_compile_config()
-    verdict.compile_from_config({key: compiled[key] for key in ("loss", "metrics") if key in compiled})
-    loss = str(compiled.get("loss")).lower()
-    if "categorical" in loss and "sparse" not in loss:
-        targets = keras.utils.to_categorical(targets, predictions.shape[1])
-    results = verdict.evaluate(predictions, targets, batch_size=1024, verbose=0, return_dict=True)
+    encoding = encoding_of_compiled(compiled, task, predictions.shape[1])
+    verdict.compile_from_config({"loss": encoding.loss, "metrics": list(encoding.metrics)})
+    results = verdict.evaluate(predictions, np.asarray(encode(targets, encoding)), batch_size=1024, verbose=0, return_dict=True)
     penalties = float(sum(model.losses)) if model.losses else 0.0  # regularizers of the weights, which Keras counts to the loss
-    return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items()}}
+    return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items() if not np.ndim(value)}}
 
 
 def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:

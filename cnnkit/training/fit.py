@@ -187,9 +187,7 @@ class Fit:
 
     def _validate(self, logs: Row) -> Row:
         assert self.validation is not None
-        batches = self.validation.in_order()
-        if self.preparation.mixes_labels:
-            batches = batches.map(self.preparation.one_hot)
+        batches = self.validation.in_order().map(self.preparation.encoded)
         measured = self.model.evaluate(batches, verbose=0, return_dict=True)
         return {f"val_{name}": float(measured[name]) for name in logs}
 

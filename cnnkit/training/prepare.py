@@ -17,7 +17,7 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.builder import Network
-from cnnkit.model.compile import build_and_compile
+from cnnkit.model.compile import build_and_compile, encoding_for
 from cnnkit.runs.directory import RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
@@ -119,7 +119,8 @@ def _filled(
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
-        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights)
+        encoding = encoding_for(network.model, config, dataset.task)
+        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, encoding)
         preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
