@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.config.schema import Config
+from cnnkit.config.schema import SOURCES, Config
 from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document, read_file
@@ -14,7 +14,11 @@ from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
 
-PATHS = (*(("data", key) for key in ("folder", "csv", "npz", "npy", "exclude")), ("model", "base", "run"))  # entries that name files
+PATHS = (  # entries that name files
+    *(("data", key) for key, source in SOURCES.items() if source.value != "name"),
+    ("data", "exclude"),
+    ("model", "base", "run"),
+)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,19 @@ class KerasObject:
         return {"x-keras": self.kind}
 
 
+@dataclass(frozen=True)
+class NamesSource:
+    """Marks a field of `Data` that names a source of examples.
+
+    Attributes:
+        module: The module in `cnnkit/data/sources/` that has the function `open_FIELD`.
+        value: What the field holds: a `name`, the path of a `folder`, or the path of a `file` that ends in `.FIELD`.
+    """
+
+    module: str
+    value: Literal["name", "folder", "file"] = "file"
+
+
 Layer = Annotated[Any, KerasObject("layers")]
 Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_number(value) is not None else value)]
 
@@ -54,9 +67,6 @@ def _validation(value: object) -> object:
     return value if value == "test" else float(number)  # type: ignore[arg-type]
 
 
-SOURCES = ("dataset", "folder", "csv", "npz", "npy")
-
-
 def _byte_count(value: object) -> object:
     """`2GB` or `512MB` (of 1024) to bytes; anything else as it is."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG])B", value) if isinstance(value, str) else None
@@ -79,19 +89,21 @@ def _interval(value: object) -> object:
 class Data(Section):
     """Where the examples come from, and how they are divided, read, augmented and batched."""
 
-    dataset: Annotated[str | None, _known(tuple(BUILT_IN))] = Field(default=None, json_schema_extra={"enum": [*sorted(BUILT_IN), None]})
+    dataset: Annotated[str | None, _known(tuple(BUILT_IN)), NamesSource("built_in", "name")] = Field(
+        default=None, json_schema_extra={"enum": [*sorted(BUILT_IN), None]}
+    )
     """A built-in data set: cifar10, cifar100, mnist, fashion_mnist, digits, shapes or waves."""
 
-    folder: str | None = None
+    folder: Annotated[str | None, NamesSource("folder", "folder")] = None
     """A folder of images, a folder a class; with or without train, val (valid, validation) and test above the classes."""
 
-    csv: str | None = None
+    csv: Annotated[str | None, NamesSource("csv_file")] = None
     """A CSV file with a column of image paths (relative to it) and one of labels or numbers, or several."""
 
-    npz: str | None = None
+    npz: Annotated[str | None, NamesSource("arrays")] = None
     """An npz file with an array of images (n, height, width, channels) or signals (n, steps, channels), and one of targets."""
 
-    npy: str | None = None
+    npy: Annotated[str | None, NamesSource("arrays")] = None
     """An npy file of inputs, read a batch at a time; its targets stand in the npy file that `target` names."""
 
     input: str | None = None
@@ -182,6 +194,9 @@ class Data(Section):
     def source(self) -> str:
         """Which of the sources it names."""
         return next(name for name in SOURCES if getattr(self, name) is not None)
+
+
+SOURCES = {name: mark for name, field in Data.model_fields.items() for mark in field.metadata if isinstance(mark, NamesSource)}
 
 
 class Repeat(Section):

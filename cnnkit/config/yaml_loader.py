@@ -15,6 +15,7 @@ import yaml
 
 from cnnkit.config.yaml_syntax import in_plain_words
 from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, escape_unprintable, format_value
+from cnnkit.io.regular_file import regular_file_size
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32  # mappings and lists inside each other
@@ -61,6 +62,7 @@ def read_file(path: str | os.PathLike[str]) -> Document:
     """
     file, source = FilePath(path), escape_unprintable(os.fspath(path))
     try:
+        regular_file_size(file)
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -193,15 +193,8 @@ def _outcome(evaluation: Evaluation) -> Array:
 def _identity(run: Reopened) -> str:
     """What two runs share when they are measured on the same examples with the same targets, in whatever size they see them."""
     split, examples = run.held_out
-    data, task = run.loaded.config.data, run.dataset.task
-    digest = hashlib.sha256("\n".join(label_texts(examples.targets, task)).encode("utf-8", "surrogateescape"))
-    if data.source in ("folder", "csv"):
-        names = [name for name, _, part in run.dataset.manifest if part == split]
-        digest.update("\n".join([str(getattr(data, data.source)), *names]).encode("utf-8", "surrogateescape"))
-    else:
-        digest.update(np.ascontiguousarray(examples.index).data)
-        digest.update(examples.rows.identity())
-    return digest.hexdigest()
+    targets = "\n".join(label_texts(examples.targets, run.dataset.task)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(targets + run.loaded.source.identity(run.dataset, split, examples)).hexdigest()
 
 
 def _against(first: _Seen, other: _Seen, name: str) -> Versus:

@@ -10,11 +10,12 @@ import numpy as np
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.config.yaml_writer import write_yaml
-from cnnkit.data.images.decode import ImageFault, read_header
-from cnnkit.data.source import open_source
-from cnnkit.data.sources.image_files import LOOKED_AT, ImageFileSource
+from cnnkit.data.images.faults import ImageFault
+from cnnkit.data.images.header import read_header
+from cnnkit.data.source import Source, endings, open_source, source_of
 from cnnkit.errors import CnnkitError
 
+SAMPLED = 64  # image files whose headers tell which size and colour suit them
 LARGEST_SIDE = 128  # pixels: what a network of one's own sees in reasonable time without an accelerator
 TRANSFER_SIDE = 160  # pixels: one of the sizes at which MobileNetV2 was trained
 STEPS = 4000  # optimizer steps to plan for, before early stopping
@@ -28,6 +29,7 @@ class Look:
     Attributes:
         key: The source's key in the `data` section.
         spec: Its input shape and task.
+        image_files: Whether the examples are image files.
         count: Number of examples.
         imbalance: Size of the largest class over that of the smallest; 1 where there are no classes.
         brings_test: Whether it brings test examples of its own.
@@ -36,6 +38,7 @@ class Look:
 
     key: str
     spec: DataSpec
+    image_files: bool
     count: int
     imbalance: float
     brings_test: bool
@@ -74,29 +77,24 @@ def look_at(path: Path, overrides: dict[str, Any]) -> Look:
     """What the data at a path holds."""
     if not path.exists():
         raise CnnkitError(f"{path}: there is no such file or folder")
-    key = "folder" if path.is_dir() else path.suffix.lower().lstrip(".")
-    if key not in ("folder", "csv", "npz", "npy"):
-        raise CnnkitError(f"{path}: is neither a folder nor a .csv, .npz or .npy file")
-    base = {key: str(path.resolve()), **overrides}
-    data = Data.model_validate({**base, "image_size": [1, 1]} if key in ("folder", "csv") else base)
-    source: Any = open_source(data)
+    key = source_of(path)
+    if key is None:
+        raise CnnkitError(f"{path}: is neither a folder nor a {endings()} file")
+    source = open_source(Data.model_validate({key: str(path.resolve()), **overrides, "image_size": [1, 1]}))
     spec = source.spec
-    if isinstance(source, ImageFileSource):
+    if source.image_files:
         height, width, grey = _size_of(source)
         spec = DataSpec(spec.name, (height, width, 1 if grey else 3), spec.task)
-        targets, given = source.listing.targets, source.listing.splits
-    else:
-        dataset = source.load(_request())
-        targets = np.concatenate([part.targets for part in (dataset.train, dataset.validation, dataset.test) if part is not None])
-        given = np.array(["test"]) if not dataset.manifest else None
+    targets, brings_test = source.all_targets()
     counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
     present = counts[counts > 0]
     return Look(
         key,
         spec,
+        bool(source.image_files),
         len(targets),
         float(present.max() / present.min()) if len(present) else 1.0,
-        given is not None and bool((given == "test").any()),
+        brings_test,
         int(present.min()) if len(present) else 0,
     )
 
@@ -130,7 +128,7 @@ def _data_lines(look: Look, path: str, images: bool, transfer: bool, overrides: 
     height, width = look.spec.input_shape[:2]
     lines = ["data:", f"  {look.key}: {_scalar(path)}"]
     lines += [f"  {key}: {_scalar(value)}" for key, value in overrides.items()]
-    if look.key in ("folder", "csv"):
+    if look.image_files:
         side = f"[{height}, {width}]"
         if transfer:
             side = str(TRANSFER_SIDE)
@@ -226,17 +224,17 @@ def _train_lines(look: Look, transfer: bool) -> list[str]:
     return lines
 
 
-def _size_of(source: ImageFileSource) -> tuple[int, int, bool]:
+def _size_of(source: Source) -> tuple[int, int, bool]:
     """Height and width that suit the images, and whether all that were looked at are grey."""
-    paths = source.listing.paths
+    paths = source.image_files
     headers = []
-    for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
+    for path in paths[:: max(1, len(paths) // SAMPLED)]:
         try:
-            headers.append(read_header(path, 100_000_000))
+            headers.append(read_header(path, source.data.max_pixels))
         except ImageFault:
             continue
     if not headers:
-        raise CnnkitError(f"{source.listing.name}: none of the images looked at can be read", f"Look at them: {paths[0]}.")
+        raise CnnkitError(f"{source.spec.name}: none of the images looked at can be read", f"Look at them: {paths[0]}.")
     grey = all(header.mode in ("1", "L", "I;16", "I") for header in headers)
     heights, widths = np.array([h.height for h in headers]), np.array([h.width for h in headers])
     height, width = float(np.median(heights)), float(np.median(widths))
@@ -248,12 +246,6 @@ def _size_of(source: ImageFileSource) -> tuple[int, int, bool]:
         return longest, longest, grey
     shorter = max(16, 8 * round(longest * min(ratio, 1 / ratio) / 8))
     return (longest, shorter, grey) if ratio > 1 else (shorter, longest, grey)
-
-
-def _request() -> Any:
-    from cnnkit.data.source import Request
-
-    return Request(0, Path(), {})
 
 
 def _plain(name: str) -> str:

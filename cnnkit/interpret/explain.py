@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Task
+from cnnkit.data.images.reader import require_pictures
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
 from cnnkit.interpret.deletion_curve import remove
 from cnnkit.interpret.explanation import Explanation
@@ -44,8 +45,8 @@ def explain_run(
     network = unfold(predictor.model)
     cam = GradCam(predictor.model, task, layer)
     if image is not None:
-        predictor.reading.require_pictures(str(image))
-        example, words, stem = predictor.reading.picture(image), str(image), image.stem
+        reader = require_pictures(predictor.image_reader, predictor.input_shape, str(image))
+        example, words, stem = reader.read(image), str(image), image.stem
     else:
         split, example = _test_example(path, index or 0)
         words, stem = f"{split} example {index or 0}", f"{split}-{index or 0}"

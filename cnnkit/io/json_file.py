@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cnnkit.io.regular_file import regular_file_size
+
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 100  # objects and lists inside each other: Python's own parser stops near 1,000, with a RecursionError
 
@@ -12,9 +14,10 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is no regular file.
         ValueError: It is too large, too deep, not UTF-8 or not JSON.
     """
+    regular_file_size(path)
     with path.open("rb") as file:
         return parse_json(file.read(MAX_BYTES + 1))
 

@@ -8,7 +8,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, evaluate_model, write_evaluation
 from cnnkit.prediction.other_data import read_other_data
-from cnnkit.prediction.predict import data_section, input_shape_of
+from cnnkit.prediction.predict import data_section, input_shape_of, trained_image_reader
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.metadata import ModelMetadata, read_metadata
 from cnnkit.runs.reopen import model_file, reopened
@@ -40,6 +40,7 @@ def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
     if trained is not None and trained.stand_in_for:
         notices = (f"The model was trained on {trained.data}, a stand-in: {trained.stand_in_for} could not be had.", *notices)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        other = read_other_data(data, input_shape_of(model, path), task, data_section(RunDirectory(path.parent).config), Path(scratch))
+        reader = trained_image_reader(path, trained, shape := input_shape_of(model, path))
+        other = read_other_data(data, shape, reader, task, data_section(RunDirectory(path.parent).config), Path(scratch))
         metadata = ModelMetadata(other.name, other.task, other.stand_in_for, (*notices, *other.notices))
         return evaluate_model(model, path, other.parts, metadata, "whole")

@@ -13,16 +13,13 @@ from cnnkit.config.load import load_config
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.source import Request, Source, open_source
-from cnnkit.data.sources.csv_file import list_csv
-from cnnkit.data.sources.folder import list_folder
-from cnnkit.data.sources.image_files import ImageFileSource
+from cnnkit.data.images.reader import ImageReader
+from cnnkit.data.source import Request, endings, open_source, source_of
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
 
 Array = npt.NDArray[Any]
 
 CONFIGS = (".yaml", ".yml")
-SUFFIXES = (".csv", ".npz", ".npy")
 MOST_NAMED = 12  # classes that an error names before it counts the rest
 
 _MADE_NAME = re.compile(r"\d+|.*\[\d+\]")  # what stands for a name where arrays bring none: the place
@@ -47,26 +44,33 @@ class OtherData:
     notices: tuple[str, ...]
 
 
-def read_other_data(path: Path, input_shape: tuple[int, ...], task: Task | None, trained: Data | None, scratch: Path) -> OtherData:
+def read_other_data(
+    path: Path, input_shape: tuple[int, ...], reader: ImageReader | None, task: Task | None, trained: Data | None, scratch: Path
+) -> OtherData:
     """All examples of some data, for a model.
 
     Args:
         path: A folder with a folder of images a class, a CSV, npz or npy file, or a config whose `data` section names the data.
-        input_shape: What the model takes; image files are brought to it.
+        input_shape: What the model takes.
+        reader: How image files are brought to it, as in training; None for a model that takes no pictures.
         task: What the model predicts, with its names; None where nothing tells it, and the data's own names are taken.
-        trained: The `data` section that the model was trained with, whose way of reading is kept; None for the defaults.
+        trained: The `data` section that the model was trained with, by which columns and arrays are found; None for the defaults.
         scratch: A folder for decoded images, to be removed by the caller afterwards.
 
     Raises:
         CnnkitError: The data is not there or cannot be used, or has a label that the model does not know.
     """
     if not path.exists():
-        raise CnnkitError(f"{path}: there is no such file or folder", "Name a folder, a CSV, npz or npy file, or a config.")
+        raise CnnkitError(f"{path}: there is no such file or folder", f"Name a folder, a {endings()} file, or a config.")
     if path.suffix.lower() in CONFIGS:
         data, seed = (loaded := load_config([path]).config).data, loaded.seed
     else:
         data, seed = _section(path, task, trained or Data.model_construct()), 0
-    source = _open(data.model_copy(update={"validation": 0.0, "test": 0.0, "limit": None, **_as_trained(data, input_shape, trained)}))
+    size = {"image_size": [1, 1]} if reader is None else reader.options  # of a model without pictures: none is read
+    whole = data.model_copy(update={"validation": 0.0, "test": 0.0, "limit": None, **size})
+    source = open_source(whole, fewest_classes=1)
+    if source.image_files and reader is None:
+        raise CnnkitError(f"{getattr(data, data.source)}: has images, but the model takes inputs of {input_shape}")
     dataset = source.load(Request(seed, scratch, {}))
     every = (dataset.train, dataset.validation, dataset.test)
     parts = [part for part in every if part is not None and len(part)]
@@ -77,32 +81,13 @@ def read_other_data(path: Path, input_shape: tuple[int, ...], task: Task | None,
 
 def _section(path: Path, task: Task | None, trained: Data) -> Data:
     """The `data` section of a path; where it is of the same sort as the training data, columns and arrays are called the same."""
-    key = "folder" if path.is_dir() else path.suffix.lower().lstrip(".")
-    if key != "folder" and f".{key}" not in SUFFIXES:
-        raise CnnkitError(f"{path}: is neither a folder nor a .csv, .npz, .npy or .yaml file")
+    key = source_of(path)
+    if key is None:
+        raise CnnkitError(f"{path}: is neither a folder nor a {endings('.yaml')} file")
     names = ("input", "target", "separator") if getattr(trained, key) is not None else ()
     alike = {name: value for name in names if (value := getattr(trained, name)) is not None}
-    kind = {"task": task.kind} if task is not None and key != "folder" else {}
+    kind = {"task": task.kind} if task is not None else {}
     return Data.model_validate({key: str(path.resolve()), **alike, **kind})
-
-
-def _as_trained(data: Data, input_shape: tuple[int, ...], trained: Data | None) -> dict[str, Any]:
-    """How image files are read, for a model of some input shape."""
-    if data.source not in ("folder", "csv"):
-        return {}
-    if len(input_shape) != 3 or input_shape[2] not in (1, 3):
-        raise CnnkitError(f"{getattr(data, data.source)}: has images, but the model takes inputs of {input_shape}")
-    reading = {"image_size": list(input_shape[:2]), "color": "grey" if input_shape[2] == 1 else "rgb"}
-    return reading if trained is None else {**reading, "resize": trained.resize, "max_pixels": trained.max_pixels}
-
-
-def _open(data: Data) -> Source:
-    """The source; unlike in training, a single class is enough."""
-    if data.folder is not None:
-        return ImageFileSource(data, list_folder(Path(data.folder), data.classes, fewest=1))
-    if data.csv is not None:
-        return ImageFileSource(data, list_csv(Path(data.csv), data, fewest=1))
-    return open_source(data)
 
 
 def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Array:

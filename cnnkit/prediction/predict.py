@@ -16,12 +16,14 @@ import pydantic
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.config.yaml_loader import read_file
-from cnnkit.data.images.decode import ImageFault
+from cnnkit.data.images.faults import ImageFault
+from cnnkit.data.images.reader import ImageReader
+from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
 from cnnkit.model.loading.load import load_model
-from cnnkit.prediction.inputs import STANDARD_INPUT, Example, Inputs, Reading, is_pattern
+from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
 from cnnkit.runs.directory import RUNS, RunDirectory, find_run
 from cnnkit.runs.metadata import ModelMetadata, read_metadata
 
@@ -65,11 +67,11 @@ class Predictor:
 
     def __init__(self, path: Path, top: int = 3) -> None:
         self.model = load_model(path, compiled=False)
-        shape = input_shape_of(self.model, path)
-        self.reading = Reading.of(shape, data_section(RunDirectory(path.parent).config))
-        self.metadata = read_metadata(path) or _guessed_meaning(self.model, path)
+        self.input_shape = input_shape_of(self.model, path)
+        self.metadata = read_metadata(path) or _guessed_metadata(self.model, path)
+        self.image_reader = trained_image_reader(path, self.metadata, self.input_shape)
         self.top = min(top, self.metadata.task.outputs)
-        self.batch_size = batch_of(shape)
+        self.batch_size = batch_of(self.input_shape)
         self._graph: Callable[[Any], Any] | None = None
         outputs, wanted = int(self.model.output_shape[-1]), self.metadata.task.outputs
         if outputs != wanted and not (self.metadata.task.is_classification and (outputs, wanted) == (1, 2)):
@@ -91,7 +93,7 @@ class Predictor:
         import tensorflow as tf
 
         if self._graph is None and len(inputs) >= self.batch_size:
-            signature = tf.TensorSpec((None, *self.reading.input_shape), tf.float32)
+            signature = tf.TensorSpec((None, *self.input_shape), tf.float32)
             self._graph = tf.function(lambda batch: self.model(batch, training=False), input_signature=[signature])
         answer = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
         values: Array = np.asarray(answer, np.float32).reshape(len(inputs), -1)
@@ -128,7 +130,8 @@ def predict(
     """
     counts = [each.count for each in inputs]
     total = None if None in counts else sum(count for count in counts if count is not None)
-    streams = [each.examples(predictor.reading) for each in inputs]  # all of them: a wrong shape is told before the first answer
+    # all of them at once: a wrong shape is told before the first answer
+    streams = [each.examples(predictor.input_shape, predictor.image_reader) for each in inputs]
     done = 0
     decoded = _decoded(chain.from_iterable(streams), predictor.batch_size)
     while batch := list(islice(decoded, predictor.batch_size)):
@@ -218,7 +221,25 @@ def data_section(config: Path) -> Data | None:
         raise CnnkitError(f"{config}: its `data` section is damaged ({type(error).__name__})", "Train the run again.") from error
 
 
-def _guessed_meaning(model: "keras.Model", path: Path) -> ModelMetadata:
+def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape: tuple[int, ...]) -> ImageReader | None:
+    """How picture files were read for a model in its training; None for a model that takes no pictures.
+
+    It stands in the `model.json`; of a model that an earlier version saved, the config beside it tells, and else the defaults.
+
+    Raises:
+        CnnkitError: The `model.json` is that of another model, or the config is damaged.
+    """
+    reader = metadata.image_reader if metadata is not None else None
+    if reader is None:
+        return ImageReader.of(data_section(RunDirectory(path.parent).config), input_shape)
+    if reader.shape != input_shape:
+        raise CnnkitError(
+            f"{path}: takes inputs of {input_shape}, but its model.json reads pictures as {reader.shape}", "Train the run again."
+        )
+    return reader
+
+
+def _guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
     """What the last activation of a model says of its numbers, where no `model.json` names them."""
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
     outputs = int(model.output_shape[-1])

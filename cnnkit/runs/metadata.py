@@ -1,15 +1,12 @@
-"""Model metadata: what a model's outputs are, kept in model.json beside it."""
+"""Model metadata: what a model's outputs are and how its pictures are read, kept in model.json beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnkit.config.task import Task
+from cnnkit.data.images.reader import ImageReader
 from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import read_json
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -21,12 +18,15 @@ class ModelMetadata:
         task: What it predicts.
         stand_in_for: The data set that was asked for and could not be had; empty where `data` is the real one.
         notices: What a reader of the figures has to know, such as weights that stood in.
+        image_reader: How picture files become its inputs; None for a model that takes no pictures, and for one whose `model.json`
+            an earlier version wrote (the config beside it tells then).
     """
 
     data: str
     task: Task
     stand_in_for: str = ""
     notices: tuple[str, ...] = ()
+    image_reader: ImageReader | None = None
 
     @property
     def note(self) -> str:
@@ -51,6 +51,7 @@ def read_metadata(model: Path) -> ModelMetadata | None:
             stand_in_for=str(stored["stand_in_for"]),
             task=Task(stored["task"]["kind"], tuple(map(str, stored["task"]["names"]))),
             notices=tuple(map(str, stored["notices"])),
+            image_reader=ImageReader.from_json(stored["image_reader"]) if stored.get("image_reader") is not None else None,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Train the run again.") from error

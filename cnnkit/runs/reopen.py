@@ -76,7 +76,7 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
         manifest = beside.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stood_in))
         notices = trained.notices if trained is not None else ()
-        metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices)
+        metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
         yield Reopened(model, beside, loaded, dataset, metadata, own_data)
 
 

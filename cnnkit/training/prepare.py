@@ -131,7 +131,7 @@ def _filled(
     if resumed is not None:
         check_data(resumed, mark)
     notices = (*network.notices, *dataset.notices, *warnings(config))
-    metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices)
+    metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
     fixed = {
         "config": resolved(config),
         "data": {"fingerprint": mark, "name": dataset.name, "stand_in_for": dataset.stand_in_for},

@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset
-from cnnkit.data.images.decode import SUFFIXES, ImageFault, read_file, read_image_and_header
+from cnnkit.data.images.decode import read_image_and_header
+from cnnkit.data.images.faults import ImageFault
+from cnnkit.data.images.header import SUFFIXES, read_file
 
 Array = npt.NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.divide import divide_examples, divided
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.quality.check import DataReport, check_dataset
+from cnnkit.data.inputs import StoredArray
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
-from cnnkit.data.source import Request
+from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.npy_format import Member, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
@@ -27,12 +27,12 @@ CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
 MOST_CLASSES = 1000
 
 
-class ArraySource:
+class ArraySource(Source):
     """Inputs as rows with their targets, and what else the file says of them."""
 
     def __init__(self, data: Data, name: str, rows: Rows, task: Task, targets: Array, splits: Array | None, groups: Array | None) -> None:
-        self._data, self._rows, self._targets, self._splits, self._groups = data, rows, targets, splits, groups
-        self.spec = DataSpec(name, rows.shape[1:], task)
+        super().__init__(data, DataSpec(name, rows.shape[1:], task))
+        self._rows, self._targets, self._splits, self._groups = rows, targets, splits, groups
 
     def load(self, request: Request) -> Dataset:
         """The examples, divided."""
@@ -40,33 +40,25 @@ class ArraySource:
         given = self._splits
         if request.manifest:
             given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
-        train, validation, test, splits = divide_examples(examples, self.spec.task, self._data, request.seed, given, self._groups)
+        train, validation, test, splits = divide_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
         labels = [str(target) for target in self._targets.tolist()]
         manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
         return Dataset(self.spec.name, self.spec.task, train, validation, test, manifest=manifest)
 
-    def check(self, request: Request) -> DataReport:
-        """What a look at every row finds."""
-        return check_dataset(self.load(request))
 
-
-class DividedArraySource:
+class DividedArraySource(Source):
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
 
     def __init__(self, data: Data, name: str, train: Examples, test: Examples, task: Task) -> None:
-        self._data, self._dataset = data, Dataset(name, task, train, None, test)
-        self.spec = DataSpec(name, train.input_shape, task)
+        super().__init__(data, DataSpec(name, train.input_shape, task))
+        self._dataset = Dataset(name, task, train, None, test)
 
     def load(self, request: Request) -> Dataset:
         """The examples, validation taken from the training ones."""
-        return divided(self._dataset, self._data, request.seed)
-
-    def check(self, request: Request) -> DataReport:
-        """What a look at every row finds."""
-        return check_dataset(self.load(request))
+        return divided(self._dataset, self.data, request.seed)
 
 
-def open_npz(data: Data) -> ArraySource | DividedArraySource:
+def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArraySource:
     """The source of an npz file.
 
     Raises:
@@ -90,7 +82,7 @@ def open_npz(data: Data) -> ArraySource | DividedArraySource:
     return ArraySource(data, path.stem, rows, task, targets, splits, groups)
 
 
-def open_npy(data: Data) -> ArraySource:
+def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     """The source of two npy files: inputs, and the targets beside them.
 
     Raises:
@@ -111,6 +103,35 @@ def open_npy(data: Data) -> ArraySource:
     task, targets = _task(target_path, target_path.name, values, (), data)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets))
     return ArraySource(data, path.stem, rows, task, targets, None, None)
+
+
+def npz_inputs(path: Path, column: str | None) -> StoredArray:
+    """The array of inputs in an npz file, its only one or that of a name.
+
+    Raises:
+        CnnkitError: There is none, or it does not hold numbers.
+    """
+    members = read_members(path)
+    only = next(iter(members)) if len(members) == 1 else None
+    name = array_name(path, members, column or only, (*INPUT_NAMES, "x_test"), "--column")
+    member = members[name]
+    return StoredArray(path, name, member.shape, member.dtype, member.opened)
+
+
+def npy_inputs(path: Path, column: str | None) -> StoredArray:
+    """The array of inputs in an npy file; it has no names of which `column` could choose one.
+
+    Raises:
+        CnnkitError: It is not there, or does not hold numbers.
+    """
+    shape, dtype, offset = npy_header(path)
+
+    def opened() -> IO[bytes]:
+        file = path.open("rb")
+        file.seek(offset)
+        return file
+
+    return StoredArray(path, path.name, shape, dtype, opened)
 
 
 def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:

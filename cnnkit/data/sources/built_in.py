@@ -13,26 +13,25 @@ from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.data.divide import divided
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.quality.check import DataReport, check_dataset
 from cnnkit.data.rows import ArrayRows
-from cnnkit.data.source import Request
+from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.dataset_arrays import DatasetArrays
 from cnnkit.errors import CnnkitError, format_value
+from cnnkit.io.regular_file import regular_file_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-class BuiltInSource:
+class BuiltInSource(Source):
     """A data set that a config names by `dataset`."""
 
     def __init__(self, data: Data) -> None:
         assert data.dataset is not None
-        self._data = data
         self._name = data.dataset
         self._target = data.target if isinstance(data.target, str) else None
         built_in = BUILT_IN[data.dataset]
-        self.spec = DataSpec(data.dataset, built_in.input_shape, built_in.task(self._target))
+        super().__init__(data, DataSpec(data.dataset, built_in.input_shape, built_in.task(self._target)))
 
     def load(self, request: Request) -> Dataset:
         """The data set; where it cannot be had and a fallback is named, that one, marked as a stand-in.
@@ -40,36 +39,32 @@ class BuiltInSource:
         Raises:
             CnnkitError: The data can be had neither from `$KERAS_HOME/datasets` nor from the network, or the file is broken.
         """
-        if request.stand_in and self._data.fallback is not None:
-            return self._stand_in(self._data.fallback, request)
+        if request.stand_in and self.data.fallback is not None:
+            return self._stand_in(self.data.fallback, request)
         try:
             return self._dataset(self._name, _arrays(self._name, self._target, request.seed), request, "")
         except DownloadError as error:
-            if self._data.fallback is None:
+            if self.data.fallback is None:
                 path = keras_home() / "datasets" / f"{self._name}.npz"
                 remedy = (
                     f"Put the data at {path} as an npz file of x_train, y_train, x_test and y_test, as Keras's mnist.npz has them; "
                     "or name a stand-in: `data: {fallback: shapes}`."
                 )
                 raise CnnkitError(str(error), remedy) from error
-        return self._stand_in(self._data.fallback, request)
+        return self._stand_in(self.data.fallback, request)
 
     def _stand_in(self, fallback: str, request: Request) -> Dataset:
         return self._dataset(fallback, _arrays(fallback, None, request.seed), request, self._name)
-
-    def check(self, request: Request) -> DataReport:
-        """What a look at every example finds."""
-        return check_dataset(self.load(request))
 
     def _dataset(self, name: str, made: DatasetArrays, request: Request, stand_in_for: str) -> Dataset:
         train_rows, test_rows = ArrayRows(made.x_train), ArrayRows(made.x_test)
         train = Examples(train_rows, np.arange(len(made.x_train)), made.y_train)
         test = Examples(test_rows, np.arange(len(made.x_test)), made.y_test)
         task = BUILT_IN[name].task(self._target)
-        return divided(Dataset(name, task, train, None, test, stand_in_for), self._data, request.seed)
+        return divided(Dataset(name, task, train, None, test, stand_in_for), self.data, request.seed)
 
 
-def open_built_in(data: Data) -> BuiltInSource:
+def open_dataset(data: Data, fewest_classes: int = 2) -> BuiltInSource:
     """The source of a built-in data set."""
     return BuiltInSource(data)
 
@@ -89,6 +84,7 @@ def _arrays(name: str, target: str | None, seed: int) -> DatasetArrays:
 
 def _read_npz(path: Path, built_in: BuiltIn) -> DatasetArrays:
     try:
+        regular_file_size(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [key for key in _ARRAYS if key not in file]
             if missing:

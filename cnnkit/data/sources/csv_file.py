@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
+from cnnkit.data.inputs import Pictures
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
+from cnnkit.io.regular_file import require_text_table
 
 Array = npt.NDArray[Any]
 
@@ -24,17 +26,17 @@ MOST_CLASSES_OF_NUMBERS = 20  # whole numbers of more different values than this
 Column = list[tuple[int, str]]  # line number and text of each cell
 
 
-def open_csv(data: Data) -> ImageFileSource:
+def open_csv(data: Data, fewest_classes: int = 2) -> ImageFileSource:
     """The source of a CSV file.
 
     Raises:
         CnnkitError: The file or a column is not there, or cells have no sense.
     """
     assert data.csv is not None
-    return ImageFileSource(data, list_csv(Path(data.csv), data))
+    return ImageFileSource(data, list_csv(Path(data.csv), data, fewest_classes))
 
 
-def listed_paths(path: Path, column: str | None) -> list[Path]:
+def csv_inputs(path: Path, column: str | None) -> Pictures:
     """The image files that a CSV file lists, whose other columns may hold anything; paths are relative to it.
 
     Args:
@@ -45,7 +47,7 @@ def listed_paths(path: Path, column: str | None) -> list[Path]:
         CnnkitError: The file cannot be read, or has no such column.
     """
     table = read_table(path, least_columns=1)
-    return [path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")]
+    return Pictures([path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")])
 
 
 def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
@@ -55,6 +57,7 @@ def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
         CnnkitError: The file cannot be read, or lines have more or fewer cells than the header.
     """
     try:
+        require_text_table(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             start = file.readline()
             file.seek(0)

@@ -7,20 +7,33 @@ import numpy as np
 
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.images.decode import SUFFIXES
+from cnnkit.data.images.header import SUFFIXES
+from cnnkit.data.inputs import Pictures
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, named
 
 
-def open_folder(data: Data) -> ImageFileSource:
+def open_folder(data: Data, fewest_classes: int = 2) -> ImageFileSource:
     """The source of a folder of images.
 
     Raises:
         CnnkitError: The folder is not there, or does not hold folders of images.
     """
     assert data.folder is not None
-    return ImageFileSource(data, list_folder(Path(data.folder), data.classes))
+    return ImageFileSource(data, list_folder(Path(data.folder), data.classes, fewest_classes))
+
+
+def folder_inputs(path: Path, column: str | None) -> Pictures:
+    """The image files in a folder and in those below it; there are no columns to choose from.
+
+    Raises:
+        CnnkitError: There are none.
+    """
+    paths = image_files(path)
+    if not paths:
+        raise CnnkitError(f"{path}: has no images in it, nor in folders below", f"Images end in {', '.join(SUFFIXES)}.")
+    return Pictures(paths)
 
 
 def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Listing:

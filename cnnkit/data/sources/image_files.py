@@ -1,14 +1,15 @@
-"""A list of image files with their targets to a data set: sizes looked at, bad files handled, pixels cached, splits made."""
+"""A list of image files with their targets to a data set: sizes found, bad files handled, pixels cached, splits made."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import platformdirs
 
 from cnnkit.config.data_spec import DataSpec
@@ -16,18 +17,21 @@ from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.divide import divide_examples
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.images.decode import SUFFIXES, ImageFault, read_header, read_image
+from cnnkit.data.images.faults import ImageFault
+from cnnkit.data.images.header import SUFFIXES, read_header
 from cnnkit.data.quality.check import DataReport, check_files
 from cnnkit.data.rows import ComputedRows, available_memory
-from cnnkit.data.source import Request
+from cnnkit.data.source import Request, Source
 from cnnkit.errors import CnnkitError, escape_unprintable
 from cnnkit.io.atomic import write_json
+from cnnkit.io.json_file import read_json
+from cnnkit.io.regular_file import require_text_table
 
 Array = npt.NDArray[Any]
 
 MOST_NAMED = 20  # bad files that an error names before it counts the rest
-LOOKED_AT = 64  # files whose headers tell the size where the config does not
-
+SAMPLED = 64  # files whose headers tell the size where the config does not
+CHECK = 1  # goes up when `check_files` or the limits on pictures change, so that a stored result is not used any more
 
 _BAD_FILES_REMEDY = (
     "Mend or remove them; or leave them out: `cnnkit data check CONFIG --quarantine bad.txt` and `data: {exclude: bad.txt}`; "
@@ -71,11 +75,10 @@ class Listing:
         )
 
 
-class ImageFileSource:
+class ImageFileSource(Source):
     """Images in files, listed by a folder or a CSV."""
 
     def __init__(self, data: Data, listing: Listing) -> None:
-        self._data = data
         self.listing = _without_excluded(listing, data)
         foreign = [name for name in (*self.listing.names, *listing.task.names) if not _is_text(name)]
         if foreign:
@@ -83,48 +86,47 @@ class ImageFileSource:
             raise CnnkitError(f"{escape_unprintable(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
-        self.spec = DataSpec(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task)
+        super().__init__(data, DataSpec(listing.name, (*_size(data, self.listing), 3 if data.color == "rgb" else 1), listing.task))
 
-    def _size(self) -> tuple[int, int]:
-        size = self._data.image_size
-        if isinstance(size, int):
-            return size, size
-        if size is not None:
-            return size[0], size[1]
-        seen = set()
-        for path in self.listing.paths[:: max(1, len(self.listing.paths) // LOOKED_AT)]:
-            try:
-                header = read_header(path, self._data.max_pixels)
-            except ImageFault:
-                continue
-            seen.add((header.height, header.width))
-        if len(seen) == 1:
-            return seen.pop()
-        found = "no readable image" if not seen else f"heights and widths from {min(seen)} to {max(seen)}"
-        raise CnnkitError(f"{self.listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
+    @property
+    def image_files(self) -> Sequence[Path]:
+        """The files."""
+        return self.listing.paths
+
+    def all_targets(self) -> tuple[Array, bool]:
+        """The targets as they are listed, and whether the listing has test examples; no file is opened."""
+        given = self.listing.splits
+        return self.listing.targets, given is not None and bool((given == "test").any())
+
+    def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
+        """The source and the names of the files, in whatever size a model sees them."""
+        names = [name for name, _, part in dataset.manifest if part == split]
+        return "\n".join([self._path, *names]).encode("utf-8", "surrogateescape")
 
     def load(self, request: Request) -> Dataset:
-        """The images, divided, to be decoded when they are first wanted; every file has been looked at once before.
+        """The images, divided, to be decoded when they are first wanted; every file has been inspected once before.
 
         Raises:
             CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
         """
         bad, told = self._checked(request)
-        if bad and self._data.on_bad_file == "stop":
+        if bad and self.data.on_bad_file == "stop":
             raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
         listing, notices = self.listing, [*self.listing.notices, *told]
         if bad:
             names = {name for name, _ in bad}
             listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
             notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
-        train, validation, test, splits = self._divide(listing, request)
+        train, validation, test, splits = self._divide(listing, request, self._cache(request))
         manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, splits), strict=True))
         return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=tuple(notices))
 
     def check(self, request: Request) -> DataReport:
-        """What a look at every file finds."""
+        """What an inspection of every file finds."""
+        return self._inspect(self._divide(self.listing, request, None)[3], request)
+
+    def _inspect(self, splits: Array, request: Request) -> DataReport:
         listing = self.listing
-        splits = self._divide(listing, request)[3]
         labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
         return check_files(
             listing.paths,
@@ -132,63 +134,91 @@ class ImageFileSource:
             [[] for _ in labels] if listing.task.is_regression else labels,
             list(map(str, splits)),
             class_names=() if listing.task.is_regression else listing.task.names,
-            max_pixels=self._data.max_pixels,
+            max_pixels=self.data.max_pixels,
             on_progress=lambda done: request.on_progress(done, len(listing.paths)),
         )
 
-    def _divide(self, listing: Listing, request: Request) -> tuple[Examples, Examples | None, Examples | None, Array]:
-        data = self._data
-        height, width, channels = self.spec.input_shape
-
-        def make(index: int) -> Array:
-            size, grey = (height, width), channels == 1
-            return read_image(listing.paths[index], size=size, resize=data.resize, channels=1 if grey else 3, max_pixels=data.max_pixels)
-
-        rows = ComputedRows(len(listing.paths), self.spec.input_shape, make, self._identity(), self._cache(request))
+    def _divide(
+        self, listing: Listing, request: Request, cache: str | Path | None
+    ) -> tuple[Examples, Examples | None, Examples | None, Array]:
+        reader = self.image_reader
+        assert reader is not None
+        identity = hashlib.sha256(f"{self.spec.input_shape} {self.data.resize}".encode() + self._file_states).digest()
+        rows = ComputedRows(len(listing.paths), reader.shape, lambda index: reader.read(listing.paths[index]), identity, cache)
         examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
         given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
-        return divide_examples(examples, listing.task, data, request.seed, given, listing.groups)
+        return divide_examples(examples, listing.task, self.data, request.seed, given, listing.groups)
 
     def _checked(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
-        """Bad files (name, reason) and warnings of leaks: of a look at all files, or of an earlier one if none has changed."""
-        digest = hashlib.sha256(self._identity() + f"{request.seed} {self._data}".encode()).hexdigest()
+        """Bad files (name, reason) and warnings of leaks: of an inspection of all files, or of an earlier one.
+
+        An earlier one holds as long as nothing has changed on which these depend: the files, `max_pixels`, and the split of each.
+        """
+        splits = self._divide(self.listing, request, None)[3]
+        depends_on = f"{CHECK} {PIL.__version__} {self.data.max_pixels} {' '.join(map(str, splits))} {self._path}"
+        digest = hashlib.sha256(depends_on.encode("utf-8", "surrogateescape") + self._file_states).hexdigest()
         path = platformdirs.user_cache_path("cnnkit") / "checks" / f"{digest}.json"
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json(path)
             return [(name, reason) for name, reason in stored["bad"]], list(map(str, stored["told"]))
-        except (OSError, ValueError, KeyError, TypeError):  # not looked at yet
-            report = self.check(request)
+        except (OSError, ValueError, KeyError, TypeError):  # not inspected yet
+            report = self._inspect(splits, request)
         bad = [(each.name, each.reason) for each in report.bad]
         leaks = sum(1 for twins in report.twins if twins.leaks)
         told = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"bad": bad, "told": told})
-        except OSError:  # a home that cannot be written costs a second look next time, nothing else
+        except OSError:  # a home that cannot be written costs another inspection next time, nothing else
             return bad, told
         return bad, told
 
-    def _identity(self) -> bytes:
-        """Names, sizes and times of change of all files, and how they are read."""
-        digest = hashlib.sha256(f"{self.spec.input_shape} {self._data.resize}".encode())
-        for path, name in zip(self.listing.paths, self.listing.names, strict=True):
-            try:
-                status = path.stat()
-                state = f"{status.st_size} {status.st_mtime_ns}"
-            except (OSError, ValueError):  # not there, or no name that a file can have
-                state = "missing"
-            digest.update(f"{name} {state}".encode())
-        return digest.digest()
+    @property
+    def _path(self) -> str:
+        return str(getattr(self.data, self.data.source))
+
+    @cached_property
+    def _file_states(self) -> bytes:
+        """Names, sizes and times of change of all files."""
+        return b"".join(f"{name} {_state(path)}".encode() for path, name in zip(self.listing.paths, self.listing.names, strict=True))
 
     def _cache(self, request: Request) -> str | Path | None:
         """Memory where all decoded images fit into the share they may take, else a file in the run's folder."""
-        if self._data.cache == "none":
+        if self.data.cache == "none":
             return None
         needed = len(self.listing.paths) * int(np.prod(self.spec.input_shape))
-        allowed = self._data.cache_memory if self._data.cache_memory is not None else available_memory() // 2
-        if self._data.cache == "memory" or (self._data.cache == "auto" and needed <= allowed):
+        allowed = self.data.cache_memory if self.data.cache_memory is not None else available_memory() // 2
+        if self.data.cache == "memory" or (self.data.cache == "auto" and needed <= allowed):
             return "memory"
         return request.cache_folder
+
+
+def _state(path: Path) -> str:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # not there, or no name that a file can have
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _size(data: Data, listing: Listing) -> tuple[int, int]:
+    """Height and width to which the images are brought: those of the config, or their own where all have the same."""
+    size = data.image_size
+    if isinstance(size, int):
+        return size, size
+    if size is not None:
+        return size[0], size[1]
+    seen = set()
+    for path in listing.paths[:: max(1, len(listing.paths) // SAMPLED)]:
+        try:
+            header = read_header(path, data.max_pixels)
+        except ImageFault:
+            continue
+        seen.add((header.height, header.width))
+    if len(seen) == 1:
+        return seen.pop()
+    found = "no readable image" if not seen else f"heights and widths from {min(seen)} to {max(seen)}"
+    raise CnnkitError(f"{listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
 
 
 def _refusal(name: str, bad: Sequence[tuple[str, str]]) -> str:
@@ -206,6 +236,7 @@ def _without_excluded(listing: Listing, data: Data) -> Listing:
     if data.exclude is None:
         return listing
     try:
+        require_text_table(Path(data.exclude))
         lines = Path(data.exclude).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CnnkitError(

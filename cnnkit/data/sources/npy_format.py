@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cnnkit.data.rows import available_memory
 from cnnkit.errors import CnnkitError, format_value
+from cnnkit.io.regular_file import regular_file_size
 
 Array = npt.NDArray[Any]
 Header = tuple[tuple[int, ...], np.dtype[Any], int]  # shape, dtype, bytes before the first value
@@ -91,10 +92,11 @@ def read_members(path: Path) -> dict[str, Member]:
     Raises:
         CnnkitError: It is not there, or no npz file.
     """
-    if not path.exists():
-        raise CnnkitError(f"{path}: there is no such file")
     try:
+        regular_file_size(path)
         archive = zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise CnnkitError(f"{path}: there is no such file") from None
     except _BROKEN as error:
         raise CnnkitError(f"{path}: not a readable npz file ({format_value(str(error))})", "numpy.savez writes them.") from error
     with archive:
@@ -110,6 +112,7 @@ def npy_header(path: Path) -> Header:
         CnnkitError: It is not there, no npy file, or shorter than its header says.
     """
     try:
+        regular_file_size(path)
         with path.open("rb") as stream:
             shape, dtype, offset = _header(stream, str(path))
     except FileNotFoundError:

@@ -1,0 +1,155 @@
+"""Picture files opened, not decoded: which formats there are, and what a file says of itself."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+# Importing the plugins registers their formats: Pillow would otherwise import all that it has at the first WebP or TIFF.
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from cnnkit.data.images.faults import PILLOW_RAISES, ImageFault, Reason, first_line, pillow_faults
+from cnnkit.data.images.limits import check_header, check_scans
+from cnnkit.io.regular_file import regular_file_size
+
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        GifImagePlugin.GifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        WebPImagePlugin.WebPImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
+SUFFIXES = {  # of a file's name, in lower case -> the format that it promises
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+TURNED = {  # EXIF orientation -> what brings the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before it is decoded.
+
+    Attributes:
+        format: One of `FORMATS`.
+        mode: Pillow's name for the kind of pixels: `L`, `RGB`, `RGBA`, `P`, `CMYK`, `I;16`, …
+        width: In pixels, of the upright picture.
+        height: In pixels, of the upright picture.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+
+
+def read_header(path: Path, max_pixels: int) -> Header:
+    """Format, mode and size of a picture file, without decoding it.
+
+    Raises:
+        ImageFault: The file is missing, empty, too large, or its header is that of no picture.
+    """
+    size = _file_size(path)
+    with pillow_faults(path, b""), path.open("rb") as file:
+        return _open(file, size, path, max_pixels)[1]
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        ImageFault: It is missing, empty, unreadable, or no regular file.
+    """
+    _file_size(path)
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise ImageFault(Reason.UNREADABLE, first_line(error), path) from error
+
+
+def open_image(data: bytes, source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
+    """A picture opened by Pillow and found harmless to decode, and its header.
+
+    Args:
+        data: All bytes of its file.
+        source: What the error names.
+        max_pixels: A picture of more (width × height) is refused.
+
+    Raises:
+        ImageFault: It is no picture, or would take too much memory or time.
+    """
+    image, header = _open(io.BytesIO(data), len(data), source, max_pixels)
+    if header.format == "JPEG":
+        check_scans(data, source)
+    return image, header
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where the EXIF data are missing or broken, which says nothing against the pixels."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except PILLOW_RAISES:
+        return 1
+    return found if found in TURNED else 1
+
+
+def _file_size(path: Path) -> int:
+    """The bytes of a file that is not empty."""
+    try:
+        size = regular_file_size(path)
+    except FileNotFoundError as error:
+        raise ImageFault(Reason.MISSING, source=path) from error
+    except (OSError, ValueError) as error:
+        raise ImageFault(Reason.UNREADABLE, first_line(error), path) from error
+    if not size:
+        raise ImageFault(Reason.EMPTY, source=path)
+    return size
+
+
+def _open(file: IO[bytes], size_in_bytes: int, source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        start = file.read(16)
+        if any(accept and accept(start) is True for _, accept in map(Image.OPEN.__getitem__, FORMATS)):
+            raise SyntaxError("its header cannot be read") from error
+        raise ImageFault(Reason.NOT_AN_IMAGE, source=source) from error
+    # a JPEG with further pictures behind the first, as telephones write it, goes by the name of MPO
+    file_format = "JPEG" if image.format == "MPO" else str(image.format)
+    check_header(image, file_format, size_in_bytes, max_pixels, source)
+    width, height = image.size
+    # of a PNG whose EXIF data stand behind the pixels, Pillow would decode those first; TIFF it has turned already
+    if "exif" in image.info and file_format != "TIFF" and orientation(image) >= 5:
+        width, height = height, width
+    return image, Header(file_format, image.mode, width, height)
