@@ -194,7 +194,7 @@ BROKEN = {
     "negative filters": (
         "filters: 32",
         "filters: -1",
-        "Error: c.yaml:9:7: model.layers[0].Conv2D: Invalid value for argument `filters`. Expected a strictly positive value. Received filters=-1.\n",
+        "Error: c.yaml:9:25: model.layers[0].Conv2D.filters: wants at least 1, got -1\n",
     ),
     "merge layer": (
         "    - Flatten",
@@ -208,7 +208,7 @@ BROKEN = {
     ),
 }
 
-SHAPES = ("window too large", "Conv2D after Flatten", "no Flatten", "negative filters", "merge layer")  # need TensorFlow
+SHAPES = ("window too large", "Conv2D after Flatten", "no Flatten", "merge layer")  # need TensorFlow
 
 
 def check(folder: Path, text: str | bytes, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -252,6 +252,26 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(
         "c.yaml:9:25: model.layers[0].Conv2D.filters: wants an integer, got 'a'\n"
         "c.yaml:10:22: model.layers[1].MaxPooling2D.poolsize: unknown argument. Did you mean 'pool_size'?\n"
         "c.yaml:14:11: train.epochs: wants an integer, got 'no'\n"
+    )
+
+
+def test_sizes_that_cannot_be_and_faults_between_sections_are_told_with_the_other_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        GOOD.replace("pool_size: 2", "pool_size: 0")
+        .replace("kernel_size: 3", "kernel_size: [3, 0]")
+        .replace("{units: 10", "{units: -1")
+        .replace("epochs: 2", "epochs: no")
+        .replace("dataset: cifar10", "dataset: cifar10\n  target: size")
+    )
+    assert check(tmp_path, text, monkeypatch) == 1
+    assert capsys.readouterr().err == (
+        "Error: c.yaml:4:11: data.target: cifar10 has no target 'size'. It has: class.\n"
+        "c.yaml:10:42: model.layers[0].Conv2D.kernel_size: wants at least 1, got [3, 0]\n"
+        "c.yaml:11:32: model.layers[1].MaxPooling2D.pool_size: wants at least 1, got 0\n"
+        "c.yaml:13:21: model.layers[3].Dense.units: wants at least 1, got -1\n"
+        "c.yaml:15:11: train.epochs: wants an integer, got 'no'\n"
     )
 
 

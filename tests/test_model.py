@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,6 @@ def test_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -> None:
 
 
 def test_a_silent_network_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     from cnnkit.keras_api import downloads
 
     def silent(*arguments: Any, **options: Any) -> Any:
@@ -182,3 +181,14 @@ def test_unusable_model_files_are_told(tmp_path: Path) -> None:
     keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs)).save(path)
     with pytest.raises(CnnkitError, match="holds code of its own, which cnnkit does not run"):
         load_model(path)
+
+
+def test_a_layer_of_more_weights_than_memory_is_refused_before_any_is_taken() -> None:
+    begun = time.perf_counter()
+    with pytest.raises(BuildError) as caught:
+        build([{"Dense": {"units": 900_000_000}}], (64,))
+    assert time.perf_counter() - begun < 5
+    assert caught.value.message.startswith(
+        "Dense on the incoming (64,) needs more memory than there is: 57,600,000,000 weights take 214.6 GB, and "
+    )
+    assert (caught.value.location, caught.value.remedy) == ("model.layers[0].Dense", "Make it smaller, or pool before it.")

@@ -1,7 +1,9 @@
 """`.keras` files of every other origin: loaded only where they are as Keras writes them, refused in a plain sentence otherwise."""
 
+import importlib
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,9 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import CnnkitError
+from cnnkit.keras_api.building import first_sentence
+from cnnkit.keras_api.signatures import KINDS, REQUIRED, signature_table
+from cnnkit.model.loading.config_check import fault_of_config
 from cnnkit.model.loading.load import load_model
 from cnnkit.runs.metadata import read_metadata
 
@@ -312,3 +317,198 @@ def test_a_damaged_meaning_beside_a_model_is_told(tmp_path: Path, content: bytes
     with pytest.raises(CnnkitError) as caught:
         read_metadata(tmp_path / "model.keras")
     assert str(caught.value) == f"{tmp_path / 'model.json'}: is damaged ({kind})\n    Train the run again."
+
+
+def function(module: str, name: str) -> dict[str, Any]:
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+def instance(module: str, name: str, **config: Any) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+ESCAPES = ("keras.models", "clone_model"), ("keras.layers", "deserialize"), ("keras.ops", "zeros"), ("keras.saving", "load_model")
+PLACES: dict[str, Callable[[Any, Any], Any]] = {  # where an object stands in a model -> how to put another one there
+    "a layer": lambda config, thing: layer(config, "flat").update(thing),
+    "an activation": lambda config, thing: layer(config, "conv")["config"].update(activation=thing),
+    "an initializer": lambda config, thing: layer(config, "conv")["config"].update(kernel_initializer=thing),
+    "a regularizer": lambda config, thing: layer(config, "conv")["config"].update(bias_regularizer=thing),
+    "a constraint": lambda config, thing: layer(config, "conv")["config"].update(kernel_constraint=thing),
+    "a dtype": lambda config, thing: layer(config, "conv")["config"].update(dtype=thing),
+    "a plain value": lambda config, thing: layer(config, "conv")["config"].update(filters=thing),
+    "an optimizer": lambda config, thing: config["compile_config"].update(optimizer=thing),
+    "a learning-rate schedule": lambda config, thing: config["compile_config"]["optimizer"]["config"].update(learning_rate=thing),
+    "a loss": lambda config, thing: config["compile_config"].update(loss={"answer": thing}),
+    "a metric": lambda config, thing: config["compile_config"].update(metrics=[thing]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_each_place_takes_only_objects_of_its_kind(saved: dict[str, bytes], place: str) -> None:
+    strangers = [kind(*name) for kind in (function, instance) for name in ESCAPES]
+    strangers += [function("keras.src.layers", "Lambda"), function("keras.layers", "TFSMLayer"), instance("keras.layers", "TFSMLayer")]
+    strangers += [
+        instance("keras.callbacks", "CSVLogger", filename="/tmp/x"),
+        function("builtins", "exec"),
+        function("builtins", "deserialize"),
+    ]
+    strangers += (
+        [instance("keras.layers", "Dense", units=2)] if place not in ("a layer", "an activation") else [instance("keras.losses", "Dice")]
+    )
+    if place != "a plain value":
+        strangers.append({"class_name": "__tensor__", "config": {"value": [1.0], "dtype": "float32"}})
+    for thing in strangers:
+        config = json.loads(saved["config.json"])
+        PLACES[place](config, thing)
+        assert fault_of_config(config), f"{thing} got past as {place}"
+
+
+def test_a_function_where_an_object_belongs_is_named_with_its_place(saved: dict[str, bytes], tmp_path: Path) -> None:
+    def clone(config: Any) -> None:
+        PLACES["a layer"](config, function("keras.models", "clone_model"))
+
+    assert refusal(write(tmp_path / "m.keras", with_config(saved, clone))) == (
+        f"FILE: holds 'clone_model' of 'keras.models' where a layer belongs{LAYER_REMEDY}"
+    )
+
+
+def no_module(config: Any) -> None:
+    del layer(config, "flat")["module"]
+
+
+def escapes_in_a_name(config: Any) -> None:
+    layer(config, "conv")["config"]["name"] = "a\x1b[31mb"
+
+
+def escapes_in_the_model_name(config: Any) -> None:
+    config["config"]["name"] = "a\nb"
+
+
+def long_name(config: Any) -> None:
+    config["config"]["name"] = "a" * 100_000
+
+
+def words_as_constants(config: Any) -> None:
+    layer(config, "flat")["inbound_nodes"][0]["args"].append({"class_name": "__tensor__", "config": {"value": ["a"], "dtype": "float32"}})
+
+
+def sequential(config: Any, layers: list[Any]) -> None:
+    config.update(module="keras", class_name="Sequential", config={"name": "s", "layers": [layer(config, "x"), *layers]})
+    del config["compile_config"]
+
+
+def many_layers(config: Any) -> None:
+    sequential(config, [instance("keras.layers", "Activation", activation="relu")] * 9_000)
+
+
+def many_cells(config: Any) -> None:
+    cells = [instance("keras.layers", "SimpleRNNCell", units=1)] * 5_000
+    sequential(config, [instance("keras.layers", "RNN", cell=instance("keras.layers", "StackedRNNCells", cells=cells))])
+
+
+def many_thresholds(config: Any) -> None:
+    config["compile_config"]["metrics"] = [instance("keras.metrics", "AUC", thresholds=[0.5] * 200_000)]
+
+
+def a_number_as_layer(config: Any) -> None:
+    config["config"]["layers"].append(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (no_module, "holds 'Flatten' of null, which is not Keras's own: cnnkit runs no code from a model file"),
+        (escapes_in_a_name, "holds the text 'a\\x1b[31mb', with a character that cannot be printed"),
+        (escapes_in_the_model_name, "holds the text 'a\\nb', with a character that cannot be printed"),
+        (long_name, "holds a name of 100,000 characters; at most 200 are allowed"),
+        (words_as_constants, "holds an array of something else than numbers"),
+        (many_layers, "has more than 3,000 layers"),
+        (many_cells, "has more than 3,000 layers"),
+        (many_thresholds, "asks for a AUC of size 200,000; at most 8,192 are allowed"),
+        (a_number_as_layer, "holds 3 where a layer belongs"),
+    ],
+)  # fmt: skip
+def test_what_would_end_inside_keras_or_take_minutes_is_refused_at_once(
+    saved: dict[str, bytes], change: Callable[[Any], None], message: str
+) -> None:
+    config = json.loads(saved["config.json"])
+    change(config)
+    begun = time.perf_counter()
+    assert fault_of_config(config) == message
+    assert time.perf_counter() - begun < 5
+
+
+def test_a_model_without_known_shapes_is_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
+    def unbuilt(config: Any) -> None:
+        sequential(config, [layer(config, "flat")])
+        del config["config"]["layers"][0]
+
+    assert refusal(write(tmp_path / "m.keras", with_config(saved, unbuilt))) == (
+        "FILE: is a model whose shapes are not known\n    Give its first layer an input shape, and save it again."
+    )
+
+
+def test_what_keras_says_of_a_file_is_shown_on_one_line_without_control_characters(saved: dict[str, bytes], tmp_path: Path) -> None:
+    def strange(config: Any) -> None:
+        layer(config, "conv")["config"]["padding"] = "sideways"
+
+    message = refusal(write(tmp_path / "m.keras", with_config(saved, strange)))
+    assert message.startswith("FILE: Keras cannot load it: ")
+    assert message.isprintable()
+    assert first_sentence(ValueError("a\x1b[1mb\x1b[0m \x1b]0;title\x07")) == r"ab \x1b]0;title\x07"
+
+
+EXAMPLES: dict[str, Any] = {  # an argument that has no default -> a value for it
+    "filters": 2, "kernel_size": 3, "units": 2, "rate": 0.2, "factor": 0.1, "height_factor": 0.1, "width_factor": 0.1, "size": 2,
+    "output_size": 2, "n": 2, "input_dim": 5, "output_dim": 3, "height": 8, "width": 8, "axes": 1, "target_shape": [-1], "dims": [2, 1],
+    "num_heads": 2, "key_dim": 2, "head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1, "stddev": 0.1, "activation": "relu",
+    "scale": 0.5, "value_range": [0, 255], "num_bins": 4, "pool_size": 2, "num_classes": 3, "target_class_ids": [0], "recall": 0.5,
+    "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5, "initial_learning_rate": 0.1, "decay_steps": 5, "first_decay_steps": 5,
+    "decay_rate": 0.9, "boundaries": [1], "values": [0.1, 0.01],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["layers", "initializers", "regularizers", "constraints", "optimizers", "losses", "metrics", "schedules"])
+def test_every_object_that_a_config_can_name_is_accepted_from_a_saved_model(kind: str) -> None:
+    """Each as Keras itself writes it, in the place where it belongs; those with arguments of no example are left out, a few at most."""
+    keys = {"layers": "layers", "schedules": "learning_rate", "initializers": "kernel_initializer", "regularizers": "kernel_regularizer"}
+    keys |= {"constraints": "kernel_constraint", "optimizers": "optimizer", "losses": "loss", "metrics": "metrics"}
+    left_out = []
+    for name, signature in signature_table().objects[kind].items():
+        wanted = [argument for argument, known in signature.arguments.items() if known.default == REQUIRED]
+        arguments: dict[str, Any] = {argument: EXAMPLES[argument] for argument in wanted if argument in EXAMPLES}
+        try:
+            made = getattr(importlib.import_module(KINDS[kind]), name)(**arguments)
+        except (TypeError, ValueError):
+            left_out.append(name)
+            continue
+        stored = keras.saving.serialize_keras_object(made)
+        root = instance("keras", "Functional", **{keys[kind]: [stored] if kind in ("layers", "metrics") else stored})
+        assert fault_of_config(json.loads(json.dumps(root))) == "", name
+    assert len(left_out) <= 14, left_out
+
+
+def test_wrapped_layers_and_what_a_base_brings_are_accepted() -> None:
+    inputs = keras.Input((8, 3))
+    hidden = keras.layers.Bidirectional(keras.layers.LSTM(2, return_sequences=True))(inputs)
+    hidden = keras.layers.TimeDistributed(keras.layers.Dense(2, activation=keras.layers.LeakyReLU()))(hidden)
+    hidden = keras.layers.RNN([keras.layers.GRUCell(2), keras.layers.LSTMCell(2)])(hidden)
+    hidden = keras.ops.log(keras.ops.maximum(hidden, 1e-7)) - np.float32([1, 2])
+    model = keras.Model(inputs, keras.activations.relu(hidden, max_value=6))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10)))
+    model.compile(optimizer, keras.losses.mean_squared_error, metrics=["accuracy", keras.metrics.mean_absolute_error])
+    assert fault_of_config(json.loads(json.dumps(keras.saving.serialize_keras_object(model)))) == ""
+    with keras.StatelessScope(initialize_variables=False):
+        base = keras.applications.ConvNeXtTiny(include_top=False, weights=None, input_shape=(32, 32, 3))
+    assert fault_of_config(json.loads(json.dumps(keras.saving.serialize_keras_object(base)))) == ""
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", sorted(signature_table().objects["applications"]))
+def test_every_base_is_accepted_from_a_saved_model(name: str) -> None:
+    with keras.StatelessScope(initialize_variables=False):
+        base = getattr(keras.applications, name)(include_top=False, weights=None)
+    assert fault_of_config(json.loads(json.dumps(keras.saving.serialize_keras_object(base)))) == ""
+    keras.utils.clear_session(free_memory=False)

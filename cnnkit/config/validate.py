@@ -44,9 +44,22 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
     except pydantic.ValidationError as error:
         faults += _schema_faults(error, raw, ())
     faults += _keras_faults(Config, raw, ())
-    if config is not None and not faults:
-        faults += check_sections(config)
+    faults += _faults_between_sections(raw, faults)
     return (None if faults else config), faults
+
+
+def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
+    """Faults between the sections that are valid in themselves; a model or training with faults is left out, data is needed."""
+    wrong = {fault.path[0] for fault in faults if fault.path}
+    if "data" in wrong:
+        return []
+    sound = {key: value for key, value in raw.items() if key in Config.model_fields and key not in wrong}
+    sound.setdefault("model", {"layers": ["Flatten"]})
+    try:
+        config = Config.model_validate(sound)
+    except pydantic.ValidationError:  # told already
+        return []
+    return [fault for fault in check_sections(config) if fault.path[0] not in wrong]
 
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:

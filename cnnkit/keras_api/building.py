@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cnnkit.errors import BuildError, Fault, Path
+from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
 from cnnkit.keras_api.checking import as_number, entry_path, is_entry, split_entry
 from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
 
@@ -58,5 +58,5 @@ def first_sentence(error: BaseException) -> str:
     text = text.split("\n\nArguments received by")[0].split("\nFull object config")[0]
     text = re.sub(r"^Exception encountered when calling [^\n]*\n+", "", text)
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-    text = "".join(character for character in text if character.isprintable())
+    text = escape_unprintable(text)
     return text if len(text) <= 300 else text[:299] + "…"

@@ -32,6 +32,12 @@ _NOUNS = {
     "list": "a list",
 }
 
+_COUNTS = frozenset(  # arguments of layers that count units, places or steps: a layer with 0 of them gives nothing, or never moves on
+    ("filters", "units", "kernel_size", "pool_size", "strides", "dilation_rate", "groups", "depth_multiplier", "size", "output_size")
+    + ("height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads")
+    + ("input_dim", "output_dim", "num_tokens", "num_bins")
+)
+
 _FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
 
 
@@ -165,6 +171,18 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         low, high = argument.between
         if not low <= value <= high:
             yield Fault(path, f"wants a number from {low:g} to {high:g}, got {format_value(value)}")
+    elif (least := _least(argument, path[-1])) is not None:
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, int | float) and number < least for number in numbers):
+            yield Fault(path, f"wants at least {least}, got {format_value(value)}")
+
+
+def _least(argument: Argument, name: str | int) -> int | None:
+    """The smallest value that an argument takes, by its name or by what its documentation says; None where that is not known."""
+    said = argument.description.lower()
+    if "integer" in argument.takes and (name in _COUNTS or re.search(r"positive int", said)):
+        return 1
+    return 0 if re.search(r"^float >= 0|non-negative", said) else None
 
 
 def _agrees(takes: tuple[str, ...], value: object) -> bool:

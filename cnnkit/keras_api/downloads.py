@@ -3,14 +3,13 @@
 import contextlib
 import io
 import os
-import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, escape_unprintable
+from cnnkit.keras_api.compat import download_failure, impatient_sockets
 
 SECONDS_TO_ANSWER = 10  # a network that has not answered by then counts as none
 
@@ -34,41 +33,9 @@ def through_keras(load: Callable[[], Result], what: str) -> Result:
     """
     progress = sys.stderr if sys.stderr.isatty() else io.StringIO()
     try:
-        with _impatient_sockets(), contextlib.redirect_stdout(progress):
+        with impatient_sockets(SECONDS_TO_ANSWER), contextlib.redirect_stdout(progress):
             return load()
     except Exception as error:  # Keras raises a bare Exception("URL fetch failure on …")
-        if isinstance(error, OSError) or str(error).startswith(("URL fetch failure", "Incomplete or corrupted file")):
-            reason = str(error).removeprefix("URL fetch failure on ")[:200]
-            raise DownloadError(f"{what} could not be downloaded: {reason}") from error
+        if (reason := download_failure(error)) is not None:
+            raise DownloadError(f"{what} could not be downloaded: {escape_unprintable(reason[:200])}") from error
         raise
-
-
-@contextlib.contextmanager
-def _impatient_sockets() -> Iterator[None]:
-    """Within: a connection, name look-up included, fails when there is none after SECONDS_TO_ANSWER."""
-    connect, timeout = socket.create_connection, socket.getdefaulttimeout()
-
-    def impatient(*arguments: Any, **options: Any) -> socket.socket:
-        outcome: list[Any] = []
-
-        def attempt() -> None:
-            try:
-                outcome.append(connect(*arguments, **options))
-            except OSError as error:
-                outcome.append(error)
-
-        thread = threading.Thread(target=attempt, daemon=True)  # a name look-up cannot be interrupted, only left behind
-        thread.start()
-        thread.join(SECONDS_TO_ANSWER)
-        answer = outcome[0] if outcome else TimeoutError(f"no answer from the network in {SECONDS_TO_ANSWER} s")
-        if isinstance(answer, OSError):
-            raise answer
-        return answer  # type: ignore[no-any-return]
-
-    socket.create_connection = impatient
-    socket.setdefaulttimeout(SECONDS_TO_ANSWER)
-    try:
-        yield
-    finally:
-        socket.create_connection = connect
-        socket.setdefaulttimeout(timeout)

@@ -20,6 +20,7 @@ import platformdirs
 
 from cnnkit.errors import fold
 from cnnkit.io.atomic import write_text
+from cnnkit.keras_api.compat import registry
 
 FORMAT = 1  # raised when the table's own shape changes, so that an older cnnkit's table is not read
 
@@ -149,9 +150,8 @@ def _accepted_strings(kind: str, objects: Mapping[str, Signature]) -> Iterator[s
     """The strings which Keras's own `get` takes for this kind, beyond the names of the objects."""
     if kind in ("layers", "callbacks", "applications", "activations", "schedules"):
         return
-    registry = getattr(importlib.import_module(f"keras.src.{kind}"), "ALL_OBJECTS_DICT", {})
     refused = {fold(name) for name in REFUSED}
-    known = {name for name in registry if isinstance(name, str) and name not in objects and fold(name) not in refused}
+    known = {name for name in registry(kind) if isinstance(name, str) and name not in objects and fold(name) not in refused}
     if kind == "metrics":
         known |= {"accuracy", "acc", "crossentropy", "ce"}  # resolved by compile() from loss and output, not by get()
     yield from sorted(name for name in known if name.lower() == name)

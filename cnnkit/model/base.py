@@ -1,8 +1,5 @@
 """A pretrained base from keras.applications: weights found, its own preprocessing inside the model, every layer frozen."""
 
-import inspect
-import re
-import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from cnnkit.config.schema import Model, OwnBase
 from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import split_entry
+from cnnkit.keras_api.compat import preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 from cnnkit.model.loading.load import load_model, model_in
 from cnnkit.model.loading.weights_file import load_weights
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 PACKAGED_ALPHA = 0.35
 PACKAGED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
-
-SMALLEST_TOLD = re.compile(r"at least (\d+)x")  # how Keras's own error tells the smallest side that a base takes
 
 _BASE_PATH = ("model", "base")
 
@@ -77,18 +73,6 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
     return AppliedBase(base(prepared), prepared, {name: {**arguments, **stood_in, "weights": "none"}}, notices)
 
 
-def preferred_size(name: str) -> int:
-    """The side in pixels that a base was made for: what its function in the installed Keras takes by default."""
-    import keras
-
-    function = getattr(keras.applications, name)
-    for source in (inspect.getsource(function), inspect.getsource(sys.modules[function.__module__])):
-        found = re.search(r"default_size ?= ?(\d+)", source) or re.search(r"EfficientNet\(\s*[\d.]+,\s*[\d.]+,\s*(\d+)", source)
-        if found:
-            return int(found.group(1))
-    return 224
-
-
 def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     """Run raw inputs through a network of one's own, up to its head, frozen.
 
@@ -105,7 +89,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     try:
         trained = load_model(model_in(path))
     except CnnkitError as error:
-        raise BuildError(Fault((*_BASE_PATH, "run"), str(error))) from error
+        raise BuildError(Fault((*_BASE_PATH, "run"), error.headline, error.remedy)) from error
     if config.weights == "none":
         trained = keras.models.clone_model(trained)
     base = keras.Model(trained.input, _cut(trained, config.until), name=f"base_{trained.name}")
@@ -161,11 +145,11 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
             try:
                 base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
             except BuildError as error:
-                smallest = SMALLEST_TOLD.search(error.fault.message)
+                smallest = smallest_size(error.message)
                 if smallest is None:
                     raise
-                message = f"{name} takes images of at least {smallest[1]}x{smallest[1]}, got {input_shape[0]}x{input_shape[1]}"
-                remedy = f"Write `model: {{image_size: {smallest[1]}}}` or more, or `image_size: auto` for what it prefers."
+                message = f"{name} takes images of at least {smallest}x{smallest}, got {input_shape[0]}x{input_shape[1]}"
+                remedy = f"Write `model: {{image_size: {smallest}}}` or more, or `image_size: auto` for what it prefers."
                 raise BuildError(Fault(_BASE_PATH, message, remedy)) from error
         return base
 
@@ -190,7 +174,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
                 f"Put Keras's weights file into {keras_home() / 'models'}; or use `--base mobilenetv2`, whose smallest weights "
                 f"come with cnnkit; or write `{name}: {{weights: none}}` to start from random ones."
             )
-            raise CnnkitError(str(error), remedy) from error
+            raise CnnkitError(error.message, remedy) from error
         asked = arguments.get("alpha", 1.0)
         notice = (
             f"The ImageNet weights of MobileNetV2 (alpha {asked:g}) could be had neither from {keras_home() / 'models'} "
@@ -237,11 +221,8 @@ def preprocessing_of(name: str) -> tuple[list[float], list[float], bool]:
     Raises:
         NotImplementedError: A base of a newer Keras does something else.
     """
-    import keras
-
-    module = sys.modules[getattr(keras.applications, name).__module__]
     pixels = np.random.default_rng(0).uniform(0, 255, (64, 1, 1, 3))
-    prepared = np.asarray(module.preprocess_input(pixels.copy()), np.float64)
+    prepared = np.asarray(preprocess_input_of(name)(pixels.copy()), np.float64)
     for reverses in (False, True):
         source = pixels[..., ::-1] if reverses else pixels
         fits = [np.polyfit(source[:, 0, 0, channel], prepared[:, 0, 0, channel], 1) for channel in range(3)]

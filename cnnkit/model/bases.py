@@ -3,15 +3,16 @@
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.io.atomic import write_text
+from cnnkit.keras_api.compat import ReachedWeightsError, preferred_size, smallest_size, stopped_before_weights
 from cnnkit.keras_api.downloads import keras_home
 from cnnkit.keras_api.signatures import cache_path, signature_table
-from cnnkit.model.base import PACKAGED_WEIGHTS, SMALLEST_TOLD, local_weights, preferred_size, preprocessing_of
+from cnnkit.model.base import PACKAGED_WEIGHTS, local_weights, preprocessing_of
 from cnnkit.model.summary.summarize import bytes_of
 
 if TYPE_CHECKING:
@@ -128,13 +129,6 @@ def _look_at(name: str) -> Base:
     )
 
 
-class _Reached(BaseException):
-    """Keras is about to load weights into a network that it has built: no error, so that no `except Exception` keeps it."""
-
-    def __init__(self, model: "keras.Model", file: str) -> None:
-        self.model, self.file = model, file
-
-
 def _before_its_weights(name: str) -> tuple["keras.Model", str]:
     """A base as Keras builds it for its ImageNet weights, and the file's name: stopped before they would be downloaded.
 
@@ -142,34 +136,15 @@ def _before_its_weights(name: str) -> tuple["keras.Model", str]:
     """
     import keras
 
-    with _stopped_before_loading(), warnings.catch_warnings(), keras.StatelessScope(initialize_variables=False):
+    with stopped_before_weights(), warnings.catch_warnings(), keras.StatelessScope(initialize_variables=False):
         warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
         try:
             getattr(keras.applications, name)(include_top=False, weights="imagenet")
-        except _Reached as reached:
+        except ReachedWeightsError as reached:
             return reached.model, reached.file
         finally:
             keras.utils.clear_session(free_memory=False)  # forgets the variables that wait for values
     raise NotImplementedError(f"{name} gets its weights in a new way: teach model/bases.py about it")
-
-
-@contextlib.contextmanager
-def _stopped_before_loading() -> Iterator[None]:
-    """Within: Keras's networks name the file of their weights in place of downloading it, and stop before reading it."""
-    import keras
-    from keras.src.utils import file_utils
-
-    get_file, load_weights = file_utils.get_file, keras.Model.load_weights
-
-    def stop(model: "keras.Model", file: str, *arguments: Any, **options: Any) -> NoReturn:
-        raise _Reached(model, file)
-
-    file_utils.get_file = lambda file, *arguments, **options: file
-    keras.Model.load_weights = stop
-    try:
-        yield
-    finally:
-        file_utils.get_file, keras.Model.load_weights = get_file, load_weights
 
 
 def _smallest_size(name: str) -> int:
@@ -179,8 +154,8 @@ def _smallest_size(name: str) -> int:
     try:
         getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(1, 1, 3))
     except ValueError as error:
-        if told := SMALLEST_TOLD.search(str(error)):
-            return int(told[1])
+        if (side := smallest_size(str(error))) is not None:
+            return side
         raise
     return 1
 

@@ -4,8 +4,12 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from cnnkit.data.rows import available_memory
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import first_sentence
+from cnnkit.keras_api.compat import TooManyNumbersError, limited_variables, merges_inputs
+
+BYTES = 4  # of a weight in float32
 
 _AXES = {2: "(features)", 3: "(steps, channels)", 4: "(height, width, channels)", 5: "(depth, height, width, channels)"}
 
@@ -26,8 +30,15 @@ def call_layer(layer: Any, tensor: Any, path: Path, shrinking: Sequence[Path], f
         for parameter in inspect.signature(layer.call).parameters.values()
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     ]
+    free = available_memory()
     try:  # a layer of several required inputs, such as MultiHeadAttention, attends to the tensor itself
-        output = layer(*[tensor] * max(1, len(required)))
+        with limited_variables(free // BYTES):
+            output = layer(*[tensor] * max(1, len(required)))
+    except TooManyNumbersError as error:
+        needed, there = BYTES * error.numbers / 2**30, free / 2**30
+        message = f"{type(layer).__name__} on the incoming {shown_shape(tensor.shape[1:])} needs more memory than there is"
+        details = f"{message}: {error.numbers:,} weights take {needed:,.1f} GB, and {there:.1f} GB are free"
+        raise BuildError(Fault(path, details, "Make it smaller, or pool before it.", on_key=True)) from error
     except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError, tf.errors.InvalidArgumentError) as error:
         raise BuildError(_cannot_take(layer, tensor, path, first_sentence(error))) from error
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
@@ -85,7 +96,7 @@ def _window_too_large(layer: Any, tensor: Any, path: Path, shrinking: Sequence[P
 
 
 def _wants_several(layer: Any, path: Path) -> Fault | None:
-    if not hasattr(layer, "_merge_function"):
+    if not merges_inputs(layer):
         return None
     name = type(layer).__name__
     return Fault(path, f"{name} merges several inputs, but a list of layers hands on one", "Use a `branches` block.", on_key=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.keras_api.compat import run_graph
 
 if TYPE_CHECKING:
     import keras
@@ -123,7 +124,7 @@ def unfold(model: "keras.Model") -> Unfolded:
             for layer in network.layers:
                 tensor = call(layer, tensor)
             return tensor
-        return network._run_through_graph(tensor, call_fn=call)
+        return run_graph(network, tensor, call)
 
     answer = run(model, source)
     layer, before = last[0]

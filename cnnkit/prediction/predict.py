@@ -16,7 +16,6 @@ import pydantic
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.config.yaml_loader import read_file
-from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
@@ -169,10 +168,8 @@ def _read(examples: Sequence[Example]) -> list[Decoded]:
 def _value(example: Example) -> Array | str:
     try:
         return example.read()
-    except ImageFault as fault:
-        return f"{fault.reason} ({fault.detail})" if fault.detail else str(fault.reason)
     except CnnkitError as error:
-        return str(error).removeprefix(f"{example.name}: ")
+        return error.message
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:

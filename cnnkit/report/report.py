@@ -159,7 +159,7 @@ def _example_groups(report: Report, model: "keras.Model", examples: Examples, ev
         report.heatmap_layer = cam.layer
     except CnnkitError as fault:
         cam = None
-        report.missing["heatmaps"] = str(fault).partition("\n")[0]
+        report.missing["heatmaps"] = fault.headline
     drawn_groups = []
     for group in groups:
         places = np.array([choice.position for choice in group.choices], np.int64)

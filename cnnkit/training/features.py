@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
+from cnnkit.keras_api.compat import all_uses, with_constant_weights
 from cnnkit.training.phases import base_of
 
 if TYPE_CHECKING:
@@ -40,12 +41,11 @@ class FrozenFeatures:
 
     def __init__(self, network: "keras.Model") -> None:
         import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
         self.shape = tuple(network.output_shape[1:])
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
         traced = tf.function(lambda inputs: network(inputs, training=False), input_signature=signature)
-        self._run = convert_variables_to_constants_v2(traced.get_concrete_function())
+        self._run = with_constant_weights(traced.get_concrete_function())
 
     def __call__(self, inputs: Any) -> Array:
         """The features of a batch of raw inputs `(batch, …)`, float32."""
@@ -74,15 +74,15 @@ def cut(model: "keras.Model") -> CutModel | None:
     base = base_of(model)
     if base is None or base.trainable_variables or model.layers.index(base) == len(model.layers) - 1:
         return None
-    tensor = base._inbound_nodes[-1].output_tensors[0]
+    tensor = all_uses(base)[-1].output_tensors[0]
     while (following := _only_consumer(model, tensor)) is not None and _is_fixed(following):
-        tensor = following._inbound_nodes[-1].output_tensors[0]
+        tensor = all_uses(following)[-1].output_tensors[0]
     return CutModel(keras.Model(model.inputs, tensor), keras.Model(tensor, model.output))
 
 
 def _only_consumer(model: "keras.Model", tensor: Any) -> Any:
     """The one layer that takes a tensor in; None where there are several or none."""
-    consumers = [layer for layer in model.layers for node in layer._inbound_nodes if any(each is tensor for each in node.input_tensors)]
+    consumers = [layer for layer in model.layers for node in all_uses(layer) if any(each is tensor for each in node.input_tensors)]
     return consumers[0] if len(consumers) == 1 else None
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.rows import available_memory
 from cnnkit.errors import CnnkitError
+from cnnkit.keras_api.compat import all_uses, flat_layers
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +21,7 @@ def check_memory(model: "keras.Model", batch_size: int) -> None:
     Raises:
         CnnkitError: They do.
     """
-    least = BYTES * batch_size * sum(_values(layer) for layer in model._flatten_layers() if layer.trainable_variables)
+    least = BYTES * batch_size * sum(_values(layer) for layer in flat_layers(model) if layer.trainable_variables)
     if least > available_memory():
         raise CnnkitError(
             f"a batch of {batch_size} takes {least / 2**30:.1f} GB or more for the layers' outputs, "
@@ -36,7 +37,7 @@ def out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
 
 def _remedy(model: "keras.Model", batch_size: int) -> str:
     """A batch size to try: at most half of this one, and one whose outputs and their gradients fit."""
-    each = 2 * BYTES * sum(_values(layer) for layer in model._flatten_layers())
+    each = 2 * BYTES * sum(_values(layer) for layer in flat_layers(model))
     fitting = max(1, available_memory() // max(1, each))
     tried = max(1, min(batch_size // 2, 2 ** int(math.log2(fitting))))
     return f"Try `data: {{batch_size: {tried}}}`, a smaller image_size, or fewer filters."
@@ -44,5 +45,5 @@ def _remedy(model: "keras.Model", batch_size: int) -> str:
 
 def _values(layer: Any) -> int:
     """Numbers that a layer gives for one example; 0 where that is not known."""
-    shapes = [tensor.shape[1:] for node in layer._inbound_nodes for tensor in node.output_tensors]
+    shapes = [tensor.shape[1:] for node in all_uses(layer) for tensor in node.output_tensors]
     return math.prod(shapes[0]) if len(shapes) == 1 and None not in shapes[0] else 0

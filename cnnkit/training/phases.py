@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Phase
 from cnnkit.errors import BuildError, CnnkitError, Fault, Path, did_you_mean, format_value
+from cnnkit.keras_api.compat import flat_layers, scale_updates
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +94,7 @@ def layer_states(model: "keras.Model") -> list[LayerState]:
 
 def frozen_weights(model: "keras.Model") -> list[Any]:
     """All weights of all frozen layers, moving statistics included."""
-    layers = model._flatten_layers(include_self=False, recursive=True)
+    layers = flat_layers(model, include_self=False)
     return [weight for layer in layers if not layer.trainable and not getattr(layer, "layers", None) for weight in layer.weights]
 
 
@@ -130,13 +131,7 @@ def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping
     for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
         for variable in layer.trainable_variables:
             factors[id(variable)] = decay**depth
-    step = optimizer.update_step
-    by_variable = {variable.value.ref(): factors[id(variable)] for variable in model.trainable_variables}
-
-    def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step(gradient, variable, learning_rate * by_variable[variable.ref()])  # Keras hands on TensorFlow's own variable
-
-    optimizer.update_step = scaled
+    scale_updates(optimizer, model.trainable_variables, [factors[id(variable)] for variable in model.trainable_variables])
     return {variable.path: factors[id(variable)] for variable in model.trainable_variables}
 
 

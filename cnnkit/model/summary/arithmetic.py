@@ -1,44 +1,19 @@
-"""How one layer comes to its numbers: shape, parameters, multiply-adds, and which places of its input it sees."""
+"""How one layer comes to its numbers: shape, parameters, multiply-adds."""
 
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 Shape = tuple[int | None, ...]
 
-ALL: Literal["all"] = "all"
-
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv[123]D(Transpose)?")
-_WINDOWED = re.compile(rf"{_CONVOLUTION.pattern}|(Max|Average)Pooling[123]D")
-_MIXING = re.compile(
+WINDOWED = re.compile(rf"{_CONVOLUTION.pattern}|(Max|Average)Pooling[123]D")
+MIXING = re.compile(
     r"Flatten|Global(Max|Average)Pooling[123]D|LSTM|GRU|SimpleRNN|Bidirectional|GroupNormalization|(MultiHead|GroupQuery|Additive)?Attention"
 )
-_POINTWISE = re.compile(
-    r"Dense|Identity|Activation|Softmax|ReLU|LeakyReLU|PReLU|ELU|Relu6?|Sigmoid|HardSigmoid|HardSwish|Silu|Gelu|"
-    r"(Batch|Layer|Unit|RMS)?Normalization|Rescaling|LayerScale|CustomScaleLayer|Concatenate|"
-    r"Multiply|Add|Subtract|Average|Maximum|Minimum|"
-    r"(Spatial|Alpha|Gaussian)?Dropout([123]D)?|GaussianNoise|StochasticDepth|ActivityRegularization|Random(?!Crop)\w+"
-)
-_ALONG_AXIS = ("Softmax", "LayerNormalization", "UnitNormalization", "RMSNormalization", "Concatenate")
 _WITHOUT_MULTIPLY_ADDS = re.compile(r"(Batch|Layer|Group|RMS)?Normalization|LayerScale|PReLU|Embedding")
 _PRODUCTS = re.compile(r"Dot|.*Attention|Matmul|Einsum|Tensordot|Conv.*")
-
-
-class Places(NamedTuple):
-    """Which places of a layer's input an interval of its output sees, along one axis.
-
-    The places lo..hi of the output see (scale·lo + first) // divisor .. (scale·hi + last) // divisor of the input.
-    """
-
-    scale: int = 1
-    divisor: int = 1
-    first: int = 0
-    last: int = 0
-
-    def seen(self, low: int, high: int) -> tuple[int, int]:
-        """The first and last input place seen from low..high; the last lies before the first where nothing is seen."""
-        return (self.scale * low + self.first) // self.divisor, (self.scale * high + self.last) // self.divisor
 
 
 class Window(NamedTuple):
@@ -79,7 +54,7 @@ def shape_reason(node: Any) -> str:
     into, out = incoming[0], outgoing[0]
     if kind == "Dense":
         return f"{layer.units} units" if len(out) == 2 else f"{layer.units} units at each place"
-    if kind.startswith("Global") and _MIXING.fullmatch(kind):
+    if kind.startswith("Global") and MIXING.fullmatch(kind):
         return f"one value for each of {into[_channel_axis(layer)]} channels"
     if kind == "Flatten" and len(into) > 2:
         return _equation("·".join(map(str, into[1:])), _product(into[1:]), out[1])
@@ -149,36 +124,6 @@ def multiply_adds(node: Any) -> int | None:
     return 0 if counted else None
 
 
-def places_seen(node: Any) -> tuple[Places, ...] | Literal["all"] | None:
-    """Which input places each output place of a layer depends on, by spatial axis, when it predicts.
-
-    Args:
-        node: One use of a layer in a Keras graph, channels last.
-
-    Returns:
-        `"all"` where each output value depends on all places; None where it is not known.
-    """
-    layer, kind = node.operation, kind_of(node.operation)
-    incoming, outgoing = shapes(node.input_tensors), shapes(node.output_tensors)
-    rank = len(outgoing[0]) - 2
-    if _MIXING.fullmatch(kind) or (kind == "Dense" and rank <= 0):
-        return ALL
-    if getattr(layer, "data_format", None) == "channels_first" or any(len(shape) != rank + 2 for shape in (*incoming, *outgoing)):
-        return None
-    if _WINDOWED.fullmatch(kind):
-        return tuple(_places_under(axis, layer.padding, kind.endswith("Transpose")) for axis in _windows(layer, incoming[0], outgoing[0]))
-    if kind.startswith(("ZeroPadding", "Cropping")):
-        shifts = [-before if kind.startswith("Zero") else before for before, _ in _margins(layer)]
-        return tuple(Places(first=shift, last=shift) for shift in shifts)
-    if kind.startswith("UpSampling"):
-        return _places_enlarged(layer)
-    if not _POINTWISE.fullmatch(kind) or any(shape[1:-1] != outgoing[0][1:-1] for shape in incoming):
-        return None
-    if kind in _ALONG_AXIS and layer.axis not in (-1, rank + 1, [-1], [rank + 1], (-1,), (rank + 1,)):
-        return None
-    return (Places(),) * rank
-
-
 def shapes(tensors: Sequence[Any]) -> list[Shape]:
     """Shapes of symbolic tensors, with None for the batch."""
     return [tuple(tensor.shape) for tensor in tensors]
@@ -186,20 +131,20 @@ def shapes(tensors: Sequence[Any]) -> list[Shape]:
 
 def _axis_reasons(layer: Any, kind: str, into: Shape, out: Shape) -> list[str] | None:
     """An equation for each spatial axis of known size; None for layers which have no such."""
-    if _WINDOWED.fullmatch(kind):
+    if WINDOWED.fullmatch(kind):
         reason = _enlarged_reason if kind.endswith("Transpose") else _window_reason
-        return [reason(layer, index, axis) for index, axis in enumerate(_windows(layer, into, out)) if axis.size is not None]
+        return [reason(layer, index, axis) for index, axis in enumerate(windows(layer, into, out)) if axis.size is not None]
     axes = [(into[axis], out[axis]) for axis in _spatial_axes(layer, len(out))] if len(into) == len(out) else []
     if any(size is None for size, _ in axes):
         axes = []
     if kind.startswith("ZeroPadding"):
-        margins = zip(axes, _margins(layer), strict=False)
-        return [_equation(f"{before} + {n} + {after}", before + int(n or 0) + after, m) for (n, m), (before, after) in margins]
+        around = zip(axes, margins(layer), strict=False)
+        return [_equation(f"{before} + {n} + {after}", before + int(n or 0) + after, m) for (n, m), (before, after) in around]
     if kind.startswith("Cropping"):
-        margins = zip(axes, _margins(layer), strict=False)
-        return [_equation(f"{n} − {before} − {after}", int(n or 0) - before - after, m) for (n, m), (before, after) in margins]
+        around = zip(axes, margins(layer), strict=False)
+        return [_equation(f"{n} − {before} − {after}", int(n or 0) - before - after, m) for (n, m), (before, after) in around]
     if kind.startswith("UpSampling"):
-        factors = zip(axes, _by_axis(layer.size, len(out) - 2), strict=False)
+        factors = zip(axes, by_axis(layer.size, len(out) - 2), strict=False)
         return [_equation(f"{n}·{factor}", int(n or 0) * factor, m) for (n, m), factor in factors]
     return None
 
@@ -218,7 +163,7 @@ def _window_reason(layer: Any, index: int, axis: Window) -> str:
 def _enlarged_reason(layer: Any, index: int, axis: Window) -> str:
     """(n − 1)·s + max(k, s) for a transposed convolution without padding, n·s with it."""
     assert axis.size is not None
-    extra = None if layer.output_padding is None else _by_axis(layer.output_padding, index + 1)[index]
+    extra = None if layer.output_padding is None else by_axis(layer.output_padding, index + 1)[index]
     if extra is None and layer.padding == "same":
         return _equation(f"{axis.size}·{axis.stride}", axis.size * axis.stride, axis.result)
     spread = f"({axis.size} − 1)·{axis.stride}"
@@ -275,50 +220,23 @@ def _batch_normalization_reason(layer: Any, total: int) -> str:
     return f"{formula}; {trained} trained; {total - trained} statistics"
 
 
-def _windows(layer: Any, into: Shape, out: Shape) -> list[Window]:
+def windows(layer: Any, into: Shape, out: Shape) -> list[Window]:
     """The window of a convolution or pooling layer along each spatial axis."""
     rank = len(out) - 2
-    widths = _by_axis(layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size, rank)
-    strides, dilations = _by_axis(layer.strides, rank), _by_axis(getattr(layer, "dilation_rate", 1), rank)
+    widths = by_axis(layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size, rank)
+    strides, dilations = by_axis(layer.strides, rank), by_axis(getattr(layer, "dilation_rate", 1), rank)
     axes = _spatial_axes(layer, len(out))
     return [Window(into[axis], out[axis], *numbers) for axis, *numbers in zip(axes, widths, strides, dilations, strict=True)]
 
 
-def _places_under(axis: Window, padding: str, transposed: bool) -> Places:
-    """The places under a window, with TensorFlow's `same` padding: the smaller half in front."""
-    reach, stride = axis.reach, axis.stride
-    if padding == "causal":
-        before = reach - 1
-    elif padding == "valid":
-        before = 0
-    elif axis.size is None or axis.result is None:  # as for a size that the stride divides
-        before = max(reach - stride, 0) // 2
-    else:
-        small, large = (axis.size, axis.result) if transposed else (axis.result, axis.size)
-        before = max((small - 1) * stride + reach - large, 0) // 2
-    if transposed:  # output o takes from each input i with o = i·stride + tap − before, 0 <= tap < reach
-        return Places(1, stride, before - reach + stride, before)
-    return Places(stride, 1, -before, reach - 1 - before)
-
-
-def _places_enlarged(layer: Any) -> tuple[Places, ...] | None:
-    rank = int(type(layer).__name__[-2])
-    factors = _by_axis(layer.size, rank)
-    interpolation = getattr(layer, "interpolation", "nearest")
-    if interpolation == "nearest":
-        return tuple(Places(1, factor) for factor in factors)
-    if interpolation == "bilinear":  # between the two input places next to (o + 1/2)/factor − 1/2
-        return tuple(Places(2, 2 * factor, 1 - factor, factor) for factor in factors)
-    return None
-
-
-def _margins(layer: Any) -> list[tuple[int, int]]:
+def margins(layer: Any) -> list[tuple[int, int]]:
     """What a ZeroPadding or Cropping layer adds or takes in front and behind, by spatial axis."""
-    margins = layer.padding if hasattr(layer, "padding") else layer.cropping
-    return [margins] if isinstance(margins[0], int) else list(margins)
+    sizes = layer.padding if hasattr(layer, "padding") else layer.cropping
+    return [sizes] if isinstance(sizes[0], int) else list(sizes)
 
 
-def _by_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+def by_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """An argument such as `strides` as one number for each of `rank` axes."""
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 

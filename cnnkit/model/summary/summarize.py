@@ -5,24 +5,15 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError
-from cnnkit.model.summary.arithmetic import (
-    ALL,
-    Places,
-    Shape,
-    multiply_adds,
-    parameter_reason,
-    places_seen,
-    shape_reason,
-    shapes,
-)
+from cnnkit.keras_api.compat import all_uses, graph_of, nodes_of, source_of
+from cnnkit.model.summary.arithmetic import Shape, multiply_adds, parameter_reason, shape_reason, shapes
+from cnnkit.model.summary.receptive_field import ALL, Field, receptive_fields
 
 if TYPE_CHECKING:
     import keras
-
-Field = tuple[int, ...] | Literal["all"] | None
 
 _PREPARING = ("Rescaling", "Normalization", "Resizing", "CenterCrop")
 _BEFORE_PREPARING = (*_PREPARING, "InputLayer", "Flip", "Concatenate")  # a base may want BGR, or grey images as RGB
@@ -97,19 +88,6 @@ class Summary:
         return {**asdict(self), "non_trainable_parameters": self.non_trainable_parameters}
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One use of a layer, with nested models unrolled.
-
-    Attributes:
-        places: Which places of its inputs it sees, by axis.
-        sources: Positions in the list of steps of what it takes in; none for the prepared input.
-    """
-
-    places: tuple[Places, ...] | Literal["all"] | None
-    sources: tuple[int, ...]
-
-
 def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summary:
     """Describe a built functional or sequential model.
 
@@ -121,18 +99,18 @@ def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summar
     Raises:
         CnnkitError: The model has no graph of layers.
     """
-    graph = _graph(model)
+    graph = graph_of(model)
     if graph is None:
         message = f"model '{model.name}' is a {type(model).__name__} without known shapes"
         raise CnnkitError(message, "Build it as a functional model, or give its Sequential an Input layer.")
     prepares = _with_all_before(graph, preprocess or _leading_preparation(graph))
     rows: list[Row] = []
-    fields = _receptive_fields(graph, prepares)
+    fields, uses = receptive_fields(graph, prepares), _uses(graph)
     for operation in graph.operations:
         if operation.name in prepares or type(operation).__name__ == "InputLayer":
             continue
-        above = {rows[-1].name} if rows else {*prepares, *(inputs._keras_history.operation.name for inputs in graph.inputs)}
-        rows.append(_row(operation, _uses(graph, operation), fields, above if rows or len(graph.inputs) == 1 else set()))
+        above = {rows[-1].name} if rows else {*prepares, *(source_of(tensor).operation.name for tensor in graph.inputs)}
+        rows.append(_row(operation, uses[id(operation)], fields, above if rows or len(graph.inputs) == 1 else set()))
     return Summary(
         name=model.name,
         input_shape=_one_or_all(shapes(graph.inputs)),
@@ -165,32 +143,24 @@ def _row(operation: Any, uses: list[Any], fields: dict[int, Field], above: set[s
     )
 
 
-def _graph(operation: Any) -> Any | None:
-    """The functional graph inside a functional or sequential model; None for anything else."""
-    graph = getattr(operation, "_functional", None) or operation
-    return graph if hasattr(graph, "_nodes_by_depth") else None
-
-
-def _nodes(graph: Any) -> list[Any]:
-    """Every use of every layer in a graph, each after those it takes its input from."""
-    return [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
-
-
-def _uses(graph: Any, operation: Any) -> list[Any]:
-    """The uses of a layer in this graph; in another it may have more."""
-    here = {id(node) for node in _nodes(graph)}
-    return [node for node in operation._inbound_nodes if id(node) in here]
+def _uses(graph: Any) -> dict[int, list[Any]]:
+    """The uses of each layer in this graph, by the layer's id; in another graph it may have more."""
+    uses: dict[int, list[Any]] = {}
+    here = {id(node) for node in nodes_of(graph)}
+    for operation in graph.operations:
+        uses[id(operation)] = [node for node in all_uses(operation) if id(node) in here]
+    return uses
 
 
 def _source_names(node: Any) -> list[str]:
-    return [tensor._keras_history.operation.name for tensor in node.input_tensors]
+    return [source_of(tensor).operation.name for tensor in node.input_tensors]
 
 
 def _leading_preparation(graph: Any) -> list[str]:
     """Layers of the preparing sort with nothing but such before them."""
     leading: set[str] = set()
     found: list[str] = []
-    for node in _nodes(graph):
+    for node in nodes_of(graph):
         kind = type(node.operation).__name__
         if kind in _BEFORE_PREPARING and leading.issuperset(_source_names(node)):
             leading.add(node.operation.name)
@@ -202,86 +172,10 @@ def _leading_preparation(graph: Any) -> list[str]:
 def _with_all_before(graph: Any, names: Iterable[str]) -> set[str]:
     """The named layers and all through which their inputs came."""
     wanted = set(names)
-    for node in reversed(_nodes(graph)):
+    for node in reversed(nodes_of(graph)):
         if node.operation.name in wanted:
             wanted.update(_source_names(node))
     return wanted
-
-
-def _receptive_fields(graph: Any, prepares: set[str]) -> dict[int, Field]:
-    """The receptive field of each node of a graph, by the node's id."""
-    steps: list[_Step] = []
-    position = _unroll(graph, prepares, steps, [])
-    seen: list[Literal["all"] | bool] = []  # by step: all, known or not
-    for step in steps:
-        before = [step.places, *(seen[source] for source in step.sources)]
-        seen.append(ALL if ALL in before else None not in before and False not in before)
-    fields: dict[int, Field] = {}
-    for node, index in position.items():
-        places = steps[index].places
-        if seen[index] is True and isinstance(places, tuple):
-            fields[node] = tuple(_extent(steps, index, axis) for axis in range(len(places)))
-        else:
-            fields[node] = ALL if seen[index] == ALL else None
-    return fields
-
-
-def _unroll(graph: Any, prepares: set[str], steps: list[_Step], entrances: list[int]) -> dict[int, int]:
-    """Append the steps of a graph to the list, and give the step at which each of its nodes comes out."""
-    position: dict[int, int] = {}
-    at_input = {id(tensor._keras_history.operation._inbound_nodes[0]): index for index, tensor in enumerate(graph.inputs)}
-
-    def step_of(tensor: Any, inside: dict[int, int]) -> int:
-        history = tensor._keras_history
-        return inside[id(history.operation._inbound_nodes[history.node_index])]
-
-    for node in _nodes(graph):
-        identity = (Places(),) * max(0, len(node.output_tensors[0].shape) - 2)
-        nested = _graph(node.operation)
-        sources = [step_of(tensor, position) for tensor in node.input_tensors]
-        if id(node) in at_input:
-            step = _Step(identity, tuple(entrances[at_input[id(node)] :][:1]))
-        elif node.operation.name in prepares:
-            step = _Step(identity, ())
-        elif nested is not None:
-            inside = _unroll(nested, set(), steps, sources)
-            step = _Step(identity, tuple(step_of(tensor, inside) for tensor in nested.outputs))
-        else:
-            step = _Step(places_seen(node), tuple(sources))
-        steps.append(step)
-        position[id(node)] = len(steps) - 1
-    return position
-
-
-def _extent(steps: list[_Step], index: int, axis: int) -> int:
-    """How many places of the input, from the first to the last, one output value of a step sees along an axis.
-
-    The interval of places is followed backwards, its hull taken where paths meet: Araujo, Norris and Sim (2019),
-    "Computing Receptive Fields of Convolutional Neural Networks". After an upsampling it differs from output place to
-    output place, with a period; the largest counts. An interval that a transposed convolution leaves empty needs no
-    care: the maps keep order, so that a neighbouring output place sees no less.
-    """
-    period, tried, largest = 1, 0, 0
-    while tried < period:
-        intervals: dict[int, tuple[int, int]] = {index: (tried, tried)}
-        divisors = {index: (1, 1)}  # input places for each output place, as a fraction
-        for current in range(index, -1, -1):
-            if current not in intervals:
-                continue
-            step, (low, high), (scale, divisor) = steps[current], intervals.pop(current), divisors.pop(current)
-            assert isinstance(step.places, tuple)
-            common = math.gcd(scale, divisor)
-            period = math.lcm(period, divisor // common)
-            low, high = step.places[axis].seen(low, high)
-            scale, divisor = scale // common * step.places[axis].scale, divisor // common * step.places[axis].divisor
-            if not step.sources:
-                largest = max(largest, high - low + 1)
-            for source in step.sources:
-                other = intervals.get(source, (low, high))
-                intervals[source] = min(low, other[0]), max(high, other[1])
-                divisors[source] = scale, divisor
-        tried += 1
-    return largest
 
 
 def _largest(fields: Sequence[Field]) -> tuple[int, ...]:
@@ -298,10 +192,10 @@ def _activation_bytes(node: Any) -> int | None:
 
 def _over_layers(node: Any, measure: Callable[[Any], int | None]) -> int | None:
     """A measure of a node; of a nested model the sum over its layers."""
-    nested = _graph(node.operation)
+    nested = graph_of(node.operation)
     if nested is None:
         return measure(node)
-    return _sum(_over_layers(inner, measure) for inner in _nodes(nested) if not inner.is_input)
+    return _sum(_over_layers(inner, measure) for inner in nodes_of(nested) if not inner.is_input)
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

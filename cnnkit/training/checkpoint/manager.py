@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Train
+from cnnkit.keras_api.compat import schedule_of, set_schedule
 from cnnkit.training.checkpoint.snapshot import (
     all_finite,
     augmentation_variables,
@@ -138,7 +139,7 @@ class TrainingState:
             return
         factor = 0.5**self.halvings
         if is_scheduled(optimizer):
-            optimizer._learning_rate = _scaled(optimizer._learning_rate, factor)
+            set_schedule(optimizer, _scaled(schedule_of(optimizer), factor))
         else:
             optimizer.learning_rate = float(optimizer.learning_rate) * factor
 
@@ -256,9 +257,7 @@ class PhaseCheckpointManager:
 
 def is_scheduled(optimizer: Any) -> bool:
     """Whether an optimizer's learning rate follows a schedule, so that it is no variable of its own."""
-    import keras
-
-    return isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+    return schedule_of(optimizer) is not None
 
 
 def _scaled(schedule: Any, factor: float) -> Any:

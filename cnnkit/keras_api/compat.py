@@ -1,0 +1,288 @@
+"""Everything private, patched or read out of the source of Keras and TensorFlow, each behind one function.
+
+An upgrade may break any of it. Each entry has a test in `tests/test_compat.py` that then names the entry to mend, and a
+test there scans the rest of cnnkit for private names.
+"""
+
+import contextlib
+import inspect
+import math
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import keras
+
+Node = Any  # keras.src.ops.node.Node: one use of an operation, with `operation`, `input_tensors`, `output_tensors`, `is_input`
+
+# --- The graph of a model -------------------------------------------------------------------------------------------
+
+
+def graph_of(operation: Any) -> Any | None:
+    """The functional graph inside a functional or built sequential model; None for any other layer or operation."""
+    graph = getattr(operation, "_functional", None) or operation
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def nodes_of(graph: Any) -> list[Node]:
+    """Every use of every layer in a functional graph, each after those from which it takes its input."""
+    return [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
+
+
+def all_uses(operation: Any) -> list[Node]:
+    """Every use of an operation, in whichever graph, oldest first."""
+    return list(operation._inbound_nodes)
+
+
+def source_of(tensor: Any) -> Node:
+    """The node that gives a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def flat_layers(model: "keras.Model", *, include_self: bool = True) -> list[Any]:
+    """All layers of a model, those of nested models and wrappers included, each once."""
+    layers: list[Any] = model._flatten_layers(include_self=include_self, recursive=True)
+    return layers
+
+
+def run_graph(network: "keras.Model", inputs: Any, call: Callable[..., Any]) -> Any:
+    """The output of a functional model whose operations are called through `call(operation, *arguments, **options)`."""
+    return network._run_through_graph(inputs, call_fn=call)
+
+
+def merges_inputs(layer: Any) -> bool:
+    """Whether a layer merges several inputs into one, as Add and Concatenate do."""
+    return hasattr(layer, "_merge_function")
+
+
+# --- keras.applications ---------------------------------------------------------------------------------------------
+
+
+def preferred_size(application: str) -> int:
+    """Default input side in pixels of a network of keras.applications, read out of its source; 224 where that has none."""
+    import keras
+
+    function = getattr(keras.applications, application)
+    for source in (inspect.getsource(function), inspect.getsource(sys.modules[function.__module__])):
+        found = re.search(r"default_size ?= ?(\d+)", source) or re.search(r"EfficientNet\(\s*[\d.]+,\s*[\d.]+,\s*(\d+)", source)
+        if found:
+            return int(found.group(1))
+    return 224
+
+
+def smallest_size(message: str) -> int | None:
+    """The smallest input side in pixels that an error of keras.applications names; None where it is another error."""
+    found = re.search(r"at least (\d+)x", message)
+    return int(found.group(1)) if found else None
+
+
+def preprocess_input_of(application: str) -> Callable[[Any], Any]:
+    """The `preprocess_input` that belongs to a network of keras.applications."""
+    import keras
+
+    function: Callable[[Any], Any] = sys.modules[getattr(keras.applications, application).__module__].preprocess_input
+    return function
+
+
+class ReachedWeightsError(BaseException):
+    """Keras is about to load pretrained weights; not an Exception, so that no `except Exception` of Keras stops it.
+
+    Attributes:
+        model: The network, built.
+        file: Name of the file of its weights.
+    """
+
+    def __init__(self, model: "keras.Model", file: str) -> None:
+        self.model, self.file = model, file
+
+
+@contextlib.contextmanager
+def stopped_before_weights() -> Iterator[None]:
+    """Within: a network of keras.applications raises ReachedWeightsError in place of downloading and loading its weights."""
+    import keras
+    from keras.src.utils import file_utils
+
+    get_file, load_weights = file_utils.get_file, keras.Model.load_weights
+
+    def stop(model: "keras.Model", file: str, *arguments: Any, **options: Any) -> NoReturn:
+        raise ReachedWeightsError(model, file)
+
+    file_utils.get_file = lambda file, *arguments, **options: file
+    keras.Model.load_weights = stop
+    try:
+        yield
+    finally:
+        file_utils.get_file, keras.Model.load_weights = get_file, load_weights
+
+
+# --- Names and serialization ----------------------------------------------------------------------------------------
+
+
+def registry(kind: str) -> Mapping[str, Any]:
+    """The strings that Keras's own `get` takes for a kind of object, such as `adam` among `optimizers`, with what they name."""
+    import importlib
+
+    names: Mapping[str, Any] = getattr(importlib.import_module(f"keras.src.{kind}"), "ALL_OBJECTS_DICT", {})
+    return names
+
+
+def operations() -> frozenset[tuple[str, str]]:
+    """Module and class name of each `keras.ops` operation, as functional models store those called on symbolic tensors."""
+    import keras
+
+    return _subclasses(keras.Operation, ("keras.src.ops.", "keras.src.activations.")) - {("keras.src.ops.function", "Function")}
+
+
+def application_layers() -> frozenset[tuple[str, str]]:
+    """Module and class name of each layer that only networks of keras.applications have, such as ConvNeXt's LayerScale."""
+    import keras
+
+    return _subclasses(keras.Layer, ("keras.src.applications.",))
+
+
+def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """Module and name of all classes below one that some modules define."""
+    found, waiting = set(), list(parent.__subclasses__())
+    while waiting:
+        each = waiting.pop()
+        waiting += each.__subclasses__()
+        if each.__module__.startswith(modules):
+            found.add((each.__module__, each.__name__))
+    return frozenset(found)
+
+
+def mismatched_weight(error: Exception) -> tuple[str, str, str] | None:
+    """Path, shape wanted and shape stored of a weight that Keras could not load.
+
+    Returns:
+        None where the error is another one; empty texts where Keras does not name the weight.
+    """
+    text = str(error)
+    if "objects could not be loaded" not in text:
+        return None
+    found = re.search(r"variable\.shape=(\(.*?\)), Received: value\.shape=(\(.*?\))\. Target variable: <Variable path=([^,]*),", text)
+    return (found[3], found[1], found[2]) if found else ("", "", "")
+
+
+# --- Variables ------------------------------------------------------------------------------------------------------
+
+
+class TooManyNumbersError(BaseException):
+    """A network wants more numbers than it may have; not an Exception, which Keras would turn into one of its own.
+
+    Attributes:
+        numbers: Elements that were wanted up to here.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        self.numbers = numbers
+
+
+@contextlib.contextmanager
+def limited_variables(numbers: int) -> Iterator[None]:
+    """Within: Keras variables with more than `numbers` elements in all raise TooManyNumbersError before taking memory."""
+    import keras
+
+    make = keras.Variable.__init__
+    wanted = 0
+
+    def make_counted(self: Any, initializer: Any, shape: Any = None, *arguments: Any, **options: Any) -> None:
+        nonlocal wanted
+        wanted += abs(math.prod(shape)) if shape is not None else 0
+        if wanted > numbers:
+            raise TooManyNumbersError(wanted)
+        make(self, initializer, shape, *arguments, **options)
+
+    keras.Variable.__init__ = make_counted
+    try:
+        yield
+    finally:
+        keras.Variable.__init__ = make
+
+
+# --- Downloads ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def impatient_sockets(seconds: float) -> Iterator[None]:
+    """Within: a connection, name look-up included, raises TimeoutError after `seconds`; Keras itself would wait for ever."""
+    connect, timeout = socket.create_connection, socket.getdefaulttimeout()
+
+    def impatient(*arguments: Any, **options: Any) -> socket.socket:
+        outcome: list[Any] = []
+
+        def attempt() -> None:
+            try:
+                outcome.append(connect(*arguments, **options))
+            except OSError as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=attempt, daemon=True)  # a name look-up cannot be interrupted, only left behind
+        thread.start()
+        thread.join(seconds)
+        answer = outcome[0] if outcome else TimeoutError(f"no answer from the network in {seconds} s")
+        if isinstance(answer, OSError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    socket.create_connection = impatient
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.create_connection = connect
+        socket.setdefaulttimeout(timeout)
+
+
+def download_failure(error: Exception) -> str | None:
+    """Why a download of Keras's failed; None where the error is another one: Keras raises a bare Exception for these."""
+    text = str(error)
+    if isinstance(error, OSError) or text.startswith(("URL fetch failure", "Incomplete or corrupted file")):
+        return text.removeprefix("URL fetch failure on ")
+    return None
+
+
+# --- Training -------------------------------------------------------------------------------------------------------
+
+
+def schedule_of(optimizer: "keras.optimizers.Optimizer") -> Any | None:
+    """The learning-rate schedule of an optimizer; None where its rate is a number."""
+    import keras
+
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def set_schedule(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None:
+    """Replace the learning-rate schedule of an optimizer that has one, without touching its step count."""
+    optimizer._learning_rate = schedule
+
+
+def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
+    """Multiply the learning rate of each trained variable by a factor of its own, for good.
+
+    Args:
+        optimizer: A Keras optimizer; its `update_step` is replaced on the instance.
+        variables: The Keras variables that it trains.
+        factors: As many, each at least 0.
+    """
+    step = optimizer.update_step
+    by_reference = {variable.value.ref(): factor for variable, factor in zip(variables, factors, strict=True)}
+
+    def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        step(gradient, variable, learning_rate * by_reference[variable.ref()])  # Keras hands on TensorFlow's own variable
+
+    optimizer.update_step = scaled
+
+
+def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
+    """A concrete TensorFlow function with its variables as constants, so that normalizations fold into convolutions."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    constant: Callable[[Any], Sequence[Any]] = convert_variables_to_constants_v2(function)
+    return constant
