@@ -197,9 +197,9 @@ def run_keras(
 
 
 def assert_same(ours: keras.Model, history: History, theirs: keras.Model, expected: dict[str, list[float]]) -> None:
-    for group in ("variables", "optimizer.variables"):
-        for mine, other in zip(*(eval(f"model.{group}", {"model": model}) for model in (ours, theirs)), strict=True):
-            assert np.array_equal(np.array(mine.value), np.array(other.value)), mine.path
+    variables = ([*model.variables, *model.optimizer.variables] for model in (ours, theirs))
+    for mine, other in zip(*variables, strict=True):
+        assert np.array_equal(np.array(mine.value), np.array(other.value)), mine.path
     assert {name: [row[name] for row in history.rows] for name in expected} == expected
 
 

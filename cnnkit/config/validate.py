@@ -61,15 +61,7 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
         kind, value = detail["type"], detail.get("input")
         context = detail.get("ctx", {})
         if kind == "extra_forbidden":
-            section = _section_at(location, root)
-            if section is Train and location[-1] in _NOT_IN_TRAIN:
-                reason = _NOT_IN_TRAIN[str(location[-1])]
-                yield Fault(path, f"is not taken from a config: {reason}", "Leave it out.", on_key=True)
-                continue
-            siblings = list(section.model_fields)
-            meant = did_you_mean(str(location[-1]), siblings)
-            remedy = "" if meant else f"Known here: {', '.join(siblings)}."
-            yield Fault(path, f"unknown key.{meant}", remedy, on_key=True)
+            yield _unknown_key(path, str(location[-1]), _section_at(location, root))
         elif kind == "missing":
             description = _field_description(location, root)
             yield Fault(path, "is missing", description)
@@ -91,6 +83,15 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             )
         else:
             yield Fault(path, detail["msg"])
+
+
+def _unknown_key(path: Path, key: str, section: type[Section]) -> Fault:
+    if section is Train and key in _NOT_IN_TRAIN:
+        return Fault(path, f"is not taken from a config: {_NOT_IN_TRAIN[key]}", "Leave it out.", on_key=True)
+    siblings = list(section.model_fields)
+    meant = did_you_mean(key, siblings)
+    remedy = "" if meant else f"Known here: {', '.join(siblings)}."
+    return Fault(path, f"unknown key.{meant}", remedy, on_key=True)
 
 
 def _number_remedy(kind: str, value: object) -> str:
