@@ -1,5 +1,6 @@
 """Transfer in phases: what opens and what stays to the byte, slower steps below, and features computed once."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cnnkit.config.schema import Phase
 from cnnkit.data.binding import load
 from cnnkit.errors import BuildError, CnnkitError
+from cnnkit.keras_api.signatures import REFUSED
 from cnnkit.model.compile import build_and_compile
 from cnnkit.training.phases import base_of, decay_updates, frozen_checksum, require_unchanged, set_trainable
 from cnnkit.training.prepare import prepare
@@ -140,6 +142,33 @@ def test_layer_decay_scales_the_update_not_the_gradient(optimizer: dict[str, Any
     assert list(factors.values()) == [0.5, 0.5, 1.0, 1.0]
     for full, less, factor in zip(plain, decayed, factors.values(), strict=True):
         assert np.allclose(less, full * factor, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, member in sorted(vars(keras.optimizers).items())
+        if inspect.isclass(member) and issubclass(member, keras.optimizers.Optimizer) and name not in REFUSED
+    ],
+)
+def test_layer_decay_of_one_changes_no_step_of_any_optimizer_and_a_smaller_one_does(name: str) -> None:
+    inputs = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
+
+    def stepped(decay: float | None) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+        options = {"use_ema": True, "ema_overwrite_frequency": 3, "gradient_accumulation_steps": 2, "loss_scale_factor": 8.0}
+        model.compile(getattr(keras.optimizers, name)(learning_rate=0.1, **options), "mse", run_eagerly=True)
+        if decay is not None:
+            decay_updates(model.optimizer, model, decay)
+        for _ in range(4):
+            model.train_on_batch(inputs, inputs[:, :2])
+        return [np.array(variable.value) for variable in (*model.variables, *model.optimizer.variables)]
+
+    plain, decayed, smaller = stepped(None), stepped(1.0), stepped(0.5)
+    assert all(np.array_equal(one, other) for one, other in zip(plain, decayed, strict=True))
+    assert not np.array_equal(plain[0], smaller[0])
 
 
 def test_one_history_goes_over_the_phases_and_the_best_epoch_is_kept(tmp_path: Path) -> None:

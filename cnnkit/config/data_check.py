@@ -17,6 +17,7 @@ def check_sections(config: Config) -> Iterator[Fault]:
     """Faults between the sections of a config that is valid section by section; no data is looked at."""
     yield from _check_built_in(config)
     yield from _check_log(config)
+    yield from _check_callbacks(config)
 
 
 def _check_built_in(config: Config) -> Iterator[Fault]:
@@ -127,6 +128,21 @@ def _check_log(config: Config) -> Iterator[Fault]:
     for index, name in enumerate(config.train.log):
         if importlib.util.find_spec(name) is None:
             yield Fault(("train", "log", index), f"{name} is not installed", f"Install it: `pip install 'cnnkit[{name}]'`.")
+
+
+def _check_callbacks(config: Config) -> Iterator[Fault]:
+    train = config.train
+    phases = train.phases or []
+    optimizers = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in phases] or [train.optimizer]
+    for index, entry in enumerate(train.callbacks):
+        name, path = split_entry(entry)[0], ("train", "callbacks", index)
+        without = [split_entry(optimizer)[0] for optimizer in optimizers if split_entry(optimizer)[1].get("use_ema") is not True]
+        if name == "SwapEMAWeights" and without:
+            message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without[0]} computes none"
+            yield Fault(path, message, "Give the optimizer `use_ema: true`, such as `Adam: {use_ema: true}`.")
+        elif name == "TerminateOnNaN" and train.on_nan == "restore":
+            message = "TerminateOnNaN ends training when the loss becomes NaN, but `on_nan: restore` continues from the last checkpoint"
+            yield Fault(path, message, "Leave one of them out.")
 
 
 def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:

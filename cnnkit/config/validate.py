@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 import pydantic
 
 from cnnkit.config.data_check import check_sections
-from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section
+from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, Train
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import check_entry, is_entry
 
@@ -28,6 +28,11 @@ _SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the confi
     "input_shape": "Set `model: {image_size: …}`.",
     "input_tensor": "Its input is that of the model.",
     "include_preprocessing": "Each base gets its pixels as it wants them.",
+}
+
+_NOT_IN_TRAIN = {  # arguments of Keras's `compile` that might be looked for in `train` -> why they are not there
+    "jit_compile": "each step is compiled by XLA where Keras does that by default, on a GPU; on a CPU it is slower",
+    "steps_per_execution": "the training loop chooses it by the time that the steps take",
 }
 
 
@@ -69,10 +74,7 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
         kind, value = detail["type"], detail.get("input")
         context = detail.get("ctx", {})
         if kind == "extra_forbidden":
-            siblings = list(_section_at(location, root).model_fields)
-            meant = did_you_mean(str(location[-1]), siblings)
-            remedy = "" if meant else f"Known here: {', '.join(siblings)}."
-            yield Fault(path, f"unknown key.{meant}", remedy, on_key=True)
+            yield _unknown_key(path, str(location[-1]), _section_at(location, root))
         elif kind == "missing":
             description = _field_description(location, root)
             yield Fault(path, "is missing", description)
@@ -94,6 +96,15 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             )
         else:
             yield Fault(path, detail["msg"])
+
+
+def _unknown_key(path: Path, key: str, section: type[Section]) -> Fault:
+    if section is Train and key in _NOT_IN_TRAIN:
+        return Fault(path, f"is not taken from a config: {_NOT_IN_TRAIN[key]}", "Leave it out.", on_key=True)
+    siblings = list(section.model_fields)
+    meant = did_you_mean(key, siblings)
+    remedy = "" if meant else f"Known here: {', '.join(siblings)}."
+    return Fault(path, f"unknown key.{meant}", remedy, on_key=True)
 
 
 def _number_remedy(kind: str, value: object) -> str:

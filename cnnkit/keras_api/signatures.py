@@ -22,7 +22,7 @@ from cnnkit.errors import fold
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.compat import registry
 
-FORMAT = 1  # raised when the table's own shape changes, so that an older cnnkit's table is not read
+FORMAT = 2  # raised when the table changes for the same Keras, so that an older cnnkit's table is not read
 
 KINDS = {  # kind of object -> the public Keras module that holds it
     "layers": "keras.layers",
@@ -48,6 +48,7 @@ _REFUSED_BECAUSE = {
     "cnnkit writes checkpoints, logs and progress itself": (
         "BackupAndRestore", "CSVLogger", "History", "ModelCheckpoint", "OrbaxCheckpoint", "ProgbarLogger", "TensorBoard",
     ),
+    "it is for float16, and cnnkit trains in float32; the other optimizers take `loss_scale_factor`": ("LossScaleOptimizer",),
     "it is a building block of Keras, not an object of its own": (
         "Callback", "CallbackList", "Constraint", "Initializer", "InputLayer", "InputSpec", "Layer",
         "LearningRateSchedule", "Loss", "MeanMetricWrapper", "Metric", "MultiOptimizer", "Optimizer", "OptimizerMap",

@@ -1,7 +1,8 @@
-"""The training loop: epochs of optimizer steps, run several at a time, with Keras's own callbacks and train_step.
+"""The training loop: epochs of optimizer steps, several in one graph call, with Keras's own train_step and callbacks.
 
-Keras's `fit` is not called, because its data order cannot be told from seed and epoch, its steps per execution are fixed
-before the first is timed, and a signal ends it in the middle of a step.
+It gives the weights, the history and the callback events of Keras's `fit` on the same batches. `fit` itself is not called,
+because its data order does not follow from seed and epoch, so that a run could not be resumed inside an epoch; because its
+steps per execution are fixed before the first one is timed; and because a signal ends it in the middle of a step.
 """
 
 import time
@@ -20,27 +21,29 @@ from cnnkit.training.phases import LayerState
 if TYPE_CHECKING:
     import keras
 
-SECONDS_PER_EXECUTION = 0.25  # steps between two looks at progress and signals: few calls from Python, yet soon answered
-FIRST_STEPS = 4
+SECONDS_PER_EXECUTION = 0.25  # of one graph call: long enough to make few calls from Python, short enough to answer a signal soon
+FIRST_STEPS = 4  # in the first graph call, which is timed to choose the number of steps of the next
+
+NOT_LOGS = ("epoch", "learning_rate", "seconds", "images_per_second")  # columns of the history that no Keras callback gets
 
 
 class Listener(Protocol):
-    """Told of what happens while training; draws the progress."""
+    """Receives the progress of a run, to print or to log it."""
 
     def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
-        """Before a phase: its number from 1, how many there are, what trains, and the layers with weights."""
+        """Before a phase: its number from 1, the number of phases, what trains, and the layers with weights."""
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """Before training goes on: the epochs done so far, and the optimizer steps done in the one that is open."""
+        """Before a resumed run continues: the history so far, and the optimizer steps done in the unfinished epoch."""
 
     def on_notice(self, text: str) -> None:
-        """Something that must not be overlooked."""
+        """A warning for the user."""
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """After a phase: its frozen weights were compared byte by byte, and are what they were."""
+        """After a phase: the number of frozen parameters, and their SHA-256, which is the one from before the phase."""
 
     def on_features(self, done: int, total: int) -> None:
-        """While features of a frozen base are computed."""
+        """While the features of a frozen base are computed: examples done, and examples in all."""
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """After some optimizer steps: epoch and step count from 1; logs are means over the epoch so far."""
@@ -50,37 +53,44 @@ class Listener(Protocol):
 
 
 class CheckpointManager(Protocol):
-    """Keeps the state of a phase while it is trained."""
+    """Saves and restores the state of a phase."""
 
     def restore(self, callbacks: Sequence[Any]) -> "OpenEpoch":
-        """Put back what was kept of this phase, where it had begun; called when everything is built."""
+        """Restore this phase from its checkpoint, where there is one; called once model and callbacks are built.
+
+        Returns:
+            The progress inside the unfinished epoch.
+        """
 
     def steps_left(self, step: int) -> int:
-        """Optimizer steps from `step` of an epoch to the next checkpoint inside it; many where none is wanted by steps."""
+        """Optimizer steps from `step` of an epoch to its next checkpoint; a very large number where time decides."""
 
     def is_due(self, step: int) -> bool:
-        """Whether a checkpoint inside an epoch is due after a step."""
+        """Whether a checkpoint has to be written after optimizer step `step` of an epoch, counted from 1."""
 
     def keep(self, callbacks: Sequence[Any], epoch: "OpenEpoch") -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint of the model, its optimizer, the callbacks and the progress inside the epoch."""
 
 
 @dataclass
 class Fit:
     """Trains a compiled model through one phase.
 
+    An execution is one graph call of one or more optimizer steps. As in Keras with `steps_per_execution`, batch events and
+    `stop_training` are handled between executions.
+
     Attributes:
-        model: Compiled; it is changed in place.
-        train: Examples to learn from, shuffled anew each epoch.
-        validation: Examples to measure on after each epoch; None for none.
-        preparation: What is done to each training batch before its step.
-        until: The last epoch, counted from 1 over all phases; those that the history has are done.
-        history: What happened so far; rows are added to it.
-        seed: What the order of the examples follows.
-        callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
-        listener: Told of progress.
-        should_stop: Asked after each execution; True ends training there.
-        checkpoint_manager: Restores and keeps the state; None where nothing is to be kept.
+        model: Compiled; trained in place. Its `jit_compile` is followed; the steps of an execution are chosen by time.
+        train: Training examples, shuffled anew each epoch.
+        validation: Validation examples, evaluated after each epoch; None for none.
+        preparation: Augmentation, label mixing and class weights, applied to each training batch.
+        until: The last epoch, counted from 1 over all phases; epochs that have a row in `history` are done.
+        history: A row per finished epoch; extended in place.
+        seed: Seed of the order of the training examples.
+        callbacks: Keras callbacks; they get the events that `fit` gives, those of validation included.
+        listener: Receives progress.
+        should_stop: Called after each execution; True interrupts training there.
+        checkpoint_manager: Saves and restores the state; None for no checkpoints.
     """
 
     model: "keras.Model"
@@ -96,11 +106,11 @@ class Fit:
     checkpoint_manager: CheckpointManager | None = None
 
     def run(self) -> None:
-        """Train to the last epoch, or until a callback or the user ends it.
+        """Train to the last epoch, until a callback sets `stop_training`, or until `should_stop` returns True.
 
         Raises:
-            DivergedError: The loss is not finite any more.
-            CnnkitError: Memory has run out, or would.
+            DivergedError: The loss became NaN or infinite.
+            CnnkitError: Memory ran out, or a batch cannot fit into it.
         """
         import keras
         import tensorflow as tf
@@ -108,36 +118,39 @@ class Fit:
         check_memory(self.model, self.train.batch_size)
         try:
             self._run_steps = _step_runner(self.model, self.train, self.preparation)
-            self._watchers = keras.callbacks.CallbackList(list(self.callbacks), model=self.model, epochs=self.until, steps=self.train.steps)
+            self._events = keras.callbacks.CallbackList(
+                list(self.callbacks), model=self.model, verbose=0, epochs=self.until, steps=self.train.steps
+            )
             self._run_epochs()
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise out_of_memory(self.model, self.train.batch_size) from error
 
     def _run_epochs(self) -> None:
-        """All epochs that are left."""
+        """Run the remaining epochs of the phase, in the order of events of Keras's `fit`."""
         started = time.perf_counter()
         model, history = self.model, self.history
         model.stop_training = False
-        self._watchers.on_train_begin()
-        open_epoch = self.checkpoint_manager.restore(self.callbacks) if self.checkpoint_manager is not None else OpenEpoch()
-        model.stop_training = open_epoch.stopped
-        while len(history.rows) < self.until and not model.stop_training and not history.interrupted:
-            self._run_epoch(open_epoch)
-            open_epoch = OpenEpoch()
+        self._events.on_train_begin()
+        unfinished = self.checkpoint_manager.restore(self.callbacks) if self.checkpoint_manager is not None else OpenEpoch()
+        stopped = unfinished.stopped
+        while len(history.rows) < self.until and not stopped and not history.interrupted:
+            self._run_epoch(unfinished)
+            unfinished, stopped = OpenEpoch(), model.stop_training
         history.seconds += time.perf_counter() - started
         if history.interrupted:
             return
-        model.optimizer.finalize_variable_values(model.trainable_variables)  # as fit does: the moving average, where asked for
-        self._watchers.on_train_end()
+        model.optimizer.finalize_variable_values(model.trainable_variables)  # with `use_ema`: the moving averages become the weights
+        last = history.rows[-1] if history.rows else {}
+        self._events.on_train_end({name: value for name, value in last.items() if name not in NOT_LOGS})
 
-    def _run_epoch(self, begun: OpenEpoch) -> None:
-        """One epoch with its validation, its row and its checkpoint; or what is left of one that was begun before."""
+    def _run_epoch(self, unfinished: OpenEpoch) -> None:
+        """Run one epoch, or the rest of an unfinished one: steps, validation, history row, checkpoint."""
         model, history, epoch = self.model, self.history, len(self.history.rows)
-        started = time.perf_counter() - begun.seconds
-        if not begun.step:
-            self._watchers.on_epoch_begin(epoch)
+        started = time.perf_counter() - unfinished.seconds
+        if not unfinished.step:
             model.reset_metrics()
-        logs = self._take_steps(epoch, begun.step, started)
+            self._events.on_epoch_begin(epoch)
+        logs, steps = self._take_steps(epoch, unfinished.step, started)
         if history.interrupted:
             return
         training_seconds = time.perf_counter() - started
@@ -145,27 +158,32 @@ class Fit:
             logs |= self._validate(logs)
         row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
         row["seconds"] = round(time.perf_counter() - started, 3)
-        row["images_per_second"] = round(self.train.count / training_seconds, 1)
+        row["images_per_second"] = round(self._examples(steps) / training_seconds, 1)
         history.rows.append(row)
-        self._watchers.on_epoch_end(epoch, dict(logs))
+        self._events.on_epoch_end(epoch, dict(logs))
         self.listener.on_epoch(row)
-        self._keep(OpenEpoch(stopped=model.stop_training))
+        self._save(OpenEpoch(stopped=model.stop_training))
         history.interrupted = self.should_stop()
 
-    def _take_steps(self, epoch: int, done: int, started: float) -> Row:
-        """The steps of one pass over the training examples that are left; the mean loss and metrics over the whole pass."""
+    def _take_steps(self, epoch: int, done: int, started: float) -> tuple[Row, int]:
+        """Take the optimizer steps of an epoch that follow the first `done`.
+
+        Returns:
+            The mean loss and metrics over the whole epoch, and the number of steps done in it: fewer than there are batches
+            where a callback has set `stop_training`, or where `history.interrupted` was set.
+        """
         import tensorflow as tf
 
         model, train = self.model, self.train
         iterator = iter(train.shuffled(self.seed, epoch, skip=done))
         count, logs, first, seconds = FIRST_STEPS, {}, done, 0.0
-        if done == train.steps:  # all that was missing is the validation
+        if done == train.steps:  # interrupted between the last step and the validation
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         while done < train.steps:
             count = min(
                 count, train.steps - done, self.checkpoint_manager.steps_left(done) if self.checkpoint_manager is not None else count
             )
-            self._watchers.on_train_batch_begin(done)
+            self._events.on_train_batch_begin(done)
             before = time.perf_counter()
             results, bad = self._run_steps(iterator, tf.constant(count))
             logs = {name: float(value) for name, value in results.items()}
@@ -174,24 +192,30 @@ class Fit:
                 place = f"in epoch {epoch + 1}, step {done + int(bad) + 1}"
                 raise DivergedError(f"the loss became {logs['loss']}", place, float(model.optimizer.learning_rate))
             done, seconds = done + count, seconds + elapsed
-            self._watchers.on_train_batch_end(done - 1, dict(logs))
-            self.listener.on_steps(epoch + 1, done, logs, min((done - first) * train.batch_size, train.count) / seconds)
+            self._events.on_train_batch_end(done - 1, dict(logs))
+            self.listener.on_steps(epoch + 1, done, logs, (self._examples(done) - self._examples(first)) / seconds)
+            if model.stop_training:  # before `should_stop`: a resumed epoch would not know that it was to end here
+                break
             self.history.interrupted = self.should_stop()
             due = self.checkpoint_manager is not None and done < train.steps and self.checkpoint_manager.is_due(done)
             if due or self.history.interrupted:
-                self._keep(OpenEpoch(done, time.perf_counter() - started))
+                self._save(OpenEpoch(done, time.perf_counter() - started))
             if self.history.interrupted:
                 break
             count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
-        return logs
+        return logs, done
+
+    def _examples(self, steps: int) -> int:
+        """The number of examples in the first steps of an epoch, whose last batch may be smaller."""
+        return min(steps * self.train.batch_size, self.train.count)
 
     def _validate(self, logs: Row) -> Row:
         assert self.validation is not None
         batches = self.validation.in_order().map(self.preparation.encoded)
-        measured = self.model.evaluate(batches, verbose=0, return_dict=True)
+        measured = self.model.evaluate(batches, verbose=0, callbacks=self._events, return_dict=True)
         return {f"val_{name}": float(measured[name]) for name in logs}
 
-    def _keep(self, epoch: OpenEpoch) -> None:
+    def _save(self, epoch: OpenEpoch) -> None:
         if self.checkpoint_manager is not None:
             self.checkpoint_manager.keep(self.callbacks, epoch)
 
@@ -199,18 +223,28 @@ class Fit:
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
     """A graph function that runs Keras's own `train_step` a given number of times.
 
-    It returns the metrics so far, and the first of the steps after which the loss was not finite (-1: none).
+    Args:
+        model: Compiled. Where its `jit_compile` is true, as Keras makes it by default on a GPU, each step is compiled by XLA.
+        train: Training examples, of which one is evaluated to build the metrics.
+        preparation: Applied to each batch before its step.
+
+    Returns:
+        A function of an iterator over batches `(inputs, targets)` and the number of steps, int32. It returns the metrics over
+        the epoch so far, by name, and the index of the first step with a non-finite loss, or -1.
     """
     import tensorflow as tf
 
     for inputs, targets in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
         model.evaluate(*preparation.plain(inputs, targets), verbose=0)
     model.optimizer.build(model.trainable_variables)
+    step_function = model.train_step
+    if model.jit_compile:
+        step_function = tf.function(step_function, reduce_retracing=True, jit_compile=True)
 
     def run_steps(iterator: Any, count: Any) -> Any:
         bad = tf.constant(-1)
         for step in tf.range(count):
-            loss = model.train_step(preparation(*next(iterator)))["loss"]
+            loss = step_function(preparation(*next(iterator)))["loss"]
             bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
         return model.get_metrics_result(), bad
 

@@ -1,4 +1,4 @@
-"""`train.log`: what a run tells TensorBoard and MLflow, where they are installed; a failing one never ends a run."""
+"""`train.log`: a run's metrics, config and files for TensorBoard and MLflow, where they are installed."""
 
 import json
 import os
@@ -18,17 +18,17 @@ LONGEST_VALUE = 500  # characters of a parameter that every MLflow server takes
 
 
 class Logger(Protocol):
-    """Told of a run while it goes on."""
+    """Records the metrics of a run. What it raises after it was opened is reported once, and does not end the run."""
 
     def on_epoch(self, row: Row) -> None:
-        """After an epoch."""
+        """After an epoch: its row of the history."""
 
     def close(self, state: str) -> None:
-        """At the end: finished, interrupted or failed; the files in the run's folder are written."""
+        """At the end, when all files in the run's folder are written; `state` is finished, interrupted or failed."""
 
 
 def open_loggers(names: Sequence[str], directory: RunDirectory, config: Mapping[str, Any]) -> list[Logger]:
-    """The loggers that a config names.
+    """Open the loggers that a config names.
 
     Args:
         names: Of `tensorboard` and `mlflow`.
@@ -49,7 +49,7 @@ def open_loggers(names: Sequence[str], directory: RunDirectory, config: Mapping[
 
 
 class TensorBoardLogger:
-    """Scalars by epoch and the config as text, in `RUN/tensorboard`; training and validation as two runs of one chart."""
+    """Scalars by epoch and the config as text, in `RUN/tensorboard`; training and validation are two curves in each chart."""
 
     def __init__(self, directory: RunDirectory, config: Mapping[str, Any]) -> None:
         import tensorflow as tf
@@ -60,7 +60,7 @@ class TensorBoardLogger:
             tf.summary.text("config", f"```\n{directory.config.read_text(encoding='utf-8')}\n```", step=0)
 
     def on_epoch(self, row: Row) -> None:
-        """A point in each chart."""
+        """Add a point to each chart."""
         import tensorflow as tf
 
         for name, value in figures(row).items():
@@ -79,7 +79,7 @@ class TensorBoardLogger:
 class MlflowLogger:
     """Parameters, metrics by epoch, the run's files and its model, to the store that `MLFLOW_TRACKING_URI` names.
 
-    A resumed run goes on with its own MLflow run, whose id stands in `RUN/mlflow.json`.
+    A resumed run continues its own MLflow run, whose id is stored in `RUN/mlflow.json`.
     """
 
     def __init__(self, directory: RunDirectory, config: Mapping[str, Any]) -> None:
@@ -92,19 +92,19 @@ class MlflowLogger:
         self._client.update_run(self._id, status="RUNNING")
 
     def on_epoch(self, row: Row) -> None:
-        """A point in each chart."""
+        """Add a point to each chart."""
         for name, value in figures(row).items():
             self._client.log_metric(self._id, name, value, step=int(row["epoch"]))
 
     def close(self, state: str) -> None:
-        """The files that are there, and how the run ended."""
+        """Upload the run's files, and set how the run ended."""
         for path in sorted(self._directory.path.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 self._client.log_artifact(self._id, str(path), "model" if path.stem == "model" else None)
         self._client.set_terminated(self._id, {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED"))
 
     def _known_run(self) -> str | None:
-        """The MLflow run that this run had before it was interrupted, where the store still has it."""
+        """The id of the MLflow run from before an interruption; None where there is none, or where the store no longer has it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -130,12 +130,12 @@ class MlflowLogger:
 
 
 def figures(row: Row) -> dict[str, float]:
-    """What of a row is charted."""
+    """The values of a row that are charted: all but the epoch."""
     return {name: float(value) for name, value in row.items() if name != EPOCH}
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every plain entry by its key with dots, in the characters that MLflow takes: `model.layers.2.Conv2D.filters`."""
+    """A nested config as one level, by dotted keys in characters that MLflow accepts: `model.layers.2.Conv2D.filters`."""
 
     def walk(value: Any, key: str) -> list[tuple[str, Any]]:
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""Whether a batch fits into memory: told before the first step where it surely does not, and when memory has run out."""
+"""Memory: refuse a batch that cannot fit before the first step, and an error with a remedy for when memory ran out."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,16 @@ BYTES = 4  # of a float32
 
 
 def check_memory(model: "keras.Model", batch_size: int) -> None:
-    """Refuse a batch of which the outputs of the trained layers alone, all needed for the gradients, exceed the free memory.
+    """Refuse a batch that cannot fit: the outputs of the trained layers alone, all needed for gradients, exceed the free memory.
 
-    TensorFlow takes memory that is not there without asking, and the system then kills the process.
+    TensorFlow would allocate more memory than there is, and the system would kill the process.
+
+    Args:
+        model: The model to train.
+        batch_size: Examples in a batch.
 
     Raises:
-        CnnkitError: They do.
+        CnnkitError: The outputs exceed the free memory.
     """
     least = BYTES * batch_size * sum(_values(layer) for layer in flat_layers(model) if layer.trainable_variables)
     if least > available_memory():
@@ -31,12 +35,12 @@ def check_memory(model: "keras.Model", batch_size: int) -> None:
 
 
 def out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
-    """The error for memory that ran out in a step."""
+    """The error for memory that ran out in a training step."""
     return CnnkitError(f"memory ran out with batches of {batch_size}", _remedy(model, batch_size))
 
 
 def _remedy(model: "keras.Model", batch_size: int) -> str:
-    """A batch size to try: at most half of this one, and one whose outputs and their gradients fit."""
+    """Suggest a batch size: at most half of this one, and small enough for all layers' outputs and their gradients."""
     each = 2 * BYTES * sum(_values(layer) for layer in flat_layers(model))
     fitting = max(1, available_memory() // max(1, each))
     tried = max(1, min(batch_size // 2, 2 ** int(math.log2(fitting))))
@@ -44,6 +48,6 @@ def _remedy(model: "keras.Model", batch_size: int) -> str:
 
 
 def _values(layer: Any) -> int:
-    """Numbers that a layer gives for one example; 0 where that is not known."""
+    """The number of values in a layer's output for one example; 0 where unknown or where the layer is used more than once."""
     shapes = [tensor.shape[1:] for node in all_uses(layer) for tensor in node.output_tensors]
     return math.prod(shapes[0]) if len(shapes) == 1 and None not in shapes[0] else 0

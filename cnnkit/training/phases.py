@@ -1,4 +1,4 @@
-"""The phases of a transfer: which layers train and which stay, the proof that those stayed, slower steps for deeper layers."""
+"""Phases of a transfer: which layers train, a check that frozen weights did not change, layer-wise learning-rate decay."""
 
 import fnmatch
 import hashlib
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerState:
-    """One layer with weights, as the table before a phase tells it."""
+    """One layer with weights, as the table before a phase lists it.
+
+    Attributes:
+        name: The layer's name.
+        type: Its class, such as `Conv2D`.
+        parameters: The number of its parameters.
+        trained: The number of those that train in this phase.
+    """
 
     name: str
     type: str
@@ -26,7 +33,7 @@ class LayerState:
 
 
 def base_of(model: "keras.Model") -> "keras.Model | None":
-    """The pretrained network inside a model: its one nested model; None where it has none."""
+    """The pretrained network inside a model, which is its first nested model; None where it has none."""
     import keras
 
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -34,13 +41,18 @@ def base_of(model: "keras.Model") -> "keras.Model | None":
 
 
 def set_trainable(model: "keras.Model", phase: Phase, path: Path) -> None:
-    """Freeze and open layers as a phase says: the head always trains, of the base what is chosen.
+    """Freeze and unfreeze layers as a phase says: the head always trains, and of the base the layers that `train` names.
 
-    BatchNormalization in the base stays frozen, statistics and all, unless `batch_norm: train`: it is the layer's own
-    `trainable` that decides, not the `training` argument (Keras 3).
+    BatchNormalization in the base stays frozen, moving statistics included, unless the phase says `batch_norm: train`. In
+    Keras 3 the layer's own `trainable` decides that, not the `training` argument of its call.
+
+    Args:
+        model: The whole model; it has to be compiled again afterwards.
+        phase: The phase.
+        path: Where the phase stands in the config, for errors.
 
     Raises:
-        BuildError: A layer named is not there.
+        BuildError: The phase names a layer that does not exist.
     """
     import keras
 
@@ -55,14 +67,14 @@ def set_trainable(model: "keras.Model", phase: Phase, path: Path) -> None:
 
 
 def _leaves(model: "keras.Model") -> list[Any]:
-    """The layers of a model in order, those of models nested in it in their place: a run on a base is a base itself."""
+    """The layers of a model in order, with nested models replaced by their layers: a base may contain a base itself."""
     import keras
 
     return [leaf for layer in model.layers for leaf in (_leaves(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
 def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> set[str]:
-    """Names of the layers that train, of those a phase may choose from."""
+    """Names of the layers, out of those a phase can choose from, that train."""
     names = [layer.name for layer in layers]
     if words == "all" or (words == "head" and not has_base):
         return set(names)
@@ -84,7 +96,7 @@ def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> se
 
 
 def layer_states(model: "keras.Model") -> list[LayerState]:
-    """Every layer with weights; the base as one line."""
+    """The layers of a model that have weights; the base as one layer."""
     return [
         LayerState(layer.name, type(layer).__name__, layer.count_params(), count_parameters(layer.trainable_variables))
         for layer in model.layers
@@ -93,13 +105,13 @@ def layer_states(model: "keras.Model") -> list[LayerState]:
 
 
 def frozen_weights(model: "keras.Model") -> list[Any]:
-    """All weights of all frozen layers, moving statistics included."""
+    """The weights of all frozen layers, moving statistics included."""
     layers = flat_layers(model, include_self=False)
     return [weight for layer in layers if not layer.trainable and not getattr(layer, "layers", None) for weight in layer.weights]
 
 
 def frozen_checksum(model: "keras.Model") -> str:
-    """SHA-256 over all that is frozen."""
+    """SHA-256 over the paths and values of all frozen weights."""
     digest = hashlib.sha256()
     for weight in frozen_weights(model):
         digest.update(weight.path.encode())
@@ -108,19 +120,30 @@ def frozen_checksum(model: "keras.Model") -> str:
 
 
 def require_unchanged(before: str, after: str, phase: int) -> None:
-    """The proof after a phase.
+    """Check after a phase that its frozen weights did not change.
+
+    Args:
+        before: `frozen_checksum` before the phase.
+        after: `frozen_checksum` after it.
+        phase: The phase's number from 1.
 
     Raises:
-        CnnkitError: A frozen weight has changed, which must never happen.
+        CnnkitError: A frozen weight has changed, which only an error in cnnkit can cause.
     """
     if before != after:
         raise CnnkitError(f"frozen weights changed in phase {phase}", "This is a mistake of cnnkit's: please report it with the config.")
 
 
 def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping[str, float]:
-    """Let deeper layers take smaller steps: those of the head whole, of each layer below by `decay` less.
+    """Scale the learning rate of each layer by `decay` once for every layer with trained weights above it.
 
-    The step is scaled, not the gradient, which Adam would undo. (Layer-wise decay: Howard and Ruder 2018, "ULMFiT".)
+    The head counts as one layer. The learning rate is scaled, not the gradient, as Adam normalizes that scale away.
+    Weight decay is not scaled. (Discriminative fine-tuning: Howard and Ruder 2018, "ULMFiT".)
+
+    Args:
+        optimizer: The model's optimizer, changed in place.
+        model: The compiled model.
+        decay: Factor per layer, in (0, 1]; 1 changes no step.
 
     Returns:
         The factor of each trained variable, by its path.
@@ -136,7 +159,7 @@ def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping
 
 
 def count_parameters(variables: Sequence[Any]) -> int:
-    """How many numbers some variables hold together."""
+    """The number of values in some variables together."""
     import math
 
     return sum(math.prod(variable.shape) for variable in variables)
