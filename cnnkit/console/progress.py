@@ -61,9 +61,8 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
 
     def on_epoch(self, row: Row) -> None:
         """One line."""
-        print_line(
-            f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
-        )
+        speed = f"{row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
+        print_line(f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {speed}")
         sys.stdout.flush()
 
 
