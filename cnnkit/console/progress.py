@@ -33,7 +33,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         self._epochs = epochs
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing to put back."""
+        """Nothing to close."""
 
     def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
         """A table of what trains."""
@@ -181,7 +181,7 @@ class comparing:  # noqa: N801 - used as a function
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to put back."""
+        """Nothing to close."""
 
     def run(self, title: str, epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
         """The display of one run."""
