@@ -30,6 +30,7 @@ from cnnkit.commands import (
 )
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
+from cnnkit.keras_api import quiet_import
 
 app = typer.Typer(
     name="cnnkit",
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
+data_app = typer.Typer(help="Check data, or show it, before training on it.", rich_markup_mode=None, no_args_is_help=True)
 
 app.command()(train.train)
 app.command()(transfer.transfer)
@@ -68,6 +69,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 still shows every name
+    quiet_import.install()
     try:
         app()
     except CnnkitError as error:

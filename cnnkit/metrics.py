@@ -199,7 +199,7 @@ def find(column: str, custom: Mapping[str, str] | None = None) -> Metric:
 
     Args:
         column: The column; it is the metric's label too, for configs and callbacks know it by that name.
-        custom: Name that a config gives a metric -> the Keras class that it is, whose name then counts: `{"distance": "MeanAbsoluteError"}`.
+        custom: Name that a config gives a metric -> its Keras class, whose name then counts: `{"distance": "MeanAbsoluteError"}`.
     """
     name = column.removeprefix(VALIDATION_PREFIX)
     plain = re.sub(r"_\d+$", "", name)
@@ -276,6 +276,7 @@ def _words(name: str) -> list[str]:
 
 _ALL = (LOSS, *(metric for task in TASK_METRICS.values() for metric in (*task.overall, *task.by_row)))
 _REGISTERED = {metric.name: metric for metric in _ALL}
-_FALLING_WORDS = frozenset(
-    "loss error entropy crossentropy hinge divergence cosh logcosh poisson false mae mse mape msle rmse kld bce".split()
-)
+_FALLING_WORDS = frozenset((
+    "loss", "error", "entropy", "crossentropy", "hinge", "divergence", "cosh", "logcosh", "poisson", "false",
+    "mae", "mse", "mape", "msle", "rmse", "kld", "bce",
+))  # fmt: skip

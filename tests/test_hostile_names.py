@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.cli import main
-from cnnkit.console.text import printable
+from cnnkit.errors import escape_unprintable
 
 CLASSES = ("[red]x", "esc\x1b[31m", "bidi\u202egnp", "new\nError: fake", "$\\frac{", "c1\x9b2J")
 
@@ -110,6 +110,6 @@ def test_array_names_and_class_names_are_shown_as_text(
 
 def test_every_character_without_a_picture_is_made_visible() -> None:
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    assert harmful(printable(everything)) == set()
-    assert "\n" not in printable(everything)
-    assert printable("Größe 10 µm 猫 [x]") == "Größe 10 µm 猫 [x]"
+    assert harmful(escape_unprintable(everything)) == set()
+    assert "\n" not in escape_unprintable(everything)
+    assert escape_unprintable("Größe 10 µm 猫 [x]") == "Größe 10 µm 猫 [x]"

@@ -1,6 +1,6 @@
 """`cnnkit bases`: the pretrained networks of the installed Keras."""
 
-from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json
 
 
@@ -9,10 +9,8 @@ def bases(as_json: AsJson = False) -> None:
     from cnnkit.console.bases import print_bases
     from cnnkit.console.progress import counting
     from cnnkit.keras_api.downloads import keras_home
-    from cnnkit.model.bases import are_known, list_bases
+    from cnnkit.model.bases import list_bases
 
-    if not are_known():
-        import_tensorflow()
     with counting("networks") as on_progress:
         found = list_bases(on_progress)
     if as_json:

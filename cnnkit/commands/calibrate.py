@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.commands.options import AsJson
 from cnnkit.console.calibration import print_calibration
 from cnnkit.console.text import print_json, print_line
 
@@ -14,11 +14,13 @@ def calibrate(
     run: Annotated[Path | None, typer.Argument(help="A run's folder or name; the newest run where left out.", metavar="[RUN]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a run's probabilities truer: fit a temperature on its validation set and write it into the model."""
+    """Calibrate a run's probabilities by temperature scaling.
+
+    The temperature is fitted on the validation set and written into the model.
+    """
     from cnnkit.runs.directory import find_run
 
     directory = find_run(run)
-    import_tensorflow()
     from cnnkit.prediction.calibrate import calibrate_run
 
     calibration = calibrate_run(directory.path)

@@ -5,7 +5,7 @@ from cnnkit.console.text import print_line
 
 
 def check(configs: Configs, overrides: Set = None) -> None:
-    """Tell all that is wrong with a config, by line."""
+    """List everything that is wrong with a config, by line."""
     loaded = load_config(configs, overrides)
     from cnnkit.model.summary.summarize import summarize
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json, print_line
 
 
@@ -16,8 +16,10 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put runs side by side: configs, curves, figures, and whether the difference is more than chance."""
-    import_tensorflow()
+    """Compare runs: configs, curves, metrics, and paired tests.
+
+    The first run is tested against each other one: is the difference more than chance?
+    """
     from cnnkit.console.compare import print_comparison
     from cnnkit.experiments.compare_runs import compare_runs
 

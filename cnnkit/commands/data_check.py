@@ -19,7 +19,10 @@ def data_check(
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
-    """Look at every example: damaged files, duplicates, leaks, imbalance. Exit status 1 when something would spoil training."""
+    """Check every example: damaged files, duplicates, leaks.
+
+    Also imbalance, and files of another format than their name says. Exit status 1 when something would spoil training.
+    """
     import tempfile
 
     from cnnkit.data.source import Request

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import Configs, Set, import_tensorflow, load_config
+from cnnkit.commands.options import Configs, Set, load_config
 from cnnkit.console.text import print_line
 
 
@@ -15,9 +15,11 @@ def data_show(
     count: Annotated[int, typer.Option("--count", help="How many examples.", min=1, max=64)] = 16,
     overrides: Set = None,
 ) -> None:
-    """Draw training examples as the network gets them, without and with augmentation."""
+    """Draw training examples as the network gets them.
+
+    Each without and with augmentation.
+    """
     loaded = load_config(configs, overrides)
-    import_tensorflow()
     import tempfile
 
     from cnnkit.plots.contact_sheet import draw_contact_sheet

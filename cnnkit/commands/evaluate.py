@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, Set, import_tensorflow
+from cnnkit.commands.options import AsJson, Set
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.text import print_json, print_line
 
@@ -24,8 +24,7 @@ def evaluate(
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
-    """Measure a model on its test set."""
-    import_tensorflow()
+    """Measure a model on its test set, or on other data."""
     from cnnkit.prediction.evaluate_run import evaluate_run
 
     evaluation, pictures = evaluate_run(what, config, overrides or [], data)

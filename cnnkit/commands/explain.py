@@ -1,11 +1,11 @@
-"""`cnnkit explain`: what a network sees in one example."""
+"""`cnnkit explain`: why a network predicts what it does for one example."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json
 
 
@@ -22,10 +22,12 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw what each convolution sees in a picture or signal, and which places speak for the answer."""
+    """Draw heatmaps and feature maps of one prediction.
+
+    They show what each convolution responds to in a picture or signal, and which places speak for the answer.
+    """
     if image is not None and index is not None:
         raise typer.BadParameter("name an image or --index, not both")
-    import_tensorflow()
     from cnnkit.console.explain import print_explanation
     from cnnkit.interpret.explain import explain_run
 

@@ -21,7 +21,7 @@ def init(
         str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")
     ] = None,
 ) -> None:
-    """Look at your data and write a config that trains at once."""
+    """Write a config for your own data that trains at once."""
     from cnnkit.experiments.starter_config import write_init
 
     named = {"target": target[0] if target and len(target) == 1 else target, "group": group}

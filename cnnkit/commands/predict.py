@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import import_tensorflow
 from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import counting
 from cnnkit.console.text import print_error, print_notice
@@ -27,7 +26,10 @@ def predict(
     ] = None,
     column: Annotated[str | None, typer.Option("--column", help="The CSV column of paths, or the npz array.", metavar="NAME")] = None,
 ) -> None:
-    """Say what a model sees in pictures, or in other inputs. Exit status 1 when some could not be read."""
+    """Predict pictures, tables or arrays with a trained model.
+
+    Exit status 1 when some inputs could not be read.
+    """
     from cnnkit.prediction.files import check_output, write_predictions
     from cnnkit.prediction.inputs import find_inputs
     from cnnkit.prediction.predict import Predictor, divide_arguments
@@ -37,7 +39,6 @@ def predict(
     inputs = find_inputs(names, column, sys.stdin.buffer)
     if output is not None:
         check_output(output)
-    import_tensorflow()
     predictor = Predictor(model, top)
     task = predictor.metadata.task
     if predictor.note:

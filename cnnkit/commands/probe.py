@@ -1,11 +1,11 @@
-"""`cnnkit probe`: what a trained network withstands."""
+"""`cnnkit probe`: a trained network on corrupted inputs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, import_tensorflow
+from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json, print_line
 
 
@@ -20,13 +20,15 @@ def probe(
     limit: Annotated[int | None, typer.Option("--limit", help="Draw this many of the test examples.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how good a run stays as its test examples are moved, turned, lit, blurred and noised."""
-    import_tensorflow()
+    """Measure a run on corrupted test examples.
+
+    They are shifted, rotated, scaled, lit, blurred and noised, each more and more.
+    """
     from cnnkit.console.probe import print_probes
     from cnnkit.console.progress import counting
     from cnnkit.robustness.probe import probe_runs
 
-    with counting("disturbed examples") as on_progress:
+    with counting("corrupted examples", "predicting") as on_progress:
         probes, picture = probe_runs(run, against or [], only=only or [], limit=limit, on_progress=on_progress)
     if as_json:
         print_json([each.as_dict() for each in probes])

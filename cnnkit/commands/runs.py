@@ -17,7 +17,7 @@ def runs(
     sort: Annotated[Key, typer.Option("--sort", help="What to sort by; the best, newest or longest comes first.")] = "when",
     as_json: AsJson = False,
 ) -> None:
-    """List runs with their data, headline figure, epochs, time and state."""
+    """List runs with their data, metric, epochs, time and state."""
     listed = list_runs(folder, sort)
     if as_json:
         print_json([run.as_dict() for run in listed])

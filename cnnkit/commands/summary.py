@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnkit.commands.options import AsJson, Set, build_model, import_tensorflow, load_config
+from cnnkit.commands.options import AsJson, Set, build_model, load_config
 from cnnkit.console.text import output, print_json
 from cnnkit.errors import CnnkitError
 
@@ -49,7 +49,6 @@ def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) 
     if overrides:
         raise CnnkitError(f"{what}: a trained model cannot be changed with --set", "Name a config instead.")
     path = what if what.suffix == ".keras" else find_run(what).model
-    import_tensorflow()
     from cnnkit.model.loading.load import load_model
 
     return load_model(path), ()

@@ -1,7 +1,7 @@
 """`cnnkit train`: train the network of a config, or resume an interrupted run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from cnnkit.commands.options import RunDir, Set
 from cnnkit.commands.training_run import train_and_print
 from cnnkit.console.text import print_line, print_notice
 from cnnkit.errors import CnnkitError
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(
@@ -24,7 +21,7 @@ def train(
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs in all, in place of the config's.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,
 ) -> None:
-    """Train the network of a config, or go on with an interrupted run."""
+    """Train the network of a config, or resume an interrupted run."""
     if resume is not None:
         _resume(resume, configs or [], overrides, epochs, force=force)
     if not configs:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cnnkit.commands.options import import_tensorflow
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import counting, progress_listener
 from cnnkit.console.text import print_line, print_notice
@@ -17,9 +16,15 @@ if TYPE_CHECKING:
 
 
 def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+    """Train, printing progress and the final evaluation; exits with the run's status.
+
+    Args:
+        loaded: The config with its data opened.
+        run_dir: The run's folder; `runs/NAME` where None.
+        resumed: The interrupted run to continue; None for a new one.
+    """
     if run_dir is None:
         _print_unfinished(loaded.config.name)
-    import_tensorflow()
     from cnnkit.keras_api.downloads import keras_home
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.commands.options import RunDir, Set, import_tensorflow
+from cnnkit.commands.options import RunDir, Set
 from cnnkit.commands.training_run import train_and_print
 from cnnkit.console.progress import comparing
 from cnnkit.console.training import print_comparison
@@ -51,7 +51,6 @@ def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None
     from cnnkit.experiments.compare_scratch import compare_with_scratch, parse_fractions
 
     shares = parse_fractions(fractions)
-    import_tensorflow()
     with comparing() as listener:
         comparison = compare_with_scratch(loaded, shares, run_dir, listener)
     print_comparison(comparison)

@@ -33,7 +33,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         self._epochs = epochs
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing to put back."""
+        """Nothing to close."""
 
     def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
         """A table of what trains."""
@@ -61,9 +61,8 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
 
     def on_epoch(self, row: Row) -> None:
         """One line."""
-        print_line(
-            f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
-        )
+        speed = f"{row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
+        print_line(f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {speed}")
         sys.stdout.flush()
 
 
@@ -182,7 +181,7 @@ class comparing:  # noqa: N801 - used as a function
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to put back."""
+        """Nothing to close."""
 
     def run(self, title: str, epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
         """The display of one run."""

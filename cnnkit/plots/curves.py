@@ -85,8 +85,9 @@ def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any],
     low, high = axes.get_xlim()
     across = (epochs[best] - low) / (high - low)
     alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
+    place = (epochs[best], values[best])
     axes.annotate(
-        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", (epochs[best], values[best]), xytext=(shift, 9 if metric.higher_is_better else -15),
+        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", place, xytext=(shift, 9 if metric.higher_is_better else -15),
         textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip

@@ -59,7 +59,7 @@ def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
 
     Args:
         folder: Which is searched; it may be a run itself.
-        sort: What comes first: the newest run; the first name, data set or state; the best headline metric; the most epochs; the longest time.
+        sort: What comes first: the newest run; the first name, data set or state; the best metric; the most epochs; the longest time.
 
     Raises:
         CnnkitError: There is no such folder, or no run in it.

@@ -1,0 +1,76 @@
+"""Import TensorFlow and Keras without the lines that TensorFlow's C++ code writes to standard error.
+
+Whichever statement imports them first, standard error (the file descriptor: no Python logger sees those lines) is held back
+while they load. Where the import fails, what was held back is written out, before the traceback.
+"""
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+PACKAGES = ("tensorflow", "keras")
+
+
+def install() -> None:
+    """Hold standard error back during the imports of TensorFlow and Keras from now on, in this process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of what their C++ code logs later: errors that end the process only
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+@contextlib.contextmanager
+def standard_error_held_back() -> Iterator[None]:
+    """Within: what is written to file descriptor 2 goes to a temporary file; it is written out where an exception is raised."""
+    import tempfile
+
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        original = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            held.seek(0)
+            os.write(original, held.read())
+            raise
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the packages as the import system does, and has their loader run with standard error held back."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in PACKAGES:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """A loader that executes a module with standard error held back, and is the wrapped loader in all else."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._wrapped.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        with standard_error_held_back():
+            self._wrapped.exec_module(module)

@@ -1,0 +1,331 @@
+"""What each command prints, as a person sees it: at 80 and 120 columns, in a terminal and in a pipe.
+
+The screens stand in `tests/screens/`, one file a screen; colours are left out, and the warnings of standard error stand among the
+lines of standard output. After a change that is meant, write them anew with `CNNKIT_WRITE_SCREENS=1 pytest tests/test_screens.py`
+and look at the difference.
+"""
+
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnkit import cli
+from cnnkit.config.task import Task
+from cnnkit.console.data import print_data_report
+from cnnkit.console.evaluation import print_evaluation
+from cnnkit.console.predictions import Tally, print_lines, print_tables
+from cnnkit.console.progress import TerminalProgress, progress_listener
+from cnnkit.console.summary import render_summary
+from cnnkit.console.text import output, print_error, print_line, print_notice
+from cnnkit.console.training import print_comparison, stand_in_text
+from cnnkit.data.quality.check import BadFile, DataReport, Twins
+from cnnkit.errors import ConfigError, Mark, Problem
+from cnnkit.evaluation.metrics import compute_metrics
+from cnnkit.evaluation.paired_tests import PairedTest
+from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
+from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
+from cnnkit.metrics import ACCURACY, LOSS, TASK_METRICS, MetricValue, find
+from cnnkit.model.bases import Base, ListedBase
+from cnnkit.model.summary.summarize import Row, Summary
+from cnnkit.prediction.calibrate import Calibration, Trust
+from cnnkit.prediction.evaluate import Evaluation
+from cnnkit.prediction.predict import Prediction
+from cnnkit.robustness.results import Curve, Probe
+from cnnkit.runs.listing import ListedRun
+from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.training.phases import LayerState
+
+SCREENS = Path(__file__).parent / "screens"
+WRITE = bool(os.environ.get("CNNKIT_WRITE_SCREENS"))
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+VARIANTS = [(place, columns) for place in ("terminal", "pipe") for columns in (80, 120)]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer")
+
+
+class Stream(io.StringIO):
+    """Standard output and standard error in one, as a terminal or a pipe."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def evaluation_of(kind: Any, names: tuple[str, ...], **metadata: Any) -> Evaluation:
+    """60 examples with answers of which most are right."""
+    random = np.random.default_rng(0)
+    if kind == "regression":
+        targets = random.normal(30, 12, (60, len(names)))
+        predictions = targets + random.normal(0, 3, targets.shape)
+        measured = {"loss": 9.1234, "mae": 2.3456}
+    elif kind == "multilabel":
+        targets = random.integers(0, 2, (60, len(names)))
+        predictions = np.clip(0.7 * targets + 0.15 + random.normal(0, 0.25, targets.shape), 0, 1)
+        measured = {"loss": 0.4123, "binary_accuracy": 0.8611}
+    else:
+        targets = random.integers(0, len(names), 60)
+        predictions = random.random((60, len(names))) + 1.2 * np.eye(len(names))[targets] * (random.random((60, 1)) < 0.7)
+        predictions /= predictions.sum(axis=1, keepdims=True)
+        measured = {"loss": 1.2345, "accuracy": 0.7667}
+    task = Task(kind, names)
+    return Evaluation(
+        "test", measured, compute_metrics(targets, predictions, task), targets, predictions, ModelMetadata("photos", task, **metadata)
+    )
+
+
+def row(epoch: int, loss: float, accuracy: float) -> dict[str, float]:
+    metrics = {"loss": loss, "accuracy": accuracy, "val_loss": loss + 0.2, "val_accuracy": accuracy - 0.05}
+    return {"epoch": epoch, **metrics, "learning_rate": 0.001, "seconds": 7.62, "images_per_second": 6543.2}
+
+
+def train() -> None:
+    metadata = ModelMetadata("shapes", Task("classification", CLASSES), stand_in_for="cifar10")
+    print_notice(stand_in_text(metadata, "/home/user/.keras/datasets"), title="A stand-in for the data")
+    listener = progress_listener(3, 704)
+    layers = [LayerState("conv2d", "Conv2D", 896, 896), LayerState("dense_1", "Dense", 650, 650)]
+    listener.on_phase(1, 1, "all", layers)
+    for epoch, loss, accuracy in ((1, 1.5432, 0.4321), (2, 1.1234, 0.6012), (3, 0.9871, 0.6543)):
+        listener.on_epoch(row(epoch, loss, accuracy))
+    if isinstance(listener, TerminalProgress):
+        output().print(listener._render())
+    print_evaluation(evaluation_of("classification", CLASSES, stand_in_for="cifar10"))
+    print_line("Run: runs/cifar")
+
+
+def transfer() -> None:
+    listener = progress_listener(2, 24)
+    listener.on_phase(
+        1, 2, "head", [LayerState("mobilenetv2_0.35_224", "Functional", 410_208, 0), LayerState("dense", "Dense", 12_810, 12_810)]
+    )
+    listener.on_resume([row(1, 0.5, 0.9)], 12)
+    listener.on_frozen(410_208, "0123456789abcdef" * 4)
+    history = [row(1, 0.5, 0.9)]
+    sides = [Side(f"runs/{name}", 12_810, 0.91, 0.9, epochs, 8.2, history) for name, epochs in (("a", 1), ("b", None))]
+    print_comparison(Comparison("accuracy", [Pair(0.1, 200, *sides), Pair(1.0, 2000, *sides)], Path("runs/transfer-comparison"), ""))
+
+
+def summary_of() -> Summary:
+    rows = (
+        Row("conv2d", "Conv2D", (None, 30, 30, 32), 896, 896, True, (), "(32 − 3)/1 + 1 = 30; (32 − 3)/1 + 1 = 30", "(3·3·3 + 1)·32 = 896", (3, 3), 777_600, 115_200),
+        Row("batch_normalization", "BatchNormalization", (None, 30, 30, 32), 128, 64, True, (), "as they came in", "4·32 = 128; 64 of them moving", (3, 3), None, 115_200),
+        Row("max_pooling2d", "MaxPooling2D", (None, 15, 15, 32), 0, 0, True, (), "(30 − 2)/2 + 1 = 15; (30 − 2)/2 + 1 = 15", "", (4, 4), 0, 28_800),
+        Row("add", "Add", (None, 15, 15, 32), 0, 0, True, ("max_pooling2d", "conv2d_1"), "", "", (8, 8), 0, 28_800),
+        Row("flatten", "Flatten", (None, 7200), 0, 0, True, (), "15·15·32 = 7200", "", "all", 0, 28_800),
+        Row("dense", "Dense", (None, 10), 72_010, 72_010, True, (), "10 units", "(7200 + 1)·10 = 72010", "all", 72_000, 40),
+    )  # fmt: skip
+    return Summary("cifar", (None, 32, 32, 3), ("Rescaling",), rows, 73_034, 72_970, 292_136, 291_880)
+
+
+def bases(patch: pytest.MonkeyPatch) -> None:
+    small = ListedBase(Base("MobileNetV2", 2_257_984, 9_400_000, 32, 224, "to −1..1", "w.h5"), 71.3, Path("w.h5"), Path("p.h5"))
+    large = ListedBase(Base("ConvNeXtXLarge", 348_147_968, 1_392_000_000, 32, 224, "by a layer of its own", "x.h5"), None, None, None)
+    patch.setattr("cnnkit.model.bases.list_bases", lambda on_progress: [small, large])
+    patch.setattr("cnnkit.keras_api.downloads.keras_home", lambda: Path("/home/user/.keras"))
+    command("bases")
+
+
+def compare(patch: pytest.MonkeyPatch) -> None:
+    kind = TASK_METRICS["classification"]
+    evaluation = evaluation_of("classification", CLASSES)
+    measured = {each.metric.label: each for each in kind.measured(evaluation.metrics.as_dict())}
+    worse = {**measured, "accuracy": MetricValue(ACCURACY, 0.5), "loss": MetricValue(LOSS, 2.5)}
+    better = {**measured, "loss": MetricValue(LOSS, 1.2345)}
+    runs = [
+        ComparedRun(name, f"runs/{name}", "test set of photos", 60, metrics, epochs, seconds, parameters, "")
+        for name, metrics, epochs, seconds, parameters in (("cifar", better, 20, 154.2, 122_570), ("cifar-wide", worse, 20, 301.7, 480_010))
+    ]
+    test = PairedTest("McNemar's test, exact binomial", 18, 2, 0.0004)
+    differences = {"model.layers[0].Conv2D.filters": (32, 64), "train.optimizer": ("adam", {"SGD": {"learning_rate": 0.1}})}
+    comparison = RunComparison(tuple(runs), differences, (Versus("cifar-wide", test, 0.0004, ""),), Path("runs/cifar/comparison.png"))
+    patch.setattr("cnnkit.experiments.compare_runs.compare_runs", lambda runs, picture: comparison)
+    command("compare", "runs/cifar", "runs/cifar-wide")
+
+
+def predict() -> None:
+    task = Task("classification", CLASSES)
+    predictions = [
+        Prediction("photos/cat-on-a-mat.jpg", ("cat", "deer", "bird"), (0.9312, 0.0411, 0.0201)),
+        Prediction("photos/[red]\x1b[31m.png", ("airplane", "bird", "deer"), (0.5123, 0.3321, 0.1002)),
+        Prediction("photos/broken.jpg", error="the file is damaged: broken data stream when reading image file"),
+    ]
+    tally = Tally(predictions, task)
+    print_lines(tally, task)
+    print_tables(tally, task, None)
+    print_error("1 of 3 inputs could not be read: their rows say why.")
+
+
+def runs(patch: pytest.MonkeyPatch) -> None:
+    listed = [
+        ListedRun("cifar", "cifar10", "", ACCURACY, 0.7053, 20, 154.2, "2026-11-20T10:00:00+0000", "finished", ()),
+        ListedRun("flowers-transfer/transfer-0.1", "flowers", "", find("val_auc_3"), 0.91, 3, 4021.0, "2026-11-21T11:30:00+0000", "interrupted", ()),
+        ListedRun("waves", "shapes", "mnist", TASK_METRICS["regression"].overall[0], 12.5, 8, 60000.0, "", "failed", ("metrics.json is damaged",)),
+        ListedRun("new", "digits", "", None, None, 0, 2.0, "2026-11-22T08:05:00+0000", "running", ()),
+    ]  # fmt: skip
+    patch.setattr("cnnkit.commands.runs.list_runs", lambda folder, sort: listed)
+    command("runs")
+
+
+def calibrate(patch: pytest.MonkeyPatch) -> None:
+    before, after = Trust(0.0812, 0.9123, 0.7053), Trust(0.0123, 0.8712, 0.7053)
+    calibration = Calibration(
+        1.4321, "validation set of cifar10", 5000, {"validation": before, "test": before}, {"validation": after, "test": after}, ""
+    )
+    patch.setattr(
+        "cnnkit.runs.directory.find_run", lambda run: SimpleNamespace(path=Path("runs/cifar"), model=Path("runs/cifar/model.keras"))
+    )
+    patch.setattr("cnnkit.prediction.calibrate.calibrate_run", lambda path: calibration)
+    command("calibrate")
+
+
+def explain(patch: pytest.MonkeyPatch) -> None:
+    curve = SimpleNamespace(matters=True, area=0.3123, chance=0.0211)
+    result = SimpleNamespace(
+        example="test example 3", answers=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
+        removal=curve, folder=Path("runs/cifar/explain/3"), pictures=("heat.png", "maps.png", "removal.png"), note="",
+    )  # fmt: skip
+    patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: result)
+    command("explain", "runs/cifar", "--index", "3")
+
+
+def probe(patch: pytest.MonkeyPatch) -> None:
+    curves = (
+        Curve("shift", "pixels", tuple(range(9)), tuple(0.7053 - 0.02 * i for i in range(9)), 0, False, 0.8866),
+        Curve("scale", "× size", (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2), (0.31, 0.45, 0.61, 0.7053, 0.66, 0.52, 0.33), 1, True, 0.7512),
+    )
+    probes = [Probe(name, "test set of cifar10", 10_000, ACCURACY, 0.7053, curves) for name in ("cifar", "cifar-augmented-twice")]
+    patch.setattr("cnnkit.robustness.probe.probe_runs", lambda *arguments, **options: (probes, Path("runs/cifar/probe-against-cifar.png")))
+    command("probe", "runs/cifar", "--against", "runs/cifar-augmented-twice")
+
+
+def init(patch: pytest.MonkeyPatch) -> None:
+    look = SimpleNamespace(count=1200, spec=SimpleNamespace(input_shape=(64, 64, 3), task=Task("classification", CLASSES)))
+    patch.setattr("cnnkit.experiments.starter_config.write_init", lambda *arguments, **options: (Path("photos.yaml"), look))
+    command("init", "photos")
+
+
+def data_check() -> None:
+    bad = (BadFile("train/cat/7.jpg", "broken data stream when reading image file"),)
+    twins = (Twins(True, ("train/cat/1.png", "test/cat/9.png"), ("train", "test"), ("cat", "cat")),)
+    sizes = ((32, 32), (640, 480), (4000, 3000))
+    report = DataReport(120, bad, (BadFile("train/dog/2.jpg", "is a PNG by its content"),), twins, {"cat": 100, "dog": 20}, {"train": 100, "test": 20}, {"JPEG": 118, "PNG": 2}, {"RGB": 120}, sizes)  # fmt: skip
+    print_data_report(report, "photos")
+
+
+def data_show(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("cnnkit.commands.data_show.load_config", lambda configs, overrides: None)
+    patch.setattr("cnnkit.plots.contact_sheet.draw_contact_sheet", lambda *arguments: None)
+    command("data", "show", "photos.yaml")
+
+
+def report(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("cnnkit.report.report.write_report", lambda run, output: Path("runs/cifar/report.html"))
+    command("report", "runs/cifar")
+
+
+def check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
+    network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
+    patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
+    patch.setattr("cnnkit.model.summary.summarize.summarize", lambda model, preprocess: summary_of())
+    command("check", "photos.yaml")
+
+
+def schema(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        "cnnkit.config.json_schema.json_schema", lambda: {"title": "cnnkit config", "type": "object", "required": ["data", "model"]}
+    )
+    command("schema")
+
+
+def config_error() -> None:
+    problems = (
+        Problem("unknown layer 'Conv2d'. Did you mean 'Conv2D'?", "See the layers at https://keras.io/api/layers/.", "model.layers[0].Conv2d", Mark("photos.yaml", 5, 7)),
+        Problem("'three' is not an integer", "Write a whole number of 1 or more.", "train.epochs", Mark("photos.yaml", 9, 11)),
+    )  # fmt: skip
+    print_error(str(ConfigError(problems)))
+
+
+def command(*arguments: str) -> None:
+    cli.app(list(arguments), prog_name="cnnkit", standalone_mode=False)
+
+
+SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "train": lambda patch: train(),
+    "transfer": lambda patch: transfer(),
+    "check": check,
+    "summary": lambda patch: render_summary(summary_of(), output()),
+    "summary-explain": lambda patch: render_summary(summary_of(), output(), explain=True),
+    "bases": bases,
+    "evaluate-classes": lambda patch: print_evaluation(evaluation_of("classification", CLASSES)),
+    "evaluate-two-classes": lambda patch: print_evaluation(evaluation_of("classification", ("no", "yes"))),
+    "evaluate-many-classes": lambda patch: print_evaluation(evaluation_of("classification", tuple(f"class {i}" for i in range(30)))),
+    "evaluate-labels": lambda patch: print_evaluation(evaluation_of("multilabel", ("sunny", "indoors", "people"))),
+    "evaluate-numbers": lambda patch: print_evaluation(evaluation_of("regression", ("age in years", "height in cm"))),
+    "compare": compare,
+    "predict": lambda patch: predict(),
+    "runs": runs,
+    "calibrate": calibrate,
+    "explain": explain,
+    "probe": probe,
+    "report": report,
+    "init": init,
+    "data-check": lambda patch: data_check(),
+    "data-show": data_show,
+    "configs": lambda patch: command("configs"),
+    "schema": schema,
+    "config-error": lambda patch: config_error(),
+    "help": lambda patch: command("--help"),
+    "help-data": lambda patch: command("data", "--help"),
+    "help-train": lambda patch: command("train", "--help"),
+}
+
+
+def seen(name: str, place: str, columns: int, patch: pytest.MonkeyPatch) -> str:
+    """What a screen shows, without colours and trailing spaces."""
+    stream = Stream(terminal=place == "terminal")
+    for variable in ("NO_COLOR", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS", "LINES"):
+        patch.delenv(variable, raising=False)
+    patch.setenv("COLUMNS", str(columns))
+    patch.setenv("TERM", "xterm-256color")
+    with patch.context() as inner:
+        inner.setattr(sys, "stdout", stream)
+        inner.setattr(sys, "stderr", stream)
+        SHOWN[name](inner)
+    return "\n".join(line.rstrip() for line in COLOURS.sub("", stream.getvalue()).strip("\n").split("\n"))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_screen_is_as_it_was_seen_last(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [f"━━━ {place}, {columns} columns\n{seen(name, place, columns, monkeypatch)}\n" for place, columns in VARIANTS]
+    shown, path = "\n".join(parts), SCREENS / f"{name}.txt"
+    if WRITE:
+        path.write_text(shown, encoding="utf-8")
+    assert shown == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = seen(name, "terminal", 80, monkeypatch)
+    wide = [line for line in text.split("\n") if len(line) > 80]
+    if name not in ("config-error", "check", "init", "calibrate", "explain", "report", "predict"):  # lines that a terminal wraps itself
+        assert wide == []
+    assert r"\n" not in text
+    if name.startswith("help"):
+        assert "..." not in text.replace("CONFIG...", "").replace("...]", "").replace("ARGS]...", "")
+
+
+def test_every_command_has_its_screen() -> None:
+    commands = {each.callback.__name__ for each in cli.app.registered_commands if each.callback is not None}
+    shown = {name.split("-")[0] for name in SHOWN}
+    assert commands - shown == set()
