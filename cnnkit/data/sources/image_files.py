@@ -14,7 +14,7 @@ import platformdirs
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.divide import divide_examples
+from cnnkit.data.divide import Division, divide_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images.decode import SUFFIXES, ImageFault, read_header, read_image
 from cnnkit.data.quality.check import DataReport, check_files
@@ -48,6 +48,7 @@ class Listing:
         splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
         groups: `(n,)`; None for none.
         notices: What the user has to be told, such as folders passed over.
+        told: How targets were taken that could have been meant otherwise.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Listing:
     splits: Array | None = None
     groups: Array | None = None
     notices: tuple[str, ...] = ()
+    told: str = ""
 
     def take(self, chosen: Array) -> "Listing":
         """Those of the files at some positions."""
@@ -83,7 +85,7 @@ class ImageFileSource:
             raise CnnkitError(f"{escape_unprintable(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
-        self.spec = DataSpec(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task)
+        self.spec = DataSpec(listing.name, (*self._size(), 3 if data.color == "rgb" else 1), listing.task, listing.told)
 
     def _size(self) -> tuple[int, int]:
         size = self._data.image_size
@@ -109,22 +111,23 @@ class ImageFileSource:
         Raises:
             CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
         """
-        bad, told = self._checked(request)
+        bad, warned = self._checked(request)
         if bad and self._data.on_bad_file == "stop":
             raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
-        listing, notices = self.listing, [*self.listing.notices, *told]
+        listing, notices = self.listing, [*self.listing.notices, *warned]
         if bad:
             names = {name for name, _ in bad}
             listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
             notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
-        train, validation, test, splits = self._divide(listing, request)
-        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, splits), strict=True))
-        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=tuple(notices))
+        made = self._divide(listing, request)
+        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, made.splits), strict=True))
+        told = (*notices, *made.notices)
+        return Dataset(listing.name, listing.task, made.train, made.validation, made.test, manifest=manifest, notices=told)
 
     def check(self, request: Request) -> DataReport:
         """What a look at every file finds."""
         listing = self.listing
-        splits = self._divide(listing, request)[3]
+        splits = self._divide(listing, request).splits
         labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
         return check_files(
             listing.paths,
@@ -136,7 +139,7 @@ class ImageFileSource:
             on_progress=lambda done: request.on_progress(done, len(listing.paths)),
         )
 
-    def _divide(self, listing: Listing, request: Request) -> tuple[Examples, Examples | None, Examples | None, Array]:
+    def _divide(self, listing: Listing, request: Request) -> Division:
         data = self._data
         height, width, channels = self.spec.input_shape
 
