@@ -27,4 +27,6 @@ def init(
     named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
     written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
     print_line(f"{look.count:,} examples of {look.spec.input_shape}, {look.spec.task.kind}: {', '.join(look.spec.task.names[:12])}")
+    if look.spec.told:
+        print_line(look.spec.told)
     print_line(f"Wrote {written}. Train it: cnnkit train {written}")

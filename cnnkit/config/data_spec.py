@@ -13,8 +13,10 @@ class DataSpec:
         name: What its figures are headed with.
         input_shape: Shape of one example as the network gets it.
         task: What is to be predicted.
+        told: How targets were taken that could have been meant otherwise; empty where nothing could.
     """
 
     name: str
     input_shape: tuple[int, ...]
     task: Task
+    told: str = ""

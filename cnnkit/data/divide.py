@@ -1,6 +1,6 @@
 """A data set's training examples limited and divided as the config says; examples with given splits put in their places."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.split import Shares, divide, hold_out, take_share
+from cnnkit.data.split import Shares, divide, hold_out, shares_missed, take_share
 
 Array = npt.NDArray[Any]
 
@@ -30,23 +30,37 @@ def divided(dataset: Dataset, data: Data, seed: int) -> Dataset:
     return replace(dataset, train=train, validation=validation)
 
 
-def divide_examples(
-    examples: Examples, task: Task, data: Data, seed: int, given: Array | None, groups: Array | None
-) -> tuple[Examples, Examples | None, Examples | None, Array]:
-    """Examples without a division of their own (or with part of one) as training, validation and test.
+@dataclass(frozen=True)
+class Division:
+    """Examples as training, validation and test.
 
-    Returns:
-        The three, and the split of each example `(n,)`.
+    Attributes:
+        train: Examples to learn from.
+        validation: Examples to watch; those of test where `data.validation` is test; None for none.
+        test: Examples for the final metrics; None for none.
+        splits: The split of each of the examples `(n,)`.
+        notices: What a user has to be told, such as a share that whole groups did not allow.
     """
-    classes = stratify_by(task, examples.targets)
-    splits = divide(given, classes, groups, Shares(data.validation, data.test), len(examples), seed)
+
+    train: Examples
+    validation: Examples | None
+    test: Examples | None
+    splits: Array
+    notices: tuple[str, ...]
+
+
+def divide_examples(examples: Examples, task: Task, data: Data, seed: int, given: Array | None, groups: Array | None) -> Division:
+    """Examples without a division of their own (or with part of one) as training, validation and test."""
+    classes, shares = stratify_by(task, examples.targets), Shares(data.validation, data.test)
+    splits = divide(given, classes, groups, shares, len(examples), seed)
     parts = {name: examples.take(np.flatnonzero(splits == name)) for name in ("train", "validation", "test")}
     train = parts["train"]
     if data.limit is not None and data.limit < len(train):
         train = train.take(take_share(np.arange(len(train)), stratify_by(task, train.targets), data.limit, seed))
     test = parts["test"] if len(parts["test"]) else None
     validation = test if data.validation == "test" else (parts["validation"] if len(parts["validation"]) else None)
-    return train, validation, test, splits
+    made = [name for name in ("test", "validation") if groups is not None and (given is None or not (given == name).any())]
+    return Division(train, validation, test, splits, tuple(shares_missed(splits, shares, made)))
 
 
 def stratify_by(task: Task, targets: Array) -> Array | None:

@@ -65,3 +65,24 @@ class Dataset:
     stand_in_for: str = ""
     manifest: Sequence[tuple[str, str, str]] = ()
     notices: tuple[str, ...] = field(default=())
+
+    @property
+    def watches_test(self) -> bool:
+        """Whether the validation examples are the test examples (`data.validation: test`)."""
+        watched, test = self.validation, self.test
+        return watched is not None and test is not None and watched.rows is test.rows and watched.index is test.index
+
+    @property
+    def splits(self) -> dict[str, Examples]:
+        """The examples by the name of their split, none of them twice: `validation` is left out where it is the test examples."""
+        watched = None if self.watches_test else self.validation
+        parts = {"train": self.train, "validation": watched, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def held_out(self) -> tuple[str, Examples] | None:
+        """The split that final metrics are measured on, with its name: test where there is one, else validation; None for neither."""
+        for name in ("test", "validation"):
+            if name in self.splits:
+                return name, self.splits[name]
+        return None

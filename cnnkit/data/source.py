@@ -72,8 +72,7 @@ class Source(ABC):
     def all_targets(self) -> tuple[Array, bool]:
         """The targets of all examples `(n,)` or `(n, outputs)`, and whether the data brings test examples of its own."""
         dataset = self.load(Request(0, Path(), {}))
-        parts = [part.targets for part in (dataset.train, dataset.validation, dataset.test) if part is not None]
-        return np.concatenate(parts), not dataset.manifest
+        return np.concatenate([part.targets for part in dataset.splits.values()]), not dataset.manifest
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
         """What two runs share whose models are measured on the same inputs; by it `cnnkit compare` knows whether a test is fair.

@@ -1,17 +1,20 @@
 """Dividing examples into training, validation and test without leaks: stratified, by group, seeded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.data.group_split import choose_groups
 from cnnkit.errors import CnnkitError
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
 SPLITS = ("train", "validation", "test")
+MISSED = 0.02  # of the examples: a share that groups miss by more is told
 SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -71,22 +74,30 @@ def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, s
     """A share of the candidates, in ascending order: whole groups where there are groups, else of each class its part."""
     if groups is None:
         return take_share(candidates, classes, round(share * len(candidates)), seed)
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+    if len(np.unique(groups[candidates])) < 2:
+        raise CnnkitError(
+            "all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`."
+        )
+    return np.sort(candidates[choose_groups(groups[candidates], None if classes is None else classes[candidates], share, seed)])
 
-    present = len(np.unique(groups[candidates]))
-    folds = max(2, round(1 / share))
-    if present < folds:
-        if present < 2:
-            raise CnnkitError(
-                "all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`."
-            )
-        folds = present
-    if classes is None:
-        division = GroupKFold(folds, shuffle=True, random_state=seed).split(candidates, groups=groups[candidates])
-    else:
-        stratified = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        division = stratified.split(candidates, classes[candidates], groups[candidates])
-    return np.sort(candidates[next(iter(division))[1]])
+
+def shares_missed(splits: Array, shares: Shares, wanted: Sequence[str]) -> list[str]:
+    """What a user has to be told of shares that whole groups did not allow, by more than two percent of the examples.
+
+    Args:
+        splits: The split of each example `(n,)`.
+        shares: The shares wished.
+        wanted: The splits that were divided by groups.
+    """
+    told = []
+    for name, share, base in (("test", shares.test, splits != "unused"), ("validation", shares.validation, splits != "test")):
+        if name not in wanted or isinstance(share, str) or not share:
+            continue
+        reached = float((splits[base] == name).mean())
+        if abs(reached - share) > MISSED:
+            of = "the examples" if name == "test" else "the examples that are not test"
+            told.append(f"The {name} split holds {reached:.1%} of {of}, not {share:.1%}: whole groups come no nearer (data.{name}).")
+    return told
 
 
 def take_share(candidates: Indices, classes: Array | None, count: int, seed: int) -> Indices:

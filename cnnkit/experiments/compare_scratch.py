@@ -174,8 +174,7 @@ def _sides(transfer: _Told, scratch: _Told, metric: Metric) -> tuple[Side, Side]
 def _training_examples(loaded: BoundConfig, folder: Path) -> int:
     """How many training examples the config uses, validation included where it is taken from them."""
     everything = loaded.source.load(Request(loaded.config.seed, folder, {}))
-    held_out = everything.validation if everything.validation is not everything.test else None
-    return len(everything.train) + (len(held_out) if held_out is not None else 0)
+    return sum(len(examples) for name, examples in everything.splits.items() if name != "test")
 
 
 def _with_limit(loaded: BoundConfig, limit: int) -> BoundConfig:

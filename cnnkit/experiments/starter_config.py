@@ -1,7 +1,7 @@
 """`cnnkit init`: look at a folder, CSV or npz of one's own and write a commented config that trains at once."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def look_at(path: Path, overrides: dict[str, Any]) -> Look:
     spec = source.spec
     if source.image_files:
         height, width, grey = _size_of(source)
-        spec = DataSpec(spec.name, (height, width, 1 if grey else 3), spec.task)
+        spec = replace(spec, input_shape=(height, width, 1 if grey else 3))
     targets, brings_test = source.all_targets()
     counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
     present = counts[counts > 0]
@@ -108,6 +108,7 @@ def config_text(look: Look, path: str, target: Path, transfer: bool, overrides: 
     )
     lines = [
         f"# {'A pretrained base' if transfer else 'A network'} for {look.spec.name}: {seen}.",
+        *([f"# {look.spec.told}"] if look.spec.told else []),
         "#",
         f"#   cnnkit train {target}",
         "",

@@ -101,18 +101,17 @@ def calibrate_run(what: Path | None) -> Calibration:
 
 
 def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
-    validation, test = run.dataset.validation, run.dataset.test
+    validation, on_test = run.dataset.validation, run.dataset.watches_test
     if validation is None or not len(validation):
         raise CnnkitError(
             f"{directory.path}: has no validation examples to fit a temperature on", "Train with some: `data: {validation: 0.1}`."
         )
-    on_test = validation is test
     model = load_model(run.model)
     compiled = model.get_compile_config()
     one_of_several = run.metadata.task.is_classification and int(model.output_shape[-1]) > 1
     activation: Activation = "softmax" if one_of_several else "sigmoid"
     to_logits = logits_model(model, activation)
-    splits = {"test" if on_test else "validation": validation, **({"test": test} if test is not None else {})}
+    splits = {name: examples for name, examples in run.dataset.splits.items() if name != "train"}
     logits = {name: _logits(to_logits, examples) for name, examples in splits.items()}
     fitted_on = next(iter(splits))
     temperature = fit_temperature(logits[fitted_on], validation.targets, activation)

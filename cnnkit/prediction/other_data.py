@@ -104,7 +104,7 @@ def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Ar
             raise CnnkitError(f"{path}: has {len(names)} numbers to predict, but the model predicts {len(known)}")
         return targets
     if not set(names) <= set(known) and all(_MADE_NAME.fullmatch(name) for name in names):
-        known = {name: index for index, name in enumerate(names[: len(known)])}
+        known = {name: place for i, name in enumerate(names) if (place := int(name) if name.isdecimal() else i) < len(known)}
     used = np.unique(targets) if task.is_classification else np.flatnonzero(targets.any(axis=0))
     unknown = [names[int(index)] for index in used if names[int(index)] not in known]
     if unknown:

@@ -36,17 +36,16 @@ class Reopened:
 
     @property
     def held_out(self) -> tuple[str, Examples]:
-        """The examples that figures are measured on, and what they are called: test where there are any, else validation.
+        """The examples that figures are measured on, and what they are called.
 
         Raises:
             CnnkitError: There are neither.
         """
-        name, examples = ("test", self.dataset.test) if self.dataset.test is not None else ("validation", self.dataset.validation)
-        if examples is None:
+        if self.dataset.held_out is None:
             raise CnnkitError(
                 f"{self.dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config."
             )
-        return name, examples
+        return self.dataset.held_out
 
 
 @contextlib.contextmanager
@@ -71,7 +70,7 @@ def reopened(what: Path | None, config_path: Path | None = None, further: Sequen
         raise CnnkitError(f"{model}: no config.yaml beside it tells which data it is for", "Name one: `--config configs/cifar.yaml`.")
     trained = read_metadata(model)
     stood_in = trained is not None and own_data and bool(trained.stand_in_for)
-    loaded = load([config_path or beside.config], further)
+    loaded = load([config_path or beside.config], further, trained.task if trained is not None and own_data else None)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = beside.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stood_in))

@@ -14,6 +14,7 @@ from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.lock import RunLock
+from cnnkit.runs.metadata import read_metadata
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
 
 UNRELATED_TO_LEARNING = (
@@ -131,7 +132,8 @@ def _opened(
         raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
     if changed:
         told.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is taken over (--force).")
-    return Resumed(bind(loaded), directory, lock, checkpoint, bool(changed) or force, told)
+    written = None if changed else read_metadata(directory.model)
+    return Resumed(bind(loaded, written.task if written is not None else None), directory, lock, checkpoint, bool(changed) or force, told)
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:

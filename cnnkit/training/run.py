@@ -106,9 +106,9 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
     if history.rows:
         plot_curves(history.rows, directory.curves, config.name, prepared.metadata.note, custom_names(config.train.metrics))
     evaluation = None
-    held_out = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
-    if not history.interrupted and held_out[1] is not None:
-        evaluation = evaluate_file(directory.model, held_out[1], prepared.metadata, held_out[0])
+    if not history.interrupted and dataset.held_out is not None:
+        split, examples = dataset.held_out
+        evaluation = evaluate_file(directory.model, examples, prepared.metadata, split)
         write_evaluation(evaluation, directory, config.name)
     shutil.rmtree(directory.cache, ignore_errors=True)
     environment |= {"epochs": len(history.rows), "best_epoch": state.best.epoch or None}

@@ -164,10 +164,8 @@ def check_dataset(dataset: Dataset) -> DataReport:
     labels: list[list[str]] = []
     splits: list[str] = []
     task = dataset.task
-    watched = None if dataset.validation is dataset.test else dataset.validation
-    for split, examples in (("train", dataset.train), ("validation", watched), ("test", dataset.test)):
-        for start in range(0, len(examples) if examples is not None else 0, 256):
-            assert examples is not None
+    for split, examples in dataset.splits.items():
+        for start in range(0, len(examples), 256):
             part = examples.take(np.arange(start, min(start + 256, len(examples))))
             found += [_look_at_row(f"{split} {index}", row) for index, row in zip(part.index, part.rows.read(part.index), strict=True)]
             names += [f"{split} {index}" for index in part.index]

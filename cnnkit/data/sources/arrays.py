@@ -1,6 +1,7 @@
 """`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,21 +19,36 @@ from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.npy_format import Member, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
+from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 
 Array = npt.NDArray[Any]
 
 INPUT_NAMES, TARGET_NAMES = ("x", "X", "images", "inputs", "data", "signals"), ("y", "Y", "labels", "targets")
 CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
-MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Targets:
+    """An array of targets, read.
+
+    Attributes:
+        task: What is to be predicted.
+        values: Class indices `(n,)` int32, labels `(n, labels)` or numbers `(n, outputs)` float32.
+        told: How they were taken, where they could have been meant otherwise.
+    """
+
+    task: Task
+    values: Array
+    told: str = ""
 
 
 class ArraySource(Source):
     """Inputs as rows with their targets, and what else the file says of them."""
 
-    def __init__(self, data: Data, name: str, rows: Rows, task: Task, targets: Array, splits: Array | None, groups: Array | None) -> None:
-        super().__init__(data, DataSpec(name, rows.shape[1:], task))
-        self._rows, self._targets, self._splits, self._groups = rows, targets, splits, groups
+    def __init__(self, data: Data, name: str, rows: Rows, read: "Targets", splits: Array | None, groups: Array | None) -> None:
+        super().__init__(data, DataSpec(name, rows.shape[1:], read.task, read.told))
+        self._rows, self._targets, self._splits, self._groups = rows, read.values, splits, groups
 
     def load(self, request: Request) -> Dataset:
         """The examples, divided."""
@@ -40,18 +56,18 @@ class ArraySource(Source):
         given = self._splits
         if request.manifest:
             given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
-        train, validation, test, splits = divide_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
+        made = divide_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
         labels = [str(target) for target in self._targets.tolist()]
-        manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
-        return Dataset(self.spec.name, self.spec.task, train, validation, test, manifest=manifest)
+        manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, made.splits, strict=True))]
+        return Dataset(self.spec.name, self.spec.task, made.train, made.validation, made.test, manifest=manifest, notices=made.notices)
 
 
 class DividedArraySource(Source):
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
 
-    def __init__(self, data: Data, name: str, train: Examples, test: Examples, task: Task) -> None:
-        super().__init__(data, DataSpec(name, train.input_shape, task))
-        self._dataset = Dataset(name, task, train, None, test)
+    def __init__(self, data: Data, name: str, train: Examples, test: Examples, read: "Targets") -> None:
+        super().__init__(data, DataSpec(name, train.input_shape, read.task, read.told))
+        self._dataset = Dataset(name, read.task, train, None, test)
 
     def load(self, request: Request) -> Dataset:
         """The examples, validation taken from the training ones."""
@@ -72,14 +88,14 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
     x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
     y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, small)
-    task, targets = _task(path, y_name, _targets(path, y_name, small), _class_names(small), data)
-    _check_count(path, x_name, rows.shape[0], y_name, len(targets))
+    targets = _task(path, y_name, _targets(path, y_name, small), _class_names(small), data)
+    _check_count(path, x_name, rows.shape[0], y_name, len(targets.values))
     groups = _words(path, small, data.group, "data.group") if data.group else None
     splits = _splits(path, _words(path, small, data.split, "data.split")) if data.split else None
     for option, array in (("data.group", groups), ("data.split", splits)):
         if array is not None:
             _check_count(path, x_name, rows.shape[0], option, len(array))
-    return ArraySource(data, path.stem, rows, task, targets, splits, groups)
+    return ArraySource(data, path.stem, rows, targets, splits, groups)
 
 
 def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
@@ -100,9 +116,9 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     target_shape, target_dtype, target_offset = npy_header(target_path)
     _check_targets(target_path, target_path.name, target_shape, target_dtype)
     values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
-    task, targets = _task(target_path, target_path.name, values, (), data)
-    _check_count(path, path.name, rows.shape[0], target_path.name, len(targets))
-    return ArraySource(data, path.stem, rows, task, targets, None, None)
+    targets = _task(target_path, target_path.name, values, (), data)
+    _check_count(path, path.name, rows.shape[0], target_path.name, len(targets.values))
+    return ArraySource(data, path.stem, rows, targets, None, None)
 
 
 def npz_inputs(path: Path, column: str | None) -> StoredArray:
@@ -229,8 +245,8 @@ def _class_names(members: dict[str, Member]) -> tuple[str, ...]:
     return ()
 
 
-def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> tuple[Task, Array]:
-    """The task that targets set: texts or few whole numbers are classes, rows of 0 and 1 labels, other numbers numbers."""
+def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
+    """The task that targets set, and its targets."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -244,29 +260,38 @@ def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Da
         unknown = sorted(set(map(str, values)) - set(index))
         if unknown:
             raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
-        return Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32)
+        return Targets(Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32))
     if values.ndim == 2:
-        labels = data.task != "regression" and bool(np.isin(values, (0, 1)).all())
+        kind = kind_of_columns(values, data.task)
+        if kind == "multilabel" and not np.isin(values, (0, 1)).all():
+            raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
         columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
-        return Task("multilabel" if labels else "regression", columns), values.astype(np.float32)
-    whole = bool((values == np.round(values)).all())
-    if (
-        data.task == "regression"
-        or not whole
-        or values.min() < 0
-        or (values.dtype.kind == "f" and not names)
-        or values.max() >= MOST_CLASSES
-    ):
-        if data.task == "classification":
-            raise CnnkitError(
-                f"{path}: '{name}' has values that are not class indices from 0", f"They go from {values.min()} to {values.max()}."
-            )
-        return Task("regression", (name,)), values.astype(np.float32)[:, None]
-    count = max(int(values.max()) + 1, len(names), 2)
-    classes = data.classes or (list(names) if names else [str(i) for i in range(count)])
-    if len(classes) < count:
-        raise CnnkitError(f"{path}: '{name}' has classes up to {count - 1}, but there are {len(classes)} names")
-    return Task("classification", tuple(classes)), values.astype(np.int32)
+        return Targets(Task(kind, columns), values.astype(np.float32))
+    given = data.classes or list(names)
+    kind, told = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
+    if kind == "regression":
+        return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], told)
+    if not (values == np.round(values)).all():
+        raise CnnkitError(
+            f"{path}: '{name}' has values that are not whole numbers, such as classes are",
+            f"They go from {values.min()} to {values.max()}.",
+        )
+    return _numbered_classes(path, name, values.astype(np.int64), given, told)
+
+
+def _numbered_classes(path: Path, name: str, values: Array, given: list[str], told: str) -> Targets:
+    """Whole numbers as classes: each is its own name, or the place of its name among those given."""
+    texts = {str(value): int(value) for value in np.unique(values)}
+    classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
+    if texts.keys() <= set(classes):
+        places = {value: classes.index(text) for text, value in texts.items()}
+    elif values.min() < 0 or values.max() >= len(classes):
+        raise CnnkitError(f"{path}: '{name}' has classes from {values.min()} to {values.max()}, but there are {len(classes)} names")
+    else:
+        places = {value: value for value in texts.values()}
+    different, inverse = np.unique(values, return_inverse=True)
+    indices = np.array([places[int(value)] for value in different], np.int32)
+    return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], told)
 
 
 def _splits(path: Path, values: Array) -> Array:
@@ -278,13 +303,16 @@ def _splits(path: Path, values: Array) -> Array:
 
 
 def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> DividedArraySource:
-    parts = []
-    for split in ("train", "test"):
-        rows = _rows(path, f"x_{split}", members)
-        task, targets = _task(path, f"y_{split}", _targets(path, f"y_{split}", members), _class_names(members), data)
-        _check_count(path, f"x_{split}", rows.shape[0], f"y_{split}", len(targets))
-        parts.append((Examples(rows, np.arange(rows.shape[0]), targets), task))
-    (train, task), (test, test_task) = parts
-    if task.kind == "classification" and test_task.outputs > task.outputs:
+    rows = {split: _rows(path, f"x_{split}", members) for split in ("train", "test")}
+    values = {split: _targets(path, f"y_{split}", members) for split in rows}
+    for split in rows:
+        _check_count(path, f"x_{split}", rows[split].shape[0], f"y_{split}", len(values[split]))
+    if values["train"].shape[1:] != values["test"].shape[1:]:
+        raise CnnkitError(f"{path}: y_train is {values['train'].shape}, y_test {values['test'].shape}", "Each row has to be of one form.")
+    read = _task(path, "y_train", np.concatenate(list(values.values())), _class_names(members), data)
+    count = len(values["train"])
+    targets = {"train": read.values[:count], "test": read.values[count:]}
+    if read.task.is_classification and targets["test"].max() > targets["train"].max():
         raise CnnkitError(f"{path}: y_test has classes that y_train has not")
-    return DividedArraySource(data, path.stem, train, test, task)
+    train, test = (Examples(rows[split], np.arange(rows[split].shape[0]), targets[split]) for split in rows)
+    return DividedArraySource(data, path.stem, train, test, read)

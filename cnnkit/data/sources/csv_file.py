@@ -1,6 +1,7 @@
 """`csv:` a table with a column of image paths and one or several of labels or numbers, perhaps of splits and groups."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cnnkit.data.inputs import Pictures
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
+from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 from cnnkit.io.regular_file import require_text_table
 
@@ -21,7 +23,8 @@ Array = npt.NDArray[Any]
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
-MOST_CLASSES_OF_NUMBERS = 20  # whole numbers of more different values than this are taken for numbers, not for classes
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
 
 Column = list[tuple[int, str]]  # line number and text of each cell
 
@@ -103,7 +106,7 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
     )
     names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
-    task, values, kept = _targets(path, columns, names, data, fewest)
+    told, (task, values, kept) = _targets(path, columns, names, data, fewest)
     empty = [line for line, cell in paths if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the path is empty")
@@ -116,6 +119,7 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         task=task,
         splits=_splits(path, table, data),
         groups=np.array([cell for _, cell in _column(path, table, data.group, (), "data.group")], dtype=object) if data.group else None,
+        told=told,
     )
     return listing if kept is None else listing.take(kept)
 
@@ -138,11 +142,14 @@ def _lower(table: dict[str, Column]) -> dict[str, str]:
     return {name.lower(): name for name in table}
 
 
-def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
-    """The task, the targets of all rows (or of those kept) and which rows are kept (None for all)."""
-    if data.separator is not None or data.task == "multilabel":
-        return _several_labels(path, columns, names, data, fewest)
+Targets = tuple[Task, Array, Array | None]  # the task, the targets of all rows (or of those kept), which rows are kept (None for all)
+
+
+def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[str, Targets]:
+    """How the targets were taken, where they could have been meant otherwise, and the targets."""
     numbers = [_numbers(column) for column in columns]
+    if data.separator is not None or data.task == "multilabel":
+        return "", _several_labels(path, columns, names, data, fewest)
     if data.task == "regression" or len(columns) > 1:
         for column, values in zip(columns, numbers, strict=True):
             if values is None:
@@ -150,15 +157,20 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fe
                 raise CnnkitError(
                     f"{path}:{line}: {format_value(cell)} is not a finite number", "For classes name one `target` column only."
                 )
-        return Task("regression", tuple(names)), np.stack(numbers, axis=1).astype(np.float32), None  # type: ignore[arg-type]
+        every = np.stack(numbers, axis=1)  # type: ignore[arg-type]
+        if len(columns) > 1 and kind_of_columns(every, data.task) == "multilabel":
+            return "", _several_labels(path, columns, names, data, fewest)
+        return "", (Task("regression", tuple(names)), every.astype(np.float32), None)
     (values,) = numbers
-    whole = values is not None and bool((values == np.round(values)).all())
-    if values is not None and data.task is None and not (whole and len(np.unique(values)) <= MOST_CLASSES_OF_NUMBERS):
-        return Task("regression", tuple(names)), values[:, None].astype(np.float32), None
-    return _one_class(path, columns[0], data, fewest)
+    whole = values is not None and all(_WHOLE.fullmatch(cell) for _, cell in columns[0])
+    integers = values.astype(np.int64) if values is not None and whole else values
+    kind, told = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, wished=data.task)
+    if kind == "regression" and values is not None:
+        return told, (Task("regression", tuple(names)), values[:, None].astype(np.float32), None)
+    return told, _one_class(path, columns[0], data, fewest)
 
 
-def _one_class(path: Path, column: Column, data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
+def _one_class(path: Path, column: Column, data: Data, fewest: int) -> Targets:
     empty = [line for line, cell in column if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the label is empty", "Write one, or take the row out.")
@@ -171,7 +183,7 @@ def _one_class(path: Path, column: Column, data: Data, fewest: int) -> tuple[Tas
     return Task("classification", tuple(classes)), targets, None if len(kept) == len(column) else kept
 
 
-def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[Task, Array, Array | None]:
+def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> Targets:
     """Labels in one cell, or a column a label with 0 and 1."""
     if len(columns) > 1:
         numbers = [_numbers(column) for column in columns]

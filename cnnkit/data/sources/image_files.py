@@ -15,7 +15,7 @@ import platformdirs
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.divide import divide_examples
+from cnnkit.data.divide import Division, divide_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import SUFFIXES, read_header
@@ -52,6 +52,7 @@ class Listing:
         splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
         groups: `(n,)`; None for none.
         notices: What the user has to be told, such as folders passed over.
+        told: How targets were taken that could have been meant otherwise.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Listing:
     splits: Array | None = None
     groups: Array | None = None
     notices: tuple[str, ...] = ()
+    told: str = ""
 
     def take(self, chosen: Array) -> "Listing":
         """Those of the files at some positions."""
@@ -86,7 +88,8 @@ class ImageFileSource(Source):
             raise CnnkitError(f"{escape_unprintable(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
-        super().__init__(data, DataSpec(listing.name, (*_size(data, self.listing), 3 if data.color == "rgb" else 1), listing.task))
+        shape = (*_size(data, self.listing), 3 if data.color == "rgb" else 1)
+        super().__init__(data, DataSpec(listing.name, shape, listing.task, listing.told))
 
     @property
     def image_files(self) -> Sequence[Path]:
@@ -109,21 +112,22 @@ class ImageFileSource(Source):
         Raises:
             CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
         """
-        bad, told = self._checked(request)
+        bad, warned = self._checked(request)
         if bad and self.data.on_bad_file == "stop":
             raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
-        listing, notices = self.listing, [*self.listing.notices, *told]
+        listing, notices = self.listing, [*self.listing.notices, *warned]
         if bad:
             names = {name for name, _ in bad}
             listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
             notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
-        train, validation, test, splits = self._divide(listing, request, self._cache(request))
-        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, splits), strict=True))
-        return Dataset(listing.name, listing.task, train, validation, test, manifest=manifest, notices=tuple(notices))
+        made = self._divide(listing, request, self._cache(request))
+        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, made.splits), strict=True))
+        told = (*notices, *made.notices)
+        return Dataset(listing.name, listing.task, made.train, made.validation, made.test, manifest=manifest, notices=told)
 
     def check(self, request: Request) -> DataReport:
         """What an inspection of every file finds."""
-        return self._inspect(self._divide(self.listing, request, None)[3], request)
+        return self._inspect(self._divide(self.listing, request, None).splits, request)
 
     def _inspect(self, splits: Array, request: Request) -> DataReport:
         listing = self.listing
@@ -138,9 +142,7 @@ class ImageFileSource(Source):
             on_progress=lambda done: request.on_progress(done, len(listing.paths)),
         )
 
-    def _divide(
-        self, listing: Listing, request: Request, cache: str | Path | None
-    ) -> tuple[Examples, Examples | None, Examples | None, Array]:
+    def _divide(self, listing: Listing, request: Request, cache: str | Path | None) -> Division:
         reader = self.image_reader
         assert reader is not None
         identity = hashlib.sha256(f"{self.spec.input_shape} {self.data.resize}".encode() + self._file_states).digest()
@@ -154,7 +156,7 @@ class ImageFileSource(Source):
 
         An earlier one holds as long as nothing has changed on which these depend: the files, `max_pixels`, and the split of each.
         """
-        splits = self._divide(self.listing, request, None)[3]
+        splits = self._divide(self.listing, request, None).splits
         depends_on = f"{CHECK} {PIL.__version__} {self.data.max_pixels} {' '.join(map(str, splits))} {self._path}"
         digest = hashlib.sha256(depends_on.encode("utf-8", "surrogateescape") + self._file_states).hexdigest()
         path = platformdirs.user_cache_path("cnnkit") / "checks" / f"{digest}.json"

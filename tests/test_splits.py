@@ -1,0 +1,145 @@
+"""What is held out: shares of whole groups, what final metrics are measured on, and whether targets are classes or numbers."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.divide import divide_examples
+from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.rows import ArrayRows
+from cnnkit.data.source import Request
+from cnnkit.data.sources.arrays import open_npy, open_npz
+from cnnkit.data.sources.csv_file import list_csv
+from cnnkit.data.split import hold_out
+from cnnkit.errors import CnnkitError
+
+
+def examples_of(targets: np.ndarray) -> Examples:
+    return Examples(ArrayRows(np.zeros((len(targets), 2, 2, 1), np.uint8)), np.arange(len(targets)), targets)
+
+
+def nearest(sizes: list[int], wished: float) -> float:
+    """The smallest distance of any choice of groups, not none and not all of them."""
+    choices = itertools.chain.from_iterable(itertools.combinations(sizes, n) for n in range(1, len(sizes)))
+    return min(abs(sum(choice) - wished) for choice in choices)
+
+
+@pytest.mark.parametrize("number", [2, 7, 14])
+@pytest.mark.parametrize("stratified", [False, True])
+def test_groups_come_as_near_to_a_share_as_any_choice_of_them(number: int, stratified: bool) -> None:
+    for seed, share in itertools.product(range(3), (0.05, 0.15, 0.4, 0.7)):
+        random = np.random.default_rng([seed, number])
+        sizes = [int(size) for size in random.integers(1, 13, number)]
+        groups = random.permutation(np.repeat(np.arange(number), sizes))
+        classes = random.integers(0, 2, len(groups)) if stratified else None
+        chosen = hold_out(np.arange(len(groups)), classes, groups, share, seed)
+        assert not set(groups[chosen]) & set(np.delete(groups, chosen))
+        assert 0 < len(chosen) < len(groups)
+        assert abs(len(chosen) - share * len(groups)) == pytest.approx(nearest(sizes, share * len(groups)))
+        assert np.array_equal(chosen, hold_out(np.arange(len(groups)), classes, groups, share, seed))
+
+
+def test_a_share_of_groups_follows_the_seed_and_keeps_the_classes_in_proportion() -> None:
+    groups = np.repeat(np.arange(300), 10)
+    classes = np.repeat(np.arange(300) % 3, 10)  # each group is of one class
+    first, second = (hold_out(np.arange(3000), classes, groups, 0.4, seed) for seed in (1, 2))
+    for chosen in (first, second):
+        assert np.bincount(classes[chosen]).tolist() == [400, 400, 400]
+    assert not np.array_equal(first, second)
+    few = np.repeat(np.arange(10), 5)
+    chosen = hold_out(np.arange(50), np.repeat(np.arange(10) % 2, 5), few, 0.4, 0)
+    assert np.bincount(np.repeat(np.arange(10) % 2, 5)[chosen]).tolist() == [10, 10]
+
+
+def test_a_share_that_groups_miss_is_told_and_one_that_they_meet_is_not() -> None:
+    task, targets = Task("classification", ("a", "b")), (np.arange(60) % 2).astype(np.int32)
+
+    def notices(groups: np.ndarray, **shares: float) -> tuple[str, ...]:
+        return divide_examples(examples_of(targets), task, Data.model_validate({"npz": "x", **shares}), 0, None, groups).notices
+
+    assert notices(np.arange(60) // 6, test=0.4, validation=0.0) == ()
+    assert notices(np.arange(60) // 20, test=0.45, validation=0.0) == (
+        "The test split holds 33.3% of the examples, not 45.0%: whole groups come no nearer (data.test).",
+    )
+    with pytest.raises(CnnkitError, match="all examples belong to one group"):
+        notices(np.zeros(60), test=0.4, validation=0.0)
+
+
+def test_metrics_are_measured_on_test_where_there_is_one_else_on_validation() -> None:
+    task, (one, two, three) = Task("classification", ("a", "b")), (examples_of(np.arange(n, dtype=np.int32) % 2) for n in (8, 6, 4))
+    both, watched, trained = Dataset("d", task, one, two, three), Dataset("d", task, one, two, None), Dataset("d", task, one, None, None)
+    assert both.held_out == ("test", three)
+    assert watched.held_out == ("validation", two)
+    assert trained.held_out is None
+    on_test = Dataset("d", task, one, three, three)
+    assert on_test.watches_test
+    assert not both.watches_test
+    assert list(on_test.splits) == ["train", "test"]
+    assert list(both.splits) == ["train", "validation", "test"]
+
+
+COLUMNS = {
+    "ten classes": (np.arange(40) % 10, "classification"),
+    "a hundred classes": (np.arange(300) % 100, "classification"),
+    "codes": (np.array([3, 1, 5, 1, 3, 5] * 5), "classification"),
+    "signs": (np.array([-1, 1] * 10), "classification"),
+    "ages": (18 + np.arange(60) * 7 % 61, "regression"),
+    "places": (np.arange(60), "regression"),
+    "lengths": (np.arange(30) / 2, "regression"),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_is_the_same_task_in_a_csv_an_npz_and_an_npy(column: str, tmp_path: Path) -> None:
+    values, kind = COLUMNS[column]
+    np.savez(tmp_path / "d.npz", x=np.zeros((len(values), 2, 2, 1), np.uint8), label=values)
+    np.save(tmp_path / "x.npy", np.zeros((len(values), 2, 2, 1), np.uint8))
+    np.save(tmp_path / "label", values)
+    lines = [f"{i}.png,{value}" for i, value in enumerate(values.tolist())]
+    (tmp_path / "d.csv").write_text("\n".join(["path,label", *lines]))
+    csv, npz, npy = tmp_path / "d.csv", str(tmp_path / "d.npz"), str(tmp_path / "x.npy")
+    listing = list_csv(csv, Data(csv=str(csv)))
+    arrays = open_npz(Data(npz=npz, target="label"))
+    pair = open_npy(Data(npy=npy, target="label.npy"))
+    assert {listing.task.kind, arrays.spec.task.kind, pair.spec.task.kind} == {kind}
+    if kind == "classification":
+        assert listing.task == arrays.spec.task == pair.spec.task
+    dataset = arrays.load(Request(0, tmp_path, {}))
+    targets = np.empty((len(values), *listing.targets.shape[1:]), np.float32)
+    for part in dataset.splits.values():
+        targets[part.index] = part.targets
+    assert np.array_equal(targets, listing.targets)
+    assert (listing.told == "") == (column == "lengths")
+    assert listing.told == arrays.spec.told
+    other = "regression" if kind == "classification" else "classification"
+    if column != "lengths":
+        assert f"task: {other}" in listing.told
+        for source in (Data(csv=str(csv), task=other), Data(npz=npz, target="label", task=other)):  # type: ignore[arg-type]
+            task = list_csv(csv, source).task if source.csv else open_npz(source).spec.task
+            assert task.kind == other
+
+
+def test_columns_of_0_and_1_are_labels_in_a_csv_and_in_an_npz(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [1, 1], [1, 0], [0, 0]])
+    np.savez(tmp_path / "d.npz", x=np.zeros((4, 2, 2, 1), np.uint8), y=values)
+    (tmp_path / "d.csv").write_text("\n".join(["path,cat,dog", *(f"{i}.png,{a},{b}" for i, (a, b) in enumerate(values))]))
+    listing = list_csv(tmp_path / "d.csv", Data(csv=str(tmp_path / "d.csv"), target=["cat", "dog"]))
+    assert listing.task == Task("multilabel", ("cat", "dog"))
+    assert np.array_equal(listing.targets, values)
+    assert open_npz(Data(npz=str(tmp_path / "d.npz"))).spec.task.kind == "multilabel"
+
+
+def test_named_classes_are_the_places_of_their_names_and_gaps_keep_them(tmp_path: Path) -> None:
+    x, y = np.zeros((12, 2, 2, 1), np.uint8), np.array([0, 2, 3] * 4)
+    np.savez(tmp_path / "named.npz", x=x, y=y, class_names=np.array(["a", "b", "c", "d"]))
+    source = open_npz(Data(npz=str(tmp_path / "named.npz"), validation=0.0, test=0.0))
+    assert source.spec.task.names == ("a", "b", "c", "d")
+    assert np.array_equal(source.load(Request(0, tmp_path, {})).train.targets, y)
+    np.savez(tmp_path / "halves.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[1:3])
+    test = open_npz(Data(npz=str(tmp_path / "halves.npz"), validation=0.0)).load(Request(0, tmp_path, {})).test
+    assert test is not None
+    assert test.targets.tolist() == [1, 2]  # of the classes 0, 2 and 3
