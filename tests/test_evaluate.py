@@ -151,7 +151,7 @@ def test_data_that_cannot_be_measured_is_refused(run: Path, tmp_path: Path) -> N
         run, tmp_path / "empty", f"{tmp_path}/empty: one or more folders with images are wanted, a folder a class; there is none{wanted}"
     )
     refused(
-        run, tmp_path / "no", f"{tmp_path}/no: there is no such file or folder\n    Name a folder, a CSV, npz or npy file, or a config."
+        run, tmp_path / "no", f"{tmp_path}/no: there is no such file or folder\n    Name a folder, a .csv, .npz or .npy file, or a config."
     )
     (tmp_path / "a.txt").write_text("")
     refused(run, tmp_path / "a.txt", f"{tmp_path}/a.txt: is neither a folder nor a .csv, .npz, .npy or .yaml file")

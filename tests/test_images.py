@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.images.decode import Header, ImageFault, Reason, read_header, read_image, read_image_and_header
+from cnnkit.data.images.decode import read_image, read_image_and_header
+from cnnkit.data.images.faults import ImageFault, Reason
+from cnnkit.data.images.header import Header, read_header
 
 MAX_PIXELS = 10_000_000
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}}

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from cnnkit import cli
+from cnnkit.data.images.reader import ImageReader
+from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_json
-from cnnkit.prediction.inputs import Reading, find_inputs
+from cnnkit.prediction.inputs import find_inputs
 from cnnkit.prediction.predict import Predictor, divide_arguments, predict
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -95,8 +97,8 @@ def test_a_picture_of_another_size_and_mode_is_brought_to_the_model_as_in_traini
     (path,) = pictures(Path("photos"), 1, (30, 40))
     original = Image.open(path).convert("L")
     original.save("grey.png")
-    stretched = original.resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("RGB")
-    middle = original.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (5, 0, 35, 30), reducing_gap=2.0).convert("RGB")
+    stretched = original.resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
+    middle = original.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (5, 0, 35, 30)).convert("RGB")
     same(predicted(run / "model.keras", "grey.png")["grey.png"], expected(classifier, [np.asarray(stretched)])[0])
     same(predicted(Path("cut/model.keras"), "grey.png")["grey.png"], expected(classifier, [np.asarray(middle)])[0])
 
@@ -439,7 +441,36 @@ def test_a_run_reads_pictures_by_its_own_data_section(run: Path) -> None:
         data=", max_pixels: 100",
     )
     predictor = Predictor(Path("small/model.keras"))
-    assert predictor.reading == Reading((2, 2, 1), "stretch", 100)
+    assert predictor.image_reader == ImageReader((2, 2), "grey", "stretch", 100)
     paths = pictures(Path("photos"), 1)
     (answer,) = predict(predictor, find_inputs([str(paths[0])], None, []))
     assert answer.error == "over max_pixels (12x12 pixels, max_pixels is 100)"
+
+
+def test_a_model_file_with_its_model_json_alone_reads_pictures_as_in_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: keras.Model
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = {"size": [SIZE, SIZE], "color": "rgb", "resize": "crop", "max_pixels": 2000}
+    run = make_run(Path("run"), classifier, "classification", NAMES)
+    stored = json.loads((run / "model.json").read_text())
+    write_json(run / "model.json", {**stored, "image_reader": reader})
+    (run / "config.yaml").unlink()
+    (path,) = pictures(Path("photos"), 1, (30, 40))
+    middle = Image.open(path).resize((SIZE, SIZE), Image.Resampling.BILINEAR, (5, 0, 35, 30))
+    same(predicted(run / "model.keras", str(path))[str(path)], expected(classifier, [np.asarray(middle)])[0])
+
+    (larger,) = pictures(Path("larger"), 1, (60, 40))
+    (answer,) = predict(Predictor(run / "model.keras"), find_inputs([str(larger)], None, []))
+    assert answer.error == "over max_pixels (40x60 pixels, max_pixels is 2000)"
+
+    write_json(run / "model.json", {**stored, "image_reader": {**reader, "size": [9, 9]}})
+    with pytest.raises(CnnkitError) as caught:
+        Predictor(run / "model.keras")
+    assert str(caught.value) == (
+        f"run/model.keras: takes inputs of {(SIZE, SIZE, 3)}, but its model.json reads pictures as (9, 9, 3)\n    Train the run again."
+    )
+    write_json(run / "model.json", {**stored, "image_reader": {**reader, "resize": "bend"}})
+    with pytest.raises(CnnkitError) as caught:
+        Predictor(run / "model.keras")
+    assert str(caught.value) == "run/model.json: is damaged (ValueError)\n    Train the run again."
