@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
 from cnnkit.data.binding import load
+from cnnkit.data.rows import ComputedRows
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.reopen import reopened
 from cnnkit.training.fit import Fit
@@ -228,6 +229,70 @@ def test_figures_are_measured_on_the_examples_held_out(tmp_path: Path, shares: t
         assert len(other.dataset.test) == 3
 
 
+def test_the_division_of_a_run_is_that_of_its_manifest(tmp_path: Path) -> None:
+    made = prepared(tmp_path, "data.test=0.5")
+    train(made, Silent())
+    manifest = tmp_path / "run" / "manifest.csv"
+    moved = manifest.read_text().replace(",train", ",other").replace(",test", ",train").replace(",other", ",test")
+    manifest.write_text(moved)
+    with reopened(tmp_path / "run") as again:
+        assert again.dataset.test is not None
+        assert np.array_equal(again.dataset.test.index, made.dataset.train.index)
+
+
+def test_a_run_on_a_stand_in_is_opened_with_it_though_the_real_data_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TRAIN_EXAMPLES", 40)
+    monkeypatch.setattr("cnnkit.data.sources.shapes.TEST_EXAMPLES", 20)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    (tmp_path / "s.yaml").write_text(CONFIG.replace("npz: data.npz", "dataset: cifar10, fallback: shapes").replace(" test: 0,", ""))
+    train(prepare(load([tmp_path / "s.yaml"]), tmp_path / "run"), Silent())
+    arrays = {
+        f"{letter}_{split}": np.zeros((10, *shape), np.uint8)
+        for split in ("train", "test")
+        for letter, shape in (("x", (32, 32, 3)), ("y", ()))
+    }
+    (tmp_path / "home" / "datasets").mkdir(parents=True)
+    np.savez(tmp_path / "home" / "datasets" / "cifar10.npz", **arrays)
+    with reopened(tmp_path / "run") as again:
+        assert (again.dataset.name, again.metadata.stand_in_for) == ("shapes", "cifar10")
+    with reopened(tmp_path / "run", None, ["data.batch_size=3"]) as other:
+        assert (other.dataset.name, other.metadata.stand_in_for) == ("cifar10", "")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose network multiplies its input by one number before its last layer."""
+    folder = tmp_path_factory.mktemp("base")
+    layers = "model.layers=[{Conv2D: {filters: 1, kernel_size: 1, use_bias: false, name: factor}}, Flatten, {Dense: {units: outputs, activation: softmax}}]"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cnnkit.training.run.plot_curves", lambda *arguments: None)
+        trained(folder, layers)
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], one_step([9, 2, 1])),
+        (["train.class_weight={b: 5}"], one_step([9, 2, 1], [1, 5, 1])),
+        (["data.sampling=balanced"], one_step([4, 4, 4])),
+        (["data.augment=[{Rescaling: {scale: 2}}]"], 2 * one_step([9, 2, 1])),
+        (["data.augment=[{Rescaling: {scale: 2}}]", "data.augment_passes=1"], 2 * one_step([9, 2, 1])),
+        (["data.augment=[{Rescaling: {scale: 2}}]", "data.augment_passes=1", "train.class_weight={b: 5}", "data.sampling=balanced"], 2 * one_step([4, 4, 4], [1, 5, 1])),
+        (["data.augment=[{Rescaling: {scale: 2}}]", "train.class_weight={b: 5}"], 2 * one_step([9, 2, 1], [1, 5, 1])),
+        (["model.preprocess=[{Rescaling: {scale: 3}}]"], 3 * one_step([9, 2, 1])),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_one_step_over_a_frozen_base_is_the_one_worked_out_by_hand(
+    base: Path, tmp_path: Path, overrides: list[str], expected: np.ndarray
+) -> None:
+    head = "model.head=[Flatten, {Dense: {units: outputs, activation: softmax, kernel_initializer: zeros}}]"
+    model, _ = trained(tmp_path, f"model.base={{run: {base}}}", "model.layers=null", head, *overrides)
+    (factor,) = [weight.numpy().item() for weight in model.non_trainable_variables if "factor" in weight.path]
+    assert kernel(model) == pytest.approx(factor * expected, abs=1e-5)
+
+
 @pytest.fixture
 def stripes(tmp_path: Path) -> Path:
     """Two classes of pictures 16 wide and 8 high, red at both sides and black between."""
@@ -270,13 +335,22 @@ def test_which_pictures_are_used_and_kept_follows_the_config(stripes: Path, tmp_
     with pytest.raises(CnnkitError, match="photos"):
         prepare(load([stripes], ["data.max_pixels=127", "data.image_size=8"]), tmp_path / "small")
     assert not (tmp_path / "small").exists() or not list((tmp_path / "small").iterdir())
-    for cache, kept in (("memory", False), ("none", False), ("disk", True)):
-        made = prepare(load([stripes], [f"data.cache={cache}"]), tmp_path / cache)
-        made.dataset.train.rows.read(made.dataset.train.index)
-        assert (made.directory.cache.exists() and any(made.directory.cache.iterdir())) == kept
-    tight = prepare(load([stripes], ["data.cache_memory=0"]), tmp_path / "tight")
-    tight.dataset.train.rows.read(tight.dataset.train.index)
-    assert any(tight.directory.cache.iterdir())
+
+
+def test_where_decoded_pictures_are_kept_follows_the_config(stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    class Recorded(ComputedRows):
+        def __init__(self, *arguments: Any) -> None:
+            kept.append(arguments[-1])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("cnnkit.data.sources.image_files.ComputedRows", Recorded)
+    for number, (override, place) in enumerate(
+        [("cache=memory", "memory"), ("cache=none", None), ("cache=disk", "folder"), ("cache=auto", "memory"), ("cache_memory=0", "folder")]
+    ):
+        made = prepare(load([stripes], [f"data.{override}"]), tmp_path / str(number))
+        assert kept[-1] == (made.directory.cache if place == "folder" else place)
 
 
 def test_a_base_gets_the_head_size_and_preprocessing_of_the_config(tmp_path: Path) -> None:
