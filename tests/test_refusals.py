@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from cnnkit.config.schema import Data
+from cnnkit.config.yaml_loader import parse, parse_value, read_file
 from cnnkit.data.binding import load
 from cnnkit.data.source import Request, open_source
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, ConfigError
 
 CLASSES = "data: {dataset: digits}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n"
 NUMBERS = "data: {dataset: waves, target: frequency}\nmodel: {layers: [Flatten, {Dense: {units: outputs}}]}\n"
@@ -85,6 +86,73 @@ def test_a_logger_that_is_not_installed_is_told_with_the_command(tmp_path: Path,
     assert "train.log[0]: mlflow is not installed\n    Install it: `pip install 'cnnkit[mlflow]'`." in str(caught.value)
 
 
+BROKEN_YAML = [  # text, the message after the file's name
+    ("a:\n\tb: 1\n", "2:1: a tab indents this line\n    Indent with spaces."),
+    ("a: @b\n", "1:4: a value cannot begin with this character\n    Put quotes around the value."),
+    ("a\nb: 1\n", "2:2: a ':' cannot stand here: the line above or the text before it is already a value\n    Write one `key: value` a line, with entries of one mapping indented alike. Put quotes around text that holds ': '."),
+    ("a: - b\n", "1:4: a list item '- …' cannot stand here\n    Begin the list on the next line."),
+    ("a: ? b\n", "1:4: a '?' cannot stand here\n    Put quotes around text that begins with '? '."),
+    ("a: b: c\n", "1:5: a ':' cannot stand here: the line above or the text before it is already a value\n    Write one `key: value` a line, with entries of one mapping indented alike. Put quotes around text that holds ': '."),
+    ("a: [1, 2\nb: 3\n", "1:4: this '[' is not closed, or a ',' is missing in it\n    Close it with ']'."),
+    ("a: {b: 1\nc: 3\n", "1:4: this '{' is not closed, or a ',' is missing in it\n    Close it with '}'."),
+    ("a: 'b' c\n", "1:8: text stands after a value that is already complete\n    Put quotes around the whole value, and write a quote inside single quotes twice."),
+    ("a:\n  b: 1\n c: 2\n", "3:2: this does not line up with what stands above it\n    Indent the entries of one mapping or list alike, with spaces."),
+    ("a: ]\n", "1:4: a value is missing here\n    Write one, or null for none."),
+    ("a: \"\\q\"\n", "1:6: a '\\' in double quotes begins an escape, and this one is unknown\n    Write '\\\\' for a backslash, or use single quotes."),
+    ("a: 'b\n", "1:4: a quoted text begins here and is never closed\n    Close it with the kind of quote it begins with."),
+    ("a: |x\n  b\n", "1:4: after '|' or '>' the line must end\n    Begin the text on the next line, indented."),
+    ("a: *\n", "1:5: a value that begins with '*' or '&' is not a plain word in YAML\n    Put quotes around it, or define the anchor (&name) above its alias (*name)."),
+    ("a: *b\n", "1:4: a value that begins with '*' or '&' is not a plain word in YAML\n    Put quotes around it, or define the anchor (&name) above its alias (*name)."),
+    ("a: &x 1\nb: &x 2\n", "2:4: an anchor of this name (&name) stands above already\n    Give each anchor a name of its own."),
+    ("a: !<x 1\n", "1:7: a word that begins with '!' is a YAML tag, and tags are not allowed\n    Remove it, or put quotes around it."),
+    ("a: 1\n---\nb: 2\n", "2:1: a second document begins here\n    Keep one in this file, and stack several files instead."),
+    ("a: 1\n...\nb: 2\n", "3:1: this stands outside of the config's one mapping\n    Write one `key: value` a line, with entries of one mapping indented alike."),
+    ("%FOO\na: 1\n", "2:1: this stands outside of the config's one mapping\n    Write one `key: value` a line, with entries of one mapping indented alike."),
+    ("%YAML 3.0\n---\na: 1\n", "1:1: a line that begins with '%' is a YAML directive, and this one is unknown\n    Remove the line."),
+    ("a: &a [*a]\n", "1:8: an alias stands inside of what it refers to\n    Write the value out."),
+    ("[1]: 2\n", "1:1: a list or a mapping cannot be a key\n    Write a word before the ':', and put quotes around text that begins with '[' or '{'."),
+    ("1: 2\n", "1:1: the key 1 is a number, not text\n    Put quotes around it: '1'."),
+    ("? \n: 2\n", "1:2: the key null is empty, not text\n    Write a word before the ':'."),
+    ("true: 1\n", "1:1: the key true is a boolean, not text\n    Put quotes around it: 'true'."),
+    ("null: 2\n", "1:1: the key null is empty, not text\n    Put quotes around it: 'null'."),
+    ("a: \"\\x01\"\n", "1:4: a: the text '\\x01' holds a control character\n    Remove it."),
+    ("a: \u0001\n", "1:4: the control character '\\x01' cannot stand in YAML\n    Remove it; a config is plain text."),
+    ("\"a\\x07b\": 1\n", "1:1: the key 'a\\x07b' holds a character that cannot be printed\n    Use a short plain word."),
+    ("a: !x 1\n", "1:4: tags ('!…') are not allowed\n    Remove it; put quotes around text that begins with '!'."),
+    ('a: "\\U00110000"\n', "1:7: a number in an escape or a directive is out of range\n    Write the character itself."),
+    ("3", "1:1: the config is a number, not a mapping\n    Write `key: value` entries, such as `model:`."),
+    ("x", "1:1: the config is text, not a mapping\n    Write `key: value` entries, such as `model:`."),
+    ("true", "1:1: the config is a boolean, not a mapping\n    Write `key: value` entries, such as `model:`."),
+    (f"a: {'1' * 200}", "1:4: a: a number of 200 characters; at most 100 are allowed\n    Round it, or put quotes around it if it is text."),
+    (f"{'k' * 101}: 1", "1:1: a key of 101 characters; at most 100 are allowed\n    Use a short plain word."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_YAML, ids=[repr(text)[:20] for text, _ in BROKEN_YAML])
+def test_broken_yaml_is_told_in_plain_words(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "c.yaml")
+    assert str(caught.value) == f"c.yaml:{message}"
+
+
+def test_limits_of_yaml_are_the_last_that_are_allowed() -> None:
+    assert parse(f"a: {'1' * 100}", "c").value == {"a": int("1" * 100)}
+    assert parse(f"{'k' * 100}: 1", "c").value == {"k" * 100: 1}
+    assert parse("a: " + "[" * 31 + "]" * 31, "c").value is not None
+    with pytest.raises(ConfigError):
+        parse("a: " + "[" * 32 + "]" * 32, "c")
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_file(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: this is a folder, not a file\n    Name a YAML file in it."
+    with pytest.raises(ConfigError) as caught:
+        parse_value("3 # c", "--set x")
+    assert str(caught.value) == "--set x: what follows '#' is a comment in YAML\n    Put quotes around the value."
+    assert parse_value("", "--set x") is None
+
+
 X = np.zeros((6, 4, 4, 1), np.uint8)
 Y = np.array([0, 1, 2, 0, 1, 2])
 
@@ -92,7 +160,7 @@ ARRAYS: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # what the npz hol
     ({"x": X}, {}, ": none of its arrays is called y, Y, labels, targets or the like\n    Name one with `data.target`: x."),
     ({"x": X, "y": Y[:5]}, {}, ": 'x' has 6 rows, 'y' 5\n    Each example needs one of both."),
     ({"x": X, "y": Y, "g": Y[:5]}, {"group": "g"}, ": 'x' has 6 rows, 'data.group' 5\n    Each example needs one of both."),
-    ({"x": X, "y": Y}, {"input": "X1"}, ": has no array 'X1' (data.input).\n    Its arrays: x, y."),
+    ({"x": X, "y": Y}, {"input": "pixels"}, ": has no array 'pixels' (data.input).\n    Its arrays: x, y."),
     ({"x": X, "label": Y}, {"target": "labl"}, ": has no array 'labl' (data.target). Did you mean 'label'?\n    Its arrays: x, label."),
     ({"x": X[0, 0], "y": Y[:4]}, {}, ": 'x' is (4, 1) uint8\n    Wanted are images (n, height, width, channels) or signals (n, steps, channels)."),
     ({"x": X, "y": np.zeros((6, 2, 2))}, {}, ": 'y' is (6, 2, 2) float64\n    Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."),
