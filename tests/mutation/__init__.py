@@ -1,0 +1,1 @@
+"""Mutation testing: a seeded sample of small faults put into cnnkit, and how many of them the tests catch."""
