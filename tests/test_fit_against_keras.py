@@ -184,6 +184,7 @@ def run_keras(
     data = batches.shuffled(SEED, 0)
     for epoch in range(1, epochs):
         data = data.concatenate(batches.shuffled(SEED, epoch))
+    model.optimizer.build(model.trainable_variables)  # `fit` would do it while it traces, and lose what ScheduleFreeAdamW assigns there
     history: dict[str, list[float]] = model.fit(
         data,
         epochs=epochs,
