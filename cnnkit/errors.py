@@ -36,10 +36,13 @@ class Problem:
     path: str = ""
     mark: Mark | None = None
 
+    @property
+    def location(self) -> str:
+        """File, line, column and path as one text, such as `run.yaml:7:5: train.epochs`; empty where neither is known."""
+        return ": ".join(part for part in (str(self.mark or ""), self.path) if part)
+
     def __str__(self) -> str:
-        where = ": ".join(part for part in (str(self.mark or ""), self.path) if part)
-        text = f"{where}: {self.message}" if where else self.message
-        return f"{text}\n    {self.remedy}" if self.remedy else text
+        return _rendered(self.message, self.remedy, self.location)
 
 
 @dataclass(frozen=True)
@@ -64,29 +67,57 @@ class Fault:
 class CnnkitError(Exception):
     """Something the user can fix; its text goes to stderr and the exit status is 1.
 
-    Args:
-        message: What is wrong and where.
-        remedy: What to do about it.
+    Its parts stay attributes, so that whoever catches it can add to one of them without reading the text again.
+
+    Attributes:
+        message: What is wrong.
+        remedy: What to do about it; empty where the message says it already.
+        location: The file, entry or example at fault, printed before the message; empty where the message names it.
     """
 
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}\n    {remedy}" if remedy else message)
+    def __init__(self, message: str, remedy: str = "", location: object = None) -> None:
+        self.message = message
+        self.remedy = remedy
+        self.location = "" if location is None else str(location)
+        super().__init__(_rendered(message, remedy, self.location))
+
+    @property
+    def headline(self) -> str:
+        """Location and message, without the remedy."""
+        return _rendered(self.message, "", self.location)
 
 
 class ConfigError(CnnkitError):
-    """All that is wrong with a config, in the order in which it stands there."""
+    """All that is wrong with a config.
+
+    Attributes:
+        problems: Each problem once, in the order in which the config has them. Message, remedy and location are those of
+            a single problem; of several, the message is the text of all.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems), key=_position))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        if len(self.problems) == 1:
+            super().__init__(self.problems[0].message, self.problems[0].remedy, self.problems[0].location)
+        else:
+            super().__init__("\n".join(map(str, self.problems)))
 
 
 class BuildError(CnnkitError):
-    """A config entry, valid in itself, of which Keras could not make what it says."""
+    """A config entry, valid in itself, that Keras cannot build.
+
+    Attributes:
+        fault: The entry's path with message and remedy; `LoadedConfig.located` adds file and line.
+    """
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        super().__init__(str(Problem(fault.message, fault.remedy, dotted(fault.path))))
+        super().__init__(fault.message, fault.remedy, dotted(fault.path))
+
+
+def _rendered(message: str, remedy: str, location: str) -> str:
+    text = f"{location}: {message}" if location else message
+    return f"{text}\n    {remedy}" if remedy else text
 
 
 def _position(problem: Problem) -> tuple[str, int, int, str]:
@@ -100,7 +131,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def format_value(value: object) -> str:
-    """A received value as a message repeats it, in YAML's words, cut to one short line."""
+    """A received value on one line of at most SHOWN_VALUE_LENGTH characters, as YAML spells it: `null`, `true`, `'text'`."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list | tuple) and len(value) > 8:
@@ -112,14 +143,14 @@ def format_value(value: object) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """A text with all that has no picture (control characters, ends of lines, turned writing) written as escapes."""
+    """A text with its unprintable characters as escapes: control characters, line ends, marks that change the writing direction."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
     )
 
 
 def named(names: Iterable[str]) -> str:
-    """Names from a file or a folder, as a message lists them."""
+    """Names from a file or a folder, separated by commas, unprintable characters escaped."""
     return ", ".join(map(escape_unprintable, names))
 
 

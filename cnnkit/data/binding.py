@@ -46,7 +46,7 @@ def bind(loaded: LoadedConfig) -> BoundConfig:
     try:
         source = open_source(data)
     except CnnkitError as error:
-        raise loaded.refused([Fault(("data", data.source), str(error))]) from error
+        raise loaded.refused([Fault(("data", data.source), error.headline, error.remedy)]) from error
     if faults := list(check_against_data(loaded.config, source.spec)):
         raise loaded.refused(faults)
     return BoundConfig(loaded.config, loaded.document, source)

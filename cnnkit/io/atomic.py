@@ -29,7 +29,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
     except OSError as error:
         reason = error.strerror or str(error).split("\n")[0][:200]
-        raise WriteError(f"{path}: cannot be written ({reason})", "Make room on the disk, or make the folder writable.") from error
+        raise WriteError(f"cannot be written ({reason})", "Make room on the disk, or make the folder writable.", path) from error
 
 
 def _write_beside(path: Path, write: Callable[[Path], None]) -> None:

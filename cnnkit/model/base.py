@@ -105,7 +105,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     try:
         trained = load_model(model_in(path))
     except CnnkitError as error:
-        raise BuildError(Fault((*_BASE_PATH, "run"), str(error))) from error
+        raise BuildError(Fault((*_BASE_PATH, "run"), error.headline, error.remedy)) from error
     if config.weights == "none":
         trained = keras.models.clone_model(trained)
     base = keras.Model(trained.input, _cut(trained, config.until), name=f"base_{trained.name}")
@@ -190,7 +190,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
                 f"Put Keras's weights file into {keras_home() / 'models'}; or use `--base mobilenetv2`, whose smallest weights "
                 f"come with cnnkit; or write `{name}: {{weights: none}}` to start from random ones."
             )
-            raise CnnkitError(str(error), remedy) from error
+            raise CnnkitError(error.message, remedy) from error
         asked = arguments.get("alpha", 1.0)
         notice = (
             f"The ImageNet weights of MobileNetV2 (alpha {asked:g}) could be had neither from {keras_home() / 'models'} "

@@ -251,5 +251,5 @@ def _numbers(array: StoredArray) -> StoredArray:
 
 def _finite(name: str, row: Array) -> Array:
     if row.dtype.kind == "f" and not np.isfinite(row).all():
-        raise CnnkitError(f"{name}: has NaN or infinite values")
+        raise CnnkitError("has NaN or infinite values", location=name)
     return row

@@ -16,7 +16,6 @@ import pydantic
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.config.yaml_loader import read_file
-from cnnkit.data.images.decode import ImageFault
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
@@ -166,10 +165,8 @@ def _read(examples: Sequence[Example]) -> list[Decoded]:
 def _value(example: Example) -> Array | str:
     try:
         return example.read()
-    except ImageFault as fault:
-        return f"{fault.reason} ({fault.detail})" if fault.detail else str(fault.reason)
     except CnnkitError as error:
-        return str(error).removeprefix(f"{example.name}: ")
+        return error.message
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:

@@ -159,7 +159,7 @@ def _shown_groups(report: Report, model: "keras.Model", examples: Examples, eval
         report.heat_layer = cam.layer
     except CnnkitError as fault:
         cam = None
-        report.missing["heat"] = str(fault).partition("\n")[0]
+        report.missing["heat"] = fault.headline
     shown = []
     for group in groups:
         places = np.array([choice.position for choice in group.choices], np.int64)

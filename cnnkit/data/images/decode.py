@@ -121,7 +121,7 @@ class ImageFault(CnnkitError):  # noqa: N818 — the file is at fault, not the p
         self.reason = reason
         self.detail = detail
         name = str(source) if isinstance(source, Path) else "image"
-        super().__init__(f"{name}: {reason}" + (f" ({detail})" if detail else ""), _REMEDIES.get(reason, _REPLACE))
+        super().__init__(f"{reason} ({detail})" if detail else str(reason), _REMEDIES.get(reason, _REPLACE), name)
 
 
 _REPLACE = "Replace the file, or leave it out of the data."

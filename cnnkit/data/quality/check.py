@@ -225,7 +225,7 @@ def _look(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
         data = read_file(path)
         small, header = read_image_and_header(data, size=(9, 9), resize="stretch", channels=1, max_pixels=max_pixels)
     except ImageFault as fault:
-        return BadFile(name, fault.reason + (f" ({fault.detail})" if fault.detail else ""))
+        return BadFile(name, fault.message)
     digest = hashlib.sha256(data).digest()
     return _Found(digest, _perceptual_hash(small[..., 0]), header.format, header.mode, (header.width, header.height))
 

@@ -51,7 +51,7 @@ class BuiltInSource:
                     f"Put the data at {path} as an npz file of x_train, y_train, x_test and y_test, as Keras's mnist.npz has them; "
                     "or name a stand-in: `data: {fallback: shapes}`."
                 )
-                raise CnnkitError(str(error), remedy) from error
+                raise CnnkitError(error.message, remedy) from error
         return self._stand_in(self._data.fallback, request)
 
     def _stand_in(self, fallback: str, request: Request) -> Dataset:
