@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource
+from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
 from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
@@ -49,22 +50,6 @@ class Listener(Protocol):
         """After an epoch and its validation."""
 
 
-class CheckpointManager(Protocol):
-    """Keeps the state of a phase while it is trained."""
-
-    def restore(self, callbacks: Sequence[Any]) -> "OpenEpoch":
-        """Put back what was kept of this phase, where it had begun; called when everything is built."""
-
-    def steps_left(self, step: int) -> int:
-        """Optimizer steps from `step` of an epoch to the next checkpoint inside it; many where none is wanted by steps."""
-
-    def is_due(self, step: int) -> bool:
-        """Whether a checkpoint inside an epoch is due after a step."""
-
-    def keep(self, callbacks: Sequence[Any], epoch: "OpenEpoch") -> None:
-        """Write a checkpoint."""
-
-
 @dataclass
 class Fit:
     """Trains a compiled model through one phase.
@@ -80,7 +65,7 @@ class Fit:
         callbacks: Keras callbacks; batch callbacks are called after each execution, not after each step.
         listener: Told of progress.
         should_stop: Asked after each execution; True ends training there.
-        checkpoint_manager: Restores and keeps the state; None where nothing is to be kept.
+        checkpoint_manager: Restores and saves the training state; None where nothing is to be saved.
     """
 
     model: "keras.Model"
@@ -149,7 +134,7 @@ class Fit:
         history.rows.append(row)
         self._watchers.on_epoch_end(epoch, dict(logs))
         self.listener.on_epoch(row)
-        self._keep(OpenEpoch(stopped=model.stop_training))
+        self._save(OpenEpoch(stopped=model.stop_training))
         history.interrupted = self.should_stop()
 
     def _take_steps(self, epoch: int, done: int, started: float) -> Row:
@@ -179,7 +164,7 @@ class Fit:
             self.history.interrupted = self.should_stop()
             due = self.checkpoint_manager is not None and done < train.steps and self.checkpoint_manager.is_due(done)
             if due or self.history.interrupted:
-                self._keep(OpenEpoch(done, time.perf_counter() - started))
+                self._save(OpenEpoch(done, time.perf_counter() - started))
             if self.history.interrupted:
                 break
             count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
@@ -193,9 +178,9 @@ class Fit:
         measured = self.model.evaluate(batches, verbose=0, return_dict=True)
         return {f"val_{name}": float(measured[name]) for name in logs}
 
-    def _keep(self, epoch: OpenEpoch) -> None:
+    def _save(self, epoch: OpenEpoch) -> None:
         if self.checkpoint_manager is not None:
-            self.checkpoint_manager.keep(self.callbacks, epoch)
+            self.checkpoint_manager.save(self.callbacks, epoch)
 
 
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
