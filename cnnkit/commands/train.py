@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cnnkit.commands.options import RunDir, Set
-from cnnkit.commands.training_run import write_missing_and_print, train_and_print
+from cnnkit.commands.training_run import train_and_print, write_missing_and_print
 from cnnkit.console.text import print_line, print_notice
 from cnnkit.errors import CnnkitError
 

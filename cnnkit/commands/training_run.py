@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+    """Train a prepared config, or go on with a resumed run; print its results and exit."""
     if run_dir is None:
         _print_unfinished(loaded.config.name)
     import_tensorflow()
