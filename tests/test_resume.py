@@ -138,7 +138,7 @@ NEVER = 10**9
 
 def test_metric_names_do_not_depend_on_how_often_a_run_was_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    np.savez(tmp_path / "two.npz", x_train=random.normal(size=(40, 4, 4, 1)), y_train=np.arange(40) % 2)
+    np.savez(tmp_path / "two.npz", x=random.normal(size=(60, 4, 4, 1)), y=np.arange(60) % 2)
     text = """
 name: two
 data: {npz: two.npz, validation: 0.2, batch_size: 8}

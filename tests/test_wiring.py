@@ -63,6 +63,21 @@ def test_the_saved_model_of_a_regression_predicts_in_the_unit_of_the_data(tmp_pa
     assert targets.mean() > 10  # pixels across, so that standard deviations would not pass
 
 
+def test_a_regression_without_test_examples_is_measured_in_the_unit_of_the_data(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(1000.0, 50.0, 40)
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(40, 4, 4, 1)), y=targets)
+    (tmp_path / "c.yaml").write_text(
+        "data: {npz: d.npz, test: 0, validation: 0.25}\nmodel: {layers: [Flatten, {Dense: {units: 1}}]}\ntrain: {epochs: 1}\n"
+    )
+    prepared = prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
+    finished = train(prepared, Silent())
+    assert finished.evaluation is not None
+    assert finished.evaluation.split == "validation"
+    assert finished.evaluation.targets.min() > 800
+    assert finished.evaluation.as_dict()["overall"]["mae"] < 500  # in standard deviations it would be about 1000
+
+
 def test_layer_decay_over_a_base_begins_below_the_head() -> None:
     def moved(decay: float | None) -> tuple[dict[str, np.ndarray], list[float]]:
         keras.utils.set_random_seed(0)

@@ -65,3 +65,10 @@ class Dataset:
     stand_in_for: str = ""
     manifest: Sequence[tuple[str, str, str]] = ()
     notices: tuple[str, ...] = field(default=())
+
+    @property
+    def held_out(self) -> tuple[str, Examples] | None:
+        """The examples that final metrics are measured on, and what they are called: test where there are any, else validation."""
+        if self.test is not None:
+            return "test", self.test
+        return ("validation", self.validation) if self.validation is not None else None

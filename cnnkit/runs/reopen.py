@@ -41,12 +41,11 @@ class Reopened:
         Raises:
             CnnkitError: There are neither.
         """
-        name, examples = ("test", self.dataset.test) if self.dataset.test is not None else ("validation", self.dataset.validation)
-        if examples is None:
+        if self.dataset.held_out is None:
             raise CnnkitError(
                 f"{self.dataset.name}: has no test examples to measure on", "Set `data.test`, or name another config with --config."
             )
-        return name, examples
+        return self.dataset.held_out
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
 from cnnkit.data.augmentation import BatchPreparation, class_weights
 from cnnkit.data.binding import BoundConfig
-from cnnkit.data.examples import Dataset
+from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
@@ -41,6 +41,8 @@ class Prepared:
         loaded: The config.
         network: Built and compiled.
         dataset: Divided; the targets of a regression are standardized in its training and validation parts.
+        held_out: The examples that the final metrics are measured on, and what they are called, with targets in the user's
+            unit; None where there are none.
         target_scaler: How to get a regression's numbers back; None for other tasks.
         phases: What is trained one after another; one phase where the config has none.
         preparation: What is done to training batches.
@@ -54,6 +56,7 @@ class Prepared:
     loaded: BoundConfig
     network: Network
     dataset: Dataset
+    held_out: tuple[str, Examples] | None
     target_scaler: TargetScaler | None
     phases: Sequence[Phase]
     preparation: BatchPreparation
@@ -125,6 +128,7 @@ def _filled(
         preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
+    held_out = dataset.held_out
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
@@ -151,7 +155,7 @@ def _filled(
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
-    return Prepared(loaded, network, dataset, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
+    return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
 
 
 def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:

@@ -150,12 +150,11 @@ def _plot(prepared: Prepared) -> None:
 
 def _evaluate(prepared: Prepared) -> Evaluation | None:
     """Measure the saved model on the held-out examples, and write the result; None where there are none."""
-    dataset, directory = prepared.dataset, prepared.directory
-    name, held_out = ("test", dataset.test) if dataset.test is not None else ("validation", dataset.validation)
-    if held_out is None:
+    if prepared.held_out is None:
         return None
-    evaluation = evaluate_file(directory.model, held_out, prepared.metadata, name)
-    write_evaluation(evaluation, directory, prepared.loaded.config.name)
+    name, examples = prepared.held_out
+    evaluation = evaluate_file(prepared.directory.model, examples, prepared.metadata, name)
+    write_evaluation(evaluation, prepared.directory, prepared.loaded.config.name)
     return evaluation
 
 
