@@ -465,7 +465,7 @@ def test_killed_at_random_moments_and_resumed_equals_the_untorn_twin(tmp_path: P
     told = faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 2, seed=3)
     assert told.faults == 2
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")
 
 
 @pytest.mark.slow
@@ -475,7 +475,7 @@ def test_a_hundred_kills_lose_nothing(tmp_path: Path, seed: int) -> None:
     (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "90").replace("SECOND", "20"))
     assert faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 100, seed).faults == 100
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")
 
 
 @pytest.mark.slow
@@ -491,4 +491,4 @@ def test_writes_that_fail_at_random_lose_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "6").replace("SECOND", "3"))
     assert faults.run_with_faulty_writes(tmp_path / "c.yaml", tmp_path / "torn", 20, seed=1).faults >= 1
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")
