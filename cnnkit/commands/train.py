@@ -49,5 +49,6 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
         print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
         if resumed.directory.missing_files():
             write_missing_and_print(resumed)
+        resumed.lock.release()
         raise typer.Exit
     train_and_print(resumed.loaded, resumed.directory.path, resumed)
