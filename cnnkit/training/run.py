@@ -60,7 +60,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     """Train a prepared run, phase by phase, and write its files.
 
     Raises:
-        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; what was kept before is whole.
+        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; the checkpoints before are whole.
     """
     directory = prepared.directory
     started = time.time()

@@ -55,7 +55,7 @@ class CheckpointStore:
         self._folder = folder
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, then remove those that are not kept any more; the path written.
+        """Write a checkpoint, then remove old ones: the newest two and that of the best epoch stay; the path written.
 
         Raises:
             CnnkitError: The disk is full or cannot be written; the checkpoints of before are as they were.
