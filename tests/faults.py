@@ -6,6 +6,8 @@ python tests/faults.py writes --count 30        # writes that fail at random (no
 """
 
 import argparse
+import csv
+import hashlib
 import json
 import os
 import random
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,7 @@ import numpy as np
 from cnnkit.training.checkpoint.store import SUFFIX, CheckpointStore
 
 ROOT = Path(__file__).parent.parent
-TIMING = ("seconds", "images_per_second", "feature_seconds", "open_seconds")
+TIMING = ("seconds", "images_per_second", "feature_seconds", "epoch_seconds")
 
 EVERYTHING = """
 name: torn
@@ -216,8 +219,9 @@ def outcome(run: Path) -> dict[str, Any]:
 
     newest, _ = CheckpointStore(run / "checkpoints").newest()
     assert newest is not None
-    state = {key: value for key, value in newest.state.items() if key not in (*TIMING, "config")}
-    state["history"] = [{key: value for key, value in row.items() if key not in TIMING} for row in newest.state["history"]]
+    state = {key: value for key, value in newest.state.model_dump().items() if key not in (*TIMING, "run")}
+    state["history"] = [{key: value for key, value in row.items() if key not in TIMING} for row in newest.state.history]
+    state["run"] = newest.state.run.model_dump(exclude={"config"})
     weights = {weight.path: weight.numpy() for weight in keras.saving.load_model(run / "model.keras").weights}
     return {"arrays": dict(newest.arrays), "weights": weights, "state": state, "metrics": json.loads((run / "metrics.json").read_text())}
 
@@ -229,6 +233,37 @@ def differing(first: Path, second: Path) -> list[str]:
     for part in ("arrays", "weights"):
         found += [name for name in a[part].keys() | b[part].keys() if not np.array_equal(a[part].get(name), b[part].get(name))]
     return found
+
+
+def differing_files(first: Path, second: Path) -> list[str]:
+    """Files of two finished runs that are not the same but for times."""
+
+    def contents(run: Path) -> dict[str, Any]:
+        with zipfile.ZipFile(run / "model.keras") as archive:
+            found: dict[str, Any] = {f"model.keras/{name}": archive.read(name) for name in archive.namelist() if name != "metadata.json"}
+        found |= {name: (run / name).read_bytes() for name in ("model.json", "metrics.json") if (run / name).exists()}
+        with (run / "history.csv").open(newline="") as file:
+            found["history.csv"] = [{key: value for key, value in row.items() if key not in TIMING} for row in csv.DictReader(file)]
+        return found
+
+    a, b = contents(first), contents(second)
+    return [name for name in a.keys() | b.keys() if a.get(name) != b.get(name)]
+
+
+def forge(source: Path, target: Path, state: Any, arrays: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint with another state or other arrays, and the checksum that belongs to them."""
+    import safetensors
+    import safetensors.numpy
+
+    with safetensors.safe_open(source, "numpy") as file:
+        form = file.metadata()["format"]
+        arrays = {name: file.get_tensor(name) for name in file.keys()} if arrays is None else arrays  # noqa: SIM118
+    text = json.dumps(state)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    target.write_bytes(safetensors.numpy.save(arrays, {"format": form, "state": text, "sha256": digest.hexdigest()}))
 
 
 def main() -> None:

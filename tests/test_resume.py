@@ -24,6 +24,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.training import fit as fit_module
 from cnnkit.training import memory
+from cnnkit.training.checkpoint.state import BestEpoch
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore, read_checkpoint, write_checkpoint
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted
@@ -129,9 +130,26 @@ def run_until_done(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, sto
 
 def assert_same(first: Path, second: Path) -> None:
     assert faults.differing(first, second) == []
+    assert faults.differing_files(first, second) == []
 
 
 NEVER = 10**9
+
+
+def test_metric_names_do_not_depend_on_how_often_a_run_was_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "two.npz", x=random.normal(size=(60, 4, 4, 1)), y=np.arange(60) % 2)
+    text = """
+name: two
+data: {npz: two.npz, validation: 0.2, batch_size: 8}
+model: {layers: [Flatten, {Dense: {units: 1, activation: sigmoid}}]}
+train: {epochs: 2, checkpoint_every: 2, metrics: [AUC, {AUC: {curve: PR}}]}
+"""
+    assert run_until_done(text, tmp_path / "whole", monkeypatch, lambda number: NEVER) == 0
+    assert run_until_done(text, tmp_path / "torn", monkeypatch, lambda number: 2) >= 2
+    assert_same(tmp_path / "whole", tmp_path / "torn")
+    assert {"auc", "auc_1"} <= json.loads((tmp_path / "torn" / "metrics.json").read_text()).keys()
+    assert (tmp_path / "torn" / "history.csv").read_text().startswith("epoch,loss,auc,auc_1,val_loss,val_auc,val_auc_1,")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +256,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run: Path) -> No
         f"{newest}: the checkpoint is damaged: its checksum is not that of its content. The checkpoint before it is used.",
         f"{before}: the checkpoint is damaged or cannot be read. The checkpoint before it is used.",
     ]
-    assert (resumed.checkpoint.state["epoch"], resumed.checkpoint.state["step"]) == (1, 0)
+    assert (resumed.checkpoint.state.epoch, resumed.checkpoint.state.step) == (1, 0)
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(b"nonsense")
     with pytest.raises(CnnkitError, match="none of its checkpoints is whole"):
@@ -304,18 +322,18 @@ def test_an_unfinished_run_is_named_and_never_overwritten(
 
 def diverge(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Make the last weight NaN after the second epoch's first steps, some number of times."""
-    from cnnkit.training.checkpoint.manager import PhaseCheckpointManager
+    from cnnkit.training.checkpoint.manager import CheckpointManager
 
-    steps_left, left = PhaseCheckpointManager.steps_left, [times]
+    steps_left, left = CheckpointManager.steps_left, [times]
 
-    def poisoned(self: PhaseCheckpointManager, step: int) -> int:
-        if len(self._run.history.rows) == 1 and step == 4 and left[0]:
+    def poisoned(self: CheckpointManager, step: int) -> int:
+        if len(self.history.rows) == 1 and step == 4 and left[0]:
             left[0] -= 1
-            weight = self._run.model.trainable_variables[-1]
+            weight = self.model.trainable_variables[-1]
             weight.assign(np.full(weight.shape, np.nan))
         return steps_left(self, step)
 
-    monkeypatch.setattr(PhaseCheckpointManager, "steps_left", poisoned)
+    monkeypatch.setattr(CheckpointManager, "steps_left", poisoned)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +425,8 @@ def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(interrupted: Path, tm
         "bfloat": np.arange(3).astype(ml_dtypes.bfloat16), "scalar": np.array(2.5, np.float32), "empty": np.zeros((0, 3), np.float32),
         "seed": np.array([1, 2**32 - 1], np.uint32), "flag": np.array([True, False]), "turned": np.arange(6.0).reshape(2, 3).T,
     }  # fmt: skip
-    state = dict(read_checkpoint(next((interrupted / "checkpoints").iterdir())).state) | {"best": {"epoch": 0, "loss": float("inf")}}
+    stored = read_checkpoint(next((interrupted / "checkpoints").iterdir())).state
+    state = stored.model_copy(update={"best": BestEpoch(epoch=0, loss=float("inf"))})
     write_checkpoint(tmp_path / "c.safetensors", Checkpoint(state, arrays))
     read = read_checkpoint(tmp_path / "c.safetensors")
     assert read.state == state
@@ -419,7 +438,7 @@ def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(interrupted: Path, tm
     safetensors.numpy.save_file({"a": np.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(CnnkitError, match=r"other\.safetensors: is not a checkpoint of this cnnkit"):
         read_checkpoint(tmp_path / "other.safetensors")
-    write_checkpoint(tmp_path / "forged.safetensors", Checkpoint({**state, "step": "many"}, arrays))
+    faults.forge(tmp_path / "c.safetensors", tmp_path / "forged.safetensors", {**state.model_dump(), "step": "many"})
     with pytest.raises(CnnkitError, match=r"forged\.safetensors: the checkpoint does not tell where a run stands"):
         read_checkpoint(tmp_path / "forged.safetensors")
 
@@ -446,7 +465,7 @@ def test_killed_at_random_moments_and_resumed_equals_the_untorn_twin(tmp_path: P
     told = faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 2, seed=3)
     assert told.faults == 2
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")
 
 
 @pytest.mark.slow
@@ -456,7 +475,7 @@ def test_a_hundred_kills_lose_nothing(tmp_path: Path, seed: int) -> None:
     (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "90").replace("SECOND", "20"))
     assert faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 100, seed).faults == 100
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")
 
 
 @pytest.mark.slow
@@ -472,4 +491,4 @@ def test_writes_that_fail_at_random_lose_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "6").replace("SECOND", "3"))
     assert faults.run_with_faulty_writes(tmp_path / "c.yaml", tmp_path / "torn", 20, seed=1).faults >= 1
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
-    assert faults.differing(tmp_path / "whole", tmp_path / "torn") == []
+    assert_same(tmp_path / "whole", tmp_path / "torn")

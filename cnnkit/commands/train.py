@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cnnkit.commands.options import RunDir, Set
-from cnnkit.commands.training_run import train_and_print
+from cnnkit.commands.training_run import train_and_print, write_missing_and_print
 from cnnkit.console.text import print_line, print_notice
 from cnnkit.errors import CnnkitError
 
@@ -42,10 +42,13 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
     from cnnkit.training.resume import open_interrupted
 
     resumed = open_interrupted(run, configs, overrides or [], epochs, force=force)
+    for notice in resumed.notices:
+        print_notice(notice)
     if resumed.is_finished:
         run = resumed.directory.path
         print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
+        if resumed.directory.missing_files():
+            write_missing_and_print(resumed)
+        resumed.lock.release()
         raise typer.Exit
-    for notice in resumed.notices:
-        print_notice(notice)
     train_and_print(resumed.loaded, resumed.directory.path, resumed)

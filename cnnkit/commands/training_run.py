@@ -46,6 +46,22 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
     raise typer.Exit(finished.exit_status)
 
 
+def write_missing_and_print(resumed: "Resumed") -> None:
+    """Write again what is missing of a finished run, and name it."""
+    from cnnkit.training.prepare import prepare
+    from cnnkit.training.run import write_missing
+
+    names = ", ".join(path.name for path in resumed.directory.missing_files())
+    print_line(f"Missing in it: {names}. Written again from its checkpoints, without training:")
+    with counting("files") as on_progress:
+        prepared = prepare(resumed.loaded, None, on_progress, resumed)
+    with progress_listener(prepared.epochs, prepared.train.steps) as listener:
+        finished = write_missing(prepared, listener)
+    if finished.evaluation is not None:
+        print_evaluation(finished.evaluation)
+    raise typer.Exit(finished.exit_status)
+
+
 def _print_unfinished(name: str) -> None:
     """Where the run's usual folder holds an unfinished run, say how to go on with that one; the new run gets a folder of its own."""
     from cnnkit.runs.directory import RUNS, RunDirectory, is_unfinished

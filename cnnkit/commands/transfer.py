@@ -8,6 +8,7 @@ import typer
 from cnnkit.commands.options import RunDir, Set
 from cnnkit.commands.training_run import train_and_print
 from cnnkit.console.progress import comparing
+from cnnkit.console.text import print_notice
 from cnnkit.console.training import print_comparison
 
 if TYPE_CHECKING:
@@ -48,9 +49,13 @@ def transfer(
 
 
 def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None) -> None:
-    from cnnkit.experiments.compare_scratch import compare_with_scratch, parse_fractions
+    from cnnkit.experiments.compare_scratch import ComparisonInterruptedError, compare_with_scratch, parse_fractions
 
     shares = parse_fractions(fractions)
-    with comparing() as listener:
-        comparison = compare_with_scratch(loaded, shares, run_dir, listener)
+    try:
+        with comparing() as listener:
+            comparison = compare_with_scratch(loaded, shares, run_dir, listener)
+    except ComparisonInterruptedError as stop:
+        print_notice(f"Stopped; everything is saved in {stop.folder}. The same command goes on with it.", title="Interrupted")
+        raise typer.Exit(stop.exit_status) from stop
     print_comparison(comparison)

@@ -1,25 +1,39 @@
-"""A pretrained base against the same network from random weights, on the same data: measured, not claimed."""
+"""A pretrained base against the same network from random weights, on the same data: measured, not claimed.
 
-from collections.abc import Sequence
+An interrupted comparison has `progress.json` in its folder: the config and the fractions by which it is found again, and
+the result of every side that is finished.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ConfigDict
+
+from cnnkit.config.load import resolved
 from cnnkit.config.schema import OwnBase, Phase
 from cnnkit.data.binding import BoundConfig
 from cnnkit.data.source import Request, open_source
 from cnnkit.errors import CnnkitError, format_value
-from cnnkit.io.atomic import write_json
+from cnnkit.io.atomic import write_json, write_text
+from cnnkit.io.json_file import read_json
 from cnnkit.keras_api.checking import split_entry
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, custom_names, find, headline_column
 from cnnkit.plots.curves import plot_lines
-from cnnkit.prediction.evaluate import Evaluation
-from cnnkit.runs.directory import create_run_directory
+from cnnkit.runs.directory import RUNS, create_run_directory
+from cnnkit.runs.lock import RunLock, is_locked
+from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.fit import Listener
-from cnnkit.training.history import Row
 from cnnkit.training.prepare import prepare
+from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
+
+PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Side:
     test: float
     epochs_to_reach: int | None
     seconds_to_reach: float | None
-    history: Sequence[Row]
+    history: Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,54 @@ class Comparison:
     pairs: Sequence[Pair]
     folder: Path
     note: str
+
+
+class SideResult(BaseModel):
+    """What a comparison needs of one finished run.
+
+    Attributes:
+        folder: Its run directory.
+        trained_parameters: How many parameters it trained, in its last phase.
+        feature_seconds: Wall time in which features of a frozen base were computed.
+        measured: Its metrics on the held-out examples.
+        note: What has to be printed wherever they are.
+        history: Its rows.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    folder: str
+    trained_parameters: int
+    feature_seconds: float
+    measured: dict[str, float]
+    note: str
+    history: list[dict[str, int | float]]
+
+
+class _Progress(BaseModel):
+    """The content of `progress.json`."""
+
+    model_config = ConfigDict(strict=True)
+
+    config: dict[str, Any]
+    fractions: list[float]
+    sides: dict[str, SideResult]
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / PROGRESS, json.dumps(self.model_dump()))
+
+
+class ComparisonInterruptedError(Exception):
+    """A comparison was asked to stop; what is done so far is saved.
+
+    Attributes:
+        folder: Of the comparison.
+        exit_status: What the signal asks for.
+    """
+
+    def __init__(self, folder: Path, exit_status: int) -> None:
+        self.folder, self.exit_status = folder, exit_status
+        super().__init__(str(folder))
 
 
 class ComparisonListener(Protocol):
@@ -90,31 +152,61 @@ def parse_fractions(text: str) -> list[float]:
 def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: Path | None, listener: ComparisonListener) -> Comparison:
     """Train both sides on each share of the training data, and write `comparison.json` and `comparison.png`.
 
+    An interrupted comparison of the same config and shares goes on: finished sides stay, the interrupted one is resumed.
+
     Args:
         loaded: The transfer's config.
         shares: Shares of the training data.
         run_dir: The folder of the comparison; `runs/NAME-comparison` where None.
         listener: Draws the progress.
+
+    Raises:
+        ComparisonInterruptedError: It was asked to stop.
     """
-    created, lock = create_run_directory(f"{loaded.config.name}-comparison"[:64], run_dir)
-    directory = created.path
-    total = _training_examples(loaded, directory)
-    pairs, figure, note = [], "", ""
-    for share in shares:
-        limit = max(1, round(share * total))
-        runs = {}
-        for side, config in (("transfer", loaded), ("scratch", _from_scratch(loaded))):
-            limited = _with_limit(config, limit)
-            folder = directory / f"{side}-{share:g}"
-            runs[side], note = _run(limited, folder, f"{side}, {limit:,} examples", listener)
-        figure = headline_column(runs["transfer"].rows[0]).removeprefix(VALIDATION_PREFIX)
-        metric = find(figure, custom_names(loaded.config.train.metrics))
-        pairs.append(Pair(share, limit, *_sides(runs["transfer"], runs["scratch"], metric)))
-    comparison = Comparison(figure, pairs, directory, note)
-    write_json(directory / "comparison.json", {"figure": figure, "note": note, "pairs": [asdict(pair) for pair in pairs]})
-    _draw(comparison, loaded.config.name)
-    lock.release()
+    directory, lock, progress = _open_comparison(loaded, shares, run_dir)
+    try:
+        total = _training_examples(loaded, directory)
+        pairs, figure, note = [], "", ""
+        for share in shares:
+            limit = max(1, round(share * total))
+            for side, config in (("transfer", loaded), ("scratch", _from_scratch(loaded))):
+                name = f"{side}-{share:g}"
+                if name not in progress.sides:
+                    progress.sides[name] = _run(_with_limit(config, limit), directory / name, f"{side}, {limit:,} examples", listener)
+                    progress.write(directory)
+            transfer, scratch = (progress.sides[f"{side}-{share:g}"] for side in ("transfer", "scratch"))
+            figure, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
+            metric = find(figure, custom_names(loaded.config.train.metrics))
+            pairs.append(Pair(share, limit, *_sides(transfer, scratch, metric)))
+        comparison = Comparison(figure, pairs, directory, note)
+        write_json(directory / "comparison.json", {"figure": figure, "note": note, "pairs": [asdict(pair) for pair in pairs]})
+        _draw(comparison, loaded.config.name)
+        (directory / PROGRESS).unlink()
+    finally:
+        lock.release()
     return comparison
+
+
+def _open_comparison(loaded: BoundConfig, shares: Sequence[float], run_dir: Path | None) -> tuple[Path, RunLock, _Progress]:
+    """The folder of an interrupted comparison of the same config and shares, or a new one."""
+    name = f"{loaded.config.name}-comparison"[:64]
+    config = json.loads(json.dumps(resolved(loaded.config)))
+    for folder in [run_dir] if run_dir is not None else sorted(path.parent for path in RUNS.glob(f"{name}*/{PROGRESS}")):
+        progress = _read_progress(folder)
+        if progress is not None and (progress.config, progress.fractions) == (config, list(shares)) and not is_locked(folder):
+            return folder, RunLock(folder), progress
+    created, lock = create_run_directory(name, run_dir)
+    progress = _Progress(config=config, fractions=list(shares), sides={})
+    progress.write(created.path)
+    return created.path, lock, progress
+
+
+def _read_progress(folder: Path) -> _Progress | None:
+    """How far an interrupted comparison got; None where the folder has none that can be read."""
+    try:
+        return _Progress.model_validate(read_json(folder / PROGRESS))
+    except (OSError, ValueError):  # pydantic's is a ValueError
+        return None
 
 
 def _draw(comparison: Comparison, title: str) -> None:
@@ -131,42 +223,45 @@ def _draw(comparison: Comparison, title: str) -> None:
     plot_lines(lines, labels, comparison.folder / "comparison.png", title, comparison.note)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What one finished run tells a comparison."""
-
-    rows: Sequence[Row]
-    feature_seconds: float
-    trained_parameters: int
-    evaluation: Evaluation
-    folder: str
-
-
-def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonListener) -> "tuple[_Told, str]":
-    prepared = prepare(loaded, folder)
+def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonListener) -> SideResult:
+    """Train one side, or go on where it was interrupted."""
+    if CheckpointStore(folder / "checkpoints"):
+        resumed = open_interrupted(folder, [], [], None, force=False)
+        prepared = prepare(resumed.loaded, None, resumed=resumed)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # killed before its first checkpoint
+        prepared = prepare(loaded, folder)
     with listener.run(title, prepared.epochs, prepared.train.steps) as progress:
         finished = train(prepared, progress)
-    if finished.exit_status or finished.evaluation is None:
-        raise KeyboardInterrupt
-    trained = sum(int(variable.value.shape.num_elements()) for variable in prepared.network.model.trainable_variables)
-    told = _Told(finished.history.rows, finished.history.feature_seconds, trained, finished.evaluation, str(folder))
-    return told, prepared.metadata.note
+    if finished.history.interrupted:
+        raise ComparisonInterruptedError(folder.parent, finished.exit_status)
+    if finished.evaluation is None:
+        raise CnnkitError(f"{prepared.metadata.data}: has no held-out examples to compare on", "Set `data.validation`, or `data.test`.")
+    return SideResult(
+        folder=str(folder),
+        trained_parameters=sum(math.prod(variable.shape) for variable in prepared.network.model.trainable_variables),
+        feature_seconds=finished.history.feature_seconds,
+        measured=dict(finished.evaluation.measured),
+        note=prepared.metadata.note,
+        history=[dict(row) for row in finished.history.rows],
+    )
 
 
-def _sides(transfer: _Told, scratch: _Told, metric: Metric) -> tuple[Side, Side]:
+def _sides(transfer: SideResult, scratch: SideResult, metric: Metric) -> tuple[Side, Side]:
     figure, higher = metric.name, metric.higher_is_better
 
-    def series(told: _Told) -> list[float]:
-        return [row.get(f"val_{figure}", row[figure]) for row in told.rows]
+    def series(result: SideResult) -> list[float]:
+        return [row.get(f"{VALIDATION_PREFIX}{figure}", row[figure]) for row in result.history]
 
-    bests = [metric.best(series(told)) for told in (transfer, scratch)]
+    bests = [metric.best(series(result)) for result in (transfer, scratch)]
     goal = min(bests) if higher else max(bests)
 
-    def side(told: _Told, best: float) -> Side:
-        reached = next((i for i, value in enumerate(series(told)) if (value >= goal if higher else value <= goal)), None)
-        seconds = None if reached is None else round(told.feature_seconds + sum(row["seconds"] for row in told.rows[: reached + 1]), 2)
-        test = told.evaluation.measured.get(figure, float("nan"))
-        return Side(told.folder, told.trained_parameters, best, test, None if reached is None else reached + 1, seconds, told.rows)
+    def side(result: SideResult, best: float) -> Side:
+        rows = result.history
+        reached = next((i for i, value in enumerate(series(result)) if (value >= goal if higher else value <= goal)), None)
+        seconds = None if reached is None else round(result.feature_seconds + sum(row["seconds"] for row in rows[: reached + 1]), 2)
+        test = result.measured.get(figure, float("nan"))
+        return Side(result.folder, result.trained_parameters, best, test, None if reached is None else reached + 1, seconds, rows)
 
     return side(transfer, bests[0]), side(scratch, bests[1])
 

@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import CnnkitError
+
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.[^.]+|)")  # as `tempfile.mkstemp` names them for `_write_beside`
 
 
 class WriteError(CnnkitError, OSError):
@@ -45,6 +48,19 @@ def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, names: str) -> None:
+    """Remove temporary files that killed processes left of writes to files of a folder.
+
+    Args:
+        folder: Where they are; nothing happens where it does not exist.
+        names: Regular expression that matches the whole name of each file whose temporary files are removed.
+    """
+    for path in folder.glob(".*"):
+        temporary = _TEMPORARY.fullmatch(path.name)
+        if temporary is not None and re.fullmatch(names, f"{temporary['stem']}{temporary['suffix']}") and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import split_entry
 from cnnkit.keras_api.compat import preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
+from cnnkit.keras_api.names import fresh_names
 from cnnkit.model.loading.load import load_model, model_in
 from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.shape_faults import shown_shape
@@ -73,6 +74,7 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
     return AppliedBase(base(prepared), prepared, {name: {**arguments, **stood_in, "weights": "none"}}, notices)
 
 
+@fresh_names()
 def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     """Run raw inputs through a network of one's own, up to its head, frozen.
 
@@ -138,6 +140,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
     weights = arguments.pop("weights", "imagenet")
     weights = None if weights in (None, "none") else weights
 
+    @fresh_names()
     def make(base_weights: str | None, **changes: Any) -> "keras.Model":
         further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
         with warnings.catch_warnings():  # the weights of 224 pixels are meant, and told where that matters

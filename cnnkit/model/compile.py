@@ -8,6 +8,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
+from cnnkit.keras_api.names import fresh_names
 from cnnkit.model.builder import Network, build_network
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def build_and_compile(loaded: BoundConfig) -> Network:
     return network
 
 
+@fresh_names()
 def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: Any = None) -> None:
     """Compile a model as the config's `train` section says, perhaps with another optimizer, that of a phase.
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import CnnkitError
-from cnnkit.io.atomic import write_atomically, write_json, write_text
+from cnnkit.io.atomic import remove_leftovers, write_atomically, write_json, write_text
 from cnnkit.io.json_file import read_json
 from cnnkit.model.loading.load import MODEL_NAME, model_in
+from cnnkit.model.saving import write_model
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     import keras
 
 RUNS = Path("runs")
+
+_FILES = (  # all that stand directly in a run's folder, as a regular expression
+    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow)\.json|"
+    r"(curves|confusion|reliability|predictions)\.png"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,21 @@ class RunDirectory:
     def model(self) -> Path:
         """The model for use."""
         return self.path / MODEL_NAME
+
+    @property
+    def metadata(self) -> Path:
+        """What the model's outputs mean."""
+        return self.path / "model.json"
+
+    @property
+    def history(self) -> Path:
+        """Loss and metrics, a row an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """The final evaluation."""
+        return self.path / "metrics.json"
 
     @property
     def curves(self) -> Path:
@@ -68,7 +89,7 @@ class RunDirectory:
         writer = csv.DictWriter(buffer, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path / "history.csv", buffer.getvalue())
+        write_text(self.history, buffer.getvalue())
 
     @property
     def checkpoints(self) -> Path:
@@ -86,7 +107,7 @@ class RunDirectory:
         Raises:
             CnnkitError: The file is missing or damaged.
         """
-        path = self.path / "history.csv"
+        path = self.history
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file, strict=True)]
@@ -135,17 +156,32 @@ class RunDirectory:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, the final evaluation."""
-        write_json(self.path / "metrics.json", metrics)
+        write_json(self.metrics, metrics)
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Write `environment.json`: versions, device, data fingerprint, time, state."""
         write_json(self.environment, environment)
 
     def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
-        """Write `model.keras`, and beside it what its numbers mean."""
-        write_json(self.path / "model.json", asdict(metadata))
-        write_atomically(self.model, model.save)
+        """Write `model.keras`, without optimizer state, and beside it what its numbers mean."""
+        self.write_metadata(metadata)
+        write_atomically(self.model, lambda temporary: write_model(model, temporary))
         self.calibration.unlink(missing_ok=True)  # it tells of the model that stood here before
+
+    def write_metadata(self, metadata: ModelMetadata) -> None:
+        """Write `model.json`, what the model's numbers mean."""
+        write_json(self.metadata, asdict(metadata))
+
+    def missing_files(self) -> list[Path]:
+        """Files that a finished run should have and does not have."""
+        expected = [self.model, self.metadata, self.history, self.curves]
+        if _was_evaluated(self):
+            expected.append(self.metrics)
+        return [path for path in expected if not path.exists()]
+
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of processes that were killed while they wrote one of the run's files."""
+        remove_leftovers(self.path, _FILES)
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
@@ -188,7 +224,16 @@ def _occupied(directory: RunDirectory) -> CnnkitError:
 
 def is_unfinished(directory: RunDirectory) -> bool:
     """Whether a run was begun, can be gone on with, and has not got to its end."""
-    return directory.checkpoints.is_dir() and not (directory.path / "metrics.json").exists() and read_state(directory) != "finished"
+    return directory.checkpoints.is_dir() and not directory.metrics.exists() and read_state(directory) != "finished"
+
+
+def _was_evaluated(directory: RunDirectory) -> bool:
+    """Whether a run has held-out examples, on which its final metrics are measured."""
+    try:
+        data = read_json(directory.environment)["data"]
+        return bool(data["validation"] or data["test"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_state(directory: RunDirectory) -> str:

@@ -14,7 +14,7 @@ from cnnkit.data.examples import Dataset
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine and git commit, as `environment.json` keeps them."""
+    """Versions, machine and git commit, for `environment.json`."""
     import tensorflow as tf
 
     return {
@@ -47,7 +47,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def processor_name() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's model name from /proc/cpuinfo, else what Python reports."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, not a path of ours
             for line in file:

@@ -99,9 +99,9 @@ def compute_features(
 
     Args:
         features: From raw inputs to features.
-        examples: Raw inputs with targets; the targets are kept.
+        examples: Raw inputs with targets; the result has the same targets.
         folder: Where a file may be put.
-        on_progress: Told of the examples done.
+        on_progress: Called with the number of examples done.
         augment: What is done to the inputs before; None for nothing.
     """
     source = BatchSource(examples, min(64, evaluation_batch(examples)))

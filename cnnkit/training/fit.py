@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource
+from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
 from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
@@ -50,26 +51,6 @@ class Listener(Protocol):
 
     def on_epoch(self, row: Row) -> None:
         """After an epoch and its validation."""
-
-
-class CheckpointManager(Protocol):
-    """Saves and restores the state of a phase."""
-
-    def restore(self, callbacks: Sequence[Any]) -> "OpenEpoch":
-        """Restore this phase from its checkpoint, where there is one; called once model and callbacks are built.
-
-        Returns:
-            The progress inside the unfinished epoch.
-        """
-
-    def steps_left(self, step: int) -> int:
-        """Optimizer steps from `step` of an epoch to its next checkpoint; a very large number where time decides."""
-
-    def is_due(self, step: int) -> bool:
-        """Whether a checkpoint has to be written after optimizer step `step` of an epoch, counted from 1."""
-
-    def keep(self, callbacks: Sequence[Any], epoch: "OpenEpoch") -> None:
-        """Write a checkpoint of the model, its optimizer, the callbacks and the progress inside the epoch."""
 
 
 @dataclass
@@ -217,7 +198,7 @@ class Fit:
 
     def _save(self, epoch: OpenEpoch) -> None:
         if self.checkpoint_manager is not None:
-            self.checkpoint_manager.keep(self.callbacks, epoch)
+            self.checkpoint_manager.save(self.callbacks, epoch)
 
 
 def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:

@@ -1,12 +1,8 @@
-"""What happened in a run so far, and how far the open epoch has got."""
+"""The history of a run, epoch by epoch, and how much of the epoch under way is done."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from cnnkit.errors import CnnkitError
-
-if TYPE_CHECKING:
-    pass
 
 Row = dict[str, float]
 

@@ -1,5 +1,6 @@
 """A run before its first step: network built, data divided, folder made; everything that can fail early has been tried."""
 
+import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
 from cnnkit.data.augmentation import BatchPreparation, class_weights
 from cnnkit.data.binding import BoundConfig
-from cnnkit.data.examples import Dataset
+from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
@@ -21,14 +22,15 @@ from cnnkit.model.compile import build_and_compile, encoding_for
 from cnnkit.runs.directory import RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
-from cnnkit.training.checkpoint.manager import TrainingState
+from cnnkit.training.checkpoint.manager import CheckpointManager
+from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.environment import fingerprint
 from cnnkit.training.phases import set_trainable
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
 
-COPIES = 5  # of weights and optimizer state that stand on disk at most: three checkpoints, one being written, the model
+COPIES = 5  # of weights and optimizer state on disk at most: three checkpoints, one being written, and room for the model
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Prepared:
         loaded: The config.
         network: Built and compiled.
         dataset: Divided; the targets of a regression are standardized in its training and validation parts.
+        held_out: The examples that the final metrics are measured on, and what they are called, with targets in the user's
+            unit; None where there are none.
         target_scaler: How to get a regression's numbers back; None for other tasks.
         phases: What is trained one after another; one phase where the config has none.
         preparation: What is done to training batches.
@@ -46,12 +50,13 @@ class Prepared:
         metadata: What the model's numbers mean.
         directory: The run's folder.
         lock: Keeps other processes from writing there; held as long as this record lives.
-        state: Where the run stands: at its beginning, or where an interrupted one was left.
+        checkpoint_manager: Where the run stands: at its beginning, or where an interrupted one was left.
     """
 
     loaded: BoundConfig
     network: Network
     dataset: Dataset
+    held_out: tuple[str, Examples] | None
     target_scaler: TargetScaler | None
     phases: Sequence[Phase]
     preparation: BatchPreparation
@@ -59,7 +64,7 @@ class Prepared:
     metadata: ModelMetadata
     directory: RunDirectory
     lock: RunLock
-    state: TrainingState
+    checkpoint_manager: CheckpointManager
 
     @property
     def epochs(self) -> int:
@@ -78,7 +83,7 @@ def prepare(
     Args:
         loaded: The config.
         run_dir: The folder for a new run; `runs/NAME` where None.
-        on_progress: Told how many of all files have been looked at.
+        on_progress: Called with how many of all files have been scanned.
         resumed: The interrupted run to go on with; None for a new one.
 
     Raises:
@@ -86,7 +91,7 @@ def prepare(
             interrupted run is changed.
     """
     if resumed is not None:
-        network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state["notices"]))
+        network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state.run.notices))
         return _filled(loaded, network, _phases(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
     network = build_and_compile(loaded)
     phases = _phases(loaded, network)
@@ -124,6 +129,7 @@ def _filled(
         preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
+    held_out = dataset.held_out
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
@@ -132,27 +138,29 @@ def _filled(
         check_data(resumed, mark)
     notices = (*network.notices, *dataset.notices, *warnings(config))
     metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
-    fixed = {
-        "config": resolved(config),
-        "data": {"fingerprint": mark, "name": dataset.name, "stand_in_for": dataset.stand_in_for},
-        "base": network.base,
-        "notices": list(network.notices),
-    }
-    state = TrainingState(network.model, preparation.layers, config.train, CheckpointStore(directory.checkpoints), fixed, len(phases) - 1)
+    run = RunIdentity(
+        config=json.loads(json.dumps(resolved(config))),  # as it is read back
+        data=DataIdentity(fingerprint=mark, name=dataset.name, stand_in_for=dataset.stand_in_for),
+        base=network.base,
+        notices=list(network.notices),
+    )
+    manager = CheckpointManager(
+        network.model, preparation.layers, config.train, CheckpointStore(directory.checkpoints), run, last_phase=len(phases) - 1
+    )
     if resumed is not None:
-        state.forced = resumed.forced
-        state.take_up(resumed.checkpoint)
+        manager.forced = resumed.forced
+        manager.resume_from(resumed.checkpoint)
     else:
         _check_room(directory, network)
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
-    return Prepared(loaded, network, dataset, target_scaler, phases, preparation, train, metadata, directory, lock, state)
+    return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
 
 
 def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
-    """The phases of a config, each tried once, so that a misspelt layer is told before the first epoch.
+    """The phases of a config, each tried once, so that a misspelt layer is an error before the first epoch.
 
     Raises:
         ConfigError: A phase names a layer that is not there.
@@ -190,7 +198,7 @@ def _bytes(variable: Any) -> int:
 
 
 def _remove(directory: RunDirectory, *, whole: bool) -> None:
-    """Take away what a run that could not begin has made: its folder, or its files in a folder that was there before."""
+    """Remove what a run that could not begin has made: its folder, or its files in a folder that was there before."""
     if whole:
         shutil.rmtree(directory.path, ignore_errors=True)
         return

@@ -1,4 +1,4 @@
-"""What happens in a run, told to its history file, its loggers and the screen."""
+"""Events of a run, handed on to its history file, its loggers and the screen."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from cnnkit.training.phases import LayerState
 
 
 class Recorder:
-    """A listener that writes the history as each epoch ends, tells the loggers, and hands everything on to the listener that draws."""
+    """A listener that writes the history as each epoch ends, calls the loggers, and hands everything on to the listener that draws."""
 
     def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, loggers: Sequence[Logger]) -> None:
         self._write, self._listener, self._history = write, listener, history
@@ -41,17 +41,17 @@ class Recorder:
         self._listener.on_steps(epoch, step, logs, images_per_second)
 
     def on_epoch(self, row: Row) -> None:
-        """Write the history, tell the loggers, hand it on."""
+        """Write the history, log the epoch, hand it on."""
         self._write(self._history.rows)
-        self._tell(lambda logger: logger.on_epoch(row))
+        self._log(lambda logger: logger.on_epoch(row))
         self._listener.on_epoch(row)
 
     def close(self, state: str) -> None:
-        """Tell the loggers how the run ended: finished, interrupted or failed."""
-        self._tell(lambda logger: logger.close(state))
+        """Close the loggers with how the run ended: finished, interrupted or failed."""
+        self._log(lambda logger: logger.close(state))
 
-    def _tell(self, what: Callable[[Logger], None]) -> None:
-        """Tell every logger; one that fails is left out from then on, for its trouble must not end the run."""
+    def _log(self, what: Callable[[Logger], None]) -> None:
+        """Call every logger; one that fails is left out from then on, so that it does not end the run."""
         for logger in list(self._loggers):
             try:
                 what(logger)

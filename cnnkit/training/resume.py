@@ -1,4 +1,4 @@
-"""An interrupted run taken up again: its newest whole checkpoint, and whether config and data are still what they were."""
+"""Open an interrupted run to resume it: its newest whole checkpoint, and whether config and data are still what they were."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnkit.config.differences import differences
 from cnnkit.config.load import load_config, resolved, with_epochs
+from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
@@ -35,9 +36,10 @@ class Resumed:
         loaded: Its config, with `--epochs` where given.
         directory: Its folder.
         lock: Held on it.
-        checkpoint: From which it goes on.
+        checkpoint: The one to restore.
         forced: Whether to go on although its config or data has changed.
-        notices: What the user has to be told, such as damaged checkpoints passed over.
+        base_changed: Whether its pretrained base is another one now.
+        notices: Notices for the user, such as damaged checkpoints passed over.
     """
 
     loaded: BoundConfig
@@ -45,32 +47,42 @@ class Resumed:
     lock: RunLock
     checkpoint: Checkpoint
     forced: bool
+    base_changed: bool
     notices: Sequence[str]
 
     @property
     def stand_in(self) -> bool:
         """Whether the run was begun on a stand-in for its data."""
-        return bool(self.checkpoint.state["data"]["stand_in_for"])
+        return bool(self.checkpoint.state.run.data.stand_in_for)
 
     @property
     def without_weights(self) -> BoundConfig:
-        """The config with the base that the run was begun with, but no weights for it: they come from the checkpoint."""
-        base, config = self.checkpoint.state["base"], self.loaded.config
-        if base is None or (self.forced and config.model.base != self.checkpoint.state["config"]["model"].get("base")):
+        """The config with the base that the run was begun with, but no weights for it: they come from the checkpoint.
+
+        Raises:
+            CnnkitError: The checkpoint names no base that can be built.
+        """
+        base = self.checkpoint.state.run.base
+        if base is None or self.base_changed:
             return self.loaded
-        return replace(self.loaded, config=config.model_copy(update={"model": config.model.model_copy(update={"base": base})}))
+        values = resolved(self.loaded.config)
+        config, faults = validate({**values, "model": {**values["model"], "base": base}})
+        if config is None:
+            reason = "; ".join(fault.message for fault in faults)
+            raise CnnkitError(f"{self.directory.path}: the base in its checkpoint cannot be built: {reason}", "Train it anew instead.")
+        return replace(self.loaded, config=config)
 
     @property
     def epochs_done(self) -> int:
         """Whole epochs so far."""
-        return int(self.checkpoint.state["epoch"])
+        return self.checkpoint.state.epoch
 
     @property
     def is_finished(self) -> bool:
         """Whether the run has got to its end, and nothing more is asked of it."""
         train = self.loaded.config.train
         wanted = sum(phase.epochs or train.epochs for phase in train.phases) if train.phases else train.epochs
-        done = self.epochs_done >= wanted or self.checkpoint.state["stopped"]
+        done = self.epochs_done >= wanted or self.checkpoint.state.stopped
         return done and not self.forced and read_state(self.directory) == "finished"
 
 
@@ -110,19 +122,20 @@ def _opened(
 ) -> Resumed:
     """A run whose lock is held."""
     run = directory.path
-    checkpoints.sweep()
+    directory.remove_leftovers()
+    checkpoints.remove_leftovers()
     shutil.rmtree(directory.cache)
-    checkpoint, notices = checkpoints.newest()
+    checkpoint, damaged = checkpoints.newest()
     if checkpoint is None:
-        raise CnnkitError(f"{run}: none of its checkpoints is whole", "\n    ".join(notices))
-    told = list(notices)
-    before: Mapping[str, Any] = checkpoint.state["config"]
+        raise CnnkitError(f"{run}: none of its checkpoints is whole", "\n    ".join(damaged))
+    notices = list(damaged)
+    before = checkpoint.state.run.config
     if not configs and not directory.config.exists():
-        directory.write_config(write_yaml(dict(before)))
-        told.append(f"{directory.config} was gone; it was written again from the checkpoint.")
+        directory.write_config(write_yaml(before))
+        notices.append(f"{directory.config} was gone; it was written again from the checkpoint.")
     loaded = load_config(configs or [directory.config], overrides)
     if epochs is not None:
-        loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state["epoch"])
+        loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
     changed = _changes(before, resolved(loaded.config), epochs is not None)
     if changed and not force:
         rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
@@ -131,9 +144,11 @@ def _opened(
             remedy += " For more epochs: `--epochs N`."
         raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
     if changed:
-        told.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is taken over (--force).")
+        notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
+    base_changed = any(key.startswith("model.base") for key in changed)
     written = None if changed else read_metadata(directory.model)
-    return Resumed(bind(loaded, written.task if written is not None else None), directory, lock, checkpoint, bool(changed) or force, told)
+    bound = bind(loaded, written.task if written is not None else None)
+    return Resumed(bound, directory, lock, checkpoint, bool(changed) or force, base_changed, notices)
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:
@@ -142,17 +157,17 @@ def check_data(resumed: Resumed, fingerprint: str) -> None:
     Raises:
         CnnkitError: It has changed, and that was not forced.
     """
-    before = resumed.checkpoint.state["data"]
-    if fingerprint != before["fingerprint"] and not resumed.forced:
+    before = resumed.checkpoint.state.run.data
+    if fingerprint != before.fingerprint and not resumed.forced:
         raise CnnkitError(
-            f"{resumed.directory.path}: the data ({before['name']}) has changed since the run was interrupted "
-            f"(fingerprint {before['fingerprint'][:12]} -> {fingerprint[:12]})",
+            f"{resumed.directory.path}: the data ({before.name}) has changed since the run was interrupted "
+            f"(fingerprint {before.fingerprint[:12]} -> {fingerprint[:12]})",
             "Put it back as it was, or go on all the same with --force.",
         )
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_asked: bool) -> dict[str, tuple[Any, Any]]:
     """What has changed that changes what is learned; the epochs count where they were not asked for with `--epochs`."""
-    found = differences(before, json.loads(json.dumps(now)))
+    found = differences(before, json.loads(json.dumps(now)))  # tuples are lists in a checkpoint
     wanted = {key: pair for key, pair in found.items() if not key.startswith(UNRELATED_TO_LEARNING)}
     return {key: pair for key, pair in wanted.items() if not (epochs_asked and key.rpartition(".")[2] == "epochs")}

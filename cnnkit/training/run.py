@@ -16,7 +16,6 @@ from cnnkit.metrics import custom_names
 from cnnkit.model.compile import compile_model
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
-from cnnkit.training.checkpoint.manager import PhaseCheckpointManager
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
 from cnnkit.training.fit import Fit, Listener
@@ -62,7 +61,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     """Train a prepared run, phase by phase, and write its files.
 
     Raises:
-        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; what was kept before is whole.
+        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; the checkpoints before are whole.
     """
     directory = prepared.directory
     started = time.time()
@@ -70,7 +69,7 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
     directory.write_environment({**environment, "state": "running"})
     config = prepared.loaded.config
     loggers = open_loggers(config.train.log, directory, resolved(config))
-    recorder = Recorder(directory.write_history, listener, prepared.state.history, loggers)
+    recorder = Recorder(directory.write_history, listener, prepared.checkpoint_manager.history, loggers)
     ended = "failed"
     try:
         result = _train(prepared, recorder, environment, started)
@@ -80,11 +79,10 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
         raise
     except WriteError as error:
         hint = f"Make room, then go on with `cnnkit train --resume {directory.path}`: all up to the last checkpoint is whole."
-        raise CnnkitError(str(error).partition("\n")[0], hint) from error
+        raise CnnkitError(error.message, hint, error.location) from error
     except DivergedError as error:
-        remedy = str(error).partition("\n    ")[2]
-        message = f"{str(error).partition(chr(10))[0]}; what was learned before is kept: `cnnkit train --resume {directory.path}`"
-        raise CnnkitError(message, remedy) from error
+        message = f"{error.message}; what was learned before is kept: `cnnkit train --resume {directory.path}`"
+        raise CnnkitError(message, error.remedy, error.location) from error
     finally:
         if ended != "finished":
             _mark(prepared, {**environment, "state": ended})
@@ -94,73 +92,129 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
 
 
 def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> Finished:
-    config, directory, dataset, state = prepared.loaded.config, prepared.directory, prepared.dataset, prepared.state
-    history = state.history
-    if state.pending is not None:
-        listener.on_resume(history.rows, state.pending.state["step"])
+    directory, manager = prepared.directory, prepared.checkpoint_manager
+    history = manager.history
     with stop_requests() as stop:
-        _train_phases(prepared, listener, stop)
-        if len(prepared.phases) > 1 and config.data.validation != "test" and (notice := state.restore_best()):
-            listener.on_notice(notice)
+        _train_to_the_end(prepared, listener, stop)
         _save(prepared)
     if history.rows:
-        plot_curves(history.rows, directory.curves, config.name, prepared.metadata.note, custom_names(config.train.metrics))
-    evaluation = None
-    if not history.interrupted and dataset.held_out is not None:
-        split, examples = dataset.held_out
-        evaluation = evaluate_file(directory.model, examples, prepared.metadata, split)
-        write_evaluation(evaluation, directory, config.name)
+        _plot(prepared)
+    evaluation = None if history.interrupted else _evaluate(prepared)
     shutil.rmtree(directory.cache, ignore_errors=True)
-    environment |= {"epochs": len(history.rows), "best_epoch": state.best.epoch or None}
-    environment |= {"training_seconds": round(history.seconds, 2), "checkpoint_seconds": round(state.saving_seconds, 3)}
+    environment |= {"epochs": len(history.rows), "best_epoch": manager.best.epoch or None}
+    environment |= {"training_seconds": round(history.seconds, 2), "checkpoint_seconds": round(manager.saving_seconds, 3)}
     environment |= {"seconds": round(time.time() - started, 2)}
     directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
+    directory.remove_leftovers()
     return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
-def _train_phases(prepared: Prepared, listener: Recorder, stop: StopRequest) -> None:
+def write_missing(prepared: Prepared, listener: Listener) -> Finished:
+    """Write again what is missing in the folder of a finished run, from its checkpoints; no step is trained.
+
+    Args:
+        prepared: The run, resumed from its last checkpoint.
+        listener: Draws the progress where features of a frozen base have to be computed again.
+
+    Raises:
+        CnnkitError: A checkpoint does not fit, or the disk cannot be written.
+    """
+    directory, history = prepared.directory, prepared.checkpoint_manager.history
+    missing, evaluation = directory.missing_files(), None
+    try:
+        if directory.model in missing:
+            with stop_requests() as stop:
+                _train_to_the_end(prepared, listener, stop)
+            if history.interrupted:
+                return Finished(history, None, stop.exit_status)
+            if directory.calibration.exists() and directory.metrics.exists():
+                missing.append(directory.metrics)  # it was measured on the calibrated model
+            _save(prepared)
+        elif directory.metadata in missing:
+            directory.write_metadata(prepared.metadata)
+        if directory.history in missing:
+            directory.write_history(history.rows)
+        if directory.curves in missing:
+            _plot(prepared)
+        if directory.metrics in missing:
+            evaluation = _evaluate(prepared)
+        shutil.rmtree(directory.cache, ignore_errors=True)
+    finally:
+        prepared.lock.release()
+    return Finished(history, evaluation)
+
+
+def _plot(prepared: Prepared) -> None:
+    rows = prepared.checkpoint_manager.history.rows
+    config = prepared.loaded.config
+    plot_curves(rows, prepared.directory.curves, config.name, prepared.metadata.note, custom_names(config.train.metrics))
+
+
+def _evaluate(prepared: Prepared) -> Evaluation | None:
+    """Measure the saved model on the held-out examples, and write the result; None where there are none."""
+    if prepared.held_out is None:
+        return None
+    name, examples = prepared.held_out
+    evaluation = evaluate_file(prepared.directory.model, examples, prepared.metadata, name)
+    write_evaluation(evaluation, prepared.directory, prepared.loaded.config.name)
+    return evaluation
+
+
+def _train_to_the_end(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
+    """All phases that are left, then the weights of the best epoch where there are several phases."""
+    manager = prepared.checkpoint_manager
+    if manager.pending is not None:
+        listener.on_resume(manager.history.rows, manager.pending.state.step)
+    _train_phases(prepared, listener, stop)
+    chosen_on_test = prepared.loaded.config.data.validation == "test"
+    if len(prepared.phases) > 1 and not chosen_on_test and (notice := manager.restore_best()):
+        listener.on_notice(notice)
+
+
+def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
     """All phases from the one under way; gone back a little where the loss diverges and the config wants that."""
-    state = prepared.state
-    while state.phase < len(prepared.phases) and not state.history.interrupted:
+    manager = prepared.checkpoint_manager
+    while manager.phase < len(prepared.phases) and not manager.history.interrupted:
         try:
             _train_phase(prepared, listener, stop)
         except _Stopped:
-            state.history.interrupted = True
+            manager.history.interrupted = True
         except DivergedError as fault:
-            listener.on_notice(state.go_back(fault))
+            listener.on_notice(manager.go_back(fault))
         else:
-            if not state.history.interrupted:
-                state.end_phase()
+            if not manager.history.interrupted:
+                manager.end_phase()
 
 
-def _train_phase(prepared: Prepared, listener: Recorder, stop: StopRequest) -> None:
+def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
     """One phase: open its layers, compile, train, and prove that what is frozen has not changed."""
-    config, dataset, state = prepared.loaded.config, prepared.dataset, prepared.state
-    model, number, phase = prepared.network.model, state.phase, prepared.phases[state.phase]
+    config, dataset, manager = prepared.loaded.config, prepared.dataset, prepared.checkpoint_manager
+    model, number, phase = prepared.network.model, manager.phase, prepared.phases[manager.phase]
     if config.model.base is not None or config.train.phases is not None:
         set_trainable(model, phase, ("train", "phases", number))
         listener.on_phase(number + 1, len(prepared.phases), phase.train, layer_states(model))
-    state.begin_phase()
+    manager.begin_phase()
     before = frozen_checksum(model)
     begun = time.perf_counter()
     batches = _batches(prepared, listener, stop)
-    state.history.feature_seconds += time.perf_counter() - begun
+    manager.history.feature_seconds += time.perf_counter() - begun
     compile_model(batches.model, config, dataset.task, phase.optimizer)
-    state.slow_down(batches.model.optimizer)
+    manager.slow_down(batches.model.optimizer)
     if phase.layer_decay is not None:
         decay_updates(batches.model.optimizer, batches.model, phase.layer_decay)
+    manager.train_in_phase(batches.model, batches.train.steps)
     Fit(
         batches.model,
         batches.train,
         batches.validation,
         batches.preparation,
-        until=state.phase_begun + (phase.epochs or config.train.epochs),
-        history=state.history,
+        until=manager.epochs_before_phase + (phase.epochs or config.train.epochs),
+        history=manager.history,
         seed=config.seed,
         callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
         listener=listener,
         should_stop=stop,
-        checkpoint_manager=PhaseCheckpointManager(state, batches.model),
+        checkpoint_manager=manager,
     ).run()
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
@@ -215,7 +269,6 @@ def _save(prepared: Prepared) -> None:
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
     compile_model(model, prepared.loaded.config, prepared.dataset.task, prepared.phases[-1].optimizer)
-    model.optimizer.build(model.trainable_variables)
     prepared.directory.save_model(model, prepared.metadata)
 
 
@@ -225,11 +278,11 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
         **describe_environment(),
         "seed": prepared.loaded.config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
-        "resumed_after_epochs": len(prepared.state.history.rows) if prepared.state.pending is not None else None,
+        "resumed_after_epochs": len(prepared.checkpoint_manager.history.rows) if prepared.checkpoint_manager.pending is not None else None,
         "data": {
             "name": dataset.name,
             "stand_in_for": dataset.stand_in_for or None,
-            "fingerprint": prepared.state.fixed["data"]["fingerprint"],
+            "fingerprint": prepared.checkpoint_manager.run.data.fingerprint,
             "train": len(dataset.train),
             "validation": len(dataset.validation) if dataset.validation is not None else 0,
             "test": len(dataset.test) if dataset.test is not None else 0,

@@ -1,4 +1,4 @@
-"""Numbers to predict are learned in standard deviations and told in the user's unit."""
+"""Regression targets are learned in standard deviations from their mean; the saved model predicts in the user's unit."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ class TargetScaler:
 
     @classmethod
     def of(cls, train: Examples) -> "TargetScaler":
-        """The units of some training examples; a number that never changes keeps a deviation of 1."""
+        """The scaler of some training examples; a number that never changes gets a deviation of 1."""
         targets = train.targets.reshape(len(train), -1).astype(np.float64)
         deviation = targets.std(axis=0)
         return cls(targets.mean(axis=0), np.where(deviation > 0, deviation, 1.0))

@@ -35,7 +35,7 @@ def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[s
     named: list[str] = []
     if base is not None and Path(base).exists():
         if Path(base).suffix != ".keras":
-            find_run(Path(base))  # a folder without a model is told now, by the name that was typed
+            find_run(Path(base))  # refuse a folder without a model now, by the name that was typed
         named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
         named += [] if paths else ["model.head=null"]  # the packaged head pools, which features of one's own may not need
     elif base is not None:

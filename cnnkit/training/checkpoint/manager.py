@@ -1,6 +1,5 @@
-"""The state of a run while it trains: kept in checkpoints, put back exactly, and gone back to when the loss diverges."""
+"""The checkpoint manager of a run: saves its training state, restores it exactly, goes back when the loss diverges."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,115 +7,125 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Train
+from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.compat import schedule_of, set_schedule
+from cnnkit.training.checkpoint.callbacks import CallbackState, restore_callbacks, snapshot_callbacks
 from cnnkit.training.checkpoint.snapshot import (
+    AUGMENTATION,
+    AUGMENTATION_AT_PHASE_START,
+    MODEL,
     all_finite,
     augmentation_variables,
     fits,
-    restore_callbacks,
     restore_variables,
     snapshot,
-    snapshot_callbacks,
     variables_of,
 )
+from cnnkit.training.checkpoint.state import MOST_HALVINGS, BestEpoch, RunIdentity, TrainingState
 from cnnkit.training.checkpoint.store import Array, Checkpoint, CheckpointStore
 from cnnkit.training.history import DivergedError, History, OpenEpoch
 
 if TYPE_CHECKING:
     import keras
 
-MOST_HALVINGS = 3  # times that `on_nan: restore` goes back before it gives up
 MANY = 2**62
 
 
 @dataclass
-class Best:
-    """The epoch with the lowest validation loss so far, over all phases (0: none yet)."""
-
-    epoch: int = 0
-    loss: float = math.inf
-
-    def look(self, row: dict[str, float]) -> None:
-        """Note the epoch of a row if it was the best one."""
-        if row.get("val_loss", math.inf) < self.loss:
-            self.epoch, self.loss = int(row["epoch"]), row["val_loss"]
-
-
-@dataclass
-class TrainingState:
+class CheckpointManager:
     """Where a run stands, and its checkpoints.
 
     Attributes:
         model: The whole model.
         augmentation: The layers of `data.augment`.
         train: The config's section.
-        checkpoints: Where they are kept.
-        fixed: What every checkpoint tells of the run: its config, the data's fingerprint.
+        checkpoints: The files.
+        run: What every checkpoint holds of the run: its config, the data's fingerprint.
         last_phase: Number of the last phase, from 0.
         history: What happened so far.
         best: The best epoch so far.
-        phase: The phase under way, from 0.
-        phase_begun: Epochs that were done when it began.
-        halvings: How often the learning rate was halved after the loss had diverged.
-        pending: What has to be put back when the phase under way is built; None for nothing.
-        forced: Whether to go on although the config or the data has changed: what still fits is put back.
-        saving_seconds: Wall time that checkpoints have taken in this process.
+        phase: The phase that is trained now, from 0.
+        epochs_before_phase: Epochs that were done when it began.
+        halvings: How often the learning rate was halved in this phase after the loss had diverged.
+        pending: Checkpoint to restore once the phase's model is compiled; None for none.
+        forced: Whether to go on although the config or the data has changed: only what still fits is restored.
+        saving_seconds: Wall time that saving checkpoints has taken in this process.
     """
 
     model: "keras.Model"
     augmentation: Sequence[Any]
     train: Train
     checkpoints: CheckpointStore
-    fixed: dict[str, Any]
+    run: RunIdentity
     last_phase: int
     history: History = field(default_factory=History)
-    best: Best = field(default_factory=Best)
+    best: BestEpoch = field(default_factory=BestEpoch)
     phase: int = 0
-    phase_begun: int = 0
+    epochs_before_phase: int = 0
     halvings: int = 0
     pending: Checkpoint | None = None
     forced: bool = False
     saving_seconds: float = 0.0
-    _augmentation_at_start: dict[str, Array] = field(default_factory=dict)
+    _trained: "keras.Model | None" = None
+    _steps_per_epoch: int = 0
+    _saved_at: float = 0.0
+    _augmentation_at_phase_start: dict[str, Array] = field(default_factory=dict)
 
-    def take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: its history now, its variables when the phase is built."""
+    def resume_from(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint: its history now, its variables when the phase begins.
+
+        Raises:
+            CnnkitError: It is of a phase that the config does not have.
+        """
         state = checkpoint.state
-        self.history.rows[:] = [dict(row) for row in state["history"]]
-        self.history.seconds, self.history.feature_seconds = state["seconds"], state["feature_seconds"]
-        self.best = Best(**state["best"])
-        self.halvings = state["halvings"]
-        self.phase, self.phase_begun = state["phase"] + state["phase_ended"], state["phase_begun"]
+        if state.phase > self.last_phase:
+            raise CnnkitError(
+                f"the checkpoint is of phase {state.phase + 1}, but the config ends with phase {self.last_phase + 1}",
+                "Train it anew instead.",
+            )
+        self.history.rows[:] = [dict(row) for row in state.history]
+        self.history.seconds, self.history.feature_seconds = state.seconds, state.feature_seconds
+        self.best, self.halvings = state.best, state.halvings
+        self.phase, self.epochs_before_phase = state.phase, state.epochs_before_phase
         self.pending = checkpoint
 
     def begin_phase(self) -> None:
-        """Before a phase is built: give the whole model its weights, and the augmentation the state with which the phase began."""
-        augmentation = {"augment": augmentation_variables(self.augmentation)}
+        """Before a phase is built: restore the model, and augmentation as it was when the phase began.
+
+        Raises:
+            CnnkitError: The checkpoint is of another network.
+        """
+        augmentation = augmentation_variables(self.augmentation)
         if self.pending is not None:
-            restore_variables({"model": self.model.variables}, self.pending.arrays)
-            source = "augment" if self.pending.state["phase_ended"] else "start"
-            if not self.forced or fits(augmentation["augment"], source, self.pending.arrays):
-                restore_variables(augmentation, self.pending.arrays, source)
-        self._augmentation_at_start = snapshot(augmentation)
-        if self.pending is None or self.pending.state["phase_ended"]:
-            self.phase_begun = len(self.history.rows)
+            restore_variables({MODEL: self.model.variables}, self.pending.arrays)
+            group = AUGMENTATION_AT_PHASE_START if self.pending.state.phase_started else AUGMENTATION
+            if not self.forced or fits(augmentation, group, self.pending.arrays):
+                restore_variables({group: augmentation}, self.pending.arrays)
+        self._augmentation_at_phase_start = snapshot({AUGMENTATION_AT_PHASE_START: augmentation})
+        if self.pending is None or not self.pending.state.phase_started:
+            self.epochs_before_phase = len(self.history.rows)
         if self.pending is None and not self.history.rows:  # a checkpoint to go back to, and proof that they can be written
-            self._save_between(ended_phase=-1)
+            self._save_between_phases()
+
+    def train_in_phase(self, trained: "keras.Model", steps_per_epoch: int) -> None:
+        """Once a phase is built: its compiled model, which may be a part of the whole one, is saved and restored from now on."""
+        self._trained, self._steps_per_epoch = trained, steps_per_epoch
 
     def end_phase(self) -> None:
         """After a phase: where another one follows, a checkpoint from which that begins."""
         self.pending, self.halvings = None, 0
-        if self.phase < self.last_phase:
-            self._save_between(ended_phase=self.phase)
         self.phase += 1
+        self.epochs_before_phase = len(self.history.rows)
+        if self.phase <= self.last_phase:
+            self._save_between_phases()
 
-    def _save_between(self, ended_phase: int) -> None:
-        groups = {"model": self.model.variables, "augment": augmentation_variables(self.augmentation)}
-        with self.timed():
-            self.save(OpenEpoch(), snapshot(groups), ended_phase=ended_phase)
+    def _save_between_phases(self) -> None:
+        with self._timed():
+            arrays = snapshot({MODEL: self.model.variables, AUGMENTATION: augmentation_variables(self.augmentation)})
+            self._write(OpenEpoch(), arrays, phase_started=False)
 
     def go_back(self, fault: DivergedError) -> str:
-        """After the loss diverged: take up the last checkpoint with half the learning rate; what the user is told of it.
+        """After the loss diverged: go back to the last checkpoint, with half the learning rate; a notice for the user.
 
         Raises:
             DivergedError: The config does not want that, it was tried often enough, or there is no checkpoint.
@@ -125,9 +134,9 @@ class TrainingState:
         if self.train.on_nan != "restore" or self.halvings >= MOST_HALVINGS or checkpoint is None:
             raise fault
         halvings = self.halvings + 1
-        self.take_up(checkpoint)
+        self.resume_from(checkpoint)
         self.halvings = halvings
-        epoch, step = checkpoint.state["epoch"], checkpoint.state["step"]
+        epoch, step = checkpoint.state.epoch, checkpoint.state.step
         place = f"step {step} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}" if epoch else "the beginning"
         return (
             f"Training diverged {fault.place}. It goes on from {place} with half the learning rate ({halvings} of {MOST_HALVINGS} times)."
@@ -144,115 +153,104 @@ class TrainingState:
             optimizer.learning_rate = float(optimizer.learning_rate) * factor
 
     def restore_best(self) -> str:
-        """Give the model the weights of the best epoch; what the user has to be told, empty for nothing."""
+        """Restore the weights of the best epoch; a notice for the user, empty for none."""
         if not self.best.epoch or self.best.epoch == len(self.history.rows):
             return ""
         checkpoint = self.checkpoints.of_epoch(self.best.epoch)
-        if checkpoint is None or not fits(self.model.variables, "model", checkpoint.arrays):
+        if checkpoint is None or not fits(self.model.variables, MODEL, checkpoint.arrays):
             return f"The checkpoint of the best epoch ({self.best.epoch}) is gone or damaged: the last weights are used."
-        kept = {id(weight) for weight in self.model.weights}
+        weights = {id(weight) for weight in self.model.weights}
         for index, variable in enumerate(self.model.variables):
-            if id(variable) in kept:
-                variable.assign(checkpoint.arrays[f"model.{index}"])
+            if id(variable) in weights:
+                variable.assign(checkpoint.arrays[f"{MODEL}.{index}"])
         return ""
 
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Within: what is done counts as saving."""
-        begun = time.perf_counter()
-        yield
-        self.saving_seconds += time.perf_counter() - begun
-
-    def save(self, epoch: OpenEpoch, arrays: dict[str, Array], callbacks: Sequence[Any] = (), *, ended_phase: int | None = None) -> None:
-        """Write a checkpoint; `ended_phase` where one is left and the next one has not begun."""
-        begun = self._augmentation_at_start if ended_phase is None else {}
-        state = {
-            **self.fixed,
-            "phase": self.phase if ended_phase is None else ended_phase,
-            "phase_ended": ended_phase is not None,
-            "phase_begun": self.phase_begun,
-            "epoch": len(self.history.rows),
-            "step": epoch.step,
-            "open_seconds": round(epoch.seconds, 3),
-            "stopped": epoch.stopped,
-            "history": self.history.rows,
-            "seconds": self.history.seconds,
-            "feature_seconds": self.history.feature_seconds,
-            "best": {"epoch": self.best.epoch, "loss": self.best.loss},
-            "halvings": self.halvings,
-            "callbacks": list(callbacks),
-        }
-        self.checkpoints.save(Checkpoint(state, {**arrays, **{name.replace("augment", "start"): array for name, array in begun.items()}}))
-
-
-class PhaseCheckpointManager:
-    """Keeps the state of one phase: what `Fit` asks of a checkpoint_manager.
-
-    Args:
-        run: The state of the whole run.
-        trained: The compiled model of the phase, which may be a part of the whole one.
-    """
-
-    def __init__(self, run: TrainingState, trained: "keras.Model") -> None:
-        self._run, self._trained = run, trained
-        self._every_steps, self._every_seconds = run.train.checkpoint_interval
-        self._last = time.monotonic()
-
     def restore(self, callbacks: Sequence[Any]) -> OpenEpoch:
-        """Put back what was kept of this phase, where it had begun.
+        """Restore optimizer, metrics, augmentation and callbacks of a phase that had begun; called when all of them are built.
+
+        Returns:
+            How much of the epoch under way is done.
 
         Raises:
             CnnkitError: The checkpoint is of another network, optimizer or callbacks, and that was not forced.
         """
-        run, self._last = self._run, time.monotonic()
-        pending, run.pending = run.pending, None
-        if pending is None or pending.state["phase_ended"]:
+        assert self._trained is not None
+        self._saved_at = time.monotonic()
+        pending, self.pending = self.pending, None
+        if pending is None or not pending.state.phase_started:
             return OpenEpoch()
-        groups, optimizer = variables_of(run.model, self._trained, run.augmentation), self._trained.optimizer
-        if run.forced:
+        groups, optimizer = variables_of(self.model, self._trained, self.augmentation), self._trained.optimizer
+        if self.forced:
             groups = {name: variables for name, variables in groups.items() if fits(variables, name, pending.arrays)}
         given = float(optimizer.learning_rate)
         restore_variables(groups, pending.arrays)
-        if run.forced:
+        if self.forced:
             if not is_scheduled(optimizer):
                 optimizer.learning_rate = given
             return OpenEpoch()
+        state = pending.state
+        if state.step > self._steps_per_epoch:
+            message = f"the checkpoint is of step {state.step} of an epoch that has {self._steps_per_epoch}"
+            raise CnnkitError(message, "Train it anew instead.")
         if not is_scheduled(optimizer):
-            optimizer.learning_rate = float(optimizer.learning_rate) * 0.5 ** (run.halvings - pending.state["halvings"])
-        restore_callbacks(callbacks, pending.state["callbacks"], pending.arrays)
-        return OpenEpoch(pending.state["step"], pending.state["open_seconds"], pending.state["stopped"])
+            optimizer.learning_rate = float(optimizer.learning_rate) * 0.5 ** (self.halvings - state.halvings)
+        restore_callbacks(callbacks, state.callbacks, pending.arrays)
+        return OpenEpoch(state.step, state.epoch_seconds, state.stopped)
 
     def steps_left(self, step: int) -> int:
         """Optimizer steps from `step` of an epoch to the next checkpoint inside it; many where none is wanted by steps."""
-        return self._every_steps - step % self._every_steps if self._every_steps else MANY
+        every, _ = self.train.checkpoint_interval
+        return every - step % every if every else MANY
 
     def is_due(self, step: int) -> bool:
         """Whether a checkpoint inside an epoch is due after a step."""
-        if self._every_steps:
-            return step % self._every_steps == 0
-        return time.monotonic() - self._last >= self._every_seconds
+        every, seconds = self.train.checkpoint_interval
+        return step % every == 0 if every else time.monotonic() - self._saved_at >= seconds
 
-    def keep(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
-        """Write a checkpoint.
+    def save(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
+        """Write a checkpoint inside a phase.
 
         Raises:
-            DivergedError: A weight is not a finite number any more, so that there is nothing worth keeping.
+            DivergedError: A weight is not a finite number any more, so that there is nothing worth saving.
         """
-        with self._run.timed():
-            self._keep(callbacks, epoch)
-        self._last = time.monotonic()
+        assert self._trained is not None
+        with self._timed():
+            arrays = snapshot(variables_of(self.model, self._trained, self.augmentation))
+            if not all_finite({name: array for name, array in arrays.items() if name.startswith(f"{MODEL}.")}):
+                done = len(self.history.rows)
+                place = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
+                raise DivergedError("a weight became NaN or infinite", place, float(self._trained.optimizer.learning_rate))
+            states, weights = snapshot_callbacks(callbacks)
+            if not epoch.step and self.history.rows:
+                self.best = self.best.better(self.history.rows[-1])
+            arrays |= self._augmentation_at_phase_start | weights
+            self._write(epoch, arrays, phase_started=True, callbacks=states)
+        self._saved_at = time.monotonic()
 
-    def _keep(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
-        run = self._run
-        arrays = snapshot(variables_of(run.model, self._trained, run.augmentation))
-        if not all_finite({name: array for name, array in arrays.items() if name.startswith("model.")}):
-            done = len(run.history.rows)
-            place = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
-            raise DivergedError("a weight became NaN or infinite", place, float(self._trained.optimizer.learning_rate))
-        plain, remembered = snapshot_callbacks(callbacks)
-        if not epoch.step and run.history.rows:
-            run.best.look(run.history.rows[-1])
-        run.save(epoch, {**arrays, **remembered}, plain)
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Within: wall time counts as saving."""
+        begun = time.perf_counter()
+        yield
+        self.saving_seconds += time.perf_counter() - begun
+
+    def _write(self, epoch: OpenEpoch, arrays: dict[str, Array], *, phase_started: bool, callbacks: Sequence[CallbackState] = ()) -> None:
+        state = TrainingState(
+            run=self.run,
+            phase=self.phase,
+            phase_started=phase_started,
+            epochs_before_phase=self.epochs_before_phase,
+            step=epoch.step,
+            epoch_seconds=round(epoch.seconds, 3),
+            stopped=epoch.stopped,
+            history=[dict(row) for row in self.history.rows],
+            seconds=self.history.seconds,
+            feature_seconds=self.history.feature_seconds,
+            best=self.best,
+            halvings=self.halvings,
+            callbacks=list(callbacks),
+        )
+        self.checkpoints.save(Checkpoint(state, arrays))
 
 
 def is_scheduled(optimizer: Any) -> bool:

@@ -1,4 +1,4 @@
-"""CheckpointStore on disk: all from which training goes on exactly, each whole or not there, with a checksum, no pickle in it."""
+"""Checkpoint files for exact resume: written atomically, with a SHA-256 checksum, without pickle."""
 
 import hashlib
 import json
@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field
+from pydantic import ValidationError
 
-from cnnkit.errors import CnnkitError
-from cnnkit.io.atomic import write_atomically
+from cnnkit.errors import CnnkitError, dotted, escape_unprintable
+from cnnkit.io.atomic import remove_leftovers, write_atomically
 from cnnkit.io.json_file import parse_json
+from cnnkit.training.checkpoint.format_1 import FORMAT_1, migrated_arrays, migrated_state
+from cnnkit.training.checkpoint.state import TrainingState
 
 Array = npt.NDArray[Any]
 
-FORMAT = "cnnkit-checkpoint-1"
+FORMAT = "cnnkit-checkpoint-2"
 SUFFIX = ".safetensors"
-KEPT = 2  # the newest ones; that of the best epoch is kept beside them
+NEWEST_KEPT = 2  # the newest ones; that of the best epoch is kept beside them
 
 _NAME = re.compile(r"epoch-(\d+)(?:-before-phase-(\d+)|-step-(\d+))?")
 
@@ -30,53 +32,20 @@ class Checkpoint:
     """A moment of a run.
 
     Attributes:
-        state: What JSON can hold; `epoch` (epochs done), `step` (optimizer steps done in the open one), `phase_ended`
-            (whether `phase` has been left, and the next one not begun) and `best` are known here, all else to the checkpoint_manager.
-        arrays: Variables by group and number, such as `model.3`.
+        state: Where the run stands.
+        arrays: The values of its variables by group and number, such as `model.3`.
     """
 
-    state: Mapping[str, Any]
+    state: TrainingState
     arrays: Mapping[str, Array]
 
     @property
     def name(self) -> str:
-        """Its file's name, by which checkpoints stand in their order."""
-        name = f"epoch-{self.state['epoch']:05}"
-        if self.state["phase_ended"]:
-            return f"{name}-before-phase-{self.state['phase'] + 2}{SUFFIX}"  # people count from 1
-        return f"{name}-step-{self.state['step']:07}{SUFFIX}" if self.state["step"] else f"{name}{SUFFIX}"
-
-
-class _Best(BaseModel):
-    epoch: int = Field(ge=0)
-    loss: float
-
-
-class _Callback(BaseModel):
-    class_: str = Field(alias="class")
-    values: dict[str, Any]
-
-
-class _State(BaseModel):
-    """The form of `Checkpoint.state`: what a file must have for a run to go on from it, whoever wrote it."""
-
-    config: dict[str, Any]
-    data: dict[str, str]
-    base: Any
-    notices: list[str]
-    phase: int = Field(ge=-1)
-    phase_ended: bool
-    phase_begun: int = Field(ge=0)
-    epoch: int = Field(ge=0)
-    step: int = Field(ge=0)
-    open_seconds: float
-    stopped: bool
-    history: list[dict[str, float]]
-    seconds: float
-    feature_seconds: float
-    best: _Best
-    halvings: int = Field(ge=0)
-    callbacks: list[_Callback]
+        """Its file's name, by which checkpoints are ordered."""
+        name = f"epoch-{self.state.epoch:05}"
+        if not self.state.phase_started:
+            return f"{name}-before-phase-{self.state.phase + 1}{SUFFIX}"  # people count from 1
+        return f"{name}-step-{self.state.step:07}{SUFFIX}" if self.state.step else f"{name}{SUFFIX}"
 
 
 class CheckpointStore:
@@ -86,7 +55,7 @@ class CheckpointStore:
         self._folder = folder
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, then remove those that are not kept any more; the path written.
+        """Write a checkpoint, then remove old ones: the newest two and that of the best epoch stay; the path written.
 
         Raises:
             CnnkitError: The disk is full or cannot be written; the checkpoints of before are as they were.
@@ -94,7 +63,7 @@ class CheckpointStore:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / checkpoint.name
         write_checkpoint(path, checkpoint)
-        kept = {path, *self._paths()[-KEPT:], self._of_epoch(checkpoint.state["best"]["epoch"])}
+        kept = {path, *self._paths()[-NEWEST_KEPT:], self._of_epoch(checkpoint.state.best.epoch)}
         for old in self._paths():
             if old not in kept:
                 old.unlink(missing_ok=True)
@@ -117,10 +86,9 @@ class CheckpointStore:
         except CnnkitError:
             return None
 
-    def sweep(self) -> None:
-        """Remove what a killed process left of a checkpoint that it was writing."""
-        for path in self._folder.glob(f".epoch-*{SUFFIX}"):
-            path.unlink(missing_ok=True)
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of a process that was killed while it wrote a checkpoint."""
+        remove_leftovers(self._folder, rf"{_NAME.pattern}{re.escape(SUFFIX)}")
 
     def __bool__(self) -> bool:
         return bool(self._paths())
@@ -145,14 +113,14 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
-    state = json.dumps(checkpoint.state)
+    state = json.dumps(checkpoint.state.model_dump())
     metadata = {"format": FORMAT, "state": state, "sha256": _digest(state, arrays)}
     content = save(arrays, metadata)
     write_atomically(path, lambda temporary: _write(temporary, content))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint.
+    """Read one checkpoint, of this format or of format 1.
 
     Raises:
         CnnkitError: It is not there, or not what was written.
@@ -165,17 +133,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError) as error:
         raise CnnkitError(f"{path}: the checkpoint is damaged or cannot be read.") from error
-    state = metadata.get("state", "")
-    if metadata.get("format") != FORMAT:
+    state, written_as = metadata.get("state", ""), metadata.get("format")
+    if written_as not in (FORMAT, FORMAT_1):
         raise CnnkitError(f"{path}: is not a checkpoint of this cnnkit.")
     if metadata.get("sha256") != _digest(state, arrays):
         raise CnnkitError(f"{path}: the checkpoint is damaged: its checksum is not that of its content.")
     try:
-        told = parse_json(state.encode())
-        _State.model_validate(told)
+        stored = parse_json(state.encode())
+        if written_as == FORMAT_1:
+            return Checkpoint(migrated_state(stored), migrated_arrays(arrays))
+        return Checkpoint(TrainingState.model_validate(stored), arrays)
     except ValueError as error:  # pydantic's is one as well
-        raise CnnkitError(f"{path}: the checkpoint does not tell where a run stands.") from error
-    return Checkpoint(told, arrays)
+        raise CnnkitError(f"{path}: the checkpoint does not tell where a run stands ({_reason(error)}).") from error
+
+
+def _reason(error: ValueError) -> str:
+    """The first fault of a stored state, with its place."""
+    if not isinstance(error, ValidationError):
+        return escape_unprintable(str(error))
+    first = error.errors(include_input=False, include_url=False)[0]
+    return escape_unprintable(f"{dotted(first['loc'])}: {first['msg']}".lstrip(": "))
 
 
 def _digest(state: str, arrays: Mapping[str, Array]) -> str:

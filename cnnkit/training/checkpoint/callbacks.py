@@ -1,0 +1,108 @@
+"""What Keras callbacks remember from epoch to epoch: an allow-list by class, saved and restored."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cnnkit.errors import CnnkitError, format_value
+
+Array = npt.NDArray[Any]
+Value = Annotated[bool | int | float | None, Field(union_mode="smart")]
+
+
+def _is_count(value: Value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_metric(value: Value) -> bool:
+    """Whether a value may be the best metric so far; None before the first epoch."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value))
+
+
+def _is_flag(value: Value) -> bool:
+    return isinstance(value, bool)
+
+
+VALUES: Mapping[str, Mapping[str, Callable[[Value], bool]]] = {  # every callback that a config may name, and what it remembers
+    "EarlyStopping": {"wait": _is_count, "stopped_epoch": _is_count, "best": _is_metric, "best_epoch": _is_count},
+    "ReduceLROnPlateau": {"wait": _is_count, "cooldown_counter": _is_count, "best": _is_metric},
+    "SwapEMAWeights": {"_ema_weights_in_model": _is_flag},
+    "TerminateOnNaN": {},
+}
+WEIGHTS: Mapping[str, str] = {"EarlyStopping": "best_weights"}  # the attribute that is None or a copy of the model's weights
+
+
+class CallbackState(BaseModel):
+    """What one callback remembers.
+
+    Attributes:
+        name: Its class in keras.callbacks.
+        values: Attributes of `VALUES`, by name.
+        weights: Number of arrays in its copy of the model's weights, stored as `callback.NUMBER.PLACE`; None where it has none.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: str
+    values: dict[str, Value]
+    weights: int | None = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _is_allowed(self) -> "CallbackState":
+        allowed = VALUES.get(self.name)
+        if allowed is None or self.values.keys() != allowed.keys() or (self.weights is not None and self.name not in WEIGHTS):
+            raise ValueError("other attributes than the callback has")
+        for name, value in self.values.items():
+            if not allowed[name](value):
+                raise ValueError(f"{name} is of another type")
+        return self
+
+
+def snapshot_callbacks(callbacks: Sequence[Any]) -> tuple[list[CallbackState], dict[str, Array]]:
+    """The state of Keras callbacks, and their copies of the model's weights as `callback.NUMBER.PLACE`."""
+    states: list[CallbackState] = []
+    arrays: dict[str, Array] = {}
+    for number, callback in enumerate(callbacks):
+        name = type(callback).__name__
+        values = {attribute: _plain(getattr(callback, attribute)) for attribute in VALUES.get(name, {})}
+        weights = getattr(callback, WEIGHTS[name]) if name in WEIGHTS else None
+        arrays |= {f"callback.{number}.{place}": np.array(array) for place, array in enumerate(weights or ())}
+        states.append(CallbackState(name=name, values=values, weights=None if weights is None else len(weights)))
+    return states, arrays
+
+
+def restore_callbacks(callbacks: Sequence[Any], states: Sequence[CallbackState], arrays: Mapping[str, Array]) -> None:
+    """Give callbacks the state that `snapshot_callbacks` read; to be called after `on_train_begin`, in which Keras resets them.
+
+    Raises:
+        CnnkitError: The config has other callbacks, or their copies of the weights are not of this model.
+    """
+    before, now = [state.name for state in states], [type(callback).__name__ for callback in callbacks]
+    if before != now:
+        raise CnnkitError(
+            f"the checkpoint has the callbacks {format_value(before)}, the config {format_value(now)}", "Train it anew instead."
+        )
+    for number, (callback, state) in enumerate(zip(callbacks, states, strict=True)):
+        for attribute, value in state.values.items():
+            setattr(callback, attribute, value)
+        if state.weights is not None:
+            setattr(callback, WEIGHTS[state.name], _weights(callback, number, state, arrays))
+
+
+def _weights(callback: Any, number: int, state: CallbackState, arrays: Mapping[str, Array]) -> list[Array]:
+    """A callback's copy of the model's weights."""
+    wanted = [(weight.shape, weight.dtype) for weight in callback.model.get_weights()]
+    weights = [arrays[name] for place in range(len(wanted)) if (name := f"callback.{number}.{place}") in arrays]
+    if state.weights != len(wanted) or [(weight.shape, weight.dtype) for weight in weights] != wanted:
+        raise CnnkitError(f"the checkpoint does not fit the network: {state.name} holds other weights", "Train it anew instead.")
+    return weights
+
+
+def _plain(value: Any) -> Value:
+    """A number as JSON has it."""
+    plain: Value = value.item() if isinstance(value, np.generic) else value
+    return plain
