@@ -393,7 +393,9 @@ def words_as_constants(config: Any) -> None:
 
 
 def sequential(config: Any, layers: list[Any]) -> None:
-    config.update(module="keras", class_name="Sequential", registered_name="Sequential", config={"name": "s", "layers": [layer(config, "x"), *layers]})
+    config.update(
+        module="keras", class_name="Sequential", registered_name="Sequential", config={"name": "s", "layers": [layer(config, "x"), *layers]}
+    )
     del config["compile_config"]
 
 
