@@ -124,10 +124,8 @@ def mismatched_weight() -> bool:
         try:
             other.load_weights(f"{folder}/x.weights.h5")
         except ValueError as error:
-            return (
-                compat.mismatched_weight(error) == ("answer/kernel", "(4, 5)", "(4, 3)")
-                and compat.mismatched_weight(ValueError("x")) is None
-            )
+            path, *shapes = compat.mismatched_weight(error) or ("", "", "")
+            return path.endswith("answer/kernel") and shapes == ["(4, 5)", "(4, 3)"] and compat.mismatched_weight(ValueError("x")) is None
     return False
 
 
@@ -244,7 +242,8 @@ def foreign(tree: ast.Module) -> Iterator[str]:
             inside = any(isinstance(text, str) and text.startswith(("keras.src", "tensorflow.python")) for text in texts)
             if (called.endswith("import_module") and inside) or called.endswith("getsource"):
                 yield ast.unparse(node)
-            if called in ("getattr", "hasattr", "setattr") and isinstance(texts[:1] and texts[0], str) and texts[0].startswith("_"):
+            private = any(isinstance(text, str) and text.startswith("_") and not text.endswith("__") for text in texts[:1])
+            if called in ("getattr", "hasattr", "setattr") and private:
                 yield ast.unparse(node)
         if isinstance(node, ast.Assign):
             yield from (ast.unparse(t) for t in node.targets if ast.unparse(t).startswith(("keras.", "tf.", "socket.", "file_utils.")))
