@@ -269,8 +269,8 @@ def test_sizes_that_cannot_be_and_faults_between_sections_are_told_with_the_othe
     assert capsys.readouterr().err == (
         "Error: c.yaml:4:11: data.target: cifar10 has no target 'size'. It has: class.\n"
         "c.yaml:10:42: model.layers[0].Conv2D.kernel_size: wants at least 1, got [3, 0]\n"
-        "c.yaml:11:32: model.layers[1].MaxPooling2D.pool_size: wants at least 1, got 0\n"
-        "c.yaml:13:21: model.layers[3].Dense.units: wants at least 1, got -1\n"
+        "c.yaml:11:33: model.layers[1].MaxPooling2D.pool_size: wants at least 1, got 0\n"
+        "c.yaml:13:22: model.layers[3].Dense.units: wants at least 1, got -1\n"
         "c.yaml:15:11: train.epochs: wants an integer, got 'no'\n"
     )
 

@@ -1,7 +1,7 @@
 """A config's text to plain values, each with its line and column; refuses all of YAML that a config does not need.
 
-PyYAML parses (its Python parser: the C one overflows the stack on deep nesting); scalars are read by the rules of the
-YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so `on` is a word, `010` is ten and `1e-3` a number.
+Scalars are read by the rules of the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so `on` is a
+word, `010` is ten and `1e-3` a number.
 """
 
 import os
@@ -13,13 +13,11 @@ from typing import Any
 
 import yaml
 
-from cnnkit.config.yaml_syntax import in_plain_words
+from cnnkit.config.yaml_nodes import check_limits, compose, mark_of_index, refusal
 from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, escape_unprintable, format_value
 from cnnkit.io.regular_file import regular_file_size
 
 MAX_BYTES = 256 * 1024
-MAX_DEPTH = 32  # mappings and lists inside each other
-MAX_NODES = 20_000  # keys and values, each alias counted as often as it is used
 MAX_KEY_LENGTH = 100  # characters; every path in every message repeats keys
 MAX_NUMBER_LENGTH = 100  # characters; Python refuses to print integers of more than 4,300 digits
 MAX_PROBLEMS = 20
@@ -66,26 +64,26 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _refusal(
+        raise refusal(
             "there is no such file." + did_you_mean(file.name, _yaml_files(file.parent)),
             "Name a YAML file; `cnnkit configs` lists those that come with cnnkit.",
             Mark(source),
         ) from None
     except IsADirectoryError:
-        raise _refusal("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
+        raise refusal("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise _refusal(f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)) from None
+        raise refusal(f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)) from None
     if len(data) > MAX_BYTES:
         raise _too_long(Mark(source))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig")
-        raise _refusal(
+        raise refusal(
             "the file is not UTF-8 text",
             "Name a YAML file (not a model, an image or an archive), saved as UTF-8.",
-            _mark_of_index(source, before, len(before)),
+            mark_of_index(source, before, len(before)),
         ) from None
     return parse(text, source)
 
@@ -103,7 +101,7 @@ def parse(text: str, source: str) -> Document:
     """
     if len(text) > MAX_BYTES:
         raise _too_long(Mark(source))
-    root, reading = _compose(text, lambda mark: Mark(source, mark.line + 1, mark.column + 1))
+    root, reading = _read_nodes(text, lambda mark: Mark(source, mark.line + 1, mark.column + 1))
     value = None if root is None else reading.read(root, ())
     if value is not None and not isinstance(value, dict):
         reading.refuse(
@@ -113,7 +111,7 @@ def parse(text: str, source: str) -> Document:
         )
     reading.raise_problems()
     if value is None:
-        raise _refusal("the config is empty", "Begin with one that `cnnkit configs` lists.", Mark(source))
+        raise refusal("the config is empty", "Begin with one that `cnnkit configs` lists.", Mark(source))
     return Document(value, reading.keys, reading.values)
 
 
@@ -129,7 +127,7 @@ def parse_value(text: str, source: str) -> Any:
     """
     if len(text) > MAX_BYTES:
         raise _too_long(Mark(source))
-    root, reading = _compose(text, lambda _: Mark(source))
+    root, reading = _read_nodes(text, lambda _: Mark(source))
     if text[root.end_mark.index if root else 0 :].strip():
         reading.refuse("what follows '#' is a comment in YAML", "Put quotes around the value.", mark=Mark(source))
     value = None if root is None else reading.read(root, ())
@@ -142,33 +140,6 @@ def check_key(key: str) -> str:
     if len(key) > MAX_KEY_LENGTH:
         return f"a key of {len(key):,} characters; at most {MAX_KEY_LENGTH} are allowed"
     return "" if key.isprintable() else f"the key {format_value(key)} holds a character that cannot be printed"
-
-
-class _Composer(yaml.SafeLoader):
-    """PyYAML's node tree within the limits; tags are noted for refusal, plain scalars left as text."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and kind
-
-    def __init__(self, text: str, place: Callable[[yaml.Mark], Mark]) -> None:
-        super().__init__(text)
-        self.place = place
-        self.tags: list[Mark] = []
-        self._nodes = 0
-        self._open_anchors: list[str | None] = []
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        mark = self.place(event.start_mark)
-        self._nodes += 1
-        _check_limits(self._nodes, len(self._open_anchors), event, mark)
-        if isinstance(event, yaml.AliasEvent) and event.anchor in self._open_anchors:
-            raise _refusal("an alias stands inside of what it refers to", "Write the value out.", mark)
-        if getattr(event, "tag", None) is not None:
-            self.tags.append(mark)
-        self._open_anchors.append(event.anchor)
-        node = super().compose_node(parent, index)
-        self._open_anchors.pop()
-        return node
 
 
 @dataclass
@@ -192,7 +163,7 @@ class _Reading:
         """The value of a node, counted anew each time that an alias leads to it."""
         self.nodes += 1
         mark = self.values[path] = self.place(node.start_mark)
-        _check_limits(self.nodes, len(path), node, mark)
+        check_limits(self.nodes, len(path), node, mark)
         if isinstance(node, yaml.MappingNode):
             return self._read_mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -285,59 +256,21 @@ def plain_scalar(text: str) -> str | float | bool | None:
     return text
 
 
-def _compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | None, _Reading]:
-    """The root node, None of an empty text, and a reading to take values from it."""
-    source = place(yaml.Mark("", 0, 0, 0, None, 0))
-    try:
-        composer = _Composer(text, place)
-    except yaml.reader.ReaderError as error:
-        raise _refusal(
-            f"the control character {format_value(text[error.position])} cannot stand in YAML",
-            "Remove it; a config is plain text.",
-            _mark_of_index(source.source, text, error.position) if source.line else source,
-        ) from None
-    try:
-        root = composer.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        message, remedy, mark = in_plain_words(error)
-        raise _refusal(message, remedy, place(mark) if mark else source) from None
-    except ValueError:  # PyYAML hands "\UFFFFFFFF" to chr() and the digits of %YAML to int() as they are
-        raise _refusal(
-            "a number in an escape or a directive is out of range",
-            "Write the character itself.",
-            place(composer.get_mark()),
-        ) from None
+def _read_nodes(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | None, _Reading]:
+    """The root node, None of an empty text, and a reading to take values from it, which refuses tags."""
+    root, tags = compose(text, place)
     reading = _Reading(place)
-    for tag in composer.tags:
+    for tag in tags:
         reading.refuse("tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=tag)
     return root, reading
 
 
-def _check_limits(nodes: int, enclosing: int, item: yaml.Node | yaml.Event, mark: Mark) -> None:
-    if nodes > MAX_NODES:
-        raise _refusal(
-            f"the config has more than {MAX_NODES:,} keys and values, aliases written out",
-            "Shorten it; a long list belongs in a data file, and `repeat` writes a block of layers once.",
-            mark,
-        )
-    if enclosing >= MAX_DEPTH and isinstance(item, yaml.CollectionNode | yaml.CollectionStartEvent):
-        raise _refusal(f"lists and mappings are nested more than {MAX_DEPTH} deep", "Nest them less.", mark)
-
-
-def _refusal(message: str, remedy: str, mark: Mark) -> ConfigError:
-    return ConfigError([Problem(message, remedy, mark=mark)])
-
-
 def _too_long(mark: Mark) -> ConfigError:
-    return _refusal(
+    return refusal(
         f"the config is larger than {MAX_BYTES // 1024} KiB",
         "Name a YAML config; data belongs in a file of its own, which the config names.",
         mark,
     )
-
-
-def _mark_of_index(source: str, text: str, index: int) -> Mark:
-    return Mark(source, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
 def _noun(value: object) -> str:

@@ -32,11 +32,11 @@ _NOUNS = {
     "list": "a list",
 }
 
-_COUNTS = frozenset(  # arguments of layers that count units, places or steps: a layer with 0 of them gives nothing, or never moves on
-    ("filters", "units", "kernel_size", "pool_size", "strides", "dilation_rate", "groups", "depth_multiplier", "size", "output_size")
-    + ("height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads")
-    + ("input_dim", "output_dim", "num_tokens", "num_bins")
-)
+_COUNTS = {  # arguments of layers that count units, places or steps: with 0 of them a layer gives nothing, or never moves on
+    "filters", "units", "kernel_size", "pool_size", "strides", "dilation_rate", "groups", "depth_multiplier", "size", "output_size",
+    "height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads", "input_dim",
+    "output_dim", "num_tokens", "num_bins",
+}  # fmt: skip
 
 _FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
 
@@ -167,14 +167,18 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         yield Fault(path, f"wants {_listed([repr(c) for c in argument.choices], 'or')}, got {format_value(value)}.{meant}")
     elif argument.takes and not _agrees(argument.takes, value):
         yield Fault(path, f"wants {_wanted(argument)}, got {format_value(value)}")
-    elif argument.between and isinstance(value, int | float):
+    elif range_told := _range_broken(argument, path[-1], value):
+        yield Fault(path, f"wants {range_told}, got {format_value(value)}")
+
+
+def _range_broken(argument: Argument, name: str | int, value: object) -> str:
+    """The range in which a number, or every number of a list, has to lie and does not; empty where it does or none is known."""
+    numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int | float)]
+    if argument.between:
         low, high = argument.between
-        if not low <= value <= high:
-            yield Fault(path, f"wants a number from {low:g} to {high:g}, got {format_value(value)}")
-    elif (least := _least(argument, path[-1])) is not None:
-        numbers = value if isinstance(value, list) else [value]
-        if any(isinstance(number, int | float) and number < least for number in numbers):
-            yield Fault(path, f"wants at least {least}, got {format_value(value)}")
+        return f"a number from {low:g} to {high:g}" if not isinstance(value, list) and not all(low <= n <= high for n in numbers) else ""
+    least = _least(argument, name)
+    return f"at least {least}" if least is not None and any(number < least for number in numbers) else ""
 
 
 def _least(argument: Argument, name: str | int) -> int | None:

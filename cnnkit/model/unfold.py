@@ -103,9 +103,15 @@ def unfold(model: "keras.Model") -> Unfolded:
 
     Args:
         model: One input, one output; functional or sequential.
+
+    Raises:
+        CnnkitError: It has several inputs or outputs, or no layer between them.
     """
     import keras
 
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        message = f"the network has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        raise CnnkitError(message, "A network with one of each is wanted.")
     steps: dict[str, Step] = {}
     source = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
     last: list[tuple[Any, Any]] = []  # the last layer, and what went into it
@@ -127,6 +133,8 @@ def unfold(model: "keras.Model") -> Unfolded:
         return run_graph(network, tensor, call)
 
     answer = run(model, source)
+    if not last:
+        raise CnnkitError("the network has no layer between input and output", "Name a run that has layers.")
     layer, before = last[0]
     return Unfolded(source, steps, _scores(layer, before, answer), answer)
 

@@ -197,8 +197,8 @@ def _is_function(kind: str, module: str, name: str) -> bool:
         return module in ("builtins", "keras.activations") and name in signature_table().objects["activations"]
     if kind not in ("losses", "metrics") or module not in ("builtins", "keras.losses", "keras.metrics"):
         return False
-    named = {**registry("losses"), **registry("metrics")}.get(name)
-    return named is not None and not isinstance(named, type)
+    named = [registry(each).get(name) for each in ("losses", "metrics")]
+    return any(each is not None and not isinstance(each, type) for each in named)
 
 
 def _fault_of_value(value: dict[str, Any], name: str) -> str:
