@@ -156,10 +156,10 @@ BROKEN = {
         "loss: mean_squared_error",
         "Error: c.yaml:15:9: train.loss: mean_squared_error is a loss for numbers, but cifar10 has classes\n    Write `loss: sparse_categorical_crossentropy`.\n",
     ),
-    "loss for one-hot labels": (
+    "metric for one-hot labels": (
         "optimizer: adam",
-        "loss: categorical_crossentropy",
-        "Error: c.yaml:15:9: train.loss: categorical_crossentropy wants one-hot labels, but the labels are class indices\n    Write `loss: sparse_categorical_crossentropy`.\n",
+        "loss: sparse_categorical_crossentropy\n  metrics: [CategoricalAccuracy]",
+        "Error: c.yaml:16:13: train.metrics[0]: CategoricalAccuracy wants one-hot labels, but sparse_categorical_crossentropy wants class indices\n    Write `loss: categorical_crossentropy`.\n",
     ),
     "outputs": (
         "units: 10",

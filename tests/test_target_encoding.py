@@ -147,7 +147,7 @@ def test_class_indices_become_one_hot_where_a_loss_or_metric_wants_it_and_none_w
         (NUMBER, 1, False, None, ["PearsonCorrelation"], "PearsonCorrelation compares the outputs of an example with each other, but there is one output", "Write `R2Score`, or `PearsonCorrelation: {axis: 0}`."),
         (NUMBER, 1, False, "poisson", None, "poisson is for values above 0, but numbers are learned in standard deviations from their mean", "Write `loss: mean_squared_error`."),
         (NUMBER, 1, False, None, ["AUC"], "AUC counts classes, but cm is a number", "Write `mae`."),
-        (NUMBER, 1, False, None, ["mean"], "mean takes one value an example, not targets and outputs", "Leave it out, or write `accuracy`."),
+        (NUMBER, 1, False, None, ["mean"], "mean takes one value an example, not targets and outputs", "Leave it out."),
     ],
 )  # fmt: skip
 def test_what_would_crash_or_give_a_wrong_number_is_refused_with_the_remedy(
@@ -189,7 +189,7 @@ def test_label_smoothing_on_class_indices_is_that_of_plain_keras_on_one_hot(tmp_
         sklearn_metrics.accuracy_score(test.targets, probabilities.argmax(axis=1)), abs=1e-6
     )
     area = next(value for name, value in told.items() if name.startswith("auc"))
-    assert area == pytest.approx(sklearn_metrics.roc_auc_score(one_hot.ravel(), probabilities.ravel()), abs=5e-3)
+    assert area == pytest.approx(sklearn_metrics.roc_auc_score(one_hot.ravel(), probabilities.ravel()), abs=1e-2)
 
 
 @pytest.mark.parametrize("loss", ["KLDivergence", "Dice"])
@@ -231,7 +231,7 @@ def test_weights_and_targets_of_a_batch_follow_the_encoding() -> None:
 def test_the_encoding_of_a_saved_model_follows_from_what_it_was_compiled_with(loss: Any, metrics: Any, expected: str) -> None:
     predictions = np.eye(3, dtype=np.float32)[INDEX] * 0.8 + 0.05
     model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
-    model.compile("sgd", loss, metrics)
+    model.compile("sgd", loss, metrics=metrics)
     encoding = encoding_of_compiled(model.get_compile_config(), THREE, 3)
     assert encoding.form == expected
     told = compiled_metrics(model, predictions, INDEX, THREE)

@@ -25,6 +25,8 @@ _ONE_HOT: frozenset[Form] = frozenset({"one-hot"})
 _EACH_OUTPUT: frozenset[Form] = frozenset({"one-hot", "one column", "multi-hot"})  # a target of 0 or 1 for each output
 _NUMBERS: frozenset[Form] = frozenset({"numbers"})
 _NOTHING: frozenset[Form] = frozenset()
+_ONE_CLASS: frozenset[Form] = frozenset({"class index", "one-hot", "one column"})
+_BINARY: frozenset[Form] = frozenset({"one column", "multi-hot"})
 
 _THRESHOLDED = (
     "auc",
@@ -57,7 +59,7 @@ _FORMS: dict[frozenset[Form], tuple[str, ...]] = {
         "onehotiou",
         "onehotmeaniou",
     ),
-    frozenset({"one column", "multi-hot"}): (
+    _BINARY: (
         "binarycrossentropy",
         "binaryfocalcrossentropy",
         "hinge",
@@ -125,7 +127,7 @@ def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
     name, arguments = split_entry(entry)
     folded = canonical(name)
     if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; over several labels it takes the first
-        return frozenset({"class index", "one-hot", "one column"}) | (frozenset({"multi-hot"}) if outputs == 1 else _NOTHING)
+        return _ONE_CLASS | _BINARY if outputs == 1 else _ONE_CLASS
     if folded == "accuracy":
         return _NOTHING
     if folded in ("iou", "meaniou"):
@@ -133,7 +135,7 @@ def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
     if kind == "metrics" and folded in _NUMBERS_OR_EACH_OUTPUT:
         return _of_vectors(folded, arguments, outputs)
     forms = _BY_NAME.get(folded)
-    if kind == "metrics" and outputs == 2 and forms is not None and {"one column", "multi-hot"} == forms:
+    if kind == "metrics" and outputs == 2 and forms == _BINARY:
         return _EACH_OUTPUT  # of two classes' probabilities, one is as good as the other
     if forms == _NUMBERS and folded == "cosinesimilarity" and outputs == 1:
         return _NOTHING
@@ -169,7 +171,7 @@ def never_fits(kind: Kind, entry: Any, outputs: int) -> tuple[str, str] | None:
     """Why a loss or metric fits no targets at all, and what to do; None where it may fit some."""
     name, arguments = split_entry(entry)
     folded = canonical(name)
-    instead = "Leave `loss` out." if kind == "losses" else "Leave it out, or write `accuracy`."
+    instead = "Leave `loss` out." if kind == "losses" else "Leave it out."
     if folded in _WHY_NEVER:
         return f"{name} {_WHY_NEVER[folded]}", instead
     if folded == "accuracy" and arguments:

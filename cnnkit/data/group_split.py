@@ -46,7 +46,7 @@ def choose_groups(groups: Array, classes: Array | None, share: float, seed: int)
     np.add.at(counts, (member, kinds), 1)
     counts = counts[order]
     wished = share * len(groups)
-    tolerance = NEAR * len(groups) if classes is not None else 0.0
+    tolerance = float(int(NEAR * len(groups))) if classes is not None else 0.0
     chosen = _best_of_all(counts, wished, tolerance) if len(order) <= MOST_TRIED else _good(counts, wished, tolerance, random)
     taken = np.zeros(len(order), bool)
     taken[order[chosen]] = True

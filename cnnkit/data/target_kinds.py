@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Kind
+from cnnkit.errors import escape_unprintable
 
 Array = npt.NDArray[np.generic]
 
@@ -42,7 +43,7 @@ def kind_of_column(name: str, values: Array | None, *, whole: bool, named: bool,
         return "regression", ""
     few = len(different) <= MOST_CODES
     numbered = len(different) <= MOST_CLASSES and bool((different == np.arange(len(different))).all()) and int(counts.min()) > 1
-    what = f"'{name}' holds whole numbers, {len(different):,} different ones from {different[0]} to {different[-1]}"
+    what = f"'{escape_unprintable(name)}' holds whole numbers, {len(different):,} different ones from {different[0]} to {different[-1]}"
     if few or numbered:
         return "classification", f"{what}, which are taken for classes; for numbers to predict write `data: {{task: regression}}`."
     return "regression", f"{what}, which are taken for numbers to predict; for classes write `data: {{task: classification}}`."
