@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,14 +223,16 @@ def test_near_groups_are_those_of_comparing_each_with_each(seed: int) -> None:
     assert sorted(sorted(group) for group in found) == sorted(group for group in expected if len(group) > 1)
 
 
-def test_many_frames_of_one_scene_are_grouped_without_comparing_each_with_each() -> None:
+def test_many_frames_of_one_scene_are_grouped_without_comparing_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
     bits = np.tile(np.random.default_rng(0).integers(0, 2, 128, np.uint8), (6000, 1))
     for row, places in zip(bits, itertools.cycle(itertools.combinations(range(128), 2)), strict=False):
         row[list(places)] ^= 1
-    start = time.perf_counter()
+    compared = []
+    count_bits = np.bitwise_count
+    monkeypatch.setattr(np, "bitwise_count", lambda differing: compared.append(len(differing)) or count_bits(differing))
     groups = check._near_groups(np.packbits(bits, axis=1))
     assert [len(group) for group in groups] == [6000]
-    assert time.perf_counter() - start < 5  # each with each took half a minute
+    assert sum(compared) < 6000 * 6000 / 50  # each with each would be half of 6000 squared
 
 
 def test_hashes_of_unrelated_pictures_differ_in_both_directions() -> None:
@@ -244,13 +245,11 @@ def test_hashes_of_unrelated_pictures_differ_in_both_directions() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_small_images_take_less_than_twenty_seconds(tmp_path: Path) -> None:
+def test_ten_thousand_small_images_are_checked(tmp_path: Path) -> None:
     files = Files(tmp_path)
     random = np.random.default_rng(0)
     for number in range(10_000):
         coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
         files.add(f"{number}.png", coarse.resize((32, 32), Image.Resampling.BICUBIC), "cat" if number % 2 else "dog")
-    start = time.perf_counter()
-    report = files.check()
-    assert time.perf_counter() - start < 20
+    report = files.check()  # how long it takes is measured by `make bench`
     assert report.errors == ()

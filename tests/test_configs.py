@@ -117,7 +117,7 @@ def test_help_and_broken_configs_do_without_tensorflow(tmp_path: Path) -> None:
         "    try:\n        cli.main()\n    except SystemExit:\n        pass\n"
         "print(sorted({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
     assert result.stderr == (
         "Error: c.yaml:2:17: data.dataset: unknown data set 'cifar11'. Did you mean 'cifar10'?\n"

@@ -5,7 +5,6 @@ import itertools
 import logging
 import os
 import struct
-import time
 import tracemalloc
 import warnings
 import zlib
@@ -347,11 +346,9 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path: Path, side: i
     path.write_bytes(bomb(side, side))
     assert path.stat().st_size < 4000
     tracemalloc.start()
-    start = time.perf_counter()
     raised = fault(path)
     with pytest.raises(ImageFault, match="over max_pixels"):
         read_header(path, MAX_PIXELS)
-    taken = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert raised.reason == Reason.MAX_PIXELS
@@ -360,7 +357,6 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path: Path, side: i
             f"{path}: over max_pixels ({side}x{side} pixels, max_pixels is 10000000)\n"
             "    Make the picture smaller, or raise max_pixels (to 178956970 at most)."
         )
-    assert taken < 0.2
     assert peak < 1_000_000
 
 

@@ -3,7 +3,6 @@
 import importlib
 import io
 import json
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -435,9 +434,7 @@ def test_what_would_end_inside_keras_or_take_minutes_is_refused_at_once(
 ) -> None:
     config = json.loads(saved["config.json"])
     change(config)
-    begun = time.perf_counter()
     assert fault_of_config(config) == message
-    assert time.perf_counter() - begun < 5
 
 
 def test_a_model_without_known_shapes_is_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
