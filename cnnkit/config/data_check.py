@@ -17,7 +17,6 @@ def check_sections(config: Config) -> Iterator[Fault]:
     """Faults between the sections of a config that is valid section by section; no data is looked at."""
     yield from _check_built_in(config)
     yield from _check_log(config)
-    yield from _check_callbacks(config)
 
 
 def _check_built_in(config: Config) -> Iterator[Fault]:
@@ -49,7 +48,8 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
     Args:
         config: Valid section by section.
         spec: What is known of its data.
-        trained: Whether the config's model is trained already, so that its loss and metrics are no longer to be chosen.
+        trained: Whether the config's model is trained already, so that its loss, metrics and callbacks are no longer to be
+            chosen.
     """
     shape = config.model.input_shape
     if shape is not None and tuple(shape) != spec.input_shape:
@@ -61,6 +61,7 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
         yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), spec, config)
     if not trained:
         yield from target_encoding(config, spec.task, data=spec.name)[1]
+        yield from _check_callbacks(config)
     yield from _check_weights(config, spec)
     yield from _check_augment(config, spec)
 

@@ -3,9 +3,9 @@
 import contextlib
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnkit.errors import Path
 from cnnkit.io.atomic import write_atomically
 
 if TYPE_CHECKING:
