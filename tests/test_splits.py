@@ -28,10 +28,10 @@ def nearest(sizes: list[int], wished: float) -> float:
     return min(abs(sum(choice) - wished) for choice in choices)
 
 
-@pytest.mark.parametrize("number", [2, 7, 14])
+@pytest.mark.parametrize("number", [2, 7, 13])
 @pytest.mark.parametrize("stratified", [False, True])
 def test_groups_come_as_near_to_a_share_as_any_choice_of_them(number: int, stratified: bool) -> None:
-    for seed, share in itertools.product(range(3), (0.05, 0.15, 0.4, 0.7)):
+    for seed, share in itertools.product(range(2), (0.05, 0.15, 0.4, 0.7)):
         random = np.random.default_rng([seed, number])
         sizes = [int(size) for size in random.integers(1, 13, number)]
         groups = random.permutation(np.repeat(np.arange(number), sizes))

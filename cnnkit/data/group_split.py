@@ -10,7 +10,7 @@ Counts = npt.NDArray[np.int64]
 
 MOST_TRIED = 12  # groups up to which every choice of them is looked at: 4,096
 MOST_SUMMED = 200  # groups of which all sums of sizes are found; of more, the first ones are taken as they come
-NEAR = 0.005  # of all examples: sizes that differ by less are alike, and the classes decide
+NEAR = 0.001  # of all examples: sizes that differ by less are alike, and the classes decide
 SWAPS = 300  # exchanges tried for the sake of the classes, each with at most MOST_COMPARED groups
 MOST_COMPARED = 500
 MOST_CLASSES = 100  # of more classes, the rarer ones are balanced together
@@ -19,7 +19,7 @@ MOST_CLASSES = 100  # of more classes, the rarer ones are balanced together
 def choose_groups(groups: Array, classes: Array | None, share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which examples to hold out: whole groups, not all of them and at least one.
 
-    First the size counts: no other choice of groups is nearer to the share, but for differences below half a percent of
+    First the size counts: no other choice of groups is nearer to the share, but for differences below a tenth of a percent of
     the examples where there are classes to balance. Among choices of that size the one whose classes are nearest to those of
     all examples, by the sum of squared differences of counts; the seed decides between equals. That is exact for up to 12
     groups. Of up to 200 groups the size is exact and the classes are improved by exchanges; of more, both are good.
