@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -301,6 +302,7 @@ def seen(name: str, place: str, columns: int, patch: pytest.MonkeyPatch) -> str:
     with patch.context() as inner:
         inner.setattr(sys, "stdout", stream)
         inner.setattr(sys, "stderr", stream)
+        inner.setattr("cnnkit.console.progress.counting", lambda *words: nullcontext(lambda done, total: None))  # it leaves nothing
         SHOWN[name](inner)
     return "\n".join(line.rstrip() for line in COLOURS.sub("", stream.getvalue()).strip("\n").split("\n"))
 
