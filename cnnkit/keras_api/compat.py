@@ -147,7 +147,8 @@ def application_layers() -> frozenset[tuple[str, str]]:
 
 def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     """Module and name of all classes below one that some modules define."""
-    found, waiting = set(), list(parent.__subclasses__())
+    found: set[tuple[str, str]] = set()
+    waiting = list(parent.__subclasses__())
     while waiting:
         each = waiting.pop()
         waiting += each.__subclasses__()
