@@ -32,7 +32,9 @@ def by_plain_pillow(path: Path, size: tuple[int, int], resize: str) -> Any:
             factor = min(width / full_width, height / full_height)
             inner = round(full_width * factor), round(full_height * factor)
             canvas = Image.new("RGB", (width, height))
-            canvas.paste(reduced(image, inner).resize(inner, Image.Resampling.BILINEAR), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+            canvas.paste(
+                reduced(image, inner).resize(inner, Image.Resampling.BILINEAR), ((width - inner[0]) // 2, (height - inner[1]) // 2)
+            )
             return np.asarray(canvas)
         small = reduced(image, (width, height))
         factor = min(full_width / width, full_height / height)
