@@ -12,7 +12,7 @@ from cnnkit.config.schema import Data
 from cnnkit.data.examples import Dataset
 from cnnkit.data.source import Request
 from cnnkit.data.sources import digits, shapes, waves
-from cnnkit.data.sources.built_in import open_built_in
+from cnnkit.data.sources.built_in import open_dataset
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_atomically, write_json, write_text
 
@@ -36,7 +36,7 @@ def put(arrays: dict[str, np.ndarray]) -> Path:
 
 
 def load(folder: Path, **options: object) -> Dataset:
-    return open_built_in(Data.model_validate({"dataset": "cifar10", **options})).load(Request(1, folder, {}))
+    return open_dataset(Data.model_validate({"dataset": "cifar10", **options})).load(Request(1, folder, {}))
 
 
 def test_a_file_in_keras_home_is_used_as_it_is(tmp_path: Path) -> None:

@@ -133,3 +133,26 @@ def test_init_sees_numbers_and_signals(tmp_path: Path) -> None:
     loaded = load([written])
     assert loaded.config.model.layers is not None
     assert loaded.config.model.layers[-1] == {"Dense": {"units": 1}}
+
+
+def test_files_are_inspected_again_only_when_something_that_matters_has_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnnkit.data.sources import image_files
+
+    inspected: list[int] = []
+    inspect = image_files.check_files
+    monkeypatch.setattr(image_files, "check_files", lambda paths, *rest, **options: (inspected.append(len(paths)), inspect(paths, *rest, **options))[1])
+
+    def load_with(**options: object) -> int:
+        inspected.clear()
+        open_folder(Data.model_validate({"folder": str(folder), "image_size": 8, "validation": 0.2, **options})).load(Request(0, tmp_path, {}))
+        return sum(inspected)
+
+    assert load_with() == 24
+    for unimportant in ({}, {"batch_size": 7}, {"image_size": 12}, {"resize": "crop"}, {"color": "grey"}, {"augment": ["RandomFlip"]}):
+        assert load_with(**unimportant) == 0, unimportant
+    assert load_with(max_pixels=5000) == 24
+    assert load_with(validation=0.4) == 24  # other splits: a picture may stand in two of them now
+    picture(200).save(folder / "train" / "a" / "2.png")
+    assert load_with() == 24

@@ -98,7 +98,7 @@ def test_a_picture_of_any_size_and_mode_is_explained_as_the_run_reads_it(run: Pa
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 4)).astype(np.uint8), "RGBA").save(wide)
     result = explain_run(run, wide, None)
     predictor = Predictor(run / "model.keras")
-    said = predictor.outputs(predictor.reading.picture(wide)[None])[0]
+    said = predictor.outputs(predictor.image_reader.read(wide)[None])[0]
     assert dict(result.answers)[str(said.argmax())] == pytest.approx(float(said.max()))
     assert result.explained == result.answers[0][0] == str(said.argmax())
     assert result.removal.hottest[0] == pytest.approx(float(said.max()))
