@@ -116,4 +116,5 @@ def _try(tree: Path, mutant: Mutant, reaching: Sequence[Test]) -> dict[str, obje
     return known
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from typing import Any
 
 PRELOADED = (
     "numpy", "tensorflow", "keras", "sklearn.metrics", "sklearn.model_selection", "sklearn.datasets", "scipy.stats", "scipy.ndimage", "PIL.Image",
-    "matplotlib.pyplot", "pydantic", "typer", "rich.progress", "jinja2", "yaml", "h5py", "safetensors.numpy", "hypothesis", "pytest", "coverage",
+    "matplotlib.pyplot", "pydantic", "typer", "rich.progress", "jinja2", "yaml", "h5py", "safetensors.numpy", "pytest", "coverage",
 )  # fmt: skip
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
@@ -28,6 +28,7 @@ CLOCK = 3600.0  # seconds by the clock after which tests are ended that do not c
 LOOK = 0.05  # seconds between two looks at whether they have ended
 
 OUT_OF_TIME = -1  # in place of an exit status
+NOT_RUN = 70  # exit status where pytest itself could not be run
 
 
 def preload() -> None:
@@ -50,6 +51,9 @@ def run_pytest(tree: Path, tests: Sequence[str], log: Path, seconds: float, plug
 
     Returns:
         Pytest's exit status: 0 where all passed; `OUT_OF_TIME` where the process had to be ended.
+
+    Raises:
+        RuntimeError: Pytest could not be run.
     """
     options = ["-q", "--timeout", "0", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={log.with_suffix('.tmp')}"]
 
@@ -63,13 +67,16 @@ def run_pytest(tree: Path, tests: Sequence[str], log: Path, seconds: float, plug
         sys.path[:] = [str(tree), *(place for place in sys.path if place not in ("", str(Path(tree).parents[1])))]
         return int(pytest.main([*options, *(["-x"] if stop else []), *tests], plugins=list(plugins)))
 
-    return _forked(work, log, seconds)
+    status = _forked(work, log, seconds)
+    if status == NOT_RUN:
+        raise RuntimeError(f"{log}: {log.read_text(errors='replace').strip().splitlines()[-1]}")
+    return status
 
 
 def _forked(work: Callable[[], int], log: Path, seconds: float) -> int:
     child = os.fork()
     if not child:
-        status = 3
+        status = NOT_RUN
         try:
             with log.open("wb") as file:
                 os.dup2(file.fileno(), 1)
