@@ -312,6 +312,7 @@ def test_a_screen_is_as_it_was_seen_last(name: str, monkeypatch: pytest.MonkeyPa
     parts = [f"━━━ {place}, {columns} columns\n{seen(name, place, columns, monkeypatch)}\n" for place, columns in VARIANTS]
     shown, path = "\n".join(parts), SCREENS / f"{name}.txt"
     if WRITE:
+        SCREENS.mkdir(exist_ok=True)
         path.write_text(shown, encoding="utf-8")
     assert shown == path.read_text(encoding="utf-8")
 
