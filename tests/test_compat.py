@@ -195,12 +195,25 @@ def with_constant_weights() -> bool:
     return np.allclose(constant(tf.constant(values))[0], model(values), atol=1e-5)
 
 
+def fresh_names() -> bool:
+    def built() -> list[str]:
+        return [keras.metrics.AUC().name, keras.metrics.AUC().name]
+
+    keras.metrics.AUC()
+    with compat.fresh_names():
+        first = built()
+    with compat.fresh_names():
+        second = built()
+    return first == second == ["auc", "auc_1"]
+
+
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
         stopped_before_weights, registry, operations, application_layers, mismatched_weight, limited_variables, impatient_sockets,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
+        fresh_names,
     )
 }  # fmt: skip
 

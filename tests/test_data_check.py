@@ -142,11 +142,15 @@ def test_files_are_inspected_again_only_when_something_that_matters_has_changed(
 
     inspected: list[int] = []
     inspect = image_files.check_files
-    monkeypatch.setattr(image_files, "check_files", lambda paths, *rest, **options: (inspected.append(len(paths)), inspect(paths, *rest, **options))[1])
+    monkeypatch.setattr(
+        image_files, "check_files", lambda paths, *rest, **options: (inspected.append(len(paths)), inspect(paths, *rest, **options))[1]
+    )
 
     def load_with(**options: object) -> int:
         inspected.clear()
-        open_folder(Data.model_validate({"folder": str(folder), "image_size": 8, "validation": 0.2, **options})).load(Request(0, tmp_path, {}))
+        open_folder(Data.model_validate({"folder": str(folder), "image_size": 8, "validation": 0.2, **options})).load(
+            Request(0, tmp_path, {})
+        )
         return sum(inspected)
 
     assert load_with() == 24

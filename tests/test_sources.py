@@ -222,7 +222,7 @@ def test_npz_larger_than_memory_allows_is_read_row_by_row(tmp_path: Path, monkey
     x = np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), np.uint8)
     np.savez(tmp_path / "big.npz", note=np.zeros(3), x=x, y=np.arange(40) % 4)
     for module in ("arrays", "npy_format"):
-        monkeypatch.setattr(f"cnnkit.data.{module}.available_memory", lambda: 1000)
+        monkeypatch.setattr(f"cnnkit.data.sources.{module}.available_memory", lambda: 1000)
     dataset = open_npz(Data(npz=str(tmp_path / "big.npz"))).load(request_for(tmp_path))
     assert isinstance(dataset.train.rows, DiskRows)
     assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])

@@ -1,7 +1,7 @@
 """Everything private, patched or read out of the source of Keras and TensorFlow, each behind one function.
 
 An upgrade may break any of it. Each entry has a test in `tests/test_compat.py` that then names the entry to mend, and a
-test there scans the rest of cnnkit for private names.
+test there scans the rest of cnnkit for private names. Over 300 lines, because whoever upgrades Keras reads this one file.
 """
 
 import contextlib
@@ -287,3 +287,24 @@ def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
 
     constant: Callable[[Any], Sequence[Any]] = convert_variables_to_constants_v2(function)
     return constant
+
+
+# --- Automatic names ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def fresh_names() -> Iterator[None]:
+    """Within: Keras's automatic names begin anew (`auc`, `auc_1`, …); afterwards they go on as if nothing had been built.
+
+    Works as a decorator as well. Without it, the metric AUC is `auc` in a run that was never interrupted and `auc_3` in
+    one that compiled more often.
+    """
+    from keras.src.backend.common import global_state
+
+    counters = "object_name_uids"  # how many objects have taken each automatic name
+    before = global_state.get_global_attribute(counters)
+    global_state.set_global_attribute(counters, None)  # Keras makes new ones at the next name
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(counters, before)

@@ -11,9 +11,8 @@ from cnnkit.config.schema import Model, OwnBase
 from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import split_entry
-from cnnkit.keras_api.compat import preferred_size, preprocess_input_of, smallest_size
+from cnnkit.keras_api.compat import fresh_names, preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
-from cnnkit.keras_api.names import fresh_names
 from cnnkit.model.loading.load import load_model, model_in
 from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.shape_faults import shown_shape

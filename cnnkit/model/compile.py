@@ -8,7 +8,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
-from cnnkit.keras_api.names import fresh_names
+from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
 
 if TYPE_CHECKING:
