@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("probe"))
 
 
-@pytest.mark.parametrize("disturbance", [*FOR_IMAGES, *FOR_SIGNALS], ids=lambda each: each.name)
+@pytest.mark.parametrize("corruption", [*FOR_IMAGES, *FOR_SIGNALS], ids=lambda each: each.name)
 def test_at_its_clean_strength_a_disturbance_changes_nothing(corruption: disturb.Corruption) -> None:
     inputs = PICTURES if corruption in FOR_IMAGES else RANDOM.normal(size=(4, 40, 3)).astype(np.float32)
     assert corruption.clean in corruption.strengths

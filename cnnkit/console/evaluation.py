@@ -102,7 +102,7 @@ def _pairs_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Ta
 def _confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
     """Counts `(classes, classes)`, rows true, columns predicted; columns are numbered so that ten classes fit 80 characters."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", title_style="dim")
-    table.title = "confusion: rows true, columns predicted"
+    table.title = "confusion: rows true, columns predicted" if len(names) > 6 else "confusion: rows true,\ncolumns predicted"
     table.add_column("", justify="right", style="dim")
     table.add_column("class", max_width=20, no_wrap=True)
     for index in range(len(names)):

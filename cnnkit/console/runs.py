@@ -16,26 +16,32 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unknown": "red"}
 
 
+NARROW = 100  # columns below which the data stands under the run's name, and the time of day is left out
+
+
 def print_runs(runs: "Sequence[ListedRun]") -> None:
     """A row a run; below the table what is damaged in some of them."""
-    table = new_table("run", "data", "metric", "epochs", "time", "when", "state", left=2)
-    for column in table.columns[2:]:
+    console = output()
+    narrow = console.width < NARROW
+    table = new_table(*(("run",) if narrow else ("run", "data")), "metric", "epochs", "time", "when", "state", left=1 if narrow else 2)
+    for column in table.columns[-5:]:
         column.no_wrap = True
+    table.columns[0].overflow = "fold"
     table.columns[-1].justify = "left"
     for run in runs:
+        name = Text(escape_unprintable(run.name), style="bold")
         table.add_row(
-            Text(escape_unprintable(run.name), style="bold"),
-            _data(run),
+            *([Text("\n").join([name, _data(run)])] if narrow else [name, _data(run)]),
             _metric(run),
             f"{run.epochs:,}",
             _duration(run.seconds),
-            _when(run.started),
+            _when(run.started, "%y-%m-%d" if narrow else "%y-%m-%d %H:%M"),
             Text(run.state, style=_STATE_STYLES[run.state]),
         )
-    output().print(table)
+    console.print(table)
     for run in runs:
         if run.faults:
-            output().print(Text(f"{escape_unprintable(run.name)}: {', '.join(run.faults)}", style="red"))
+            console.print(Text(f"{escape_unprintable(run.name)}: {', '.join(run.faults)}", style="red"))
 
 
 def _data(run: "ListedRun") -> Text:
@@ -54,9 +60,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _when(started: str) -> str:
-    """Day and minute, in the time zone in which the run was started."""
+def _when(started: str, form: str) -> str:
+    """When a run was started, in its own time zone; empty where that is not known."""
     try:
-        return datetime.fromisoformat(started).strftime("%y-%m-%d %H:%M")
+        return datetime.fromisoformat(started).strftime(form)
     except ValueError:
         return ""
