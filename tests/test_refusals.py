@@ -167,8 +167,10 @@ ARRAYS: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # what the npz hol
     ({"x": X, "y": Y, "g": np.zeros(6)}, {"group": "g"}, ": 'g' (data.group) is (6,) float64\n    Wanted is one word or whole number an example."),
     ({"x": X, "y": Y, "s": np.array(["train"] * 5 + ["trial"])}, {"split": "s"}, ": unknown split 'trial'\n    Wanted are train, validation and test."),
     ({"x": X, "y": np.array(list("abcabc"))}, {"classes": ["a", "b"]}, ": 'y' has 'c', which `data.classes` does not name"),
-    ({"x": X, "y": Y}, {"classes": ["a", "b"]}, ": 'y' has classes up to 2, but there are 2 names"),
-    ({"x": X, "y": Y / 2}, {"task": "classification"}, ": 'y' has values that are not class indices from 0\n    They go from 0.0 to 1.0."),
+    ({"x": X, "y": Y}, {"classes": ["a", "b"]}, ": 'y' has classes from 0 to 2, but there are 2 names"),
+    ({"x": X, "y": Y / 2}, {"task": "classification"}, ": 'y' has values that are not whole numbers, such as classes are\n    They go from 0.0 to 1.0."),
+    ({"x": X, "y": 2 * np.eye(6)}, {"task": "multilabel"}, ": 'y' has something else than 0 and 1\n    A column a label says whether the label is there."),
+    ({"x_train": X, "y_train": np.eye(6), "x_test": X, "y_test": Y}, {}, ": y_train is (6, 6), y_test (6,)\n    Each row has to be of one form."),
     ({"x_train": X, "y_train": Y // 2, "x_test": X, "y_test": Y}, {}, ": y_test has classes that y_train has not"),
 ]  # fmt: skip
 

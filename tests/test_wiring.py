@@ -1,12 +1,15 @@
 """Wiring: that a key of the config changes what is trained, shown on a network of which one step can be worked out by hand."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -45,9 +48,25 @@ class Noting(Silent):
         self.steps.append((epoch, step))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")  # functions of tf.data stay graphs, which is well
+
+
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnnkit.training.run.plot_curves", lambda *arguments: None)
+def quickly() -> Iterator[None]:
+    with without_graphs_and_pictures():
+        yield
+
+
+@contextlib.contextmanager
+def without_graphs_and_pictures() -> Iterator[None]:
+    """Within: steps are run one by one, as tracing a graph takes longer than the few that these tests take."""
+    tf.config.run_functions_eagerly(True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cnnkit.training.run.plot_curves", lambda *arguments: None)
+        patch.setattr("cnnkit.prediction.evaluate.plot_confusion", lambda *arguments: None)
+        patch.setattr("cnnkit.prediction.evaluate.plot_reliability", lambda *arguments: None)
+        yield
+    tf.config.run_functions_eagerly(False)
 
 
 def prepared(folder: Path, *overrides: str, name: str = "run") -> Prepared:
@@ -264,8 +283,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose network multiplies its input by one number before its last layer."""
     folder = tmp_path_factory.mktemp("base")
     layers = "model.layers=[{Conv2D: {filters: 1, kernel_size: 1, use_bias: false, name: factor}}, Flatten, {Dense: {units: outputs, activation: softmax}}]"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnnkit.training.run.plot_curves", lambda *arguments: None)
+    with without_graphs_and_pictures():
         trained(folder, layers)
     return folder / "run"
 
