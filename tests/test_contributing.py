@@ -14,6 +14,7 @@ DIFFS = re.findall(r"^### (.+?)\n.*?^```diff\n(.*?)^```", (ROOT / "CONTRIBUTING.
 
 TRY_ALL = """
 import json
+import numpy as np
 from pathlib import Path
 from PIL import Image
 from cnnkit.cli import app
@@ -21,6 +22,8 @@ from cnnkit.config.load import load_config
 from cnnkit.config.schema import Data, Train
 from cnnkit.config.task import Task
 from cnnkit.data.source import Request, endings, open_inputs, open_source
+from cnnkit.evaluation.regression import regression_metrics
+from cnnkit.metrics import TASK_METRICS
 from cnnkit.model.builder import build_network
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.training.loggers import open_loggers
@@ -52,6 +55,10 @@ assert json.loads(Path("log.jsonl").read_text()) == {"epoch": 1, "loss": 0.5}
 model = build_network(config.model, (3,), Task("multilabel", tuple("abcde"))).model
 assert model.output_shape == (None, 5)
 
+results = regression_metrics(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.5, 2.0]), ("length",)).as_dict()
+(largest,) = [each for each in TASK_METRICS["regression"].measured(results) if each.metric.label == "largest error"]
+assert (largest.value, largest.metric.best([1.0, 3.0])) == (2.0, 1.0)
+
 assert "versions" in typer.main.get_command(app).commands
 app(["versions"], standalone_mode=False)
 """
@@ -70,7 +77,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_each_addition_touches_two_files_and_applies_by_itself(package: Path) -> None:
-    assert [name for name, _ in DIFFS][:5] == ["A data source", "A built-in data set", "A logger", "A block", "A command"]
+    assert [name for name, _ in DIFFS]== ["A data source", "A built-in data set", "A logger", "A block", "A command", "A metric"]
     for name, diff in DIFFS:
         touched = set(re.findall(r"^\+\+\+ b/(\S+)", diff, re.MULTILINE))
         assert len(touched) == 2, name
