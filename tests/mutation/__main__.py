@@ -34,14 +34,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=10, help="what the sample follows")
     parser.add_argument("--count", type=int, default=200, help="mutants in the sample")
     parser.add_argument("--seconds", type=float, default=300.0, help="processor time of the tests that one mutant is tried with")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no mutant after so long")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
     parser.add_argument("--only", default="", help="mutants whose key contains this; what the tests print is shown, nothing is written")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
     mutants, total = sample(ROOT, options.seed, options.count, WORK)
     tree = _copy_of_the_tree()
     preload()
-    tests = list(recorded(tree, WORK / "tests"))
+    tests = list(recorded(tree, WORK / "tests", deadline))
     results: dict[str, Result] = {}
     for number, mutant in enumerate(mutants, start=1):
         if options.only not in mutant.key:

@@ -36,14 +36,20 @@ class Test:
     functions: frozenset[str]
 
 
-def recorded(tree: Path, folder: Path) -> Iterator[Test]:
-    """All tests; a test file that has not been recorded as it is now is run first, which is told."""
+def recorded(tree: Path, folder: Path, deadline: float) -> Iterator[Test]:
+    """All tests; a test file that has not been recorded as it is now is run first, which is told.
+
+    Raises:
+        SystemExit: The deadline, of the monotonic clock, has passed; what is recorded stays so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted((tree / "tests").glob("test_*.py")):
         mark = hashlib.sha256(file.read_bytes()).hexdigest()
         record = folder / f"{file.stem}.json"
         known = json.loads(record.read_text()) if record.exists() else {}
         if known.get("sha256") != mark:
+            if time.monotonic() > deadline:
+                raise SystemExit("The time is over before all tests were run without a mutant: the next call goes on there.")
             print(f"without a mutant: {file.name}", end=" ", flush=True)
             begun = time.monotonic()
             run_pytest(tree, [str(file)], folder / f"{file.stem}.log", BASELINE_SECONDS, [_Recorder(tree, record, mark)], stop=False)
