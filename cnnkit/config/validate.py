@@ -17,6 +17,7 @@ _WANTED = {  # pydantic's error types -> what the field wants
     "bool_type": "true or false",
     "string_type": "a text",
     "list_type": "a list",
+    "dict_type": "a mapping",
     "finite_number": "a finite number",
 }
 
@@ -69,7 +70,7 @@ def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> lis
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:
     for detail in error.errors(include_url=False):
-        location: Path = tuple(detail["loc"])
+        location = _in_config(tuple(detail["loc"]), raw, missing=detail["type"] == "missing")
         path = (*prefix, *location)
         kind, value = detail["type"], detail.get("input")
         context = detail.get("ctx", {})
@@ -85,6 +86,9 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
         elif kind in ("greater_than_equal", "less_than_equal"):
             limit = f"at least {context['ge']}" if kind == "greater_than_equal" else f"at most {context['le']}"
             yield Fault(path, f"wants {limit}, got {format_value(value)}")
+        elif kind in ("greater_than", "less_than"):
+            limit = f"more than {context['gt']:g}" if kind == "greater_than" else f"less than {context['lt']:g}"
+            yield Fault(path, f"wants {limit}, got {format_value(value)}")
         elif kind in ("too_short", "too_long"):
             limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             yield Fault(path, f"wants {limit} {'entry' if limit.endswith(' 1') else 'entries'}, got {context['actual_length']}")
@@ -96,6 +100,21 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             )
         else:
             yield Fault(path, detail["msg"])
+
+
+def _in_config(location: Path, raw: object, *, missing: bool) -> Path:
+    """Where an error stands in the config: pydantic's location without the names of the branches of a union that it puts in.
+
+    Args:
+        location: Of the error, below `raw`.
+        raw: The value that was checked.
+        missing: Whether the last part names a key that is not there.
+    """
+    path: Path = ()
+    for part in location:
+        if (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int) and part < len(raw)):
+            path, raw = (*path, part), raw[part]  # type: ignore[index]
+    return (*path, location[-1]) if missing else path
 
 
 def _unknown_key(path: Path, key: str, section: type[Section]) -> Fault:

@@ -39,7 +39,7 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
     except yaml.MarkedYAMLError as error:
         message, remedy, mark = in_plain_words(error)
         raise refusal(message, remedy, place(mark) if mark else source) from None
-    except ValueError:  # PyYAML hands "\UFFFFFFFF" to chr() and the digits of %YAML to int() as they are
+    except (ValueError, OverflowError):  # PyYAML hands "\UFFFFFFFF" to chr() and the digits of %YAML to int() as they are
         raise refusal(
             "a number in an escape or a directive is out of range",
             "Write the character itself.",
