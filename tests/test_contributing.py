@@ -77,7 +77,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_each_addition_touches_two_files_and_applies_by_itself(package: Path) -> None:
-    assert [name for name, _ in DIFFS]== ["A data source", "A built-in data set", "A logger", "A block", "A command", "A metric"]
+    assert [name for name, _ in DIFFS] == ["A data source", "A built-in data set", "A logger", "A block", "A command", "A metric"]
     for name, diff in DIFFS:
         touched = set(re.findall(r"^\+\+\+ b/(\S+)", diff, re.MULTILINE))
         assert len(touched) == 2, name

@@ -1,4 +1,4 @@
-"""The check of a heat map against a network of which the truth is known, and `cnnkit explain` from end to end."""
+"""The check of a heatmap against a network of which the truth is known, and `cnnkit explain` from end to end."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.interpret.deletion_curve import remove
+from cnnkit.interpret.deletion_curve import deletion_curve
 from cnnkit.interpret.explain import explain_run
 from cnnkit.interpret.plots import filters_of
 from cnnkit.prediction.predict import Predictor
@@ -60,7 +60,7 @@ def brightness_of_the_spot(inputs: Any) -> Any:
 
 
 def test_removing_what_an_answer_hangs_on_makes_it_fall_at_once() -> None:
-    true, false = remove(brightness_of_the_spot, PICTURE, TRUTH), remove(brightness_of_the_spot, PICTURE, 1 - TRUTH)
+    true, false = deletion_curve(brightness_of_the_spot, PICTURE, TRUTH), deletion_curve(brightness_of_the_spot, PICTURE, 1 - TRUTH)
     assert true.hottest[0] == 1
     assert true.hottest[2] < 0.5  # four of 64 pixels are gone
     assert np.ptp(true.hottest[2:]) == 0
@@ -71,18 +71,18 @@ def test_removing_what_an_answer_hangs_on_makes_it_fall_at_once() -> None:
 
 
 def test_the_area_is_that_between_the_mean_random_curve_and_the_hottest() -> None:
-    removal = remove(brightness_of_the_spot, PICTURE, TRUTH, seed=3)
-    assert removal.random.shape == (10, 21)
-    assert removal.shares[[0, -1]].tolist() == [0, 1]
-    gap = removal.random.mean(axis=0) - removal.hottest
-    assert removal.area == pytest.approx(sum((gap[i] + gap[i + 1]) / 2 * (removal.shares[i + 1] - removal.shares[i]) for i in range(20)))
+    deletion = deletion_curve(brightness_of_the_spot, PICTURE, TRUTH, seed=3)
+    assert deletion.random.shape == (10, 21)
+    assert deletion.shares[[0, -1]].tolist() == [0, 1]
+    gap = deletion.random.mean(axis=0) - deletion.hottest
+    assert deletion.area == pytest.approx(sum((gap[i] + gap[i + 1]) / 2 * (deletion.shares[i + 1] - deletion.shares[i]) for i in range(20)))
 
 
 def test_a_number_is_watched_by_its_distance_from_the_first_answer() -> None:
-    falling = remove(brightness_of_the_spot, PICTURE, TRUTH, falls=False)
-    rising = remove(lambda inputs: 1 - brightness_of_the_spot(inputs), PICTURE, TRUTH, falls=False)
+    falling = deletion_curve(brightness_of_the_spot, PICTURE, TRUTH, falls=False)
+    rising = deletion_curve(lambda inputs: 1 - brightness_of_the_spot(inputs), PICTURE, TRUTH, falls=False)
     assert falling.area == pytest.approx(rising.area)
-    assert falling.area == pytest.approx(remove(brightness_of_the_spot, PICTURE, TRUTH).area)
+    assert falling.area == pytest.approx(deletion_curve(brightness_of_the_spot, PICTURE, TRUTH).area)
 
 
 def test_filters_are_told_as_places_input_channels_filters() -> None:
@@ -101,10 +101,10 @@ def test_a_picture_of_any_size_and_mode_is_explained_as_the_run_reads_it(run: Pa
     said = predictor.outputs(predictor.image_reader.read(wide)[None])[0]
     assert dict(result.answers)[str(said.argmax())] == pytest.approx(float(said.max()))
     assert result.explained == result.answers[0][0] == str(said.argmax())
-    assert result.removal.hottest[0] == pytest.approx(float(said.max()))
+    assert result.deletion.hottest[0] == pytest.approx(float(said.max()))
     assert result.folder == run / "explain" / "wide"
     assert {each.name for each in result.folder.iterdir()} == {"explanation.json", *result.pictures}
-    assert json.loads((result.folder / "explanation.json").read_text())["area_between"] == result.removal.area
+    assert json.loads((result.folder / "explanation.json").read_text())["area_between"] == result.deletion.area
 
 
 def test_a_test_example_another_class_and_another_folder_can_be_named(run: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_test_example_another_class_and_another_folder_can_be_named(run: Path,
 
 def test_a_signal_and_a_number_are_explained(tmp_path: Path) -> None:
     result = explain_run(trained(tmp_path, SIGNALS), None, 0)
-    assert result.heat.shape == (124,)
+    assert result.heatmap.shape == (124,)
     assert result.pictures == ("grad-cam.png", "layers.png", "filters.png", "layer-01-conv1d.png")
 
 

@@ -40,25 +40,25 @@ def convolved(model: keras.Model, pictures: Any) -> Any:
 
 def test_behind_a_global_average_it_is_the_class_activation_map_by_hand() -> None:
     model = small()
-    heat = GradCam(model, THREE)(PICTURES)
+    heatmap = GradCam(model, THREE)(PICTURES)
     maps, (kernel, bias) = convolved(model, PICTURES), model.get_layer("answer").get_weights()
     scores = maps.mean(axis=(1, 2)) @ kernel + bias
     chosen = scores.argmax(axis=1)
     by_hand = np.maximum(np.einsum("nrkf,fn->nrk", maps, kernel[:, chosen]), 0) / (7 * 6)  # Zhou et al. 2016, over the places
-    assert heat.layer == "seen"
-    np.testing.assert_array_equal(heat.outputs, chosen)
-    np.testing.assert_allclose(heat.maps, by_hand, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(heat.answers, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), rtol=1e-5)
-    np.testing.assert_allclose(heat.answers, model.predict(PICTURES, verbose=0), rtol=1e-6)
+    assert heatmap.layer == "seen"
+    np.testing.assert_array_equal(heatmap.outputs, chosen)
+    np.testing.assert_allclose(heatmap.maps, by_hand, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(heatmap.answers, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(heatmap.answers, model.predict(PICTURES, verbose=0), rtol=1e-6)
 
 
 def test_behind_flatten_a_channel_weighs_the_mean_of_its_dense_weights() -> None:
     model = small(pooling="Flatten")
-    heat = GradCam(model, THREE)(PICTURES, np.array([2, 0, 1, 1, 2]))
+    heatmap = GradCam(model, THREE)(PICTURES, np.array([2, 0, 1, 1, 2]))
     kernel = model.get_layer("answer").get_weights()[0].reshape(7, 6, 4, 3)
     weights = kernel.mean(axis=(0, 1))[:, [2, 0, 1, 1, 2]]  # (channels, n)
     by_hand = np.maximum(np.einsum("nrkf,fn->nrk", convolved(model, PICTURES), weights), 0)
-    np.testing.assert_allclose(heat.maps, by_hand, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(heatmap.maps, by_hand, rtol=1e-5, atol=1e-7)
 
 
 def test_one_sigmoid_unit_explains_both_classes_with_opposite_signs() -> None:
@@ -92,10 +92,10 @@ def test_signals_are_explained_over_time() -> None:
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(signals, ((0, 0), (1, 1), (0, 0))), 3, axis=1)  # (n, 12, 2, 3)
     maps = np.einsum("nsci,icf->nsf", windows, kernel) + bias
     dense = layers[2].get_weights()[0]
-    heat = GradCam(model, THREE)(signals, [0, 1, 2, 0])
+    heatmap = GradCam(model, THREE)(signals, [0, 1, 2, 0])
     by_hand = np.maximum(np.einsum("nsf,fn->ns", maps, dense[:, [0, 1, 2, 0]]), 0) / 12
-    np.testing.assert_allclose(heat.maps, by_hand, rtol=1e-4, atol=1e-6)
-    assert heat.over((24,)).shape == (4, 24)
+    np.testing.assert_allclose(heatmap.maps, by_hand, rtol=1e-4, atol=1e-6)
+    assert heatmap.over((24,)).shape == (4, 24)
 
 
 def test_a_nested_frozen_base_gives_what_the_same_layers_give_unnested() -> None:
@@ -166,6 +166,6 @@ def test_a_network_without_a_convolution_is_told() -> None:
 
 
 def test_a_map_is_spread_as_bilinear_resizing_does() -> None:
-    heat = RANDOM.random((4, 5)).astype(np.float32)
-    resized = keras.ops.image.resize(heat[None, ..., None], (16, 15), "bilinear")
-    np.testing.assert_allclose(spread(heat, (16, 15)), np.asarray(resized)[0, ..., 0], atol=1e-5)
+    heatmap = RANDOM.random((4, 5)).astype(np.float32)
+    resized = keras.ops.image.resize(heatmap[None, ..., None], (16, 15), "bilinear")
+    np.testing.assert_allclose(spread(heatmap, (16, 15)), np.asarray(resized)[0, ..., 0], atol=1e-5)

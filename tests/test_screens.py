@@ -194,7 +194,7 @@ def explain(patch: pytest.MonkeyPatch) -> None:
     curve = SimpleNamespace(matters=True, area=0.3123, chance=0.0211)
     result = SimpleNamespace(
         example="test example 3", answers=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
-        removal=curve, folder=Path("runs/cifar/explain/3"), pictures=("heat.png", "maps.png", "removal.png"), note="",
+        deletion=curve, folder=Path("runs/cifar/explain/3"), pictures=("heat.png", "maps.png", "removal.png"), note="",
     )  # fmt: skip
     patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: result)
     command("explain", "runs/cifar", "--index", "3")

@@ -21,6 +21,13 @@ _WANTED = {  # pydantic's error types -> what the field wants
     "finite_number": "a finite number",
 }
 
+_LIMITS = {  # pydantic's error types -> how the limit is said, and where pydantic puts it
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("more than", "gt"),
+    "less_than": ("less than", "lt"),
+}
+
 _SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the config -> where they do
     "include_top": "The layers on top are those of `head`.",
     "pooling": "Pool in `head`: GlobalAveragePooling2D.",
@@ -83,12 +90,9 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             yield Fault(path, f"wants {_WANTED[kind]}, got {format_value(value)}", _number_remedy(kind, value))
         elif kind == "model_type":
             yield Fault(path, f"wants a mapping, got {format_value(value)}")
-        elif kind in ("greater_than_equal", "less_than_equal"):
-            limit = f"at least {context['ge']}" if kind == "greater_than_equal" else f"at most {context['le']}"
-            yield Fault(path, f"wants {limit}, got {format_value(value)}")
-        elif kind in ("greater_than", "less_than"):
-            limit = f"more than {context['gt']:g}" if kind == "greater_than" else f"less than {context['lt']:g}"
-            yield Fault(path, f"wants {limit}, got {format_value(value)}")
+        elif kind in _LIMITS:
+            words, limit_key = _LIMITS[kind]
+            yield Fault(path, f"wants {words} {context[limit_key]:g}, got {format_value(value)}")
         elif kind in ("too_short", "too_long"):
             limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             yield Fault(path, f"wants {limit} {'entry' if limit.endswith(' 1') else 'entries'}, got {context['actual_length']}")

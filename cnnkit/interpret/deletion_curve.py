@@ -1,6 +1,6 @@
-"""Whether a heat map tells the truth: how the answer changes as the hottest places are removed, and as random ones are.
+"""The deletion curve: whether the places that a heatmap marks matter, against deleting random ones.
 
-The curve of removal is that of Samek et al. 2017 (`Evaluating the visualization of what a deep neural network has learned`).
+After Samek et al. 2017 (`Evaluating the visualization of what a deep neural network has learned`).
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class DeletionCurve:
         hottest: The answer when the hottest went first `(steps + 1,)`.
         random: The answer when random ones went first `(orders, steps + 1)`.
         area: Area between the mean random curve and the hottest one: above 0 where the hot places matter more than others.
-        chance: Standard deviation of the same area of a random order: what the area may be where the heat means nothing.
+        chance: Standard deviation of the same area of a random order: the area to expect of a heatmap that means nothing.
     """
 
     shares: Array
@@ -43,16 +43,16 @@ class DeletionCurve:
         return self.area > 2 * self.chance
 
 
-def remove(answer: Callable[[Array], Array], example: Array, heat: Array, *, falls: bool = True, seed: int = 0) -> DeletionCurve:
-    """Remove places step by step, the hottest first, and for comparison random ones.
+def deletion_curve(answer: Callable[[Array], Array], example: Array, heatmap: Array, *, falls: bool = True, seed: int = 0) -> DeletionCurve:
+    """Delete places step by step, the hottest first, and for comparison in random orders; record the answer at each step.
 
-    What is random is where the heat lies: its cells are shuffled and spread over the example in the same way, so that as large
+    For a random order the cells of the heatmap are shuffled and spread over the example in the same way, so that as large
     and as smooth patches go. Removed pixels become those of a strongly blurred picture, removed steps of a signal its mean.
 
     Args:
         answer: From inputs `(n, …)` to the one number a piece that is watched, such as a class's probability `(n,)`.
         example: `(height, width, channels)` or `(steps, channels)`.
-        heat: A map of it `(rows, columns)` or `(steps,)`, in any resolution.
+        heatmap: Grad-CAM heatmap of the example, `(rows, columns)` or `(steps,)`, in any resolution.
         falls: Whether a good map makes the answer fall (a probability); else any distance from the first answer counts.
         seed: Of the random orders.
     """
@@ -68,8 +68,8 @@ def remove(answer: Callable[[Array], Array], example: Array, heat: Array, *, fal
         gone = (ranks < counts[:, None]).reshape(len(counts), *places, 1)
         return answer(np.where(gone, without, example).astype(example.dtype))
 
-    hottest = curve(heat)
-    shuffled = np.stack([curve(random.permutation(heat.ravel()).reshape(heat.shape)) for _ in range(ORDERS)])
+    hottest = curve(heatmap)
+    shuffled = np.stack([curve(random.permutation(heatmap.ravel()).reshape(heatmap.shape)) for _ in range(ORDERS)])
     shares = counts / counts[-1]
     lost = -shuffled if falls else np.abs(shuffled - hottest[0])
     random_areas = np.trapezoid(lost, shares)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from cnnkit.config.task import Task
 from cnnkit.data.images.reader import require_pictures
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
-from cnnkit.interpret.deletion_curve import remove
+from cnnkit.interpret.deletion_curve import deletion_curve
 from cnnkit.interpret.explanation import Explanation
 from cnnkit.interpret.gradcam import GradCam
 from cnnkit.interpret.plots import plot_explanation, plot_feature_maps, plot_filters, plot_overview
@@ -52,16 +52,16 @@ def explain_run(
         words, stem = f"{split} example {index or 0}", f"{split}-{index or 0}"
     folder = output if output is not None else path.parent / "explain" / stem
     _make(folder)
-    heat = cam(example[None], [wanted] if wanted is not None else None)
-    chosen = int(heat.outputs[0])
-    removal = remove(lambda inputs: predictor.outputs(inputs)[:, chosen], example, heat.maps[0], falls=not task.is_regression)
+    heatmap = cam(example[None], [wanted] if wanted is not None else None)
+    chosen = int(heatmap.outputs[0])
+    deletion = deletion_curve(lambda inputs: predictor.outputs(inputs)[:, chosen], example, heatmap.maps[0], falls=not task.is_regression)
     values = predictor.outputs(example[None])[0]
     order = np.arange(len(values)) if task.is_regression else np.argsort(-values, kind="stable")
     answers = tuple((task.names[i], float(values[i])) for i in order)
     note = predictor.note
     pictures = ("grad-cam.png", "layers.png", "filters.png", *_draw_layers(network, example, folder, note))
-    result = Explanation(words, answers, task.names[chosen], heat.layer, heat.maps[0], removal, folder, pictures, note)
-    plot_explanation(result, example, heat.over(example.shape[:-1])[0], task, folder / pictures[0])
+    result = Explanation(words, answers, task.names[chosen], heatmap.layer, heatmap.maps[0], deletion, folder, pictures, note)
+    plot_explanation(result, example, heatmap.over(example.shape[:-1])[0], task, folder / pictures[0])
     write_json(folder / "explanation.json", result.as_dict())
     return result
 

@@ -18,10 +18,10 @@ class Explanation:
     Attributes:
         example: The file's path, or `test example 3`.
         answers: What the network says, the likeliest first: name and value.
-        explained: The class, label or number that the heat map is for.
+        explained: The class, label or number that the heatmap is for.
         layer: The layer whose maps it is made of.
-        heat: The map `(rows, columns)` or `(steps,)`, in the layer's resolution.
-        removal: How the answer changes as the hottest places go.
+        heatmap: The map `(rows, columns)` or `(steps,)`, in the layer's resolution.
+        deletion: How the answer changes as the hottest places go.
         folder: Where the pictures are.
         pictures: Their names, the ones that matter first.
         note: What has to stand wherever the answer appears; may be empty.
@@ -31,25 +31,25 @@ class Explanation:
     answers: tuple[tuple[str, float], ...]
     explained: str
     layer: str
-    heat: Array
-    removal: DeletionCurve
+    heatmap: Array
+    deletion: DeletionCurve
     folder: Path
     pictures: tuple[str, ...]
     note: str
 
     def as_dict(self) -> dict[str, Any]:
         """The figures ready for JSON."""
-        removal = self.removal
+        deletion = self.deletion
         return {
             "example": self.example,
             "answers": [{"name": name, "value": value} for name, value in self.answers],
             "explained": self.explained,
             "layer": self.layer,
-            "heat": self.heat.tolist(),
-            "removed": removal.shares.tolist(),
-            "hottest_removed": removal.hottest.tolist(),
-            "random_removed": removal.random.tolist(),
-            "area_between": removal.area,
-            "area_by_chance": removal.chance,
+            "heat": self.heatmap.tolist(),
+            "removed": deletion.shares.tolist(),
+            "hottest_removed": deletion.hottest.tolist(),
+            "random_removed": deletion.random.tolist(),
+            "area_between": deletion.area,
+            "area_by_chance": deletion.chance,
             "note": self.note or None,
         }

@@ -20,8 +20,8 @@ BATCH = 32  # inputs whose feature maps and gradients are in memory at a time
 
 
 @dataclass(frozen=True)
-class Heat:
-    """Heat maps of some inputs.
+class Heatmaps:
+    """Heatmaps of some inputs.
 
     Attributes:
         maps: `(n, rows, columns)` or `(n, steps)` float32, 0 or more, in the resolution of the layer; the unit is that of the scores.
@@ -41,7 +41,7 @@ class Heat:
 
 
 class GradCam:
-    """Makes heat maps of one network, which is opened once for many inputs.
+    """Makes heatmaps of one network, which is opened once for many inputs.
 
     Args:
         model: The network, raw inputs in.
@@ -61,8 +61,8 @@ class GradCam:
         self._model = keras.Model(network.input, [step.output, network.scores, network.answer])
         self._task = task
 
-    def __call__(self, inputs: Array, outputs: Sequence[int] | Array | None = None) -> Heat:
-        """The heat maps of some inputs.
+    def __call__(self, inputs: Array, outputs: Sequence[int] | Array | None = None) -> Heatmaps:
+        """The heatmaps of some inputs.
 
         The weight of a channel is the mean over all places of the score's gradient; the map is the weighted sum of the channels,
         where it is positive. The score is that before a last softmax or sigmoid, whose own gradient vanishes where the network
@@ -75,7 +75,7 @@ class GradCam:
         batches = range(0, len(inputs), BATCH)
         parts = [self._batch(inputs[i : i + BATCH], outputs[i : i + BATCH] if outputs is not None else None) for i in batches]
         maps, chosen, answers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return Heat(maps, chosen, answers, self.layer)
+        return Heatmaps(maps, chosen, answers, self.layer)
 
     def _batch(self, inputs: Array, outputs: Sequence[int] | Array | None) -> tuple[Array, Array, Array]:
         import tensorflow as tf
@@ -91,26 +91,26 @@ class GradCam:
         gradients = tape.gradient(explained, maps, unconnected_gradients="zero")
         places = list(range(1, len(maps.shape) - 1))
         weights = tf.reduce_mean(gradients, places, keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(tf.cast(weights * maps, tf.float32), -1))
-        return heat.numpy(), chosen, answers.numpy()
+        heatmap = tf.nn.relu(tf.reduce_sum(tf.cast(weights * maps, tf.float32), -1))
+        return heatmap.numpy(), chosen, answers.numpy()
 
     def _largest(self, answers: Array) -> Array:
         return np.asarray(np.argmax(by_class(answers) if self._task.is_classification else answers, axis=1))
 
 
-def spread(heat: Array, shape: Sequence[int]) -> Array:
+def spread(heatmap: Array, shape: Sequence[int]) -> Array:
     """A coarse map `(rows, columns)` or `(steps,)` spread over more places, linearly between the middles of its cells.
 
     Args:
-        heat: The map.
+        heatmap: The map.
         shape: Places wanted.
     """
     from scipy import ndimage
 
-    places = [(np.arange(size) + 0.5) * cells / size - 0.5 for cells, size in zip(heat.shape, shape, strict=True)]
-    spread_out: Array = ndimage.map_coordinates(heat.astype(np.float32), np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
-    return spread_out
+    places = [(np.arange(size) + 0.5) * cells / size - 0.5 for cells, size in zip(heatmap.shape, shape, strict=True)]
+    spread_map: Array = ndimage.map_coordinates(heatmap.astype(np.float32), np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
+    return spread_map
 
 
-def _to_one(heat: Array) -> Array:
-    return heat / heat.max() if heat.max() > 0 else heat
+def _to_one(heatmap: Array) -> Array:
+    return heatmap / heatmap.max() if heatmap.max() > 0 else heatmap

@@ -1,4 +1,4 @@
-"""Pictures of what a network sees in one example: filters, feature maps, heat over the example, and the check of that heat."""
+"""Pictures of what a network sees in one example: filters, feature maps, heatmap, deletion curve."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +26,13 @@ MOST_LINES = 4  # input channels up to which a filter over time is drawn as line
 SIGNS = ("#8a2b06", "#e16f24", "#ffd9a8", "#ffffff", "#9cc6fa", "#1f6feb", "#0a3069")  # from negative to positive
 
 
-def plot_explanation(result: "Explanation", example: Array, heat: Array, task: Task, path: Path) -> None:
-    """Draw an example, the heat over it, and how the answer changes as the hottest places are removed.
+def plot_explanation(result: "Explanation", example: Array, heatmap: Array, task: Task, path: Path) -> None:
+    """Draw an example, its heatmap over it, and the deletion curve.
 
     Args:
         result: What was found.
         example: `(height, width, channels)` or `(steps, channels)`.
-        heat: Its map over all places, 0 to 1: `(height, width)` or `(steps,)`.
+        heatmap: Its map over all places, 0 to 1: `(height, width)` or `(steps,)`.
         task: What the answer is.
         path: The PNG to write.
     """
@@ -40,16 +40,16 @@ def plot_explanation(result: "Explanation", example: Array, heat: Array, task: T
     figure = new_figure(11.6, 4.3)
     grid = figure.add_gridspec(1, 3, width_ratios=(1, 1, 1.35))
     if signal:
-        _draw_signal_heat(figure.add_subplot(grid[0, :2]), example, heat)
+        _draw_signal_heatmap(figure.add_subplot(grid[0, :2]), example, heatmap)
     else:
         _draw_picture(plain := figure.add_subplot(grid[0, 0]), example)
         plain.set_title(_said(result, task), loc="left", fontsize=10, color=INK)
-        _draw_heat(figure.add_subplot(grid[0, 1]), example, heat)
+        _draw_heatmap(figure.add_subplot(grid[0, 1]), example, heatmap)
     axes = figure.axes[0 if signal else 1]
     axes.set_title(
         f"{_said(result, task)}\n" * signal + f"Heat for {result.explained}, from {result.layer}", loc="left", fontsize=10, color=INK
     )
-    _draw_removal(figure.add_subplot(grid[0, 2]), result.removal, result.explained, task)
+    _draw_deletion(figure.add_subplot(grid[0, 2]), result.deletion, result.explained, task)
     finish(figure, path, f"{Path(result.example).name}: why {result.explained}?", result.note)
 
 
@@ -190,33 +190,33 @@ def _shown(example: Array) -> Array:
     return scaled[..., :3] if example.shape[-1] >= 3 else np.repeat(scaled[..., :1], 3, axis=-1)
 
 
-def _draw_heat(axes: "Axes", example: Array, heat: Array) -> None:
-    """The heat in colour over the picture in pale grey."""
+def _draw_heatmap(axes: "Axes", example: Array, heatmap: Array) -> None:
+    """The heatmap in colour over the picture in pale grey."""
     grey = _shown(example).mean(axis=-1)
     axes.imshow(0.25 + 0.75 * grey, cmap="gray", vmin=0, vmax=1)
-    axes.imshow(heat, cmap=_heat_colours(), vmin=0, vmax=1, interpolation="bilinear")
+    axes.imshow(heatmap, cmap=_heatmap_colours(), vmin=0, vmax=1, interpolation="bilinear")
     _bare(axes)
 
 
-def _draw_signal_heat(axes: "Axes", example: Array, heat: Array) -> None:
-    """The signal over its heat."""
+def _draw_signal_heatmap(axes: "Axes", example: Array, heatmap: Array) -> None:
+    """The signal, its heatmap as background."""
     low, high = float(example.min()), float(example.max())
     room = 0.08 * ((high - low) or 1.0)
     extent = (-0.5, len(example) - 0.5, low - room, high + room)
-    axes.imshow(heat[None], cmap=_heat_colours(), vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="bilinear")
+    axes.imshow(heatmap[None], cmap=_heatmap_colours(), vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="bilinear")
     axes.plot(example, linewidth=1.4, color=INK if example.shape[-1] == 1 else None)
     axes.set_xlabel("step", color=SOFT, fontsize=9)
     calm(axes)
     axes.grid(visible=False)
 
 
-def _draw_removal(axes: "Axes", removal: "DeletionCurve", explained: str, task: Task) -> None:
+def _draw_deletion(axes: "Axes", deletion: "DeletionCurve", explained: str, task: Task) -> None:
     """The answer over the share that is gone: hottest first, and random orders as mean and spread."""
     calm(axes)
-    mean, spread = removal.random.mean(axis=0), removal.random.std(axis=0)
-    axes.fill_between(removal.shares, mean - spread, mean + spread, color=TRAINING, alpha=0.25, linewidth=0)
-    axes.plot(removal.shares, mean, color=TRAINING, linewidth=1.8, label="random places first")
-    axes.plot(removal.shares, removal.hottest, color=WRONG[2], linewidth=2, label="hottest places first")
+    mean, spread = deletion.random.mean(axis=0), deletion.random.std(axis=0)
+    axes.fill_between(deletion.shares, mean - spread, mean + spread, color=TRAINING, alpha=0.25, linewidth=0)
+    axes.plot(deletion.shares, mean, color=TRAINING, linewidth=1.8, label="random places first")
+    axes.plot(deletion.shares, deletion.hottest, color=WRONG[2], linewidth=2, label="hottest places first")
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_xlabel("removed", color=SOFT, fontsize=9)
     if task.is_regression:
@@ -226,7 +226,9 @@ def _draw_removal(axes: "Axes", removal: "DeletionCurve", explained: str, task: 
         axes.set_ylabel(f"probability of {explained}", color=SOFT, fontsize=9)
     axes.set_xlim(0, 1)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right" if not task.is_regression else "best")
-    axes.set_title(f"Do the hot places matter? Area between {removal.area:.3f} ± {removal.chance:.3f}", loc="left", fontsize=10, color=INK)
+    axes.set_title(
+        f"Do the hot places matter? Area between {deletion.area:.3f} ± {deletion.chance:.3f}", loc="left", fontsize=10, color=INK
+    )
 
 
 def _row_title(axes: "Axes", name: str, shape: Sequence[int]) -> None:
@@ -253,7 +255,7 @@ def _signs() -> "Colormap":
     return LinearSegmentedColormap.from_list("signs", SIGNS)
 
 
-def _heat_colours() -> "Colormap":
+def _heatmap_colours() -> "Colormap":
     """From clear over yellow to deep red."""
     from matplotlib.colors import LinearSegmentedColormap
 
