@@ -92,7 +92,8 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
             yield Fault(path, f"wants a mapping, got {format_value(value)}")
         elif kind in _LIMITS:
             words, limit_key = _LIMITS[kind]
-            yield Fault(path, f"wants {words} {context[limit_key]:g}, got {format_value(value)}")
+            limit = context[limit_key]
+            yield Fault(path, f"wants {words} {limit if isinstance(limit, int) else f'{limit:g}'}, got {format_value(value)}")
         elif kind in ("too_short", "too_long"):
             limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             yield Fault(path, f"wants {limit} {'entry' if limit.endswith(' 1') else 'entries'}, got {context['actual_length']}")

@@ -148,7 +148,7 @@ def application_layers() -> frozenset[tuple[str, str]]:
 def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     """Module and name of all classes below one that some modules define."""
     found: set[tuple[str, str]] = set()
-    waiting = list(parent.__subclasses__())
+    waiting: list[type] = list(parent.__subclasses__())
     while waiting:
         each = waiting.pop()
         waiting += each.__subclasses__()
