@@ -189,6 +189,7 @@ def run_keras(
         data,
         epochs=epochs,
         steps_per_epoch=batches.steps,
+        shuffle=False,  # the batches are in their order already
         validation_data=batches.in_order() if validate else None,
         class_weight=dict(enumerate(CLASS_WEIGHTS)) if weighted else None,
         callbacks=list(callbacks),
