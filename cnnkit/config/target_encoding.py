@@ -135,7 +135,7 @@ def decide(
     possible = _possible(task, mixes, units)
     fitting = [form for form in possible if all(wish.fits(form, units) for wish in wishes)]
     by_loss = [form for form in possible if loss is not None and wishes[0].fits(form, units)]
-    otherwise = possible[-1] if loss is None or is_loss_for_numbers(loss) else possible[0]
+    otherwise = possible[-1] if loss is None else possible[0]
     form = (fitting or by_loss or [otherwise])[0]
     encoding = TargetEncoding(
         form,

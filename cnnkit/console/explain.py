@@ -18,7 +18,7 @@ def print_explanation(result: "Explanation") -> None:
     answers = "  ".join(f"{escape_markup(name)} [bold]{value:.4g}[/bold]" for name, value in result.answers[:MOST_ANSWERS])
     console.print(f"{escape_markup(result.example)}: {answers}")
     words = "these places matter more than others" if result.deletion.matters else "no more than chance would give: do not build on it"
-    console.print(f"Heat for {escape_markup(result.explained)}, from {escape_markup(result.layer)}")
+    console.print(f"Heatmap for {escape_markup(result.explained)}, from {escape_markup(result.layer)}")
     area, chance = result.deletion.area, result.deletion.chance
     console.print(f"Area between removing random places and the hottest: [bold]{area:.3f}[/bold] ± {chance:.3f}, {words}.")
     console.print(

@@ -47,7 +47,7 @@ def plot_explanation(result: "Explanation", example: Array, heatmap: Array, task
         _draw_heatmap(figure.add_subplot(grid[0, 1]), example, heatmap)
     axes = figure.axes[0 if signal else 1]
     axes.set_title(
-        f"{_said(result, task)}\n" * signal + f"Heat for {result.explained}, from {result.layer}", loc="left", fontsize=10, color=INK
+        f"{_said(result, task)}\n" * signal + f"Heatmap for {result.explained}, from {result.layer}", loc="left", fontsize=10, color=INK
     )
     _draw_deletion(figure.add_subplot(grid[0, 2]), result.deletion, result.explained, task)
     finish(figure, path, f"{Path(result.example).name}: why {result.explained}?", result.note)
