@@ -1,7 +1,6 @@
 """`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,37 +9,19 @@ import numpy.typing as npt
 
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
-from cnnkit.config.task import Task
 from cnnkit.data.divide import divide_examples, divided
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.inputs import StoredArray
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.data.source import Request, Source
-from cnnkit.data.sources.folder import natural
+from cnnkit.data.sources.array_targets import Targets, check_targets, class_names_in, read_targets, targets_of
 from cnnkit.data.sources.npy_format import Member, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
-from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 
 Array = npt.NDArray[Any]
 
 INPUT_NAMES, TARGET_NAMES = ("x", "X", "images", "inputs", "data", "signals"), ("y", "Y", "labels", "targets")
-CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
-
-
-@dataclass(frozen=True)
-class Targets:
-    """An array of targets, read.
-
-    Attributes:
-        task: What is to be predicted.
-        values: Class indices `(n,)` int32, labels `(n, labels)` or numbers `(n, outputs)` float32.
-        told: How they were taken, where they could have been meant otherwise.
-    """
-
-    task: Task
-    values: Array
-    told: str = ""
 
 
 class ArraySource(Source):
@@ -88,7 +69,7 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
     x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
     y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, small)
-    targets = _task(path, y_name, _targets(path, y_name, small), _class_names(small), data)
+    targets = targets_of(path, y_name, read_targets(path, y_name, small), class_names_in(small), data)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets.values))
     groups = _words(path, small, data.group, "data.group") if data.group else None
     splits = _splits(path, _words(path, small, data.split, "data.split")) if data.split else None
@@ -114,9 +95,9 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     rows = _whole_or_by_row(path, shape, dtype, offset)
     _check_finite(path, path.name, rows)
     target_shape, target_dtype, target_offset = npy_header(target_path)
-    _check_targets(target_path, target_path.name, target_shape, target_dtype)
+    check_targets(target_path, target_path.name, target_shape, target_dtype)
     values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
-    targets = _task(target_path, target_path.name, values, (), data)
+    targets = targets_of(target_path, target_path.name, values, (), data)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets.values))
     return ArraySource(data, path.stem, rows, targets, None, None)
 
@@ -215,19 +196,6 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, usual: 
     )
 
 
-def _targets(path: Path, name: str, members: dict[str, Member]) -> Array:
-    _check_targets(path, name, members[name].shape, members[name].dtype)
-    return members[name].read()
-
-
-def _check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what cannot be predicted, before it is read."""
-    if not 1 <= len(shape) <= 2 or dtype.kind not in "biufUS" or 0 in shape:
-        raise CnnkitError(
-            f"{path}: {format_value(name)} is {shape} {dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
-        )
-
-
 def _words(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
     """The array of groups or splits that an option names, one value an example."""
     member = members[array_name(path, members, name, (), option)]
@@ -236,62 +204,6 @@ def _words(path: Path, members: dict[str, Member], name: str, option: str) -> Ar
             f"{path}: {format_value(name)} ({option}) is {member.shape} {member.dtype}", "Wanted is one word or whole number an example."
         )
     return member.read()
-
-
-def _class_names(members: dict[str, Member]) -> tuple[str, ...]:
-    for name in CLASS_NAME_ARRAYS:
-        if name in members and members[name].dtype.kind in "US" and len(members[name].shape) == 1:
-            return tuple(map(str, members[name].read()))
-    return ()
-
-
-def _task(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
-    """The task that targets set, and its targets."""
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        raise CnnkitError(
-            f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out."
-        )
-    if values.dtype.kind in "US":
-        classes = data.classes or sorted(set(map(str, values)), key=natural)
-        index = {each: i for i, each in enumerate(classes)}
-        unknown = sorted(set(map(str, values)) - set(index))
-        if unknown:
-            raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
-        return Targets(Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32))
-    if values.ndim == 2:
-        kind = kind_of_columns(values, data.task)
-        if kind == "multilabel" and not np.isin(values, (0, 1)).all():
-            raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
-        columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
-        return Targets(Task(kind, columns), values.astype(np.float32))
-    given = data.classes or list(names)
-    kind, told = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
-    if kind == "regression":
-        return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], told)
-    if not (values == np.round(values)).all():
-        raise CnnkitError(
-            f"{path}: '{name}' has values that are not whole numbers, such as classes are",
-            f"They go from {values.min()} to {values.max()}.",
-        )
-    return _numbered_classes(path, name, values.astype(np.int64), given, told)
-
-
-def _numbered_classes(path: Path, name: str, values: Array, given: list[str], told: str) -> Targets:
-    """Whole numbers as classes: each is its own name, or the place of its name among those given."""
-    texts = {str(value): int(value) for value in np.unique(values)}
-    classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
-    if texts.keys() <= set(classes):
-        places = {value: classes.index(text) for text, value in texts.items()}
-    elif values.min() < 0 or values.max() >= len(classes):
-        raise CnnkitError(f"{path}: '{name}' has classes from {values.min()} to {values.max()}, but there are {len(classes)} names")
-    else:
-        places = {value: value for value in texts.values()}
-    different, inverse = np.unique(values, return_inverse=True)
-    indices = np.array([places[int(value)] for value in different], np.int32)
-    return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], told)
 
 
 def _splits(path: Path, values: Array) -> Array:
@@ -304,12 +216,12 @@ def _splits(path: Path, values: Array) -> Array:
 
 def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> DividedArraySource:
     rows = {split: _rows(path, f"x_{split}", members) for split in ("train", "test")}
-    values = {split: _targets(path, f"y_{split}", members) for split in rows}
+    values = {split: read_targets(path, f"y_{split}", members) for split in rows}
     for split in rows:
         _check_count(path, f"x_{split}", rows[split].shape[0], f"y_{split}", len(values[split]))
     if values["train"].shape[1:] != values["test"].shape[1:]:
         raise CnnkitError(f"{path}: y_train is {values['train'].shape}, y_test {values['test'].shape}", "Each row has to be of one form.")
-    read = _task(path, "y_train", np.concatenate(list(values.values())), _class_names(members), data)
+    read = targets_of(path, "y_train", np.concatenate(list(values.values())), class_names_in(members), data)
     count = len(values["train"])
     targets = {"train": read.values[:count], "test": read.values[count:]}
     if read.task.is_classification and targets["test"].max() > targets["train"].max():

@@ -1,0 +1,124 @@
+"""Arrays of targets in npz and npy files to class indices, labels or numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
+from cnnkit.data.sources.folder import natural
+from cnnkit.data.sources.npy_format import Member
+from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
+from cnnkit.errors import CnnkitError, format_value
+
+Array = npt.NDArray[Any]
+
+CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """An array of targets, read.
+
+    Attributes:
+        task: What is to be predicted.
+        values: Class indices `(n,)` int32, labels `(n, labels)` or numbers `(n, outputs)` float32.
+        told: How they were taken, where they could have been meant otherwise.
+    """
+
+    task: Task
+    values: Array
+    told: str = ""
+
+
+def read_targets(path: Path, name: str, members: dict[str, Member]) -> Array:
+    """The values of an array of targets in an npz file, `(n,)` or `(n, outputs)`.
+
+    Raises:
+        CnnkitError: Its shape or type is not that of targets, or it is damaged.
+    """
+    check_targets(path, name, members[name].shape, members[name].dtype)
+    return members[name].read()
+
+
+def check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what cannot be predicted, before it is read.
+
+    Raises:
+        CnnkitError: Not one or two axes, an empty one, or values that are neither numbers nor texts.
+    """
+    if not 1 <= len(shape) <= 2 or dtype.kind not in "biufUS" or 0 in shape:
+        raise CnnkitError(
+            f"{path}: {format_value(name)} is {shape} {dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."
+        )
+
+
+def class_names_in(members: dict[str, Member]) -> tuple[str, ...]:
+    """The names of the classes that an npz file gives in an array such as `class_names`; empty where it has none."""
+    for name in CLASS_NAME_ARRAYS:
+        if name in members and members[name].dtype.kind in "US" and len(members[name].shape) == 1:
+            return tuple(map(str, members[name].read()))
+    return ()
+
+
+def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
+    """The task that targets set, and its targets.
+
+    Args:
+        path: The file, for messages.
+        name: The array.
+        values: Its values `(n,)` or `(n, outputs)`.
+        names: Names of the classes, labels or numbers; empty where none are given.
+        data: The section, whose `task` and `classes` win over what the values say.
+
+    Raises:
+        CnnkitError: Values are not finite, or do not fit the task or the classes named.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        raise CnnkitError(
+            f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out."
+        )
+    if values.dtype.kind in "US":
+        classes = data.classes or sorted(set(map(str, values)), key=natural)
+        index = {each: i for i, each in enumerate(classes)}
+        unknown = sorted(set(map(str, values)) - set(index))
+        if unknown:
+            raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
+        return Targets(Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32))
+    if values.ndim == 2:
+        kind = kind_of_columns(values, data.task)
+        if kind == "multilabel" and not np.isin(values, (0, 1)).all():
+            raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
+        columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
+        return Targets(Task(kind, columns), values.astype(np.float32))
+    given = data.classes or list(names)
+    kind, told = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
+    if kind == "regression":
+        return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], told)
+    if not (values == np.round(values)).all():
+        raise CnnkitError(
+            f"{path}: '{name}' has values that are not whole numbers, such as classes are",
+            f"They go from {values.min()} to {values.max()}.",
+        )
+    return _numbered_classes(path, name, values.astype(np.int64), given, told)
+
+
+def _numbered_classes(path: Path, name: str, values: Array, given: list[str], told: str) -> Targets:
+    """Whole numbers as classes: each is its own name, or the place of its name among those given."""
+    texts = {str(value): int(value) for value in np.unique(values)}
+    classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
+    if texts.keys() <= set(classes):
+        places = {value: classes.index(text) for text, value in texts.items()}
+    elif values.min() < 0 or values.max() >= len(classes):
+        raise CnnkitError(f"{path}: '{name}' has classes from {values.min()} to {values.max()}, but there are {len(classes)} names")
+    else:
+        places = {value: value for value in texts.values()}
+    different, inverse = np.unique(values, return_inverse=True)
+    indices = np.array([places[int(value)] for value in different], np.int32)
+    return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], told)
