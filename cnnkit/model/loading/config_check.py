@@ -54,6 +54,7 @@ _MODELS = {(module, name) for module in ("keras", "keras.models") for name in ("
 _FURTHER = {  # what Keras writes beside the objects that a config can name
     "layers": {*_MODELS, ("keras.layers", "InputLayer")},
     "metrics": {("keras.metrics", "MeanMetricWrapper")},
+    "optimizers": {("keras.optimizers", "LossScaleOptimizer")},
     "policies": {(module, name) for module in ("keras", "keras.dtype_policies") for name in ("DTypePolicy", "FloatDTypePolicy")},
 }
 _PLAIN = ("__keras_tensor__", "__numpy__", "__tensor__", "__ellipsis__", "__slice__")  # values, not objects
