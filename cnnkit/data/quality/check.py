@@ -223,7 +223,7 @@ def _report(
 def _look(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
     try:
         data = read_file(path)
-        small, header = read_image_and_header(data, size=(9, 9), resize="stretch", channels=1, max_pixels=max_pixels)
+        small, header = read_image_and_header(data, size=(18, 18), resize="stretch", channels=1, max_pixels=max_pixels)
     except ImageFault as fault:
         return BadFile(name, fault.message)
     digest = hashlib.sha256(data).digest()
@@ -231,11 +231,12 @@ def _look(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
 
 
 def _perceptual_hash(small: Array) -> Array:
-    """128 bits from a grey picture of 9x9: whether each place is brighter than the one to its right, and below it.
+    """128 bits from a grey picture of 18x18: whether each square of 2x2 is brighter than the one to its right, and below it.
 
+    The mean of four pixels: what a JPEG's reduced decoding changes in one of them decides fewer bits.
     The difference hash of Krawetz (2013), "Kind of Like That", in both directions.
     """
-    values = small.astype(np.int16)
+    values = small.reshape(9, 2, 9, 2).sum(axis=(1, 3), dtype=np.int16)
     bits = np.concatenate([(values[:8, 1:] > values[:8, :-1]).ravel(), (values[1:, :8] > values[:-1, :8]).ravel()])
     return np.packbits(bits)
 
