@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.config.picture_options import LARGEST_MAX_PIXELS
 from cnnkit.data.images.decode import read_image, read_image_and_header
 from cnnkit.data.images.faults import ImageFault, Reason
 from cnnkit.data.images.header import Header, read_header
@@ -442,3 +443,8 @@ def test_filters_of_warnings_are_left_as_they_were() -> None:
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(lambda data: pixels(data[1]), list(small_files()) * 4))
     assert list(warnings.filters) == before
+
+
+def test_the_largest_max_pixels_is_what_pillow_itself_still_opens() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert LARGEST_MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from cnnkit.config.catalogue import BUILT_IN, OFFLINE
+from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.errors import did_you_mean, format_value
 from cnnkit.keras_api.checking import as_number
 
@@ -152,10 +153,10 @@ class Data(Section):
     color: Literal["rgb", "grey"] = "rgb"
     """Whether image files are read in colour or in grey."""
 
-    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    resize: Resize = "stretch"
     """How an image of another shape is fitted: stretched, cut at the longer sides, or with black bars at the shorter ones."""
 
-    max_pixels: int = Field(default=100_000_000, ge=1, le=178_956_970)
+    max_pixels: int = Field(default=100_000_000, ge=1, le=LARGEST_MAX_PIXELS)
     """Largest image (width x height) that is opened; a larger one is refused from its header."""
 
     on_bad_file: Literal["stop", "skip"] = "stop"

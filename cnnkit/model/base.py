@@ -13,8 +13,9 @@ from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import split_entry
 from cnnkit.keras_api.compat import fresh_names, preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
-from cnnkit.model.loading.load import load_model, model_in
+from cnnkit.model.loading.load import load_model
 from cnnkit.model.loading.weights_file import load_weights
+from cnnkit.model.model_file import model_in
 from cnnkit.model.shape_faults import shown_shape
 
 if TYPE_CHECKING:

@@ -67,11 +67,6 @@ class ListedBase:
         return {**asdict(self.base), "top1_percent": self.top1_percent, **{key: path and str(path) for key, path in paths.items()}}
 
 
-def are_known() -> bool:
-    """Whether the bases of the installed Keras have been looked at before, so that listing them takes no TensorFlow."""
-    return _read(_stored()) is not None
-
-
 def list_bases(on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[ListedBase]:
     """Every base of the installed Keras, smallest first: from the user's cache folder, else found now (imports TensorFlow, half a minute).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import remove_leftovers, write_atomically, write_json, write_text
 from cnnkit.io.json_file import read_json
-from cnnkit.model.loading.load import MODEL_NAME, model_in
+from cnnkit.model.model_file import MODEL_NAME, model_in
 from cnnkit.model.saving import write_model
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
@@ -268,5 +268,5 @@ def find_run(run: Path | None) -> RunDirectory:
             raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
         return RunDirectory(models[-1].parent)
     directory = run_of(run)
-    model_in(directory.path)  # refuses a folder without a model
+    model_in(directory.path, named=run)  # refuses a folder without a model
     return directory

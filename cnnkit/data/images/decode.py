@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
+from cnnkit.config.picture_options import Resize
 from cnnkit.data.images.faults import ImageFault, Reason, pillow_faults
 from cnnkit.data.images.header import TURNED, Header, open_image, orientation, read_file
-from cnnkit.data.images.resize import Resize, Size, WidthHeight, fitted_size, resized
+from cnnkit.data.images.resize import Size, WidthHeight, fitted_size, resized
 
 Channels = Literal[1, 3]
 Pixels = npt.NDArray[np.uint8]

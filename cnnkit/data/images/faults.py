@@ -12,9 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from cnnkit.config.picture_options import LARGEST_MAX_PIXELS
 from cnnkit.errors import CnnkitError
-
-LARGEST_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # above it Pillow refuses by itself, whatever we allow
 
 PILLOW_RAISES = (  # on hostile bytes, as fuzzing and its sources show; all of them mean that the file is at fault
     ArithmeticError,

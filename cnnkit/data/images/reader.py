@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.config.schema import Data
-from cnnkit.data.images.decode import Pixels, read_image
-from cnnkit.data.images.faults import LARGEST_MAX_PIXELS
-from cnnkit.data.images.resize import Resize
 from cnnkit.errors import CnnkitError
+
+if TYPE_CHECKING:
+    from cnnkit.data.images.decode import Pixels
 
 Color = Literal["rgb", "grey"]
 
@@ -69,12 +70,14 @@ class ImageReader:
         """The same as entries of a `data` section."""
         return {"image_size": list(self.size), "color": self.color, "resize": self.resize, "max_pixels": self.max_pixels}
 
-    def read(self, source: Path | bytes) -> Pixels:
+    def read(self, source: Path | bytes) -> "Pixels":
         """The pixels of a picture file, or of the bytes of one: `(height, width, channels)` uint8 in 0..255.
 
         Raises:
             ImageFault: It is missing, broken, too large, or no picture.
         """
+        from cnnkit.data.images.decode import read_image  # Pillow and NumPy: listing runs reads only what `model.json` says
+
         channels: Literal[1, 3] = 1 if self.color == "grey" else 3
         return read_image(source, size=self.size, resize=self.resize, channels=channels, max_pixels=self.max_pixels)
 

@@ -1,10 +1,9 @@
 """A decoded picture in the size that a network takes."""
 
-from typing import Literal
-
 from PIL import Image
 
-Resize = Literal["stretch", "crop", "letterbox"]
+from cnnkit.config.picture_options import Resize
+
 Size = tuple[int, int]  # (height, width) in pixels
 WidthHeight = tuple[int, int]  # in pixels, the order of Pillow
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels

@@ -13,24 +13,8 @@ from cnnkit.model.loading.config_check import fault_of_config
 if TYPE_CHECKING:
     import keras
 
-MODEL_NAME = "model.keras"  # of the model for use, in the folder of a run
 COPIES = 5  # of the stored weights: the network's own, and what an optimizer keeps for each
 SPARE = 2**22  # numbers that a network may have beside its stored weights, such as metrics
-
-
-def model_in(path: Path) -> Path:
-    """The model file that a path names: itself, or the one in a run's folder.
-
-    Raises:
-        CnnkitError: There is no such folder, or it has no model.
-    """
-    if path.suffix == ".keras":
-        return path
-    if not path.exists():
-        raise CnnkitError("no such run", "See which there are: `cnnkit runs`.", path)
-    if not (path / MODEL_NAME).exists():
-        raise CnnkitError(f"has no {MODEL_NAME}, so it is not a run that got to its end", "Train it again, or name another run.", path)
-    return path / MODEL_NAME
 
 
 def load_model(path: Path, *, compiled: bool = True) -> "keras.Model":

@@ -1,0 +1,27 @@
+"""Where the model for use stands in a run's folder."""
+
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError
+
+MODEL_NAME = "model.keras"
+
+
+def model_in(path: Path, named: Path | None = None) -> Path:
+    """The model file that a path names: itself, or the one in a run's folder.
+
+    Args:
+        path: A `.keras` file or a folder.
+        named: How the user wrote it, for messages; `path` itself where left out.
+
+    Raises:
+        CnnkitError: There is no such folder, or it has no model.
+    """
+    named = named if named is not None else path
+    if path.suffix == ".keras":
+        return path
+    if not path.exists():
+        raise CnnkitError("no such run", "See which there are: `cnnkit runs`.", named)
+    if not (path / MODEL_NAME).exists():
+        raise CnnkitError(f"has no {MODEL_NAME}, so it is not a run that got to its end", "Train it again, or name another run.", named)
+    return path / MODEL_NAME
