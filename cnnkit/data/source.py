@@ -95,7 +95,7 @@ def open_source(data: Data, fewest_classes: int = 2) -> Source:
     Raises:
         CnnkitError: It is not there, or not what it has to be.
     """
-    source: Source = getattr(_module(data.source), f"open_{data.source}")(data, fewest_classes)
+    source: Source = _function("open_{key}", data.source)(data, fewest_classes)
     return source
 
 
@@ -126,9 +126,11 @@ def open_inputs(path: Path, column: str | None) -> Inputs | None:
     key = source_of(path)
     if key is None:
         return None
-    inputs: Inputs = getattr(_module(key), f"{key}_inputs")(path, column)
+    inputs: Inputs = _function("{key}_inputs", key)(path, column)
     return inputs
 
 
-def _module(key: str) -> Any:
-    return importlib.import_module(f"cnnkit.data.sources.{SOURCES[key].module}")  # when wanted, so that each costs only its own users
+def _function(name: str, key: str) -> Callable[..., Any]:
+    """A function of the module that opens a source, imported only now, so that each source costs only its own users."""
+    function: Callable[..., Any] = getattr(importlib.import_module(f"cnnkit.data.sources.{SOURCES[key].module}"), name.format(key=key))
+    return function
