@@ -89,12 +89,13 @@ def test_offline_sets_are_balanced_typed_and_follow_their_seed(module: object, m
     if module is not digits:
         monkeypatch.setattr(module, "TRAIN_EXAMPLES", 400)
         monkeypatch.setattr(module, "TEST_EXAMPLES", 200)
+    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
     made, again = module.load(target=None, seed=3), module.load(target=None, seed=3)  # type: ignore[attr-defined]
     assert np.array_equal(made.x_train, again.x_train)
-    assert made.x_train.shape[1:] == module.INPUT_SHAPE  # type: ignore[attr-defined]
+    assert made.x_train.shape[1:] == BUILT_IN[name].input_shape
     assert made.x_train.dtype == (np.float32 if module is waves else np.uint8)
     counts = np.bincount(made.y_train)
-    assert len(counts) == len(module.CLASS_NAMES)  # type: ignore[attr-defined]
+    assert len(counts) == len(BUILT_IN[name].class_names)
     assert counts.max() - counts.min() <= 0.05 * counts.sum()
     assert not {row.tobytes() for row in made.x_train} & {row.tobytes() for row in made.x_test}
     if module is not digits:

@@ -197,9 +197,9 @@ def test_of_labels_the_surest_wrong_one_counts_and_the_least_sure_right_one() ->
     mistakes, hits = telling_examples(targets, predictions, task)
     assert [(each.position, each.output) for each in mistakes.choices] == [(0, 1), (1, 1)]
     assert mistakes.choices[0].lines == (("predicted", "snow", "80.0%"), ("true", "rain", ""))
-    assert mistakes.choices[1].lines == (("left out", "snow", "40.0%"), ("true", "snow", ""))
+    assert mistakes.choices[1].lines == (("not predicted", "snow", "40.0%"), ("true", "snow", ""))
     assert [(each.position, each.output) for each in hits.choices] == [(3, 2), (2, 2)]
-    assert hits.choices[0].lines == (("left out", "wind", "49.0%"), ("true", "none", ""))
+    assert hits.choices[0].lines == (("not predicted", "wind", "49.0%"), ("true", "none", ""))
 
 
 def test_of_numbers_the_largest_error_in_spreads_comes_first() -> None:

@@ -16,6 +16,7 @@ from cnnkit.data.examples import Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.compare_scratch import SideResult, _sides, parse_fractions
+from cnnkit.metrics import ACCURACY
 from cnnkit.training.features import PassSource
 from cnnkit.training.phases import base_of, set_trainable
 from cnnkit.training.prepare import prepare
@@ -284,7 +285,7 @@ def test_the_goal_is_the_smaller_best_and_what_never_got_there_says_so() -> None
         rows = [{"epoch": i, "loss": 1.0, "accuracy": 0.0, "val_accuracy": a, "seconds": 2.0} for i, a in enumerate(accuracies, 1)]
         return SideResult(folder="x", trained_parameters=7, feature_seconds=features, measured={"accuracy": 0.5}, note="", history=rows)
 
-    transfer, scratch = _sides(result([0.6, 0.9, 0.8], 5.0), result([0.1, 0.2, 0.7], 0.0), "accuracy")
+    transfer, scratch = _sides(result([0.6, 0.9, 0.8], 5.0), result([0.1, 0.2, 0.7], 0.0), ACCURACY)
     assert (transfer.epochs_to_reach, transfer.seconds_to_reach, transfer.best) == (2, 9.0, 0.9)  # features count: 5 + 2 * 2
     assert (scratch.epochs_to_reach, scratch.seconds_to_reach, scratch.best) == (3, 6.0, 0.7)
 

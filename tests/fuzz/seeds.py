@@ -89,15 +89,19 @@ def _keras() -> list[bytes]:
 
 
 def _checkpoint() -> list[bytes]:
+    from cnnkit.training.checkpoint.state import TrainingState
     from cnnkit.training.checkpoint.store import Checkpoint, write_checkpoint
 
-    state = {
-        "config": {"name": "x"}, "data": {"fingerprint": "f", "name": "digits", "stand_in_for": ""}, "base": None, "notices": ["n"],
-        "phase": 0, "phase_ended": False, "phase_begun": 0, "epoch": 1, "step": 3, "open_seconds": 0.5, "stopped": False,
-        "history": [{"epoch": 1, "loss": 0.5}], "seconds": 1.5, "feature_seconds": 0.0, "best": {"epoch": 1, "loss": 0.5}, "halvings": 0,
-        "callbacks": [{"class": "EarlyStopping", "values": {"wait": 1, "best_weights": {"arrays": 1}}}],
-    }  # fmt: skip
-    arrays = {"model.0": np.ones((3, 4), np.float32), "augment.0": np.array([1, 2], np.uint32), "callback.0.best_weights.0": np.zeros(())}
+    row = {"epoch": 1, "loss": 0.5, "val_loss": 0.6, "learning_rate": 0.1, "seconds": 1.5, "images_per_second": 9.0}
+    stopping = {"name": "EarlyStopping", "values": {"wait": 1, "stopped_epoch": 0, "best": 0.6, "best_epoch": 0}, "weights": 1}
+    state = TrainingState.model_validate({
+        "run": {
+            "config": {"name": "x"}, "data": {"fingerprint": "f", "name": "digits", "stand_in_for": ""}, "base": None, "notices": ["n"],
+        },
+        "phase": 0, "phase_started": True, "epochs_before_phase": 0, "step": 3, "epoch_seconds": 0.5, "stopped": False, "history": [row],
+        "seconds": 1.5, "feature_seconds": 0.0, "best": {"epoch": 1, "loss": 0.6}, "halvings": 0, "callbacks": [stopping],
+    })  # fmt: skip
+    arrays = {"model.0": np.ones((3, 4), np.float32), "augment.0": np.array([1, 2], np.uint32), "callback.0.0": np.zeros(())}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "c.safetensors")
         write_checkpoint(path, Checkpoint(state, arrays))
