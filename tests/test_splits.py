@@ -113,11 +113,11 @@ def test_a_column_is_the_same_task_in_a_csv_an_npz_and_an_npy(column: str, tmp_p
     for part in dataset.splits.values():
         targets[part.index] = part.targets
     assert np.array_equal(targets, listing.targets)
-    assert (listing.told == "") == (column == "lengths")
-    assert listing.told == arrays.spec.told
+    assert (listing.interpretation == "") == (column == "lengths")
+    assert listing.interpretation == arrays.spec.interpretation
     other = "regression" if kind == "classification" else "classification"
     if column != "lengths":
-        assert f"task: {other}" in listing.told
+        assert f"task: {other}" in listing.interpretation
         for source in (Data(csv=str(csv), task=other), Data(npz=npz, target="label", task=other)):  # type: ignore[arg-type]
             task = list_csv(csv, source).task if source.csv else open_npz(source).spec.task
             assert task.kind == other

@@ -35,8 +35,8 @@ def data_check(
         print_json(report.as_dict())
     else:
         print_data_report(report, loaded.source.spec.name)
-        if loaded.spec.told:
-            print_notice(loaded.spec.told)
+        if loaded.spec.interpretation:
+            print_notice(loaded.spec.interpretation)
     if quarantine is not None:
         write_text(quarantine, "".join(f"{bad.name}\t# {bad.reason}\n" for bad in report.bad))
         print_notice(f"Wrote {quarantine} with {len(report.bad)} files. Leave them out with `data: {{exclude: {quarantine}}}`.")

@@ -25,8 +25,10 @@ def init(
     from cnnkit.experiments.starter_config import write_init
 
     named = {"target": target[0] if target and len(target) == 1 else target, "group": group}
-    written, look = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
-    print_line(f"{look.count:,} examples of {look.spec.input_shape}, {look.spec.task.kind}: {', '.join(look.spec.task.names[:12])}")
-    if look.spec.told:
-        print_line(look.spec.told)
+    written, summary = write_init(path, output, transfer=transfer, overrides={key: value for key, value in named.items() if value})
+    print_line(
+        f"{summary.count:,} examples of {summary.spec.input_shape}, {summary.spec.task.kind}: {', '.join(summary.spec.task.names[:12])}"
+    )
+    if summary.spec.interpretation:
+        print_line(summary.spec.interpretation)
     print_line(f"Wrote {written}. Train it: cnnkit train {written}")

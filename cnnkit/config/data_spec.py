@@ -10,13 +10,13 @@ class DataSpec:
     """What is known of a source before its examples are read.
 
     Attributes:
-        name: What its figures are headed with.
+        name: The name its metrics are printed under.
         input_shape: Shape of one example as the network gets it.
         task: What is to be predicted.
-        told: How targets were taken that could have been meant otherwise; empty where nothing could.
+        interpretation: How targets were read where another reading was possible; empty where nothing could.
     """
 
     name: str
     input_shape: tuple[int, ...]
     task: Task
-    told: str = ""
+    interpretation: str = ""

@@ -1,4 +1,4 @@
-"""What every source of data gives: examples to learn from and to be measured on, and what their targets mean."""
+"""Examples with targets, divided into training, validation and test: what every data source returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,14 +47,14 @@ class Dataset:
     """A whole data set, divided, with its metadata.
 
     Attributes:
-        name: What its figures are headed with: `cifar10`.
+        name: The name its metrics are printed under: `cifar10`.
         task: What is to be predicted.
-        train: Examples to learn from.
-        validation: Examples to watch the learning on; None for none.
-        test: Examples for the final figures; None where there are none.
+        train: Training examples.
+        validation: Validation examples, evaluated after each epoch; None for none.
+        test: Examples for the final evaluation; None where there are none.
         stand_in_for: Name of the data set that was asked for and could not be had; empty where this is the real one.
         manifest: A row an example, (name, label, split), for data that cnnkit divided; empty for built-in sets.
-        notices: What a user has to be told, such as files left out.
+        notices: Notices for the user, such as files left out.
     """
 
     name: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Indices = npt.NDArray[np.int64]
 
-EVALUATION_BATCH = 256  # examples a step where nothing is learned; the figures do not depend on it
+EVALUATION_BATCH = 256  # examples a step where nothing is learned; the metrics do not depend on it
 LARGE_INPUT = 64 * 64 * 3  # values in an input above which evaluation takes smaller batches, to keep memory small
 
 

@@ -31,7 +31,7 @@ class Rows(Protocol):
         """The rows of some indices, in that order: `(len(indices), …)`."""
 
     def identity(self) -> bytes:
-        """What changes when the rows do."""
+        """Bytes that change when the rows do, such as a hash or the time of change of a file."""
 
 
 class ArrayRows:
@@ -62,7 +62,7 @@ class ArrayRows:
 
 
 class DiskRows:
-    """Rows of an array that stands in a file row after row, read when wanted: memory does not grow with the file.
+    """Rows of an array stored contiguously in a file, read on demand: memory use does not depend on the size of the file.
 
     The file is read by position and not mapped, so that what has been read does not count as the process's memory.
 
@@ -71,7 +71,7 @@ class DiskRows:
         shape: `(n, …)`.
         dtype: Of one value.
         offset: Bytes before the first row.
-        writable: Whether rows can be written as well; the file is then made with all rows empty.
+        writable: Whether rows can be written as well; the file is then created, filled with zeros.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0, *, writable: bool = False) -> None:
@@ -99,21 +99,21 @@ class DiskRows:
         return f"{self._path} {status.st_size} {status.st_mtime_ns}".encode()
 
     def write(self, indices: Indices, rows: Array) -> None:
-        """Put rows in their places."""
+        """Write rows at some indices."""
         flat = np.ascontiguousarray(rows).reshape(len(indices), -1).view(np.uint8)
         for place, index in enumerate(indices):
             os.pwrite(self._file, memoryview(flat[place]), self._offset + int(index) * self._row_bytes)
 
 
 class ComputedRows:
-    """Rows made one by one from something slow, such as image files, in parallel threads, and kept once made.
+    """Rows computed one by one from something slow, such as image files, in parallel threads, and cached.
 
     Args:
         count: How many rows.
         row_shape: Shape of one.
-        make: Makes the row of an index, uint8.
-        identity: What changes when the rows do.
-        cache: Where made rows are kept: `memory`, a folder for a file on disk, or None to make them anew each time.
+        make: Computes the row of an index, uint8.
+        identity: Bytes that change when the rows do.
+        cache: Where rows are cached: `memory`, a folder for a file on disk, or None for no cache.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class ComputedRows:
         self._disk = self._scratch_file(cache) if isinstance(cache, Path) else None
 
     def read(self, indices: Indices) -> Array:
-        """The rows of some indices, in that order; those not made before are made now."""
+        """The rows of some indices, in that order; those not in the cache are computed."""
         known = self._made[indices]
         if self._memory is not None:
             self._fill(indices[~known], self._memory.__setitem__)
@@ -147,7 +147,7 @@ class ComputedRows:
         return rows
 
     def identity(self) -> bytes:
-        """What changes when the rows do, as its maker said."""
+        """The identity given at construction: bytes that change when the rows do."""
         return self._identity
 
     def _fill(self, indices: Indices, put: Callable[[int, Array], None]) -> None:
@@ -158,7 +158,7 @@ class ComputedRows:
         list(self._workers.map(make, indices.tolist()))
 
     def _scratch_file(self, folder: Path) -> DiskRows:
-        """A file that has no name any more once it is open: it is gone with the process, also with a killed one."""
+        """An unlinked temporary file, freed when the process exits, killed or not."""
         handle, name = tempfile.mkstemp(prefix="images-", suffix=".cache", dir=folder)
         os.close(handle)
         rows = DiskRows(Path(name), self.shape, self.dtype, writable=True)
@@ -167,7 +167,7 @@ class ComputedRows:
 
 
 def _reserve(file: int, count: int) -> None:
-    """Make a file of some bytes; a full disk is told here where the system can promise the space, not in the middle of an epoch."""
+    """Allocate a file of a given number of bytes; where the system can reserve them, a full disk is reported here and not in mid-epoch."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, count)
     else:
@@ -175,7 +175,7 @@ def _reserve(file: int, count: int) -> None:
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be taken without swapping."""
+    """Bytes of memory available without swapping."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
             for line in file:

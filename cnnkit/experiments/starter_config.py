@@ -1,4 +1,4 @@
-"""`cnnkit init`: look at a folder, CSV or npz of one's own and write a commented config that trains at once."""
+"""`cnnkit init`: inspect a folder, CSV or npz of your own and write a commented config that trains at once."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from cnnkit.data.images.header import read_header
 from cnnkit.data.source import Source, endings, open_source, source_of
 from cnnkit.errors import CnnkitError
 
-SAMPLED = 64  # image files whose headers tell which size and colour suit them
-LARGEST_SIDE = 128  # pixels: what a network of one's own sees in reasonable time without an accelerator
+SAMPLED = 64  # image files whose headers decide the size and colours of the inputs
+LARGEST_SIDE = 128  # pixels: what a network trained from scratch handles in reasonable time without an accelerator
 TRANSFER_SIDE = 160  # pixels: one of the sizes at which MobileNetV2 was trained
 STEPS = 4000  # optimizer steps to plan for, before early stopping
-IMBALANCE = 3.0  # largest over smallest class from which classes are weighed
+IMBALANCE = 3.0  # largest over smallest class from which classes are weighted
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen of the data.
+class DataSummary:
+    """Shape, task and class balance of the data.
 
     Attributes:
         key: The source's key in the `data` section.
@@ -45,7 +45,7 @@ class Look:
     smallest_class: int
 
 
-def write_init(path: Path, output: Path | None, *, transfer: bool, overrides: dict[str, Any]) -> tuple[Path, Look]:
+def write_init(path: Path, output: Path | None, *, transfer: bool, overrides: dict[str, Any]) -> tuple[Path, DataSummary]:
     """Write a config for some data.
 
     Args:
@@ -55,26 +55,26 @@ def write_init(path: Path, output: Path | None, *, transfer: bool, overrides: di
         overrides: Further entries of the `data` section, such as a CSV's target column.
 
     Returns:
-        The file written, and what was seen.
+        The file written, and the summary of the data.
 
     Raises:
         CnnkitError: The data is not there or has no sense, or the config is there already.
     """
     from cnnkit.io.atomic import write_text
 
-    look = look_at(path, overrides)
-    target = output or Path(f"{_plain(look.spec.name)}.yaml")
+    summary = summarize_data(path, overrides)
+    target = output or Path(f"{_plain(summary.spec.name)}.yaml")
     if target.exists():
         raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another with --output.")
-    if transfer and (len(look.spec.input_shape) != 3):
-        raise CnnkitError(f"{path}: a pretrained base wants images, but an example is {look.spec.input_shape}", "Leave --transfer out.")
+    if transfer and (len(summary.spec.input_shape) != 3):
+        raise CnnkitError(f"{path}: a pretrained base wants images, but an example is {summary.spec.input_shape}", "Leave --transfer out.")
     written = os.path.relpath(path.resolve(), target.resolve().parent)
-    write_text(target, config_text(look, written, target, transfer, overrides))
-    return target, look
+    write_text(target, config_text(summary, written, target, transfer, overrides))
+    return target, summary
 
 
-def look_at(path: Path, overrides: dict[str, Any]) -> Look:
-    """What the data at a path holds."""
+def summarize_data(path: Path, overrides: dict[str, Any]) -> DataSummary:
+    """The shape, task and class balance of the data at a path."""
     if not path.exists():
         raise CnnkitError(f"{path}: there is no such file or folder")
     key = source_of(path)
@@ -88,7 +88,7 @@ def look_at(path: Path, overrides: dict[str, Any]) -> Look:
     targets, brings_test = source.all_targets()
     counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
     present = counts[counts > 0]
-    return Look(
+    return DataSummary(
         key,
         spec,
         bool(source.image_files),
@@ -99,49 +99,49 @@ def look_at(path: Path, overrides: dict[str, Any]) -> Look:
     )
 
 
-def config_text(look: Look, path: str, target: Path, transfer: bool, overrides: dict[str, Any]) -> str:
+def config_text(summary: DataSummary, path: str, target: Path, transfer: bool, overrides: dict[str, Any]) -> str:
     """The config, with a comment where a reader may want to choose otherwise."""
-    task = look.spec.task
-    images = len(look.spec.input_shape) == 3
-    seen = f"{look.count:,} examples, " + (
+    task = summary.spec.task
+    images = len(summary.spec.input_shape) == 3
+    seen = f"{summary.count:,} examples, " + (
         f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}"
     )
     lines = [
-        f"# {'A pretrained base' if transfer else 'A network'} for {look.spec.name}: {seen}.",
-        *([f"# {look.spec.told}"] if look.spec.told else []),
+        f"# {'A pretrained base' if transfer else 'A network'} for {summary.spec.name}: {seen}.",
+        *([f"# {summary.spec.interpretation}"] if summary.spec.interpretation else []),
         "#",
         f"#   cnnkit train {target}",
         "",
-        f"name: {_plain(look.spec.name)}",
+        f"name: {_plain(summary.spec.name)}",
         "seed: 42",
         "",
-        *_data_lines(look, path, images, transfer, overrides),
+        *_data_lines(summary, path, images, transfer, overrides),
         "",
         "model:",
-        *(_base_lines(look) if transfer else _network_lines(look)),
+        *(_base_lines(summary) if transfer else _network_lines(summary)),
         "",
-        *_train_lines(look, transfer),
+        *_train_lines(summary, transfer),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _data_lines(look: Look, path: str, images: bool, transfer: bool, overrides: dict[str, Any]) -> list[str]:
-    height, width = look.spec.input_shape[:2]
-    lines = ["data:", f"  {look.key}: {_scalar(path)}"]
+def _data_lines(summary: DataSummary, path: str, images: bool, transfer: bool, overrides: dict[str, Any]) -> list[str]:
+    height, width = summary.spec.input_shape[:2]
+    lines = ["data:", f"  {summary.key}: {_scalar(path)}"]
     lines += [f"  {key}: {_scalar(value)}" for key, value in overrides.items()]
-    if look.image_files:
+    if summary.image_files:
         side = f"[{height}, {width}]"
         if transfer:
             side = str(TRANSFER_SIDE)
         elif height == width:
             side = str(height)
         lines.append(f"  image_size: {side:<20}# height and width to which every image is brought")
-        if look.spec.input_shape[-1] == 1 and not transfer:
+        if summary.spec.input_shape[-1] == 1 and not transfer:
             lines.append("  color: grey                     # the images have no colour")
     lines.append("  validation: 0.15                # watched while training; stratified by class, never in the final figures")
-    if not look.brings_test:
+    if not summary.brings_test:
         lines.append("  test: 0.15                      # for the final figures alone")
-    lines.append(f"  batch_size: {32 if look.count >= 640 else 16}")
+    lines.append(f"  batch_size: {32 if summary.count >= 640 else 16}")
     if images:
         lines += [
             "  augment:                        # training only; add `RandomFlip: {mode: horizontal}` where a mirror image means the same",
@@ -149,15 +149,15 @@ def _data_lines(look: Look, path: str, images: bool, transfer: bool, overrides: 
             "    - RandomZoom: {height_factor: 0.1}",
             "    - RandomBrightness: {factor: 0.15}",
         ]
-        if look.spec.input_shape[-1] == 3:
+        if summary.spec.input_shape[-1] == 3:
             lines.append("    - RandomContrast: {factor: 0.15}")
     return lines
 
 
-def _network_lines(look: Look) -> list[str]:
+def _network_lines(summary: DataSummary) -> list[str]:
     """Blocks of convolution, normalization and pooling until about 4 to 7 places a side are left."""
-    rank = len(look.spec.input_shape) - 1
-    sides = look.spec.input_shape[:rank]
+    rank = len(summary.spec.input_shape) - 1
+    sides = summary.spec.input_shape[:rank]
     blocks = max(1, min(5, int(np.log2(max(min(sides), 2) / 4)) if min(sides) >= 8 else 1))
     lines = []
     if rank == 2:
@@ -183,30 +183,30 @@ def _network_lines(look: Look) -> list[str]:
         "    - ReLU",
         f"    - GlobalAveragePooling{rank}D",
         "    - Dropout: {rate: 0.3}",
-        f"    - {_output(look)}",
+        f"    - {_output(summary)}",
     ]
     return lines
 
 
-def _base_lines(look: Look) -> list[str]:
+def _base_lines(summary: DataSummary) -> list[str]:
     return [
         "  base: MobileNetV2               # any network of keras.applications; its own scaling is part of the model",
         "  head:",
         "    - GlobalAveragePooling2D",
         "    - Dropout: {rate: 0.3}",
-        f"    - {_output(look)}",
+        f"    - {_output(summary)}",
     ]
 
 
-def _output(look: Look) -> str:
-    activation = look.spec.task.activation
-    return f"Dense: {{units: {look.spec.task.outputs}{f', activation: {activation}' if activation else ''}}}"
+def _output(summary: DataSummary) -> str:
+    activation = summary.spec.task.activation
+    return f"Dense: {{units: {summary.spec.task.outputs}{f', activation: {activation}' if activation else ''}}}"
 
 
-def _train_lines(look: Look, transfer: bool) -> list[str]:
-    held_out = 0.15 if look.brings_test else 0.28
-    batch = 32 if look.count >= 640 else 16
-    steps = max(1, round(look.count * (1 - held_out) / batch))
+def _train_lines(summary: DataSummary, transfer: bool) -> list[str]:
+    held_out = 0.15 if summary.brings_test else 0.28
+    batch = 32 if summary.count >= 640 else 16
+    steps = max(1, round(summary.count * (1 - held_out) / batch))
     epochs = int(np.clip(round((STEPS / 4 if transfer else STEPS) / steps), 8, 60))
     lines = [
         "train:",
@@ -214,8 +214,10 @@ def _train_lines(look: Look, transfer: bool) -> list[str]:
         "  optimizer:",
         f"    Adam: {{learning_rate: {'1e-3' if transfer else '2e-3'}}}",
     ]
-    if look.imbalance >= IMBALANCE:
-        lines.append(f"  class_weight: balanced          # the largest class has {look.imbalance:.0f} times the examples of the smallest")
+    if summary.imbalance >= IMBALANCE:
+        lines.append(
+            f"  class_weight: balanced          # the largest class has {summary.imbalance:.0f} times the examples of the smallest"
+        )
     patience = max(4, epochs // 5)
     lines += [
         "  callbacks:",
@@ -235,7 +237,7 @@ def _size_of(source: Source) -> tuple[int, int, bool]:
         except ImageFault:
             continue
     if not headers:
-        raise CnnkitError(f"{source.spec.name}: none of the images looked at can be read", f"Look at them: {paths[0]}.")
+        raise CnnkitError(f"{source.spec.name}: none of the images looked at can be read", f"DataSummary at them: {paths[0]}.")
     grey = all(header.mode in ("1", "L", "I;16", "I") for header in headers)
     heights, widths = np.array([h.height for h in headers]), np.array([h.width for h in headers])
     height, width = float(np.median(heights)), float(np.median(widths))

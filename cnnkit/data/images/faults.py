@@ -113,7 +113,7 @@ _quiet = _Quiet()
 
 @contextmanager
 def pillow_faults(source: Path | bytes, data: bytes) -> Iterator[None]:
-    """Within: whatever Pillow raises on a file becomes an ImageFault, and its warnings are not printed.
+    """Context manager: whatever Pillow raises on a file becomes an ImageFault, and its warnings are not printed.
 
     Args:
         source: What the error names: the file, or the bytes of one.

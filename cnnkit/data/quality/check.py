@@ -1,4 +1,4 @@
-"""Look at every image file before training: what cannot be read, what stands twice, what leaks, what is out of balance."""
+"""Inspect every image file before training: what cannot be read, what stands twice, what leaks, what is out of balance."""
 
 import hashlib
 import os
@@ -56,7 +56,7 @@ class Twins:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a look at all files found.
+    """What the inspection of all files found.
 
     Attributes:
         files: How many were looked at.
@@ -83,33 +83,37 @@ class DataReport:
     @property
     def errors(self) -> tuple[str, ...]:
         """What would spoil training, a sentence each."""
-        told = [f"{bad.name}: {bad.reason}" for bad in self.bad]
-        told += [f"the same file stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks]
-        told += [
+        messages = [f"{bad.name}: {bad.reason}" for bad in self.bad]
+        messages += [
+            f"the same file stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
+        ]
+        messages += [
             f"the same file bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}"
             for t in self.twins
             if t.exact and t.contradicts
         ]
-        told += [f"class '{name}' has no usable file" for name, count in self.classes.items() if count == 0]
-        return tuple(told)
+        messages += [f"class '{name}' has no usable file" for name, count in self.classes.items() if count == 0]
+        return tuple(messages)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is worth knowing, a sentence each."""
-        told = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
+        messages = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
         near = [t for t in self.twins if not t.exact]
-        told += [f"nearly the same picture stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in near if t.leaks]
-        told += [
+        messages += [f"nearly the same picture stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in near if t.leaks]
+        messages += [
             f"nearly the same picture bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}" for t in near if t.contradicts
         ]
         harmless = sum(len(t.names) - 1 for t in self.twins if not t.leaks and not t.contradicts)
         if harmless:
-            told.append(f"{harmless} files repeat another of the same split and label")
+            messages.append(f"{harmless} files repeat another of the same split and label")
         counts = [count for count in self.classes.values() if count]
         if counts and max(counts) >= IMBALANCE * min(counts):
             ratio = max(counts) / min(counts)
-            told.append(f"the largest class has {ratio:.0f} times the files of the smallest: consider `train: {{class_weight: balanced}}`")
-        return tuple(told)
+            messages.append(
+                f"the largest class has {ratio:.0f} times the files of the smallest: consider `train: {{class_weight: balanced}}`"
+            )
+        return tuple(messages)
 
     def as_dict(self) -> dict[str, Any]:
         """The report ready for JSON."""
@@ -150,7 +154,7 @@ def check_files(
     """
     found: list[_Found | BadFile] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:  # Pillow decodes outside of Python's lock
-        for done, result in enumerate(workers.map(lambda i: _look(paths[i], names[i], max_pixels), range(len(paths))), start=1):
+        for done, result in enumerate(workers.map(lambda i: _inspect_file(paths[i], names[i], max_pixels), range(len(paths))), start=1):
             found.append(result)
             if done % 64 == 0 or done == len(paths):
                 on_progress(done)
@@ -158,7 +162,7 @@ def check_files(
 
 
 def check_dataset(dataset: Dataset) -> DataReport:
-    """Look at every example of arrays: what is not finite, what stands twice or leaks, what is out of balance."""
+    """Inspect every example of arrays: what is not finite, what stands twice or leaks, what is out of balance."""
     found: list[_Found | BadFile] = []
     names: list[str] = []
     labels: list[list[str]] = []
@@ -167,7 +171,7 @@ def check_dataset(dataset: Dataset) -> DataReport:
     for split, examples in dataset.splits.items():
         for start in range(0, len(examples), 256):
             part = examples.take(np.arange(start, min(start + 256, len(examples))))
-            found += [_look_at_row(f"{split} {index}", row) for index, row in zip(part.index, part.rows.read(part.index), strict=True)]
+            found += [_inspect_row(f"{split} {index}", row) for index, row in zip(part.index, part.rows.read(part.index), strict=True)]
             names += [f"{split} {index}" for index in part.index]
             splits += [split] * len(part)
             labels += _names_of(part.targets, task)
@@ -182,11 +186,11 @@ def _names_of(targets: Array, task: Task) -> list[list[str]]:
     return [[task.names[int(target)]] for target in targets]
 
 
-def _look_at_row(name: str, row: Array) -> "_Found | BadFile":
+def _inspect_row(name: str, row: Array) -> "_Found | BadFile":
     if row.dtype.kind == "f" and not np.isfinite(row).all():
         return BadFile(name, "has NaN or infinite values")
     digest = hashlib.sha256(np.ascontiguousarray(row).data).digest()
-    without_information = np.zeros(16, np.uint8)  # rows are compared exactly, not by their looks
+    without_information = np.zeros(16, np.uint8)  # rows are compared exactly, not by how they look
     return _Found(digest, without_information, "x".join(map(str, row.shape)), str(row.dtype), (0, 0))
 
 
@@ -199,28 +203,28 @@ def _report(
     class_names: Sequence[str],
 ) -> DataReport:
     good = [i for i, result in enumerate(found) if isinstance(result, _Found)]
-    looks = [result for result in found if isinstance(result, _Found)]
+    inspected = [result for result in found if isinstance(result, _Found)]
     mistyped = [
-        BadFile(names[i], f"is a {look.format} image by its content, not what its name says")
-        for i, look in zip(good, looks, strict=True)
-        if paths is not None and SUFFIXES.get(paths[i].suffix.lower(), look.format) != look.format
+        BadFile(names[i], f"is a {each.format} image by its content, not what its name says")
+        for i, each in zip(good, inspected, strict=True)
+        if paths is not None and SUFFIXES.get(paths[i].suffix.lower(), each.format) != each.format
     ]
     counts = Counter(label for i in good for label in labels[i])
-    by_pixels = sorted((look.size for look in looks), key=lambda size: size[0] * size[1])
+    by_pixels = sorted((each.size for each in inspected), key=lambda size: size[0] * size[1])
     return DataReport(
         files=len(names),
         bad=tuple(result for result in found if isinstance(result, BadFile)),
         mistyped=tuple(mistyped),
-        twins=tuple(_twins(good, looks, names, labels, splits)),
+        twins=tuple(_twins(good, inspected, names, labels, splits)),
         classes={name: counts[name] for name in class_names},
         splits=dict(Counter(splits[i] for i in good)),
-        formats=dict(Counter(look.format for look in looks).most_common()),
-        modes=dict(Counter(look.mode for look in looks).most_common()),
+        formats=dict(Counter(each.format for each in inspected).most_common()),
+        modes=dict(Counter(each.mode for each in inspected).most_common()),
         sizes=(by_pixels[0], by_pixels[len(by_pixels) // 2], by_pixels[-1]) if by_pixels and paths is not None else (),
     )
 
 
-def _look(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
+def _inspect_file(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
     try:
         data = read_file(path)
         small, header = read_image_and_header(data, size=(18, 18), resize="stretch", channels=1, max_pixels=max_pixels)
@@ -242,19 +246,19 @@ def _perceptual_hash(small: Array) -> Array:
 
 
 def _twins(
-    good: Sequence[int], looks: Sequence[_Found], names: Sequence[str], labels: Sequence[Sequence[str]], splits: Sequence[str]
+    good: Sequence[int], inspected: Sequence[_Found], names: Sequence[str], labels: Sequence[Sequence[str]], splits: Sequence[str]
 ) -> Iterable[Twins]:
     def group(members: Sequence[int], exact: bool) -> Twins:
         at = sorted(good[member] for member in members)
         return Twins(exact, tuple(names[i] for i in at), tuple(splits[i] for i in at), tuple("|".join(labels[i]) for i in at))
 
     by_digest: dict[bytes, list[int]] = {}
-    for member, look in enumerate(looks):
-        by_digest.setdefault(look.digest, []).append(member)
+    for member, each in enumerate(inspected):
+        by_digest.setdefault(each.digest, []).append(member)
     exact = [members for members in by_digest.values() if len(members) > 1]
     yield from (group(members, exact=True) for members in exact)
-    firsts = [members[0] for members in by_digest.values()]  # copies are told already
-    for members in _near_groups(np.array([looks[member].hash for member in firsts], np.uint8).reshape(-1, 16)):
+    firsts = [members[0] for members in by_digest.values()]  # copies are reported already
+    for members in _near_groups(np.array([inspected[member].hash for member in firsts], np.uint8).reshape(-1, 16)):
         yield group([firsts[member] for member in members], exact=False)
 
 

@@ -26,12 +26,12 @@ class Targets:
     Attributes:
         task: What is to be predicted.
         values: Class indices `(n,)` int32, labels `(n, labels)` or numbers `(n, outputs)` float32.
-        told: How they were taken, where they could have been meant otherwise.
+        interpretation: How they were read where another reading was possible.
     """
 
     task: Task
     values: Array
-    told: str = ""
+    interpretation: str = ""
 
 
 def read_targets(path: Path, name: str, members: dict[str, Member]) -> Array:
@@ -98,18 +98,18 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
         columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
         return Targets(Task(kind, columns), values.astype(np.float32))
     given = data.classes or list(names)
-    kind, told = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
+    kind, interpretation = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
     if kind == "regression":
-        return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], told)
+        return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], interpretation)
     if not (values == np.round(values)).all():
         raise CnnkitError(
             f"{path}: '{name}' has values that are not whole numbers, such as classes are",
             f"They go from {values.min()} to {values.max()}.",
         )
-    return _numbered_classes(path, name, values.astype(np.int64), given, told)
+    return _numbered_classes(path, name, values.astype(np.int64), given, interpretation)
 
 
-def _numbered_classes(path: Path, name: str, values: Array, given: list[str], told: str) -> Targets:
+def _numbered_classes(path: Path, name: str, values: Array, given: list[str], interpretation: str) -> Targets:
     """Whole numbers as classes: each is its own name, or the place of its name among those given."""
     texts = {str(value): int(value) for value in np.unique(values)}
     classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
@@ -121,4 +121,4 @@ def _numbered_classes(path: Path, name: str, values: Array, given: list[str], to
         places = {value: value for value in texts.values()}
     different, inverse = np.unique(values, return_inverse=True)
     indices = np.array([places[int(value)] for value in different], np.int32)
-    return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], told)
+    return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], interpretation)

@@ -28,7 +28,7 @@ class ArraySource(Source):
     """Inputs as rows with their targets, and what else the file says of them."""
 
     def __init__(self, data: Data, name: str, rows: Rows, read: "Targets", splits: Array | None, groups: Array | None) -> None:
-        super().__init__(data, DataSpec(name, rows.shape[1:], read.task, read.told))
+        super().__init__(data, DataSpec(name, rows.shape[1:], read.task, read.interpretation))
         self._rows, self._targets, self._splits, self._groups = rows, read.values, splits, groups
 
     def load(self, request: Request) -> Dataset:
@@ -47,7 +47,7 @@ class DividedArraySource(Source):
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
 
     def __init__(self, data: Data, name: str, train: Examples, test: Examples, read: "Targets") -> None:
-        super().__init__(data, DataSpec(name, train.input_shape, read.task, read.told))
+        super().__init__(data, DataSpec(name, train.input_shape, read.task, read.interpretation))
         self._dataset = Dataset(name, read.task, train, None, test)
 
     def load(self, request: Request) -> Dataset:

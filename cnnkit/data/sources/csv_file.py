@@ -106,7 +106,7 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
     )
     names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
-    told, (task, values, kept) = _targets(path, columns, names, data, fewest)
+    interpretation, (task, values, kept) = _targets(path, columns, names, data, fewest)
     empty = [line for line, cell in paths if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the path is empty")
@@ -119,7 +119,7 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         task=task,
         splits=_splits(path, table, data),
         groups=np.array([cell for _, cell in _column(path, table, data.group, (), "data.group")], dtype=object) if data.group else None,
-        told=told,
+        interpretation=interpretation,
     )
     return listing if kept is None else listing.take(kept)
 
@@ -164,10 +164,10 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fe
     (values,) = numbers
     whole = values is not None and all(_WHOLE.fullmatch(cell) for _, cell in columns[0])
     integers = values.astype(np.int64) if values is not None and whole else values
-    kind, told = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, wished=data.task)
+    kind, interpretation = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, wished=data.task)
     if kind == "regression" and values is not None:
-        return told, (Task("regression", tuple(names)), values[:, None].astype(np.float32), None)
-    return told, _one_class(path, columns[0], data, fewest)
+        return interpretation, (Task("regression", tuple(names)), values[:, None].astype(np.float32), None)
+    return interpretation, _one_class(path, columns[0], data, fewest)
 
 
 def _one_class(path: Path, column: Column, data: Data, fewest: int) -> Targets:

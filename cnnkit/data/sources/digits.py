@@ -11,7 +11,7 @@ TRAIN_EXAMPLES = 1437
 def load(*, target: str | None, seed: int) -> DatasetArrays:
     """The digits (Alpaydin and Kaynak 1998, UCI repository) as images `(n, 8, 8, 1)` uint8 in 0..255.
 
-    The test set is stratified and always the same, whatever the seed, so that figures of different runs compare.
+    The test set is stratified and always the same, whatever the seed, so that metrics of different runs can be compared.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -44,7 +44,7 @@ class Listing:
     """Image files and what is to be predicted for each.
 
     Attributes:
-        name: What figures are headed with.
+        name: The name its metrics are printed under.
         paths: The files.
         names: Their paths as the manifest writes them, relative to the source.
         targets: Class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
@@ -52,7 +52,7 @@ class Listing:
         splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
         groups: `(n,)`; None for none.
         notices: What the user has to be told, such as folders passed over.
-        told: How targets were taken that could have been meant otherwise.
+        interpretation: How targets were read where another reading was possible.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Listing:
     splits: Array | None = None
     groups: Array | None = None
     notices: tuple[str, ...] = ()
-    told: str = ""
+    interpretation: str = ""
 
     def take(self, chosen: Array) -> "Listing":
         """Those of the files at some positions."""
@@ -89,7 +89,7 @@ class ImageFileSource(Source):
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
         shape = (*_size(data, self.listing), 3 if data.color == "rgb" else 1)
-        super().__init__(data, DataSpec(listing.name, shape, listing.task, listing.told))
+        super().__init__(data, DataSpec(listing.name, shape, listing.task, listing.interpretation))
 
     @property
     def image_files(self) -> Sequence[Path]:

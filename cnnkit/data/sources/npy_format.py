@@ -63,7 +63,7 @@ class Member:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """Within: the bytes of the values, unpacked as they are read."""
+        """Context manager: a stream of the bytes of the values, decompressed as it is read."""
         with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
             stream.read(self.header_bytes)
             yield stream
