@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fault:
-    """A problem of a config entry, told by its path alone: whoever holds the file's marks turns it into a Problem.
+    """A problem of a config entry, located by its path in the config; with the file's line marks it becomes a Problem.
 
     Attributes:
         path: Where the entry stands.

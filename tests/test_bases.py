@@ -61,7 +61,7 @@ def test_the_bases_are_those_of_the_installed_keras_each_with_its_published_accu
     ],
 )
 def test_what_is_told_of_a_base_is_what_keras_builds(name: str, smallest: int, preprocessing: str, weights_file: str) -> None:
-    found = bases._look_at(name)
+    found = bases._introspect_base(name)
     plain = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(smallest, smallest, 3))
     assert (found.parameters, found.weights_file, found.preprocessing) == (plain.count_params(), weights_file, preprocessing)
     assert found.weight_bytes == sum(weight.numpy().nbytes for weight in plain.weights)
@@ -80,7 +80,7 @@ def test_weights_take_a_few_percent_more_on_disk_than_in_memory() -> None:
 def test_bases_are_listed_from_the_cache_and_found_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries = [bases._look_at(name) for name in ("VGG16", "MobileNetV2", "MobileNetV3Small")]
+    entries = [bases._introspect_base(name) for name in ("VGG16", "MobileNetV2", "MobileNetV3Small")]
     looked = []
 
     def introspect(on_progress: Any) -> list[bases.Base]:

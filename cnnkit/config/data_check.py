@@ -114,7 +114,7 @@ def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
 
 
 def warnings(config: Config) -> Iterator[str]:
-    """What is allowed, but has to be known by whoever reads the figures."""
+    """What is allowed, but has to be known by whoever reads the metrics."""
     names = [split_entry(entry)[0] for entry in config.train.callbacks]
     choosing = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
     if config.data.validation == "test" and choosing:

@@ -1,4 +1,4 @@
-"""All that can be known to be wrong with a config before TensorFlow is imported, told as faults by path."""
+"""All that can be known to be wrong with a config before TensorFlow is imported, as faults by path."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
@@ -21,7 +21,7 @@ _WANTED = {  # pydantic's error types -> what the field wants
     "finite_number": "a finite number",
 }
 
-_LIMITS = {  # pydantic's error types -> how the limit is said, and where pydantic puts it
+_LIMITS = {  # pydantic's error types -> the words for the limit, and where pydantic puts it
     "greater_than_equal": ("at least", "ge"),
     "less_than_equal": ("at most", "le"),
     "greater_than": ("more than", "gt"),
@@ -70,7 +70,7 @@ def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> lis
     sound.setdefault("model", {"layers": ["Flatten"]})
     try:
         config = Config.model_validate(sound)
-    except pydantic.ValidationError:  # told already
+    except pydantic.ValidationError:  # reported already
         return []
     return [fault for fault in check_sections(config) if fault.path[0] not in wrong]
 

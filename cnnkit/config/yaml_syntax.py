@@ -57,7 +57,7 @@ _PLAIN_WORDS = (
     ("directive", *_DIRECTIVE),
     ("incompatible YAML document", *_DIRECTIVE),
 )
-# These are told where the thing begins that went wrong, not where PyYAML gave up.
+# These are reported at the start of the construct that is wrong, not where PyYAML gave up.
 _TOLD_AT_THE_BEGINNING = ("could not find expected ':'", "flow sequence", "flow mapping", "unexpected", "block scalar")
 
 

@@ -109,7 +109,7 @@ class RunComparison:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of a run when its data has been let go."""
+    """What a comparison needs of a run once its data is released."""
 
     run: ComparedRun
     config: Mapping[str, Any]
@@ -134,7 +134,7 @@ def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunCompa
     seen = []
     for path in paths:
         with reopened(path) as run:
-            seen.append(_look_at(run))
+            seen.append(_measure(run))
             first = seen[0].run
     named = [f"{each.run.name} ({number})" if [s.run.name for s in seen].count(each.run.name) > 1 else each.run.name
              for number, each in enumerate(seen, 1)]  # fmt: skip
@@ -150,7 +150,7 @@ def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunCompa
     )
 
 
-def _look_at(run: Reopened) -> _Seen:
+def _measure(run: Reopened) -> _Seen:
     split, examples = run.held_out
     model = load_model(run.model)
     evaluation = evaluate_model(model, run.model, [examples], run.metadata, split)

@@ -44,8 +44,8 @@ class Side:
         folder: Its run directory.
         trained_parameters: How many parameters it trained, in its last phase.
         best: Its best validation figure.
-        test: The same figure on the test set.
-        epochs_to_reach: Epochs until it reached the smaller of the two best figures; None where it never did.
+        test: The same metric on the test set.
+        epochs_to_reach: Epochs until it reached the smaller of the two best values; None where it never did.
         seconds_to_reach: Seconds until then, features included.
         history: Its rows.
     """
@@ -71,7 +71,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs, the figure they are compared by, and where files were written."""
+    """All pairs, the metric they are compared by, and where files were written."""
 
     figure: str
     pairs: Sequence[Pair]
@@ -210,7 +210,7 @@ def _read_progress(folder: Path) -> _Progress | None:
 
 
 def _draw(comparison: Comparison, title: str) -> None:
-    """The test figure over the examples where there are several shares, else the validation figure over the epochs."""
+    """The test metric over the number of training examples where there are several shares, else the validation metric over the epochs."""
     pairs, figure = comparison.pairs, comparison.figure
     lines: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     for name, side in (("pretrained base", "transfer"), ("from scratch", "scratch")):

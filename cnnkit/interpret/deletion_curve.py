@@ -21,14 +21,14 @@ BLUR = 1 / 6  # deviation of the blur that takes the place of removed pixels, as
 
 @dataclass(frozen=True)
 class DeletionCurve:
-    """An answer as places are removed.
+    """A model output over the share of positions that are deleted.
 
     Attributes:
-        shares: Share of all places that is gone `(steps + 1,)`, 0 to 1.
-        hottest: The answer when the hottest went first `(steps + 1,)`.
-        random: The answer when random ones went first `(orders, steps + 1)`.
-        area: Area between the mean random curve and the hottest one: above 0 where the hot places matter more than others.
-        chance: Standard deviation of the same area of a random order: the area to expect of a heatmap that means nothing.
+        shares: Share of all positions that is deleted `(steps + 1,)`, 0 to 1.
+        hottest: The output when the hottest positions are deleted first `(steps + 1,)`.
+        random: The output when positions are deleted in random order `(orders, steps + 1)`.
+        area: Area between the mean random curve and the hottest one: above 0 where hot positions matter more than others.
+        chance: Standard deviation of that area over random orders: what an uninformative heatmap gives.
     """
 
     shares: Array
@@ -39,21 +39,21 @@ class DeletionCurve:
 
     @property
     def matters(self) -> bool:
-        """Whether the area is more than chance gives one time in forty (two standard deviations)."""
+        """Whether the area exceeds two standard deviations of chance, which happens by chance one time in forty."""
         return self.area > 2 * self.chance
 
 
 def deletion_curve(answer: Callable[[Array], Array], example: Array, heatmap: Array, *, falls: bool = True, seed: int = 0) -> DeletionCurve:
-    """Delete places step by step, the hottest first, and for comparison in random orders; record the answer at each step.
+    """Delete positions step by step, hottest first, and for comparison in random orders; record the output at each step.
 
     For a random order the cells of the heatmap are shuffled and spread over the example in the same way, so that as large
     and as smooth patches go. Removed pixels become those of a strongly blurred picture, removed steps of a signal its mean.
 
     Args:
-        answer: From inputs `(n, …)` to the one number a piece that is watched, such as a class's probability `(n,)`.
+        answer: Maps inputs `(n, …)` to one number each `(n,)`, such as the probability of a class.
         example: `(height, width, channels)` or `(steps, channels)`.
         heatmap: Grad-CAM heatmap of the example, `(rows, columns)` or `(steps,)`, in any resolution.
-        falls: Whether a good map makes the answer fall (a probability); else any distance from the first answer counts.
+        falls: Whether deletion should lower the output (a probability); else any change of the output counts.
         seed: Of the random orders.
     """
     random = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def deletion_curve(answer: Callable[[Array], Array], example: Array, heatmap: Ar
 
 
 def _without(example: Array) -> Array:
-    """What an example would be if nothing were to be seen in it."""
+    """The baseline that deleted positions are set to: an example without information."""
     from scipy import ndimage
 
     if example.ndim == 2:

@@ -38,7 +38,7 @@ class Explanation:
     note: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures ready for JSON."""
+        """The values ready for JSON."""
         deletion = self.deletion
         return {
             "example": self.example,

@@ -62,7 +62,7 @@ def plot_filters(layer: Any, path: Path, note: str = "") -> None:
     Args:
         layer: A convolution with weights.
         path: The PNG to write.
-        note: What has to stand wherever the figures appear.
+        note: A notice to print beside the metrics.
     """
     kernel = filters_of(layer)
     places, channels, count = kernel.shape[:-2], kernel.shape[-2], min(kernel.shape[-1], MOST_FILTERS)
@@ -106,7 +106,7 @@ def plot_feature_maps(maps: Array, name: str, path: Path, note: str = "") -> Non
         maps: `(rows, columns, channels)` or `(steps, channels)`; blue is above, orange below zero, on one scale for the layer.
         name: The layer's.
         path: The PNG to write.
-        note: What has to stand wherever the figures appear.
+        note: A notice to print beside the metrics.
     """
     channels = _liveliest(maps, MOST_MAPS)
     limit = _most(maps)
@@ -139,7 +139,7 @@ def plot_overview(example: Array, layers: Sequence[tuple[str, Array]], path: Pat
         example: `(height, width, channels)` or `(steps, channels)`.
         layers: Name and maps of each, in order; of many, some evenly between the first and the last.
         path: The PNG to write.
-        note: What has to stand wherever the figures appear.
+        note: A notice to print beside the metrics.
     """
     chosen = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), MOST_ROWS)).round().astype(int))
     signal = example.ndim == 2

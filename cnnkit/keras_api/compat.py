@@ -103,7 +103,7 @@ class ReachedWeightsError(BaseException):
 
 @contextlib.contextmanager
 def stopped_before_weights() -> Iterator[None]:
-    """Within: a network of keras.applications raises ReachedWeightsError in place of downloading and loading its weights."""
+    """Context manager: a network of keras.applications raises ReachedWeightsError in place of downloading and loading its weights."""
     import keras
     from keras.src.utils import file_utils
 
@@ -186,7 +186,7 @@ class TooManyNumbersError(BaseException):
 
 @contextlib.contextmanager
 def limited_variables(numbers: int) -> Iterator[None]:
-    """Within: Keras variables with more than `numbers` elements in all raise TooManyNumbersError before taking memory."""
+    """Context manager: Keras variables with more than `numbers` elements in all raise TooManyNumbersError before taking memory."""
     import keras
 
     make = keras.Variable.__init__
@@ -211,7 +211,7 @@ def limited_variables(numbers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def impatient_sockets(seconds: float) -> Iterator[None]:
-    """Within: a connection, name look-up included, raises TimeoutError after `seconds`; Keras itself would wait for ever."""
+    """Context manager: a connection, name look-up included, raises TimeoutError after `seconds`; Keras itself would wait for ever."""
     connect, timeout = socket.create_connection, socket.getdefaulttimeout()
 
     def impatient(*arguments: Any, **options: Any) -> socket.socket:
@@ -294,7 +294,7 @@ def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
 
 @contextlib.contextmanager
 def fresh_names() -> Iterator[None]:
-    """Within: Keras's automatic names begin anew (`auc`, `auc_1`, …); afterwards they go on as if nothing had been built.
+    """Context manager: Keras's automatic names begin anew (`auc`, `auc_1`, …); afterwards they go on as if nothing had been built.
 
     Works as a decorator as well. Without it, the metric AUC is `auc` in a run that was never interrupted and `auc_3` in
     one that compiled more often.

@@ -25,7 +25,7 @@ def install() -> None:
 
 @contextlib.contextmanager
 def standard_error_held_back() -> Iterator[None]:
-    """Within: what is written to file descriptor 2 goes to a temporary file; it is written out where an exception is raised."""
+    """Context manager: redirects file descriptor 2 to a temporary file, whose content is printed only if an exception is raised."""
     import tempfile
 
     sys.stderr.flush()

@@ -66,7 +66,7 @@ class Argument:
         default: Its default as JSON has it; REQUIRED where there is none; None also where JSON has no word for it.
         takes: Of `integer`, `number`, `boolean`, `string`, `list`: those which Keras's docstring names; empty: unknown.
         choices: The words it takes, where the docstring lists them.
-        between: Smallest and largest value, where the docstring tells them.
+        between: Smallest and largest value, where the docstring states them.
         kind: The kind of Keras object it takes, such as `initializers`; empty where it takes plain values.
         description: The first sentence of its documentation.
     """

@@ -35,7 +35,7 @@ class AppliedBase:
         features: What it gives, symbolic.
         prepared: What went into it, symbolic.
         architecture: The entry that builds the same base with random weights, for a run that is gone on with.
-        notices: What the user has to be told, such as weights that stand in for others.
+        notices: Notices for the user, such as weights that stand in for others.
     """
 
     features: Any
@@ -79,7 +79,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     """Run raw inputs through a network of one's own, up to its head, frozen.
 
     Args:
-        config: The run and the layer up to which it is kept.
+        config: The run, and the last layer of its network that is used.
         inputs: Symbolic raw inputs `(batch, …)`; grey becomes RGB and images are resized where the network wants that.
 
     Raises:
@@ -143,7 +143,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
     @fresh_names()
     def make(base_weights: str | None, **changes: Any) -> "keras.Model":
         further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
-        with warnings.catch_warnings():  # the weights of 224 pixels are meant, and told where that matters
+        with warnings.catch_warnings():  # the weights of 224 pixels are meant, and a notice says so where that matters
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
             try:
                 base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)

@@ -106,12 +106,12 @@ def _introspect(on_progress: Callable[[int, int], None]) -> list[Base]:
     bases = []
     for done, name in enumerate(names):
         on_progress(done, len(names))
-        bases.append(_look_at(name))
+        bases.append(_introspect_base(name))
     on_progress(len(names), len(names))
     return bases
 
 
-def _look_at(name: str) -> Base:
+def _introspect_base(name: str) -> Base:
     model, weights_file = _before_its_weights(name)
     return Base(
         name,

@@ -1,4 +1,4 @@
-"""Layers and blocks of a config to one `keras.Model`: raw pixels in, answer out, every failure told by its entry."""
+"""Layers and blocks of a config to one `keras.Model`: raw pixels in, answer out, every failure reported at its entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Network:
     Attributes:
         model: Takes raw inputs `(batch, *input_shape)`, gives `(batch, outputs)`.
         preprocess: Names of the layers that only prepare the input, in order.
-        notices: What a user has to be told of how it was built, such as weights that stand in for others.
+        notices: Notices to the user about how it was built, such as weights that stand in for others.
         base: The entry that builds the same base with random weights; None where there is none.
     """
 

@@ -45,7 +45,7 @@ def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
 
 @contextlib.contextmanager
 def literal_text(figure: "Figure") -> Iterator[None]:
-    """Within: a figure can be written whatever names stand in it, and a dollar sign is a dollar sign."""
+    """Context manager: text of figures is drawn literally; a dollar sign does not begin a formula."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):

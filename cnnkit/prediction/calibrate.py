@@ -36,7 +36,7 @@ ON_TEST = (
 
 @dataclass(frozen=True)
 class Trust:
-    """How far probabilities can be taken at their word: 0 is best for both figures.
+    """How well probabilities are calibrated; for both metrics 0 is best.
 
     Attributes:
         expected_calibration_error: Mean gap between a probability and the share that is right; of several labels, over all of them.
@@ -59,7 +59,7 @@ class Calibration:
         examples: How many they are.
         before: By split, without a temperature.
         after: By split, with it.
-        note: What a reader of these figures has to know.
+        note: What a reader of these metrics has to know.
     """
 
     temperature: float
@@ -75,7 +75,7 @@ class Calibration:
 
 
 def calibrate_run(what: Path | None) -> Calibration:
-    """Calibrate a run's model: `model.keras` gives the new probabilities, `calibration.json` tells of them, and the figures follow.
+    """Calibrate a run's model: `model.keras` then gives the new probabilities, `calibration.json` records old and new metrics.
 
     A model that was calibrated before is fitted anew from its original logits.
 
@@ -181,7 +181,7 @@ def _probabilities(logits: Array, activation: Activation) -> Array:
 
 
 def _trust(logits: Array, targets: Array, activation: Activation) -> Trust:
-    """The figures of some logits; several labels count one by one."""
+    """The calibration metrics of logits; with several labels an example each label counts by itself."""
     from sklearn.metrics import accuracy_score, log_loss
 
     probabilities = _probabilities(logits, activation)

@@ -1,4 +1,4 @@
-"""Other data than a model was trained on, all its examples: read as in training, told in the model's own classes."""
+"""Other data than a model was trained on, all its examples: read as in training, with the classes of the model."""
 
 import re
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ class OtherData:
     """Examples with their name.
 
     Attributes:
-        name: What figures are headed with.
+        name: The name its metrics are printed under.
         task: What is to be predicted, by the model's names.
         parts: All examples; their targets by the model's names.
         stand_in_for: Name of the data set that was asked for and could not be had; empty where this is the real one.
-        notices: What the user has to be told.
+        notices: Notices for the user.
     """
 
     name: str
@@ -53,7 +53,7 @@ def read_other_data(
         path: A folder with a folder of images a class, a CSV, npz or npy file, or a config whose `data` section names the data.
         input_shape: What the model takes.
         reader: How image files are brought to it, as in training; None for a model that takes no pictures.
-        task: What the model predicts, with its names; None where nothing tells it, and the data's own names are taken.
+        task: What the model predicts, with its names; None where it is unknown, and the names of the data are used.
         trained: The `data` section that the model was trained with, by which columns and arrays are found; None for the defaults.
         scratch: A folder for decoded images, to be removed by the caller afterwards.
 

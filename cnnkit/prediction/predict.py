@@ -33,12 +33,12 @@ Array = npt.NDArray[Any]
 
 DECODED_AT_ONCE = 16  # examples that a thread reads in one go
 BATCHES_AHEAD = 2  # batches that are read while the model is busy with one
-LABEL_THRESHOLD = 0.5  # probability from which a label of several is said
+LABEL_THRESHOLD = 0.5  # probability from which a label counts as predicted
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one example.
+    """The prediction for one example.
 
     Attributes:
         name: The example: a file's path, or `x.npz[3]`.
@@ -54,7 +54,7 @@ class Prediction:
 
 
 class Predictor:
-    """A model for use, with what its numbers mean and how its inputs are read.
+    """A trained model with its metadata and the reader of its inputs.
 
     Args:
         path: A `.keras` file; beside it may stand the `model.json` and the `config.yaml` of a run.
@@ -78,14 +78,14 @@ class Predictor:
 
     @property
     def note(self) -> str:
-        """What has to stand wherever its answers appear; empty where there is nothing to warn of."""
+        """The notice to print beside its predictions; empty for none."""
         data, missing = self.metadata.data, self.metadata.stand_in_for
         if not missing:
             return ""
         return f"The model was trained on {data}, a stand-in: {missing} could not be had. It tells the {self.metadata.task.noun} of {data}."
 
     def outputs(self, inputs: Array) -> Array:
-        """What the model gives for a batch `(n, …)`: probabilities `(n, classes or labels)` or numbers `(n, outputs)`.
+        """The outputs for a batch `(n, …)`: probabilities `(n, classes or labels)` or numbers `(n, outputs)`.
 
         A few examples are calculated at once; from the first full batch on, the model is compiled to a graph of any batch size.
         """
@@ -99,7 +99,7 @@ class Predictor:
         return by_class(values) if self.metadata.task.is_classification else values
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
-        """What the model says of a batch `(n, …)` of examples with names."""
+        """The predictions for a batch `(n, …)` of examples with names."""
         return [_told(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
 
 
@@ -129,7 +129,7 @@ def predict(
     """
     counts = [each.count for each in inputs]
     total = None if None in counts else sum(count for count in counts if count is not None)
-    # all of them at once: a wrong shape is told before the first answer
+    # all of them at once: a wrong shape is reported before the first prediction
     streams = [each.examples(predictor.input_shape, predictor.image_reader) for each in inputs]
     done = 0
     decoded = _decoded(chain.from_iterable(streams), predictor.batch_size)
@@ -221,7 +221,7 @@ def data_section(config: Path) -> Data | None:
 def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape: tuple[int, ...]) -> ImageReader | None:
     """How picture files were read for a model in its training; None for a model that takes no pictures.
 
-    It stands in the `model.json`; of a model that an earlier version saved, the config beside it tells, and else the defaults.
+    It stands in the `model.json`; of a model that an earlier version saved, it follows from the config beside it, else from the defaults.
 
     Raises:
         CnnkitError: The `model.json` is that of another model, or the config is damaged.
@@ -237,7 +237,7 @@ def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape
 
 
 def _guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
-    """What the last activation of a model says of its numbers, where no `model.json` names them."""
+    """Metadata guessed from the last activation, for a model without `model.json`."""
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
     outputs = int(model.output_shape[-1])
     if activation == "softmax" or (activation == "sigmoid" and outputs == 1):

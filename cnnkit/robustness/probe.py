@@ -1,4 +1,4 @@
-"""How good a model stays as its test examples are corrupted: a curve and one number for each kind of corruption."""
+"""Robustness to corrupted test examples: a curve and one number for each kind of corruption."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -42,10 +42,10 @@ def probe(
     """Measure a model on corrupted examples.
 
     Args:
-        model: Raw inputs in, answer out.
+        model: From raw inputs to outputs.
         examples: Inputs and targets; the targets stay as they are.
         task: What is predicted.
-        corruptions: What is done to the inputs.
+        corruptions: The corruptions to apply.
         seed: Of the noise.
         on_progress: Told how many of all inputs have been predicted.
 

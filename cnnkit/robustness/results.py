@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Probe:
-    """How a run's model does on corrupted examples.
+    """The metric of one run's model on corrupted examples.
 
     Attributes:
         run: The run's name.

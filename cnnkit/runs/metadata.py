@@ -1,4 +1,4 @@
-"""Model metadata: what a model's outputs are and how its pictures are read, kept in model.json beside it."""
+"""Model metadata: what a model's outputs are and how its pictures are read, stored in model.json beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class ModelMetadata:
         data: The data set that the model was trained on.
         task: What it predicts.
         stand_in_for: The data set that was asked for and could not be had; empty where `data` is the real one.
-        notices: What a reader of the figures has to know, such as weights that stood in.
+        notices: What a reader of the metrics has to know, such as weights that stood in.
         image_reader: How picture files become its inputs; None for a model that takes no pictures, and for one whose `model.json`
             an earlier version wrote (the config beside it tells then).
     """
@@ -30,7 +30,7 @@ class ModelMetadata:
 
     @property
     def note(self) -> str:
-        """What has to stand wherever the figures appear; empty where there is nothing to warn of."""
+        """A notice to print beside the metrics; empty where there is nothing to warn of."""
         stand_in = f"Measured on {self.data}, a stand-in: {self.stand_in_for} could not be had." if self.stand_in_for else ""
         return " ".join(part for part in (stand_in, *self.notices) if part)
 

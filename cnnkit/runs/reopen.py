@@ -1,4 +1,4 @@
-"""A trained run opened again with its data: the same examples in the same splits, so that figures can be compared."""
+"""A trained run opened again with its data: the same examples in the same splits, so that metrics can be compared."""
 
 import contextlib
 import tempfile
@@ -36,7 +36,7 @@ class Reopened:
 
     @property
     def held_out(self) -> tuple[str, Examples]:
-        """The examples that figures are measured on, and what they are called.
+        """The examples that metrics are measured on, and the name of that split.
 
         Raises:
             CnnkitError: There are neither.
@@ -50,7 +50,7 @@ class Reopened:
 
 @contextlib.contextmanager
 def reopened(what: Path | None, config_path: Path | None = None, further: Sequence[str] = ()) -> Iterator[Reopened]:
-    """Within: a run with its data, whose decoded files are kept in a folder that is gone afterwards.
+    """Context manager: a run with its data; decoded files are cached in a folder that is removed on exit.
 
     A run that was trained on a stand-in gets that stand-in, also where the real data can be had by now; a run on data that
     cnnkit divided gets the same division, by its manifest.

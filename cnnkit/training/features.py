@@ -1,4 +1,4 @@
-"""A frozen base gives the same features every epoch: compute them once, and let the head train on them."""
+"""Features of a frozen base, computed once, on which the head is trained."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Augment = Callable[[Any, Any], tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class CutModel:
-    """A model in two, which share its layers: what never changes while the base is frozen, and what trains."""
+    """A model split in two that share its layers: the frozen base up to the features, and the trained head."""
 
     features: "keras.Model"
     head: "keras.Model"
@@ -68,7 +68,7 @@ class PassSource(BatchSource):
 
 
 def cut(model: "keras.Model") -> CutModel | None:
-    """Cut a model behind its frozen base, and behind what only pools after it; None where something below would train."""
+    """Split a model after its frozen base and the pooling that follows; None where a layer below is trained."""
     import keras
 
     base = base_of(model)
@@ -87,7 +87,7 @@ def _only_consumer(model: "keras.Model", tensor: Any) -> Any:
 
 
 def _is_fixed(layer: Any) -> bool:
-    """Whether a layer always gives the same for the same input: no weights, nothing random."""
+    """Whether a layer is deterministic and has no weights."""
     name = type(layer).__name__
     return name.startswith("Global") or name in ("Flatten", "MaxPooling2D", "AveragePooling2D", "Reshape")
 
@@ -100,9 +100,9 @@ def compute_features(
     Args:
         features: From raw inputs to features.
         examples: Raw inputs with targets; the result has the same targets.
-        folder: Where a file may be put.
+        folder: Folder for the file, where one is needed.
         on_progress: Called with the number of examples done.
-        augment: What is done to the inputs before; None for nothing.
+        augment: Augmentation of the inputs; None for none.
     """
     source = BatchSource(examples, min(64, evaluation_batch(examples)))
     shape = (len(examples), *features.shape)

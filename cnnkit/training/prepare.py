@@ -1,4 +1,4 @@
-"""A run before its first step: network built, data divided, folder made; everything that can fail early has been tried."""
+"""A run before its first step: network built, data divided, folder made; whatever can fail early has been checked."""
 
 import json
 import math
@@ -43,9 +43,9 @@ class Prepared:
         dataset: Divided; the targets of a regression are standardized in its training and validation parts.
         held_out: The examples that the final metrics are measured on, and what they are called, with targets in the user's
             unit; None where there are none.
-        target_scaler: How to get a regression's numbers back; None for other tasks.
+        target_scaler: Converts a regression's outputs to the user's units; None for other tasks.
         phases: What is trained one after another; one phase where the config has none.
-        preparation: What is done to training batches.
+        preparation: Augmentation, label mixing and class weights of training batches.
         train: The training batches.
         metadata: What the model's numbers mean.
         directory: The run's folder.

@@ -43,8 +43,8 @@ class Finished:
     """A run after its last step.
 
     Attributes:
-        history: What happened, epoch by epoch.
-        evaluation: The final figures, measured on the saved file; None for an interrupted run, or without held-out examples.
+        history: Losses and metrics, a row an epoch.
+        evaluation: The final evaluation, measured on the saved file; None for an interrupted run, or without held-out examples.
         exit_status: 0, or what the signal that ended the run asks for.
     """
 
@@ -151,7 +151,7 @@ def _plot(prepared: Prepared) -> None:
 
 
 def _evaluate(prepared: Prepared) -> Evaluation | None:
-    """Measure the saved model on the held-out examples, and write the result; None where there are none."""
+    """Evaluate the saved model on the held-out examples and write the result; None where there are none."""
     if prepared.held_out is None:
         return None
     name, examples = prepared.held_out
@@ -161,7 +161,7 @@ def _evaluate(prepared: Prepared) -> Evaluation | None:
 
 
 def _train_to_the_end(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
-    """All phases that are left, then the weights of the best epoch where there are several phases."""
+    """Train the remaining phases, then restore the weights of the best epoch where there are several phases."""
     manager = prepared.checkpoint_manager
     if manager.pending is not None:
         listener.on_resume(manager.history.rows, manager.pending.state.step)
@@ -172,7 +172,7 @@ def _train_to_the_end(prepared: Prepared, listener: Listener, stop: StopRequest)
 
 
 def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
-    """All phases from the one under way; gone back a little where the loss diverges and the config wants that."""
+    """Train the remaining phases; with `on_nan: restore`, return to the last checkpoint when the loss diverges."""
     manager = prepared.checkpoint_manager
     while manager.phase < len(prepared.phases) and not manager.history.interrupted:
         try:
@@ -187,7 +187,7 @@ def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> 
 
 
 def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
-    """One phase: open its layers, compile, train, and prove that what is frozen has not changed."""
+    """One phase: unfreeze its layers, compile, train, and check that frozen weights have not changed."""
     config, dataset, manager = prepared.loaded.config, prepared.dataset, prepared.checkpoint_manager
     model, number, phase = prepared.network.model, manager.phase, prepared.phases[manager.phase]
     if config.model.base is not None or config.train.phases is not None:
@@ -291,7 +291,7 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
 
 
 def _mark(prepared: Prepared, environment: dict[str, object]) -> None:
-    """Say in the run's folder how it ended, where that can still be written."""
+    """Record in the run's folder how the run ended, where that can still be written."""
     try:
         prepared.directory.write_environment(environment)
     except WriteError:  # the error under way says it already

@@ -26,7 +26,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Within: the first signal is noted, and the default handlers are restored so that a second one acts at once."""
+    """Context manager: records the first signal and restores the default handlers, so that a second one acts at once."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield request

@@ -17,7 +17,7 @@ _PRODUCTS = re.compile(r"Dot|.*Attention|Matmul|Einsum|Tensordot|Conv.*")
 
 
 class Window(NamedTuple):
-    """One axis of a layer that slides a window; sizes are None where an input of any size is taken."""
+    """One axis of a layer that slides a window; sizes are None where the input may have any size."""
 
     size: int | None
     result: int | None
@@ -39,7 +39,7 @@ def kind_of(operation: Any) -> str:
 def shape_reason(node: Any) -> str:
     """How the output shape follows from the incoming one, such as `(32 − 3)/1 + 1 = 30`.
 
-    Axes that come about alike are told once; a semicolon parts those that do not.
+    Axes with the same equation are given once; a semicolon separates those that differ.
 
     Args:
         node: One use of a layer in a Keras graph.
@@ -74,7 +74,7 @@ def shape_reason(node: Any) -> str:
 def parameter_reason(layer: Any) -> str:
     """How the parameter count comes about, such as `(3·3·3 + 1)·32 = 896`.
 
-    Layers without a formula of their own are told as the sum of their weights' sizes.
+    Layers without a formula of their own are given as the sum of the sizes of their weights.
 
     Args:
         layer: A built layer.
@@ -101,7 +101,7 @@ def multiply_adds(node: Any) -> int | None:
         node: One use of a layer in a Keras graph.
 
     Returns:
-        None where they cannot be told: layers of unknown form, inputs of any size.
+        None where they cannot be computed: layers of unknown form, inputs of any size.
     """
     layer, kind = node.operation, kind_of(node.operation)
     if kind == "Dense" or _CONVOLUTION.fullmatch(kind):

@@ -229,7 +229,7 @@ class CheckpointManager:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Within: wall time counts as saving."""
+        """Context manager: wall time counts as saving."""
         begun = time.perf_counter()
         yield
         self.saving_seconds += time.perf_counter() - begun
