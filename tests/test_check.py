@@ -236,7 +236,7 @@ def test_many_frames_of_one_scene_are_grouped_without_comparing_each_with_each(m
 
 
 def test_hashes_of_unrelated_pictures_differ_in_both_directions() -> None:
-    small = [np.asarray(picture(seed).convert("L").resize((9, 9))) for seed in range(20)]
+    small = [np.asarray(picture(seed).convert("L").resize((18, 18))) for seed in range(20)]
     bits = np.array([np.unpackbits(check._perceptual_hash(each)) for each in small]).reshape(20, 2, 64)
     differing = (bits[:, None] != bits[None]).sum(axis=3)[~np.eye(20, dtype=bool)]  # (pairs, 2); 32 by chance
     assert ((differing.mean(axis=0) > 24) & (differing.mean(axis=0) < 40)).all()
