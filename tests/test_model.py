@@ -191,3 +191,10 @@ def test_a_layer_of_more_weights_than_memory_is_refused_before_any_is_taken() ->
         "Dense on the incoming (64,) needs more memory than there is: 57,600,000,000 weights take 214.6 GB, and "
     )
     assert (caught.value.location, caught.value.remedy) == ("model.layers[0].Dense", "Make it smaller, or pool before it.")
+
+
+def test_more_layers_one_after_another_than_keras_connects_are_refused() -> None:
+    with pytest.raises(BuildError) as caught:
+        build([{"repeat": {"times": 1000, "layers": ["ReLU"]}}, "Flatten", SOFTMAX])
+    assert caught.value.message == "the network has more layers one after another than Keras can connect, some 900"
+    assert caught.value.location == "model.layers"

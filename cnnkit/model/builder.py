@@ -101,8 +101,23 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
         last = ("model", "layers", len(layers) - 1)
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
-    model = keras.Model(inputs, output)
+    model = _connected(inputs, output, last)
     return Network(model, preprocess, base.notices, base.architecture) if base is not None else Network(model, preprocess)
+
+
+def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
+    """The model between two tensors.
+
+    Raises:
+        BuildError: More layers follow one another than Keras can connect: it follows them by recursion.
+    """
+    import keras
+
+    try:
+        return keras.Model(inputs, output)
+    except RecursionError as error:
+        message = "the network has more layers one after another than Keras can connect, some 900"
+        raise BuildError(Fault(last[:2], message, "Repeat blocks fewer times, or make them wider.", on_key=True)) from error
 
 
 def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:
