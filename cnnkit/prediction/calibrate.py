@@ -75,8 +75,9 @@ class Calibration:
 
 
 def calibrate_run(what: Path | None) -> Calibration:
-    """Calibrate a run's model: `model.keras` then gives the new probabilities, `calibration.json` records old and new metrics.
+    """Calibrate a run's model: `model.keras` then gives the new probabilities, and the final evaluation is made again with it.
 
+    `calibration.json` records the temperature, and the calibration metrics before and after.
     A model that was calibrated before is fitted anew from its original logits.
 
     Args:
