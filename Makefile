@@ -34,7 +34,7 @@ train: $(VENV)/.installed  ## Train the tutorial CNN on CIFAR-10
 	$(BIN)/cnnkit train configs/cifar.yaml
 
 test: $(VENV)/.installed-dev  ## Run the tests (minutes, no network)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take long
 	$(BIN)/python -m pytest -m slow
@@ -45,7 +45,7 @@ test-next: $(NEXT)/bin/python  ## Run the tests with the newest Keras and Tensor
 	$(NEXT)/bin/python -c 'import re, tomllib; print(*(re.sub(r",<[0-9.]+", "", each) for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]), sep="\n")' > $(NEXT)/requirements.txt
 	$(NEXT)/bin/python -m pip install --quiet --upgrade --requirement $(NEXT)/requirements.txt --group dev
 	$(NEXT)/bin/python -m pip install --quiet --no-deps --editable .
-	$(NEXT)/bin/python -m pytest -n auto
+	$(NEXT)/bin/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed-dev  ## ruff, rules and format; import-linter, the layers of the packages
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
@@ -40,14 +40,13 @@ def predictions(path, title="cifar", note=""):
 def drawn(monkeypatch):
     """The figures as they are just before they become pixels."""
     figures = []
-    save = Figure.savefig
+    draw = FigureCanvasAgg.draw
 
-    def keep(figure, *arguments, **options):
-        figures.append(figure)
-        save(figure, *arguments, **options)
-        figure.set_dpi(options["dpi"])  # which savefig resets, so that boxes are measured as they were drawn
+    def keep(canvas):
+        figures.append(canvas.figure)
+        draw(canvas)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", keep)
     return figures
 
 
@@ -233,11 +232,11 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
     curves(tmp_path / "curves.png")
     before = (tmp_path / "curves.png").read_bytes()
 
-    def fail(_figure, path, **_options):
+    def fail(_image, path, **_options):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(Figure, "savefig", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(WriteError, match=r"curves\.png: cannot be written \(disk full\)"):
         curves(tmp_path / "curves.png", note="other")
     assert (tmp_path / "curves.png").read_bytes() == before

@@ -4,7 +4,9 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnnkit.io.atomic import write_atomically
 
@@ -40,7 +42,18 @@ def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
         ground = {"facecolor": NOTICE_GROUND, "edgecolor": "none", "boxstyle": "square,pad=0.5"}
         figure.supxlabel(wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
     with literal_text(figure):
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": None}))
+        write_atomically(path, lambda temporary: _write_png(figure, temporary))
+
+
+def _write_png(figure: "Figure", path: Path) -> None:
+    """Draw once and write; `Figure.savefig` draws everything twice, the first time only to measure it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(path, format="png", dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
 
 
 @contextlib.contextmanager

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class, expected_calibration_error
 from cnnkit.evaluation.outputs import finite
 from cnnkit.io.atomic import write_json
+from cnnkit.model.inference import inference_function, outputs_for
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.temperature import Activation, logits_model, with_temperature
 from cnnkit.prediction.evaluate import evaluate_file, write_evaluation
@@ -171,7 +171,7 @@ def fit_temperature(logits: Array, targets: Array, activation: Activation) -> fl
 
 def _logits(to_logits: "keras.Model", examples: Examples) -> Array:
     """The logits of some examples, float64 `(n, outputs)`."""
-    return finite(to_logits.predict(BatchSource(examples, evaluation_batch(examples)).in_order(), verbose=0))
+    return finite(outputs_for(inference_function(to_logits), examples))
 
 
 def _probabilities(logits: Array, activation: Activation) -> Array:

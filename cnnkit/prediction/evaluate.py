@@ -11,9 +11,9 @@ from cnnkit.config.target_encoding import encoding_of_compiled
 from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.metrics import ClassificationMetrics, Metrics, RegressionMetrics, compute_metrics
+from cnnkit.model.inference import inference_function, outputs_for
 from cnnkit.model.loading.load import load_model
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.predicted import plot_predictions
@@ -84,15 +84,11 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
             raise CnnkitError(
                 f"{path}: takes inputs of {wanted}, but {metadata.data} has {part.input_shape}", "Name the config of its data."
             )
-    predictions = np.concatenate([predict(model, part) for part in parts])
+    function = inference_function(model)
+    predictions = np.concatenate([outputs_for(function, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])
     measured = compiled_metrics(model, predictions, targets, metadata.task) if model.compiled else {}
     return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata)
-
-
-def predict(model: "keras.Model", examples: Examples) -> Any:
-    """What a model gives for each example `(n, outputs)`, in their order, read a batch at a time."""
-    return model.predict(BatchSource(examples, evaluation_batch(examples)).in_order(), verbose=0)
 
 
 def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task: Task) -> dict[str, float]:

@@ -21,6 +21,7 @@ from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
+from cnnkit.model.inference import inference_function
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
 from cnnkit.runs.directory import RUNS, RunDirectory, find_run
@@ -92,8 +93,7 @@ class Predictor:
         import tensorflow as tf
 
         if self._graph is None and len(inputs) >= self.batch_size:
-            signature = tf.TensorSpec((None, *self.input_shape), tf.float32)
-            self._graph = tf.function(lambda batch: self.model(batch, training=False), input_signature=[signature])
+            self._graph = inference_function(self.model)
         answer = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
         values: Array = np.asarray(answer, np.float32).reshape(len(inputs), -1)
         return by_class(values) if self.metadata.task.is_classification else values

@@ -17,8 +17,8 @@ from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.io.atomic import write_json
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import ACCURACY, LABEL_ACCURACY, MAE, Metric, labelled
+from cnnkit.model.inference import inference_function, outputs_for
 from cnnkit.model.loading.load import load_model
-from cnnkit.prediction.evaluate import predict
 from cnnkit.robustness.corruptions import FOR_IMAGES, CorruptedRows, Corruption, corruptions_for
 from cnnkit.robustness.plot import plot_probes
 from cnnkit.robustness.results import Curve, Probe
@@ -52,7 +52,8 @@ def probe(
     Returns:
         The metric, its value on the clean examples, and its curves.
     """
-    metric, clean = headline(examples.targets, predict(model, examples), task)
+    function = inference_function(model)
+    metric, clean = headline(examples.targets, outputs_for(function, examples), task)
     extent = _extent(examples)
     passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in corruptions)
     done = 0
@@ -64,7 +65,7 @@ def probe(
         values = []
         for change in corruption.variants:
             rows = CorruptedRows(examples.rows, change, strength, extent, seed)
-            values.append(headline(examples.targets, predict(model, replace(examples, rows=rows)), task)[1])
+            values.append(headline(examples.targets, outputs_for(function, replace(examples, rows=rows)), task)[1])
             done += 1
             on_progress(done * len(examples), passes * len(examples))
         return float(np.mean(values))

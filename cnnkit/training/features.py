@@ -12,6 +12,7 @@ from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.keras_api.compat import all_uses, with_constant_weights
+from cnnkit.model.inference import inference_function
 from cnnkit.training.phases import base_of
 
 if TYPE_CHECKING:
@@ -40,12 +41,8 @@ class FrozenFeatures:
     """
 
     def __init__(self, network: "keras.Model") -> None:
-        import tensorflow as tf
-
         self.shape = tuple(network.output_shape[1:])
-        signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
-        traced = tf.function(lambda inputs: network(inputs, training=False), input_signature=signature)
-        self._run = with_constant_weights(traced.get_concrete_function())
+        self._run = with_constant_weights(inference_function(network).get_concrete_function())
 
     def __call__(self, inputs: Any) -> Array:
         """The features of a batch of raw inputs `(batch, …)`, float32."""

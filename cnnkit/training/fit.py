@@ -215,8 +215,8 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     """
     import tensorflow as tf
 
-    for inputs, targets in train.batches(np.arange(1)):  # Keras makes the metrics' variables at first use, which a graph's loop may not
-        model.evaluate(*preparation.plain(inputs, targets), verbose=0)
+    for inputs, targets in train.batches(np.arange(1)):
+        _build_metrics(model, *preparation.plain(inputs, targets))
     model.optimizer.build(model.trainable_variables)
     step_function = model.train_step
     if model.jit_compile:
@@ -231,3 +231,16 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
 
     runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
     return runner
+
+
+def _build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
+    """Make the variables of a model's loss and metrics, which Keras does at first use and may not do inside a graph's loop.
+
+    A made-up prediction will do, so that the network itself need not be traced.
+    """
+    import tensorflow as tf
+
+    prediction = tf.zeros((1, *model.output_shape[1:]))
+    model.compute_loss(inputs, targets, prediction)
+    model.compute_metrics(inputs, targets, prediction)
+    model.reset_metrics()
