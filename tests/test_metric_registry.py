@@ -33,6 +33,14 @@ def evaluation_of(kind: Any) -> Evaluation:
     return Evaluation("test", {}, compute_metrics(targets, predictions, task), targets, predictions, ModelMetadata("data", task))
 
 
+def test_one_screen_says_one_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    task, targets = Task("classification", ("a", "b")), np.zeros(400, int)
+    predictions = np.eye(2)[np.r_[np.zeros(267, int), np.ones(133, int)]]  # 267 of 400 are right
+    metrics = compute_metrics(targets, predictions, task)
+    print_evaluation(Evaluation("test", {"loss": 1.0, "accuracy": 0.6676}, metrics, targets, predictions, ModelMetadata("data", task)))
+    assert "loss 1.0000  accuracy 0.6675\n" in capsys.readouterr().out
+
+
 def run_with(folder: Path, history: str, config: str = "") -> None:
     folder.mkdir(parents=True)
     (folder / "environment.json").write_text(json.dumps({"state": "interrupted", "data": {"name": "data"}}))

@@ -27,7 +27,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.metadata.note:
         print_notice(evaluation.metadata.note, title="About these results")
     console.print(f"\n[bold]{escape_markup(results['measured_on'])}[/bold] · {evaluation.metrics.examples:,} examples")
-    console.print("  ".join(f"{escape_markup(name)} [bold]{number_text(value)}[/bold]" for name, value in evaluation.measured.items()))
+    console.print("  ".join(f"{escape_markup(name)} [bold]{number_text(results[name])}[/bold]" for name in evaluation.measured))
     if task.is_regression:
         console.print(_number_table(known, results))
         return
