@@ -412,7 +412,7 @@ def damaged_config(_: keras.Model) -> list[str]:
             open_size,
             "open.keras: takes inputs of (None, None, 3), which leaves their size open\n    Save it with a fixed input shape.",
         ),
-        (two_inputs, "two.keras: has 2 inputs and 1 outputs\n    A model with one of each is wanted."),
+        (two_inputs, "two.keras: has 2 inputs and 1 output\n    A model with one of each is wanted."),
         (damaged_config, "runs/kinds/config.yaml: its `data` section is damaged (ValidationError)\n    Train the run again."),
         (other_names, "runs/torn/model.keras: gives 4 values, but its model.json names 2\n    Train the run again."),
     ],

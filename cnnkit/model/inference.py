@@ -1,5 +1,6 @@
 """Run a network as in use: inference mode, one graph for batches of any size."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,10 +8,43 @@ import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+
+def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
+    """Shape of one example as a network takes it.
+
+    Raises:
+        CnnkitError: It has not one input of a fixed shape and one output; `path` is the file that the message names.
+    """
+    counts = {"input": len(network.inputs), "output": len(network.outputs)}
+    if set(counts.values()) != {1}:
+        told = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+        raise CnnkitError(f"{path}: has {told}", "A model with one of each is wanted.")
+    shape = tuple(network.input_shape[1:])
+    if None in shape:
+        raise CnnkitError(f"{path}: takes inputs of {shape}, which leaves their size open", "Save it with a fixed input shape.")
+    return shape
+
+
+def require_fit(network: "keras.Model", path: Path, examples: Examples, data: str) -> None:
+    """Check that a network takes some examples.
+
+    Args:
+        network: The network.
+        path: Its file, which the message names.
+        examples: Raw inputs `(n, …)`.
+        data: What the examples are called.
+
+    Raises:
+        CnnkitError: It takes inputs of another shape, or several.
+    """
+    if (wanted := input_shape_of(network, path)) != examples.input_shape:
+        raise CnnkitError(f"{path}: takes inputs of {wanted}, but {data} has {examples.input_shape}", "Name the config of its data.")
 
 
 def inference_function(network: "keras.Model") -> "tf.types.experimental.PolymorphicFunction":

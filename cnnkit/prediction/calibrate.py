@@ -12,7 +12,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class, expected_calibration_error
 from cnnkit.evaluation.outputs import finite
 from cnnkit.io.atomic import write_json
-from cnnkit.model.inference import inference_function, outputs_for
+from cnnkit.model.inference import inference_function, outputs_for, require_fit
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.temperature import Activation, logits_model, with_temperature
 from cnnkit.prediction.evaluate import evaluate_file, write_evaluation
@@ -108,6 +108,7 @@ def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
             f"{directory.path}: has no validation examples to fit a temperature on", "Train with some: `data: {validation: 0.1}`."
         )
     model = load_model(run.model)
+    require_fit(model, run.model, validation, run.metadata.data)
     compiled = model.get_compile_config()
     one_of_several = run.metadata.task.is_classification and int(model.output_shape[-1]) > 1
     activation: Activation = "softmax" if one_of_several else "sigmoid"

@@ -11,9 +11,8 @@ from cnnkit.config.target_encoding import encoding_of_compiled
 from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
-from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.metrics import ClassificationMetrics, Metrics, RegressionMetrics, compute_metrics
-from cnnkit.model.inference import inference_function, outputs_for
+from cnnkit.model.inference import inference_function, outputs_for, require_fit
 from cnnkit.model.loading.load import load_model
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.predicted import plot_predictions
@@ -78,12 +77,8 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
     Raises:
         CnnkitError: The model does not fit the data.
     """
-    wanted = tuple(model.input_shape[1:])
     for part in parts:
-        if wanted != part.input_shape:
-            raise CnnkitError(
-                f"{path}: takes inputs of {wanted}, but {metadata.data} has {part.input_shape}", "Name the config of its data."
-            )
+        require_fit(model, path, part, metadata.data)
     function = inference_function(model)
     predictions = np.concatenate([outputs_for(function, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])

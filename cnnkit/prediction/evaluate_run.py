@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError
+from cnnkit.model.inference import input_shape_of
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, evaluate_model, write_evaluation
 from cnnkit.prediction.other_data import read_other_data
-from cnnkit.prediction.predict import data_section, input_shape_of, trained_image_reader
+from cnnkit.prediction.predict import data_section, trained_image_reader
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.metadata import ModelMetadata, read_metadata
 from cnnkit.runs.reopen import model_file, reopened

@@ -21,7 +21,7 @@ from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
-from cnnkit.model.inference import inference_function
+from cnnkit.model.inference import inference_function, input_shape_of
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
 from cnnkit.runs.directory import RUNS, RunDirectory, find_run
@@ -192,20 +192,6 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
     if not rest:
         raise CnnkitError(f"{first}: is a model, but nothing is named for it to predict", f"cnnkit predict {first} PICTURES")
     return model, rest
-
-
-def input_shape_of(model: "keras.Model", path: Path) -> tuple[int, ...]:
-    """Shape of one example as a model takes it.
-
-    Raises:
-        CnnkitError: It has not one input of a fixed shape and one output.
-    """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise CnnkitError(f"{path}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs", "A model with one of each is wanted.")
-    shape = tuple(model.input_shape[1:])
-    if None in shape:
-        raise CnnkitError(f"{path}: takes inputs of {shape}, which leaves their size open", "Save it with a fixed input shape.")
-    return shape
 
 
 def data_section(config: Path) -> Data | None:

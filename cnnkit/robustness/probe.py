@@ -17,7 +17,7 @@ from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.io.atomic import write_json
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import ACCURACY, LABEL_ACCURACY, MAE, Metric, labelled
-from cnnkit.model.inference import inference_function, outputs_for
+from cnnkit.model.inference import inference_function, outputs_for, require_fit
 from cnnkit.model.loading.load import load_model
 from cnnkit.robustness.corruptions import FOR_IMAGES, CorruptedRows, Corruption, corruptions_for
 from cnnkit.robustness.plot import plot_probes
@@ -150,7 +150,8 @@ def probe_runs(
                 on_progress(place * total + done, len(runs) * total)
 
             seed = first.loaded.config.seed
-            metric, clean, curves = probe(load_model(run.model), examples, run.metadata.task, chosen, seed, on_run_progress)
+            require_fit(model := load_model(run.model), run.model, examples, run.metadata.data)
+            metric, clean, curves = probe(model, examples, run.metadata.task, chosen, seed, on_run_progress)
             unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
             measured_on = f"{run.held_out[0]} set of {run.metadata.data}"
             name, note = run.directory.path.resolve().name, run.metadata.note
