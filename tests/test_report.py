@@ -1,4 +1,7 @@
-"""The report of a run against its own files, NumPy, Pillow and a real browser."""
+"""The report of a run against its own files, NumPy, Pillow and a real browser.
+
+Over 300 lines: one page, whose every part is read back in a browser.
+"""
 
 import base64
 import io

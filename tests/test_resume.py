@@ -1,4 +1,7 @@
-"""Interrupted and resumed equals uninterrupted, bit for bit: weights, optimizer, history, metrics; and nothing is lost on the way."""
+"""Interrupted and resumed equals uninterrupted, bit for bit: weights, optimizer, history, metrics; and nothing is lost on the way.
+
+Over 300 lines: every kind of interruption is compared with the same uninterrupted twin.
+"""
 
 import contextlib
 import errno

@@ -3,6 +3,8 @@
 The screens stand in `tests/screens/`, one file a screen; colours are left out, and the warnings of standard error stand among the
 lines of standard output. After a change that is meant, write them anew with `CNNKIT_WRITE_SCREENS=1 pytest tests/test_screens.py`
 and look at the difference.
+
+Over 300 lines: the made-up results that fill the screens stand beside them.
 """
 
 import io

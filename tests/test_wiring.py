@@ -1,4 +1,7 @@
-"""Wiring: that a key of the config changes what is trained, shown on a network of which one step can be worked out by hand."""
+"""Wiring: that a key of the config changes what is trained, shown on a network of which one step can be worked out by hand.
+
+Over 300 lines: a key of the config after another, all on the one network and its formula.
+"""
 
 import contextlib
 import json

@@ -1,4 +1,7 @@
-"""The sections of a config, their fields, defaults and limits: each option is written here once. No TensorFlow."""
+"""The sections of a config, their fields, defaults and limits: each option is written here once. No TensorFlow.
+
+Over 300 lines: whoever wonders what a config can say, and within which limits, reads this one file from top to bottom.
+"""
 
 import re
 from dataclasses import dataclass
