@@ -122,6 +122,8 @@ class _Recorder:
         data = self._coverage.get_data()
         functions: dict[str, set[str]] = {}
         for file in data.measured_files():
+            if not file.endswith(".py"):
+                continue  # a Jinja template, which its compiled code names as its file
             name = Path(file).relative_to(self._tree).as_posix()
             inside = _functions_by_line(Path(file))
             for line, contexts in data.contexts_by_lineno(file).items():
