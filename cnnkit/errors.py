@@ -1,16 +1,16 @@
-"""The one exception that means "you can fix this", and the places in a config it points to."""
+"""CnnkitError, the one exception for problems that the user can fix, and source locations in a config."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]  # keys and list indices from the top: ("model", "layers", 2, "Conv2D", "filters")
 
-SHOWN_VALUE_LENGTH = 60  # characters of a received value that a message repeats: never a whole input
+MAX_VALUE_LENGTH = 60  # characters of a received value in a message
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a config: a file with line and column (both from 1), or an override on the command line (line 0)."""
+    """A source location in a config: a file with line and column (both from 1), or an override on the command line (line 0)."""
 
     source: str
     line: int = 0
@@ -26,9 +26,9 @@ class Problem:
 
     Attributes:
         message: What is wrong, with the value received.
-        remedy: What to do about it; empty where the message says it already.
+        remedy: What to do about it; empty where the message makes it obvious.
         path: The dotted path of the entry, such as `model.layers[2].Conv2D.filters`.
-        mark: Where it stands; None where no file is involved.
+        mark: Its source location; None where no file is involved.
     """
 
     message: str
@@ -50,11 +50,11 @@ class Fault:
     """A problem of a config entry, located by its path in the config; with the file's line marks it becomes a Problem.
 
     Attributes:
-        path: Where the entry stands.
+        path: Path of the entry.
         message: What is wrong, with the value received.
         remedy: What to do about it.
         on_key: Whether the key itself is at fault (a misspelt name), not its value.
-        related: Path of another entry, whose line takes the place of `{related}` in the remedy.
+        related: Path of another entry, whose line replaces `{related}` in the remedy.
     """
 
     path: Path
@@ -67,12 +67,12 @@ class Fault:
 class CnnkitError(Exception):
     """Something the user can fix; its text goes to stderr and the exit status is 1.
 
-    Its parts stay attributes, so that whoever catches it can add to one of them without reading the text again.
+    Its parts stay attributes, so that a handler can change one of them without parsing the text.
 
     Attributes:
         message: What is wrong.
-        remedy: What to do about it; empty where the message says it already.
-        location: The file, entry or example at fault, printed before the message; empty where the message names it.
+        remedy: What to do about it; empty where the message makes it obvious.
+        location: The file, entry or example at fault, printed before the message; empty where the message contains it.
     """
 
     def __init__(self, message: str, remedy: str = "", location: object = None) -> None:
@@ -88,10 +88,10 @@ class CnnkitError(Exception):
 
 
 class ConfigError(CnnkitError):
-    """All that is wrong with a config.
+    """All problems of a config.
 
     Attributes:
-        problems: Each problem once, in the order in which the config has them. Message, remedy and location are those of
+        problems: Each problem once, in the order of the config's lines. Message, remedy and location are those of
             a single problem; of several, the message is the text of all.
     """
 
@@ -126,24 +126,24 @@ def _position(problem: Problem) -> tuple[str, int, int, str]:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """A path as messages write it: `model.layers[2].Conv2D.filters`."""
+    """A path in dotted notation: `model.layers[2].Conv2D.filters`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def format_value(value: object) -> str:
-    """A received value on one line of at most SHOWN_VALUE_LENGTH characters, as YAML spells it: `null`, `true`, `'text'`."""
+    """A received value on one line of at most MAX_VALUE_LENGTH characters, as YAML spells it: `null`, `true`, `'text'`."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list | tuple) and len(value) > 8:
         kind = "mapping" if isinstance(value, dict) else "list"
         return f"a {kind} of {len(value)} entries"
     text = value if isinstance(value, str) else None
-    rendered = repr(text[: SHOWN_VALUE_LENGTH + 1] if text is not None else value)
-    return rendered if len(rendered) <= SHOWN_VALUE_LENGTH else rendered[: SHOWN_VALUE_LENGTH - 1] + "…"
+    rendered = repr(text[: MAX_VALUE_LENGTH + 1] if text is not None else value)
+    return rendered if len(rendered) <= MAX_VALUE_LENGTH else rendered[: MAX_VALUE_LENGTH - 1] + "…"
 
 
 def escape_unprintable(text: str) -> str:
-    """A text with its unprintable characters as escapes: control characters, line ends, marks that change the writing direction."""
+    """A text with its unprintable characters as escapes: control characters, line ends, bidirectional control marks."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii") for character in text
     )
@@ -164,5 +164,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def fold(name: str) -> str:
-    """A name without case, underscores and dashes, so that `mobilenet_v2` equals `MobileNetV2`."""
+    """A name in lower case without underscores and dashes, for comparison: `mobilenet_v2` equals `MobileNetV2`."""
     return name.lower().replace("_", "").replace("-", "")

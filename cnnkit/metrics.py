@@ -1,7 +1,7 @@
-"""The metric registry: each metric's label, which way is better, how its value is written, and whether it has an interval.
+"""The metric registry: each metric's label, direction, number format, and whether it has a confidence interval.
 
 A new metric of the final evaluation is computed in `evaluation/` and gets its record here; screens, reports, comparisons, the
-list of runs and sorting follow. Metrics of Keras, which are columns of a run's history, are found by `find`.
+list of runs and sorting use it. Metrics of Keras, which are columns of a run's history, are found by `find`.
 """
 
 import math
@@ -14,7 +14,7 @@ EPOCH = "epoch"
 COSTS = ("learning_rate", "seconds", "images_per_second")  # columns of a history that are logged beside its metrics
 VALIDATION_PREFIX = "val_"  # prefix of a history column that was measured on the validation examples
 LOSS_COLUMN = "loss"
-ABSENT = "–"  # written for a value that is undefined, such as 0/0
+ABSENT = "–"  # printed for an undefined value, such as 0/0
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: Its name in code: the key of its interval, and unless `key` says otherwise of its value.
-        label: As shown to people.
+        name: Its name in code: the key of its interval, and of its value unless `key` is set.
+        label: Its display name.
         higher_is_better: Whether a larger value means a better model.
-        format: How a value is written: `share` with four decimals, `quantity` (in some unit) with five significant digits.
-        has_interval: Whether `evaluation/` gives a 95 % bootstrap interval with it.
-        key: Where its value stands in the results, with dots between nested keys.
-        remark: What it is a mean or a share of, in a few words.
-        abbreviation: The label where there is little room; the label itself where empty.
-        one_of_two: Whether with two classes it is measured for the second one only.
+        format: Number format: `share` (a fraction) with four decimals, `quantity` (in some unit) with five significant digits.
+        has_interval: Whether `evaluation/` computes a 95 % bootstrap confidence interval for it.
+        key: Key of its value in the results, dotted where nested.
+        remark: What it averages over, in a few words.
+        abbreviation: Short label; empty to use `label`.
+        one_of_two: Whether with two classes it is computed for the second (positive) class only.
     """
 
     name: str
@@ -44,22 +44,22 @@ class Metric:
     one_of_two: bool = False
 
     def text(self, value: float | None) -> str:
-        """A value as shown to people; a dash where it is None or NaN."""
+        """A formatted value; a dash for None and NaN."""
         if value is None or math.isnan(value):
             return ABSENT
         return f"{value:#.5g}" if self.format == "quantity" and 0 < abs(value) < 1 else number_text(value)
 
     def best(self, values: Iterable[float]) -> float:
-        """The best of some values; NaN where none is a number."""
+        """The best of some values, NaN ignored; NaN where all are NaN."""
         known = [value for value in values if not math.isnan(value)]
         return (max if self.higher_is_better else min)(known, default=math.nan)
 
     def sort_key(self, value: float) -> float:
-        """Ascending from the best value to the worst."""
+        """Sort key: ascending from the best value to the worst."""
         return -value if self.higher_is_better else value
 
     def measured(self, results: Mapping[str, Any]) -> "MetricValue | None":
-        """Its value and interval in results, such as those in `metrics.json`; None where the results do not have it."""
+        """Its value and interval in results, such as those in `metrics.json`; None where the results lack it."""
         value: Any = results
         for part in (self.key or self.name).split("."):
             if not isinstance(value, Mapping) or part not in value:
@@ -78,7 +78,7 @@ class MetricValue:
     Attributes:
         metric: Which metric.
         value: NaN where it is undefined.
-        interval: Its 95 % interval, lower end first; None where there is none.
+        interval: Its 95 % confidence interval (low, high); None where there is none.
     """
 
     metric: Metric
@@ -87,23 +87,23 @@ class MetricValue:
 
     @property
     def text(self) -> str:
-        """The value as shown to people."""
+        """The formatted value."""
         return self.metric.text(self.value)
 
     def interval_text(self, between: str) -> str:
-        """The interval as shown to people, with some text between its ends; empty where there is none."""
+        """The formatted interval, with `between` between its ends; empty where there is none."""
         return "" if self.interval is None else between.join(map(self.metric.text, self.interval))
 
 
 @dataclass(frozen=True)
 class TaskMetrics:
-    """The metrics of one kind of task, and where the results of an evaluation hold them.
+    """The metrics of one kind of task, and their keys in the results of an evaluation.
 
     Attributes:
         overall: Metrics over all outputs, the headline first.
-        by_row: Metrics of each class, label or number.
-        rows: Key of the rows by class, label or number.
-        container: Key of the overall metrics; empty where they stand at the top.
+        by_row: Metrics of each class, label or regression target.
+        rows: Key of the list of rows, one per class, label or regression target.
+        container: Key of the overall metrics; empty where they are at the top level.
         marker: A key that only results of this task have.
     """
 
@@ -114,13 +114,13 @@ class TaskMetrics:
     marker: str
 
     def measured(self, results: Mapping[str, Any]) -> tuple[MetricValue, ...]:
-        """The overall metrics that results have."""
+        """The overall metrics present in some results."""
         values: Any = results.get(self.container) if self.container else results
         found = [metric.measured(values if isinstance(values, Mapping) else {}) for metric in self.overall]
         return tuple(value for value in found if value is not None)
 
     def measured_in(self, row: Mapping[str, Any]) -> tuple[MetricValue, ...]:
-        """The metrics of one class, label or number."""
+        """The metrics of one class, label or regression target."""
         return tuple(metric.measured(row) or MetricValue(metric, math.nan) for metric in self.by_row)
 
 
@@ -195,11 +195,12 @@ TASK_METRICS: Mapping[str, TaskMetrics] = {
 def find(column: str, custom: Mapping[str, str] | None = None) -> Metric:
     """The metric of a history column, by its name with or without `val_` and a trailing number: `val_auc_3`.
 
-    Registered names have their record's direction. Others are better the higher they are, unless a word of theirs means an error.
+    Registered names have their record's direction. Others are better the higher they are, unless their name contains a word such as
+    `loss` or `error`.
 
     Args:
-        column: The column; it is the metric's label too, for configs and callbacks know it by that name.
-        custom: Name that a config gives a metric -> its Keras class, whose name then counts: `{"distance": "MeanAbsoluteError"}`.
+        column: The column; it is also the metric's label, since configs and callbacks use that name.
+        custom: Name that a config gives a metric -> its Keras class, which then decides the direction: `{"distance": "MeanAbsoluteError"}`.
     """
     name = column.removeprefix(VALIDATION_PREFIX)
     plain = re.sub(r"_\d+$", "", name)
@@ -207,7 +208,7 @@ def find(column: str, custom: Mapping[str, str] | None = None) -> Metric:
     record = None if kind else _REGISTERED.get(plain)
     if record is not None:
         return Metric(column, column, record.higher_is_better, record.format)
-    return Metric(column, column, higher_is_better=not _FALLING_WORDS & set(_words(kind or plain)))
+    return Metric(column, column, higher_is_better=not _LOWER_IS_BETTER_WORDS & set(_words(kind or plain)))
 
 
 def custom_names(entries: object) -> dict[str, str]:
@@ -217,24 +218,26 @@ def custom_names(entries: object) -> dict[str, str]:
 
 
 def metric_columns(rows: Iterable[Mapping[str, float]]) -> list[str]:
-    """The loss and metrics of a history, training and validation, in their order; not its epochs and costs."""
+    """The loss and metrics of a history, training and validation, in column order, without epoch and cost columns."""
     return [column for column in dict.fromkeys(column for row in rows for column in row) if column not in (EPOCH, *COSTS)]
 
 
 def training_columns(rows: Iterable[Mapping[str, float]]) -> list[str]:
-    """The loss and metrics of a history, each once, without their validation twins."""
+    """The training loss and metrics of a history, without the `val_` columns."""
     return [column for column in metric_columns(rows) if not column.startswith(VALIDATION_PREFIX)]
 
 
 def headline_column(row: Mapping[str, float]) -> str:
-    """The history column that stands for a run: the first metric beside the loss, on the validation examples where there are any."""
+    """The headline column of a history: the first metric other than the loss, on the validation examples where there are any."""
     columns = metric_columns([row])
-    watched = [column for column in columns if column.startswith(VALIDATION_PREFIX)] or columns
-    return next((column for column in watched if column.removeprefix(VALIDATION_PREFIX) != LOSS_COLUMN), watched[0] if watched else "")
+    candidates = [column for column in columns if column.startswith(VALIDATION_PREFIX)] or columns
+    return next(
+        (column for column in candidates if column.removeprefix(VALIDATION_PREFIX) != LOSS_COLUMN), candidates[0] if candidates else ""
+    )
 
 
 def headline(results: Mapping[str, Any]) -> MetricValue | None:
-    """The one metric that stands for a model, from the results in `metrics.json`; None where it is missing or undefined."""
+    """The headline metric of a model, from the results in `metrics.json`; None where it is missing or undefined."""
     for task in TASK_METRICS.values():
         first = task.measured(results)[:1] if task.marker in results else ()
         if first and first[0].metric is task.overall[0] and not math.isnan(first[0].value):
@@ -243,7 +246,7 @@ def headline(results: Mapping[str, Any]) -> MetricValue | None:
 
 
 def labelled(label: str) -> Metric:
-    """The registered metric of a label.
+    """The registered metric with a label.
 
     Raises:
         KeyError: There is none.
@@ -252,7 +255,7 @@ def labelled(label: str) -> Metric:
 
 
 def number_text(value: float) -> str:
-    """A number with four decimals, a larger one with fewer; a dash for NaN."""
+    """A number with four decimals, fewer from 10 up; a dash for NaN."""
     if math.isnan(value):
         return ABSENT
     size = abs(value)
@@ -276,7 +279,7 @@ def _words(name: str) -> list[str]:
 
 _ALL = (LOSS, *(metric for task in TASK_METRICS.values() for metric in (*task.overall, *task.by_row)))
 _REGISTERED = {metric.name: metric for metric in _ALL}
-_FALLING_WORDS = frozenset((
+_LOWER_IS_BETTER_WORDS = frozenset((
     "loss", "error", "entropy", "crossentropy", "hinge", "divergence", "cosh", "logcosh", "poisson", "false",
     "mae", "mse", "mape", "msle", "rmse", "kld", "bce",
 ))  # fmt: skip

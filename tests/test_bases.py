@@ -289,12 +289,12 @@ OTHERS = {
     ),
     "set by cnnkit": (
         "{MobileNetV2: {weights: none, include_top: true}}",
-        "c.yaml:4:39: model.base.MobileNetV2.include_top: is not open to a config\n    The layers on top are those of `head`.\n",
+        "c.yaml:4:39: model.base.MobileNetV2.include_top: cannot be set in a config\n    The layers on top are those of `head`.\n",
     ),
     "preprocessing": (
         "{EfficientNetV2B0: {weights: none, include_preprocessing: false}}",
         (
-            "c.yaml:4:44: model.base.EfficientNetV2B0.include_preprocessing: is not open to a config\n"
+            "c.yaml:4:44: model.base.EfficientNetV2B0.include_preprocessing: cannot be set in a config\n"
             "    Each base gets its pixels as it wants them.\n"
         ),
     ),

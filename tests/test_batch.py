@@ -96,7 +96,7 @@ def test_mixed_pixels_and_labels_are_the_same_mixture() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"RandomCrop": {"height": 3, "width": 3}}, "data.augment[0].RandomCrop: changes inputs of (6, 6, 3) to (3, 3, 3)\n    What changes the shape belongs into `model.preprocess`."),
+        ({"RandomCrop": {"height": 3, "width": 3}}, "data.augment[0].RandomCrop: changes inputs of (6, 6, 3) to (3, 3, 3)\n    Layers that change the shape belong in `model.preprocess`."),
     ],
 )  # fmt: skip
 def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: object, message: str) -> None:

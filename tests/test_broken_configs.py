@@ -142,7 +142,7 @@ BROKEN = {
     "Lambda": (
         "    - Flatten",
         "    - Lambda: {function: x}",
-        "Error: c.yaml:11:7: model.layers[2].Lambda: Lambda is not taken from a config: it runs code of its own\n",
+        "Error: c.yaml:11:7: model.layers[2].Lambda: Lambda is not accepted in a config: it runs code of its own\n",
     ),
     "missing argument": (
         "{units: 10, activation: softmax}",

@@ -206,7 +206,7 @@ def planted_hashes(count: int, seed: int) -> Any:
     for _ in range(count // 4):
         source, copy = random.integers(0, count, 2)
         bits[copy] = bits[source]
-        bits[copy, random.choice(128, random.integers(0, check.NEAR + 3), replace=False)] ^= 1
+        bits[copy, random.choice(128, random.integers(0, check.MAX_HASH_DISTANCE + 3), replace=False)] ^= 1
     return np.packbits(bits, axis=1)
 
 
@@ -216,7 +216,7 @@ def test_near_groups_are_those_of_comparing_each_with_each(seed: int) -> None:
 
     hashes = planted_hashes(300, seed)
     bits = np.unpackbits(hashes, axis=1)
-    near = np.array([[(a != b).sum() <= check.NEAR for a in bits] for b in bits])
+    near = np.array([[(a != b).sum() <= check.MAX_HASH_DISTANCE for a in bits] for b in bits])
     _, component = connected_components(near)
     expected = [np.flatnonzero(component == each).tolist() for each in np.unique(component)]
     found = check._near_groups(hashes)

@@ -135,14 +135,14 @@ def limited_variables() -> bool:
         keras.layers.Dense(3).build((None, 3))
         try:
             keras.layers.Dense(100).build((None, 100))
-        except compat.TooManyNumbersError:
+        except compat.VariableLimitError:
             refused = True
         else:
             refused = False
     return refused and keras.Variable.__init__ is make
 
 
-def impatient_sockets() -> bool:
+def socket_timeout() -> bool:
     connect = socket.create_connection
 
     def silent(*arguments: Any, **options: Any) -> Any:
@@ -151,7 +151,7 @@ def impatient_sockets() -> bool:
     socket.create_connection = silent
     begun = time.perf_counter()
     try:
-        with compat.impatient_sockets(0.1), tempfile.TemporaryDirectory() as folder:
+        with compat.socket_timeout(0.1), tempfile.TemporaryDirectory() as folder:
             keras.utils.get_file("x", "https://example.invalid/x", cache_dir=folder)
     except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception
         return time.perf_counter() - begun < 50 and "no answer from the network in 0.1 s" in str(compat.download_failure(error))
@@ -211,7 +211,7 @@ WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
-        stopped_before_weights, registry, operations, application_layers, mismatched_weight, limited_variables, impatient_sockets,
+        stopped_before_weights, registry, operations, application_layers, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
         fresh_names,
     )

@@ -85,7 +85,7 @@ def test_no_default_of_keras_is_refused() -> None:
 @pytest.mark.parametrize("name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"])
 def test_what_can_run_code_is_refused_by_name(name: str) -> None:
     (fault,) = check_entry("layers", name, ("model",))
-    assert fault.message == f"{name} is not taken from a config: it runs code of its own"
+    assert fault.message == f"{name} is not accepted in a config: it runs code of its own"
 
 
 def test_schema_is_valid_takes_every_shipped_config_and_refuses_typos() -> None:

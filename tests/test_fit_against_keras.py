@@ -323,10 +323,10 @@ def test_steps_compiled_by_xla_are_those_of_fit() -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"jit_compile": True}, "is not taken from a config: each step is compiled by XLA where Keras does that by default"),
-        ({"steps_per_execution": 8}, "is not taken from a config: the training loop chooses it by the time that the steps take"),
+        ({"jit_compile": True}, "is not accepted in a config: each step is compiled by XLA where Keras does that by default"),
+        ({"steps_per_execution": 8}, "is not accepted in a config: the training loop chooses it by the time that the steps take"),
         ({"optimizer": {"Adam": {"jit_compile": True}}}, "unknown argument."),
-        ({"optimizer": {"LossScaleOptimizer": {"inner_optimizer": "adam"}}}, "LossScaleOptimizer is not taken from a config: it is for"),
+        ({"optimizer": {"LossScaleOptimizer": {"inner_optimizer": "adam"}}}, "LossScaleOptimizer is not accepted in a config: it is for"),
         ({"callbacks": ["SwapEMAWeights"]}, "SwapEMAWeights evaluates with the moving average of the weights, but adam computes none"),
         ({"callbacks": ["SwapEMAWeights"], "phases": [{"optimizer": {"Adam": {"use_ema": True}}}, {}]}, "SwapEMAWeights evaluates"),
         ({"callbacks": ["TerminateOnNaN"], "on_nan": "restore"}, "TerminateOnNaN ends training when the loss becomes NaN, but"),

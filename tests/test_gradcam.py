@@ -143,7 +143,7 @@ def test_with_blocks_the_last_maps_are_those_in_which_all_branches_meet(tmp_path
     model = build_network(loaded.config.model, shape, task).model
     pictures = RANDOM.integers(0, 256, (3, *shape)).astype(np.uint8)
     network = unfold(model)
-    assert type(network.last_maps().layer).__name__ == "Concatenate"
+    assert type(network.last_feature_maps().layer).__name__ == "Concatenate"
     assert GradCam(model, task)(pictures).maps.shape == (3, *shape[:2])
     np.testing.assert_allclose(keras.ops.softmax(keras.Model(network.input, network.scores)(pictures)), model(pictures), rtol=1e-5)
 
@@ -155,14 +155,14 @@ def test_a_misspelt_layer_and_one_without_places_are_told() -> None:
     assert str(misspelt.value) == "the network has no layer 'sene'. Did you mean 'seen'?\n    See its layers: `cnnkit summary RUN`."
     with pytest.raises(CnnkitError) as flat:
         GradCam(model, THREE, "answer")
-    assert str(flat.value) == "layer 'answer' gives (3,), which has no places to show\n    Name a layer before it, such as 'seen'."
+    assert str(flat.value) == "layer 'answer' gives (3,), which has no spatial axes\n    Name a layer before it, such as 'seen'."
 
 
 def test_a_network_without_a_convolution_is_told() -> None:
     model = keras.Sequential([keras.Input((9, 8, 2)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
     with pytest.raises(CnnkitError) as error:
         GradCam(model, THREE)
-    assert str(error.value) == "the network has no convolution to look into\n    Explain a run whose layers have Conv1D or Conv2D."
+    assert str(error.value) == "the network has no convolution to explain\n    Explain a run whose layers have Conv1D or Conv2D."
 
 
 def test_a_map_is_spread_as_bilinear_resizing_does() -> None:

@@ -160,7 +160,7 @@ def test_a_silent_network_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> Non
         time.sleep(30)
 
     monkeypatch.setattr(socket, "create_connection", silent)
-    monkeypatch.setattr(downloads, "SECONDS_TO_ANSWER", 0.3)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)
     begun = time.perf_counter()
     with pytest.raises(downloads.DownloadError, match=r"no answer from the network in 0\.3 s"):
         downloads.through_keras(lambda: keras.utils.get_file("x", "https://example.com/x", cache_dir="/nonexistent"), "x")

@@ -298,7 +298,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     run = small_run(tmp_path / "dense", pictures, np.arange(40) % 2, 2, "softmax", dense=True)
     (run / "environment.json").write_text('{"state": "interrupted"')
     page = Page(write_report(run))
-    assert "Without heatmaps: the network has no convolution to look into." in page.words
+    assert "Without heatmaps: the network has no convolution to explain." in page.words
     assert "history.csv: is missing, so how the run learned is not known" in page.words
     assert "Environment.json is damaged." in page.words
     (run / "config.yaml").write_text(

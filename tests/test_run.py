@@ -258,6 +258,6 @@ def test_choosing_an_epoch_on_the_test_examples_is_told(tmp_path: Path) -> None:
     told = json.loads((train_config(tmp_path, text) / "metrics.json").read_text())["notices"]
     (notice,) = told
     assert notice == (
-        "EarlyStopping watch the test examples (data.validation: test), so the test figures are chosen by "
-        "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
+        "EarlyStopping watch the test examples (data.validation: test), so the test metrics are biased: "
+        "the model was selected on the same examples. Hold out a share instead: `data: {validation: 0.1}`."
     )

@@ -30,7 +30,7 @@ from cnnkit.console.progress import TerminalProgress, progress_listener
 from cnnkit.console.summary import render_summary
 from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
-from cnnkit.data.quality.check import BadFile, DataReport, Twins
+from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
 from cnnkit.errors import ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
@@ -122,7 +122,7 @@ def transfer() -> None:
 def summary_of() -> Summary:
     rows = (
         Row("conv2d", "Conv2D", (None, 30, 30, 32), 896, 896, True, (), "(32 − 3)/1 + 1 = 30; (32 − 3)/1 + 1 = 30", "(3·3·3 + 1)·32 = 896", (3, 3), 777_600, 115_200),
-        Row("batch_normalization", "BatchNormalization", (None, 30, 30, 32), 128, 64, True, (), "as they came in", "4·32 = 128; 64 of them moving", (3, 3), None, 115_200),
+        Row("batch_normalization", "BatchNormalization", (None, 30, 30, 32), 128, 64, True, (), "same as the input", "4·32 = 128; 64 of them moving", (3, 3), None, 115_200),
         Row("max_pooling2d", "MaxPooling2D", (None, 15, 15, 32), 0, 0, True, (), "(30 − 2)/2 + 1 = 15; (30 − 2)/2 + 1 = 15", "", (4, 4), 0, 28_800),
         Row("add", "Add", (None, 15, 15, 32), 0, 0, True, ("max_pooling2d", "conv2d_1"), "", "", (8, 8), 0, 28_800),
         Row("flatten", "Flatten", (None, 7200), 0, 0, True, (), "15·15·32 = 7200", "", "all", 0, 28_800),
@@ -220,7 +220,7 @@ def init(patch: pytest.MonkeyPatch) -> None:
 
 def data_check() -> None:
     bad = (BadFile("train/cat/7.jpg", "broken data stream when reading image file"),)
-    twins = (Twins(True, ("train/cat/1.png", "test/cat/9.png"), ("train", "test"), ("cat", "cat")),)
+    twins = (Duplicates(True, ("train/cat/1.png", "test/cat/9.png"), ("train", "test"), ("cat", "cat")),)
     sizes = ((32, 32), (640, 480), (4000, 3000))
     report = DataReport(120, bad, (BadFile("train/dog/2.jpg", "is a PNG by its content"),), twins, {"cat": 100, "dog": 20}, {"train": 100, "test": 20}, {"JPEG": 118, "PNG": 2}, {"RGB": 120}, sizes)  # fmt: skip
     print_data_report(report, "photos")

@@ -13,7 +13,7 @@ from cnnkit.data.source import Request
 from cnnkit.data.sources.arrays import open_npy, open_npz
 from cnnkit.data.sources.csv_file import open_csv
 from cnnkit.data.sources.folder import list_folder, natural, open_folder
-from cnnkit.data.split import Shares, divide, take_share
+from cnnkit.data.split import SplitFractions, assign_splits, stratified_sample
 from cnnkit.errors import CnnkitError
 
 
@@ -265,14 +265,14 @@ def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
 
 def test_take_share_takes_of_each_class_its_part_exactly() -> None:
     classes = np.repeat([0, 1, 2], [70, 20, 10])
-    chosen = take_share(np.arange(100), classes, 30, seed=5)
+    chosen = stratified_sample(np.arange(100), classes, 30, seed=5)
     assert np.bincount(classes[chosen]).tolist() == [21, 6, 3]
     assert len(set(chosen)) == 30
 
 
 def test_given_splits_are_kept_and_a_torn_group_is_refused() -> None:
     given = np.array(["train", "test", "train", "validation"], dtype=object)
-    assert divide(given, None, None, Shares(0.5, 0.5), 4, 0).tolist() == given.tolist()
+    assert assign_splits(given, None, None, SplitFractions(0.5, 0.5), 4, 0).tolist() == given.tolist()
     with pytest.raises(CnnkitError) as caught:
-        divide(given, None, np.array(["a", "a", "b", "c"]), Shares(0.5, 0.5), 4, 0)
+        assign_splits(given, None, np.array(["a", "a", "b", "c"]), SplitFractions(0.5, 0.5), 4, 0)
     assert str(caught.value) == "group 'a' stands in test and in train: the splits leak\n    Put each group into one split."

@@ -8,7 +8,7 @@ import pytest
 
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.divide import divide_examples
+from cnnkit.data.divide import split_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
@@ -59,11 +59,11 @@ def test_a_share_that_groups_miss_is_told_and_one_that_they_meet_is_not() -> Non
     task, targets = Task("classification", ("a", "b")), (np.arange(60) % 2).astype(np.int32)
 
     def notices(groups: np.ndarray, **shares: float) -> tuple[str, ...]:
-        return divide_examples(examples_of(targets), task, Data.model_validate({"npz": "x", **shares}), 0, None, groups).notices
+        return split_examples(examples_of(targets), task, Data.model_validate({"npz": "x", **shares}), 0, None, groups).notices
 
     assert notices(np.arange(60) // 6, test=0.4, validation=0.0) == ()
     assert notices(np.arange(60) // 20, test=0.45, validation=0.0) == (
-        "The test split holds 33.3% of the examples, not 45.0%: whole groups come no nearer (data.test).",
+        "The test split holds 33.3% of the examples, not 45.0%: whole groups cannot come closer (data.test).",
     )
     with pytest.raises(CnnkitError, match="all examples belong to one group"):
         notices(np.zeros(60), test=0.4, validation=0.0)

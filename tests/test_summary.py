@@ -143,7 +143,7 @@ def test_reasons_read_as_in_a_textbook():
     rows = summary_of((32, 32, 3), *body, kl.GlobalMaxPooling2D(), kl.Dense(10)).rows
     assert [(row.shape_reason, row.parameter_reason) for row in rows] == [
         ("(32 − 3)/1 + 1 = 30", "(3·3·3 + 1)·32 = 896"),
-        ("as it came in", "3·32 = 96; 32 trained; 64 statistics"),
+        ("same as the input", "3·32 = 96; 32 trained; 64 statistics"),
         ("⌊(30 − 4)/4⌋ + 1 = 7", ""),
         ("(7 − ((3 − 1)·2 + 1))/1 + 1 = 3", "(3·3 + 1)·32 = 320"),
         ("one value for each of 32 channels", ""),
@@ -449,7 +449,7 @@ def test_connections_are_told_where_the_row_above_is_not_the_source():
         ("right", ("pixels",)),
         ("sum", ("left", "right")),
     ]
-    assert rows[2].shape_reason == "as they came in"
+    assert rows[2].shape_reason == "same as the inputs"
 
 
 def test_the_turn_from_rgb_to_bgr_belongs_to_the_preprocessing():

@@ -132,13 +132,13 @@ def test_class_indices_become_one_hot_where_a_loss_or_metric_wants_it_and_none_w
         (THREE, 3, False, "sparse_categorical_crossentropy", ["AUC"], "AUC wants one-hot labels, but sparse_categorical_crossentropy wants class indices", "Write `loss: categorical_crossentropy`."),
         (THREE, 3, False, None, ["SparseCategoricalAccuracy", "AUC"], "SparseCategoricalAccuracy wants class indices, but others of the loss and the metrics want one-hot labels", "Write `CategoricalAccuracy`."),
         (THREE, 3, False, "binary_crossentropy", None, "binary_crossentropy is for two classes, but the data has 3", "Write `loss: sparse_categorical_crossentropy`."),
-        (THREE, 3, False, "Circle", None, "Circle compares the examples of a batch with each other, so that no output stands for a class", "Leave `loss` out."),
+        (THREE, 3, False, "Circle", None, "Circle compares the examples of a batch with each other, so that no output is the probability of a class", "Leave `loss` out."),
         (THREE, 3, False, None, ["F1Score"], "F1Score without an average is one number a class, but a metric is one number", "Write `average: macro`."),
         (THREE, 3, False, None, [{"MeanIoU": {"num_classes": 3}}], "MeanIoU takes outputs for class indices, but they are probabilities", "Write `sparse_y_pred: false`."),
         (THREE, 3, False, None, ["mean_io_u"], "mean_io_u needs num_classes", "Write it by its class, with its arguments."),
         (THREE, 3, False, None, [{"Precision": {"class_id": 3}}], "is 3, but the network has 3 outputs", "Write a smaller one."),
         (THREE, 3, False, None, [{"Recall": {"thresholds": [0.2, 0.5]}}], "Recall is one number a threshold, but a metric is one number", "Write one threshold."),
-        (THREE, 3, True, "sparse_categorical_crossentropy", None, "sparse_categorical_crossentropy wants class indices, but MixUp and CutMix make shares of classes", "Write `loss: categorical_crossentropy`."),
+        (THREE, 3, True, "sparse_categorical_crossentropy", None, "sparse_categorical_crossentropy wants class indices, but MixUp and CutMix make soft labels", "Write `loss: categorical_crossentropy`."),
         (TWO, 1, True, None, None, "MixUp and CutMix want an output for each class, but there is one for both", "Write `units: 2` and `activation: softmax`."),
         (TWO, 1, False, None, [{"F1Score": {"average": "micro"}}], "F1Score without a threshold calls every example positive", "Write `threshold: 0.5`."),
         (TWO, 1, False, "categorical_crossentropy", None, "categorical_crossentropy wants two outputs, but the last layer gives one", "Write `loss: binary_crossentropy`."),
@@ -203,7 +203,7 @@ def test_mixed_examples_go_with_losses_of_distributions_to_the_end(loss: str, tm
 
 def test_class_weights_are_refused_with_a_loss_of_one_number_a_batch(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(CONFIG.format(train="loss: Dice, class_weight: balanced", data=""))
-    with pytest.raises(ConfigError, match=r"Dice is one number a batch, so that no class can be weighed\n    Write `Dice: \{axis: -1\}`"):
+    with pytest.raises(ConfigError, match=r"Dice is one number a batch, so that no class can be weighted\n    Write `Dice: \{axis: -1\}`"):
         load([tmp_path / "c.yaml"])
 
 

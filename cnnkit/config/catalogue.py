@@ -1,4 +1,4 @@
-"""What is known of each built-in data set before any of it is read: shape, classes, targets. No TensorFlow."""
+"""Metadata of the built-in data sets: input shape, classes, targets. No TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -23,13 +23,13 @@ _CIFAR100 = tuple(  # in the order of their indices
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What a built-in data set holds.
+    """Metadata of a built-in data set.
 
     Attributes:
         input_shape: Shape of one example: (height, width, channels) or (steps, channels).
         class_names: Names in the order of their indices, for target `class`.
-        targets: What can be predicted, each with the name of its number; the first, the class, is the default.
-        of_keras: Whether Keras downloads it; else it is made or packaged here.
+        targets: Names of the targets that `data.target` can choose; the first, `class`, is the default, others are regression targets.
+        of_keras: Whether Keras downloads it; else cnnkit generates or packages it.
     """
 
     input_shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class BuiltIn:
     of_keras: bool = False
 
     def task(self, target: str | None) -> Task:
-        """What is to be predicted for a target; its name has to be one of `targets`."""
+        """The task of a target, one of `targets`; None for the default."""
         if target in (None, "class"):
             return Task("classification", self.class_names)
         return Task("regression", (str(target),))

@@ -1,4 +1,4 @@
-"""Whether the sections of a config fit each other, and its output layer, loss, metrics and weights the data. No TensorFlow, no I/O."""
+"""Cross-checks of a config: its sections against each other, and model and training against the data spec. No TensorFlow, no I/O."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
 
 
 def check_sections(config: Config) -> Iterator[Fault]:
-    """Faults between the sections of a config that is valid section by section; no data is looked at."""
+    """Faults between the sections of a config whose sections are each valid; no data is read."""
     yield from _check_built_in(config)
     yield from _check_log(config)
 
@@ -43,13 +43,12 @@ def _check_built_in(config: Config) -> Iterator[Fault]:
 
 
 def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False) -> Iterator[Fault]:
-    """Faults of a valid config with the data that it names: shape, output layer, loss, metrics, weights, augmentation.
+    """Faults of a valid config with respect to its data: shape, output layer, loss, metrics, class weights, augmentation.
 
     Args:
-        config: Valid section by section.
-        spec: What is known of its data.
-        trained: Whether the config's model is trained already, so that its loss, metrics and callbacks are no longer to be
-            chosen.
+        config: A config whose sections are each valid.
+        spec: The data spec of its source.
+        trained: Whether the config's model is trained already; its loss, metrics and callbacks are then not checked.
     """
     shape = config.model.input_shape
     if shape is not None and tuple(shape) != spec.input_shape:
@@ -87,7 +86,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
         and activation != (wanted := "sigmoid" if binary else task.activation)
         and not (config.train.loss is not None and is_loss_for_numbers(config.train.loss))
     ):
-        got = "raw scores" if activation in (None, "linear") else f"what {activation} leaves"
+        got = "raw scores" if activation in (None, "linear") else f"{activation} outputs"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
         message = f"the last layer gives {got}, but the loss wants {want}"
         yield Fault(at_activation, message, f"Write `activation: {wanted}`.", on_key=activation is None)
@@ -99,7 +98,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
 def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
     weights = config.train.class_weight
     if weights is not None and spec.task.is_regression:
-        yield Fault(("train", "class_weight"), f"{spec.task.names[0]} is a number, so there are no classes to weigh", "Leave it out.")
+        yield Fault(("train", "class_weight"), f"{spec.task.names[0]} is a number, so there are no classes to weight", "Leave it out.")
     elif isinstance(weights, dict):
         for name in weights:
             if name not in spec.task.names:
@@ -114,13 +113,13 @@ def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
 
 
 def warnings(config: Config) -> Iterator[str]:
-    """What is allowed, but has to be known by whoever reads the metrics."""
+    """Warnings for a valid config whose metrics could be misread."""
     names = [split_entry(entry)[0] for entry in config.train.callbacks]
-    choosing = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
-    if config.data.validation == "test" and choosing:
+    selecting = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
+    if config.data.validation == "test" and selecting:
         yield (
-            f"{' and '.join(choosing)} watch the test examples (data.validation: test), so the test figures are chosen by "
-            "themselves and look better than they are. Hold out a share instead: `data: {validation: 0.1}`."
+            f"{' and '.join(selecting)} watch the test examples (data.validation: test), so the test metrics are biased: "
+            "the model was selected on the same examples. Hold out a share instead: `data: {validation: 0.1}`."
         )
     yield from warnings_of(config)
 

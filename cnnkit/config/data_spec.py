@@ -1,4 +1,4 @@
-"""What a config is checked against once its data has been opened."""
+"""The data spec: name, input shape and task of a data source, against which a config is checked."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from cnnkit.config.task import Task
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What is known of a source before its examples are read.
+    """Metadata of a data source, known before its examples are read.
 
     Attributes:
         name: The name its metrics are printed under.
-        input_shape: Shape of one example as the network gets it.
-        task: What is to be predicted.
-        interpretation: How targets were read where another reading was possible; empty where nothing could.
+        input_shape: Shape of one example as the network receives it, without the batch.
+        task: The prediction task.
+        interpretation: Notice of how ambiguous targets were interpreted; empty where they were not ambiguous.
     """
 
     name: str

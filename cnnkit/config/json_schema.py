@@ -1,4 +1,4 @@
-"""The JSON Schema of a config: our own sections from pydantic, Keras's objects from the signature table."""
+"""The JSON Schema of a config: cnnkit's sections from pydantic, Keras's objects from the signature table."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -33,21 +33,21 @@ def json_schema() -> dict[str, Any]:
 
 
 def _with_references(schema: Any) -> Any:
-    """The same schema, each mark `x-keras` of a field replaced by a reference to that kind of object."""
+    """The same schema, each `x-keras` annotation replaced by a reference to that kind of object."""
     if isinstance(schema, list):
         return [_with_references(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {key: _with_references(value) for key, value in schema.items() if key != "x-keras"}
-    return {**kept, "$ref": f"#/$defs/keras.{schema['x-keras']}"} if "x-keras" in schema else kept
+    resolved = {key: _with_references(value) for key, value in schema.items() if key != "x-keras"}
+    return {**resolved, "$ref": f"#/$defs/keras.{schema['x-keras']}"} if "x-keras" in schema else resolved
 
 
 def _kind_schema(kind: str) -> dict[str, Any]:
     table = signature_table()
     objects = table.objects[kind]
     bare = [name for name, signature in objects.items() if not _required(signature) or kind == "activations"]
-    words = [*bare, *table.words.get(kind, ())]
-    choices: list[dict[str, Any]] = [{"enum": words}]
+    strings = [*bare, *table.words.get(kind, ())]
+    choices: list[dict[str, Any]] = [{"enum": strings}]
     if kind != "activations":
         properties = {name: _object_schema(signature) for name, signature in objects.items()}
         if kind == "layers":

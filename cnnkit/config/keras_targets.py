@@ -1,4 +1,4 @@
-"""Which form of targets each loss and metric of Keras takes, and which arguments give a wrong number or none."""
+"""The target encodings that each loss and metric of Keras accepts, and arguments with which they crash or compute a wrong value."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -82,7 +82,7 @@ _FORMS: dict[frozenset[Form], tuple[str, ...]] = {
 }
 _BY_NAME = {name: forms for forms, names in _FORMS.items() for name in names}
 
-# Metrics of numbers that also say something of probabilities, such as the Brier score.
+# Regression metrics that are also meaningful for probabilities, such as the Brier score.
 _NUMBERS_OR_EACH_OUTPUT = (
     "meansquarederror",
     "meanabsoluteerror",
@@ -96,13 +96,13 @@ _NUMBERS_OR_EACH_OUTPUT = (
     "r2score",
 )
 
-_PER_BATCH = ("dice", "tversky")  # losses that are one number a batch, so that no example can be weighed
+_PER_BATCH = ("dice", "tversky")  # losses that are one number a batch, so that examples cannot be weighted
 _NOT_STANDARDIZED = ("meanabsolutepercentageerror", "meansquaredlogarithmicerror", "poisson")
 _CORRELATIONS = ("pearsoncorrelation", "concordancecorrelation")
 
 _WHY_NEVER = {
-    "ctc": "is for sequences of labels, and cnnkit's models give one answer an example",
-    "circle": "compares the examples of a batch with each other, so that no output stands for a class",
+    "ctc": "is for sequences of labels, and cnnkit's models make one prediction an example",
+    "circle": "compares the examples of a batch with each other, so that no output is the probability of a class",
     "mean": "takes one value an example, not targets and outputs",
     "sum": "takes one value an example, not targets and outputs",
     "crossentropy": "is no metric that Keras can build",
@@ -111,22 +111,22 @@ _WHY_NEVER = {
 
 
 def canonical(name: str) -> str:
-    """The one folded name of a loss or metric: `mse`, `mean_squared_error` and `MeanSquaredError` are the same."""
+    """Canonical name of a loss or metric: the same for `mse`, `mean_squared_error` and `MeanSquaredError`."""
     folded = fold(name)
     return _ALIASES.get(folded, folded)
 
 
 def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
-    """The forms of targets that a loss or metric takes; None where it is one that this table does not know.
+    """The forms of targets that a loss or metric accepts; None where this table does not know it.
 
     Args:
         kind: Whether it is a loss or a metric.
-        entry: As the config has it.
-        outputs: Values that the network gives for one example.
+        entry: Its config entry.
+        outputs: Number of outputs of the network.
     """
     name, arguments = split_entry(entry)
     folded = canonical(name)
-    if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; over several labels it takes the first
+    if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; of several labels it would compare the argmax
         return _ONE_CLASS | _BINARY if outputs == 1 else _ONE_CLASS
     if folded == "accuracy":
         return _NOTHING
@@ -136,7 +136,7 @@ def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
         return _of_vectors(folded, arguments, outputs)
     forms = _BY_NAME.get(folded)
     if kind == "metrics" and outputs == 2 and forms == _BINARY:
-        return _EACH_OUTPUT  # of two classes' probabilities, one is as good as the other
+        return _EACH_OUTPUT  # the probabilities of two classes determine each other
     if forms == _NUMBERS and folded == "cosinesimilarity" and outputs == 1:
         return _NOTHING
     return forms
@@ -145,30 +145,30 @@ def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
 def _of_vectors(folded: str, arguments: Mapping[str, Any], outputs: int) -> frozenset[Form]:
     over_examples = folded in _CORRELATIONS and arguments.get("axis", -1) == 0
     if folded == "pearsoncorrelation" and not over_examples:
-        return _NUMBERS | _ONE_HOT if outputs > 1 else _NOTHING  # of an example without labels there is none
+        return _NUMBERS | _ONE_HOT if outputs > 1 else _NOTHING  # undefined for an example without labels
     if folded in (*_CORRELATIONS, "cosinesimilarity") and outputs == 1 and not over_examples:
         return _NOTHING
     return _NUMBERS | _EACH_OUTPUT
 
 
 def is_loss_for_numbers(loss: Any) -> bool:
-    """Whether a loss is one for numbers, not for classes."""
+    """Whether a loss is a regression loss."""
     return _BY_NAME.get(canonical(split_entry(loss)[0])) == _NUMBERS
 
 
 def is_per_batch(loss: Any) -> bool:
-    """Whether a loss is one number a batch rather than one an example."""
+    """Whether a loss is one number per batch instead of one per example."""
     name, arguments = split_entry(loss)
     return canonical(name) in _PER_BATCH and arguments.get("axis") not in (-1, 1, [-1], [1])
 
 
-def takes_shares_for_whole(metric: Any) -> bool:
-    """Whether a metric counts a target between 0 and 1, as MixUp makes them, as 1 or as no hit."""
+def needs_hard_labels(metric: Any) -> bool:
+    """Whether a metric treats soft labels, as MixUp makes them, as 0 or 1."""
     return canonical(split_entry(metric)[0]) in (*_THRESHOLDED, "binaryaccuracy", "binaryiou", "hinge", "squaredhinge")
 
 
 def never_fits(kind: Kind, entry: Any, outputs: int) -> tuple[str, str] | None:
-    """Why a loss or metric fits no targets at all, and what to do; None where it may fit some."""
+    """Message and remedy for a loss or metric that fits no targets at all; None where it may fit some."""
     name, arguments = split_entry(entry)
     folded = canonical(name)
     instead = "Leave `loss` out." if kind == "losses" else "Leave it out."
@@ -186,7 +186,7 @@ def never_fits(kind: Kind, entry: Any, outputs: int) -> tuple[str, str] | None:
 
 
 def not_standardized(entry: Any) -> str | None:
-    """Why a loss or metric gives wrong numbers while numbers are learned in standard deviations; None where it does not."""
+    """Why a loss or metric is wrong on standardized regression targets; None where it is not."""
     name = split_entry(entry)[0]
     if canonical(name) not in _NOT_STANDARDIZED:
         return None
@@ -194,16 +194,16 @@ def not_standardized(entry: Any) -> str | None:
 
 
 def argument_faults(kind: Kind, entry: Any, form: Form, outputs: int) -> Iterator[tuple[str, str, str]]:
-    """Arguments with which a loss or metric of fitting targets crashes or gives a wrong number.
+    """Arguments with which a loss or metric crashes or computes a wrong value, although it accepts the targets.
 
     Args:
         kind: Whether it is a loss or a metric.
-        entry: As the config has it.
+        entry: Its config entry.
         form: The form that its targets have.
-        outputs: Values that the network gives for one example.
+        outputs: Number of outputs of the network.
 
     Yields:
-        (argument, or an empty text where one is missing; what is wrong; what to do).
+        (argument, or an empty text where one is missing; message; remedy).
     """
     name, given = split_entry(entry)
     folded = canonical(name)
@@ -215,7 +215,7 @@ def argument_faults(kind: Kind, entry: Any, form: Form, outputs: int) -> Iterato
     if given.get("from_logits"):
         yield (
             "from_logits",
-            "cnnkit's models give probabilities, so that whoever uses them need not know of logits",
+            "cnnkit's models output probabilities, not logits",
             "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
         )
     if "axis" in given and folded not in (*_PER_BATCH, *_CORRELATIONS) and given["axis"] not in (-1, 1):
@@ -232,7 +232,7 @@ def argument_faults(kind: Kind, entry: Any, form: Form, outputs: int) -> Iterato
 
 
 def _several_numbers(kind: Kind, name: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Arguments that make several numbers of what has to be one."""
+    """Arguments that make a loss or metric a vector instead of a scalar."""
     folded = canonical(name)
     if kind == "losses":
         if arguments.get("reduction", "sum") in (None, "none"):
@@ -248,7 +248,7 @@ def _several_numbers(kind: Kind, name: str, arguments: Mapping[str, Any]) -> Ite
 
 
 def _wrong_sizes(given: Mapping[str, Any], outputs: int) -> Iterator[tuple[str, str, str]]:
-    """Arguments that name more outputs than there are, or fewer."""
+    """Arguments that contradict the number of outputs."""
     for argument in ("class_id", "top_k", "num_labels", "num_classes"):
         value = given.get(argument)
         if isinstance(value, bool) or not isinstance(value, int):

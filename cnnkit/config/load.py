@@ -1,4 +1,4 @@
-"""From config files and overrides to one checked config that still knows where each entry stands."""
+"""Load config files and overrides into one validated config that keeps the source location of each entry."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,22 +23,22 @@ PATHS = (  # entries that name files
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A valid config, with the places from which its entries came.
+    """A valid config with the source locations of its entries.
 
     Attributes:
-        config: The checked sections.
-        document: The same as plain values, with a mark for each.
+        config: The validated sections.
+        document: The same as plain values, each with its mark (file, line, column).
     """
 
     config: Config
     document: Document
 
     def located(self, error: BuildError) -> ConfigError:
-        """An error of building, with the file and line of the entry at fault."""
-        return self.refused([error.fault])
+        """A build error as a ConfigError with the file and line of the entry at fault."""
+        return self.config_error([error.fault])
 
-    def refused(self, faults: Iterable[Fault]) -> ConfigError:
-        """The error of some faults, each with the file and line of its entry."""
+    def config_error(self, faults: Iterable[Fault]) -> ConfigError:
+        """A ConfigError of some faults, each with the file and line of its entry."""
         return ConfigError(_problem(self.document, fault) for fault in faults)
 
     def as_yaml(self) -> str:
@@ -47,7 +47,7 @@ class LoadedConfig:
 
 
 def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
-    """Read config files, stack them in order, apply `a.b.c=value` overrides, and check the result; no data is looked at.
+    """Read config files, stack them in order, apply `a.b.c=value` overrides, and validate the result; no data is read.
 
     Raises:
         ConfigError: With every problem that can be known without TensorFlow.
@@ -70,7 +70,7 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
 
 
 def _resolve_paths(document: Document) -> None:
-    """Make paths absolute: they are relative to the file they stand in, overrides to where one is."""
+    """Make paths absolute: they are relative to the file that contains them, those of overrides to the working directory."""
     for path in (*PATHS, *_weights_files(document.value)):
         section: Any = document.value
         for key in path[:-1]:
@@ -82,7 +82,7 @@ def _resolve_paths(document: Document) -> None:
 
 
 def _weights_files(value: Any) -> Iterator[EntryPath]:
-    """Where a base of Keras's names a file of weights: under its own name, so that no fixed path leads there."""
+    """Paths of the entries that name a weights file of a Keras base; they contain the base's name, so no constant can list them."""
     model = value.get("model")
     base = model.get("base") if isinstance(model, dict) else None
     for name, arguments in base.items() if isinstance(base, dict) else ():
@@ -96,23 +96,23 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, done: int = 0) -> LoadedConfig:
-    """A config with another number of epochs in all: the last phase gets what the ones before it leave.
+    """A config with another total number of epochs; only the last phase is lengthened or shortened.
 
     Args:
         files: Its files.
         overrides: Its overrides.
-        loaded: The config with the number that it says itself.
-        epochs: That in its place.
-        done: Epochs that an interrupted run has done already.
+        loaded: The config with its own number of epochs.
+        epochs: The new total over all phases.
+        done: Epochs that an interrupted run has completed.
 
     Raises:
-        CnnkitError: That many are done already, or none would be left for the last phase.
+        CnnkitError: Fewer than are completed, or none would be left for the last phase.
     """
     train = loaded.config.train
     earlier = sum(phase.epochs or train.epochs for phase in (train.phases or [])[:-1])
     if epochs < max(done, earlier + 1):
-        taken = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
-        raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {taken}", f"Name {max(done, earlier) + 1} or more.")
+        reason = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
+        raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {max(done, earlier) + 1} or more.")
     if train.phases is None:
         return load_config(files, [*overrides, f"train.epochs={epochs}"])
     phases = [phase.model_dump(exclude_none=True) for phase in train.phases]

@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def folder() -> Path:
-    """Where the configs are: inside an installed package, or at the top of a checkout."""
+    """The folder of the packaged configs: inside an installed package, or at the top of a checkout."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
@@ -18,7 +18,7 @@ def packaged_config(name: str) -> Path:
     """The file of a packaged config, such as `cifar`.
 
     Raises:
-        CnnkitError: There is none of that name.
+        CnnkitError: There is no such config.
     """
     stem = name.removesuffix(".yaml")
     paths = {path.stem: path for path in sorted(folder().glob("*.yaml"))}
@@ -28,15 +28,22 @@ def packaged_config(name: str) -> Path:
 
 
 def descriptions() -> dict[str, str]:
-    """Each packaged config's name, and what the comment at its top says first."""
+    """Each packaged config's name and the first line of its leading comment."""
     return {path.stem: _description(path) for path in sorted(folder().glob("*.yaml"))}
 
 
 def copy_config(name: str, destination: Path | None) -> Path:
-    """Copy a packaged config out; the file written.
+    """Copy a packaged config.
+
+    Args:
+        name: Its name, such as `cifar`.
+        destination: A file or a folder; None for the working directory.
+
+    Returns:
+        The path of the file written.
 
     Raises:
-        CnnkitError: There is none of that name, or the destination is there already or cannot be written.
+        CnnkitError: There is no such config, or the destination exists already or cannot be written.
     """
     source = packaged_config(name)
     target = destination or Path(source.name)

@@ -1,7 +1,7 @@
-"""What the data section may say of how picture files are read."""
+"""Options of the data section for reading image files."""
 
 from typing import Literal
 
 Resize = Literal["stretch", "crop", "letterbox"]
 
-LARGEST_MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS: above it Pillow refuses by itself, whatever we allow
+LARGEST_MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS: above it Pillow raises DecompressionBombError itself

@@ -19,7 +19,7 @@ from cnnkit.keras_api.checking import as_number
 
 @dataclass(frozen=True)
 class KerasObject:
-    """Marks a field that holds one Keras object of a kind (a key of `signatures.KINDS`), under its own Keras name."""
+    """Annotates a field that holds one Keras object of a kind (a key of `signatures.KINDS`)."""
 
     kind: str
 
@@ -30,10 +30,10 @@ class KerasObject:
 
 @dataclass(frozen=True)
 class NamesSource:
-    """Marks a field of `Data` that names a source of examples.
+    """Annotates a field of `Data` that names a data source.
 
     Attributes:
-        module: The module in `cnnkit/data/sources/` that has the function `open_FIELD`.
+        module: The module in `cnnkit/data/sources/` that defines the function `open_FIELD`.
         value: What the field holds: a `name`, the path of a `folder`, or the path of a `file` that ends in `.FIELD`.
     """
 
@@ -46,7 +46,7 @@ Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_n
 
 
 class Section(BaseModel):
-    """What every section has in common: no unknown keys, no silent conversions, no change after loading."""
+    """Base of all sections: no unknown keys, no silent type conversions, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -91,7 +91,7 @@ def _interval(value: object) -> object:
 
 
 class Data(Section):
-    """Where the examples come from, and how they are divided, read, augmented and batched."""
+    """The data source, and how its examples are split, read, augmented and batched."""
 
     dataset: Annotated[str | None, _known(tuple(BUILT_IN)), NamesSource("built_in", "name")] = Field(
         default=None, json_schema_extra={"enum": [*sorted(BUILT_IN), None]}
@@ -108,7 +108,7 @@ class Data(Section):
     """An npz file with an array of images (n, height, width, channels) or signals (n, steps, channels), and one of targets."""
 
     npy: Annotated[str | None, NamesSource("arrays")] = None
-    """An npy file of inputs, read a batch at a time; its targets stand in the npy file that `target` names."""
+    """An npy file of inputs, read a batch at a time; its targets are in the npy file that `target` names."""
 
     input: str | None = None
     """The CSV column of paths, or the npz array of inputs; `path`, `file`, `filename` or `image`, or `x` where left out."""
@@ -117,31 +117,31 @@ class Data(Section):
     """What to predict: a CSV column or several, an npz array, or a built-in set's own (`size`, `frequency`)."""
 
     separator: str | None = Field(default=None, min_length=1, max_length=3)
-    """What stands between several labels in one CSV cell, such as `|`; makes the task multilabel."""
+    """Separator of several labels in one CSV cell, such as `|`; makes the task multilabel."""
 
     group: str | None = None
-    """The CSV column or npz array of groups (patients, subjects, scenes) that are never divided between splits."""
+    """The CSV column or npz array of groups (patients, subjects, scenes) that are never separated into different splits."""
 
     split: str | None = None
-    """The CSV column or npz array that says train, validation or test for each example."""
+    """The CSV column or npz array that holds train, validation or test for each example."""
 
     task: Literal["classification", "multilabel", "regression"] | None = None
-    """What sort of answer is wanted; found from the targets where left out."""
+    """The prediction task; inferred from the targets where left out."""
 
     classes: list[str] | None = Field(default=None, min_length=2)
     """The classes to use, in this order; all, in natural order, where left out."""
 
     fallback: Annotated[str | None, _known(OFFLINE)] = Field(default=None, json_schema_extra={"enum": [*OFFLINE, None]})
-    """A stand-in (digits, shapes or waves) for when a built-in set can be had neither from disk nor from the network."""
+    """A substitute (digits, shapes or waves) for a built-in set that is neither on disk nor downloadable."""
 
     validation: Annotated[str | float, BeforeValidator(_validation)] = Field(
         default=0.1,
         json_schema_extra={"anyOf": [{"const": "test"}, {"type": "number"}, {"type": "string", "pattern": "^[0-9.]+ */ *[0-9.]+$"}]},
     )
-    """The share held out for validation, stratified by class, where the data brings none; or `test` for the test examples."""
+    """The fraction held out for validation, stratified by class, where the data has no such split; or `test` for the test examples."""
 
     test: Number = Field(default=0.15, ge=0, lt=1)
-    """The share held out for the final figures, where the data brings no test examples of its own."""
+    """The fraction held out for the final evaluation, where the data has no test split."""
 
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""
@@ -157,22 +157,22 @@ class Data(Section):
     """Whether image files are read in colour or in grey."""
 
     resize: Resize = "stretch"
-    """How an image of another shape is fitted: stretched, cut at the longer sides, or with black bars at the shorter ones."""
+    """How an image of another aspect ratio is resized: stretched, center-cropped, or padded with black bars."""
 
     max_pixels: int = Field(default=100_000_000, ge=1, le=LARGEST_MAX_PIXELS)
-    """Largest image (width x height) that is opened; a larger one is refused from its header."""
+    """Largest image (width x height, in pixels) that is opened; a larger one is refused by its header."""
 
     on_bad_file: Literal["stop", "skip"] = "stop"
-    """What to do when image files cannot be read: stop before training, or go on without them and say how many."""
+    """What to do when image files cannot be read: stop before training, or skip them with a notice."""
 
     exclude: str | None = None
     """A text file of image paths, one a line, to leave out: `cnnkit data check --quarantine` writes one."""
 
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
-    """Where decoded images are kept after they were first read: memory where they fit, else a file in the run's folder."""
+    """Where decoded images are cached: in memory where they fit, else in a file in the run's folder."""
 
     cache_memory: ByteCount | None = Field(default=None, ge=0, json_schema_extra={"type": ["integer", "string", "null"]})
-    """Memory that `cache: auto` may take, in bytes or as 512MB; half of what is free where left out."""
+    """Memory that `cache: auto` may use, in bytes or as 512MB; half of the free memory where left out."""
 
     augment_passes: int | None = Field(default=None, ge=1, le=1000)
     """Over a frozen base: compute the features of this many augmented passes once, and train the head on them in turn."""
@@ -181,7 +181,7 @@ class Data(Section):
     """Keras's own random preprocessing layers, applied to training batches only and never part of the saved model."""
 
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    """Each example once an epoch; or drawn so that every class comes equally often."""
+    """Each example once an epoch; or sampled so that every class is equally frequent."""
 
     batch_size: int = Field(default=32, ge=1, le=65536)
     """Examples in one optimizer step."""
@@ -196,7 +196,7 @@ class Data(Section):
 
     @property
     def source(self) -> str:
-        """Which of the sources it names."""
+        """The name of the field that names the source, such as `folder`."""
         return next(name for name in SOURCES if getattr(self, name) is not None)
 
 
@@ -217,23 +217,23 @@ class Residual(Section):
     """`residual`: layers whose output is added to their input (He et al. 2015), projected where the shapes differ."""
 
     layers: list[Layer] = Field(min_length=1)
-    """The layers on the long way."""
+    """The layers of the residual branch."""
 
     shortcut: list[Layer] | None = None
-    """The layers on the short way; where left out, nothing, or a 1x1 convolution where the shapes differ."""
+    """The layers of the shortcut; where left out, the identity, or a 1x1 convolution where the shapes differ."""
 
     activation: Annotated[Any, KerasObject("activations")] = None
     """The activation after the addition; none where left out."""
 
 
 class Branches(Section):
-    """`branches`: the same input through several paths, merged at the end; an empty path hands the input through."""
+    """`branches`: the same input through several paths, merged at the end; an empty path is the identity."""
 
     paths: list[list[Layer]] = Field(min_length=2, max_length=64)
     """The layers of each path."""
 
     merge: Literal["concatenate", "add", "average", "maximum", "multiply"] = "concatenate"
-    """How the paths' outputs become one: along the channels, or element by element."""
+    """How the paths' outputs are merged: along the channels, or elementwise."""
 
 
 class OwnBase(Section):
@@ -243,10 +243,10 @@ class OwnBase(Section):
     """A run's folder or a .keras file."""
 
     until: str | None = None
-    """The last layer that is kept; all before its last layer with weights where left out."""
+    """The last layer that is used; where left out, the layer before its last layer with weights."""
 
     weights: Literal["trained", "none"] = "trained"
-    """Its trained weights, or none: new random ones."""
+    """Its trained weights, or none for random initialization."""
 
 
 BLOCKS: dict[str, type[Section]] = {"repeat": Repeat, "residual": Residual, "branches": Branches}
@@ -284,10 +284,10 @@ class Model(Section):
 
 
 class Phase(Section):
-    """One phase of training: what trains, how long, and how fast. Each is compiled anew."""
+    """One phase of training: trainable layers, epochs and optimizer. The model is recompiled for each."""
 
     train: str = Field(default="head", min_length=1, max_length=100)
-    """What trains beside the head: `head` (nothing else), `all`, `from LAYER`, `last N`, or a pattern of layer names."""
+    """The trainable layers besides the head: `head` (nothing else), `all`, `from LAYER`, `last N`, or a pattern of layer names."""
 
     epochs: int | None = Field(default=None, ge=1, le=1_000_000)
     """Passes over the training examples; `train.epochs` where left out."""
@@ -296,10 +296,10 @@ class Phase(Section):
     """The optimizer of this phase; `train.optimizer` where left out."""
 
     layer_decay: Number | None = Field(default=None, gt=0, le=1)
-    """Factor by which the steps of each layer below the head are smaller than of the one above it."""
+    """Factor between the learning rates of each layer of the base and the layer above it."""
 
     batch_norm: Literal["frozen", "train"] = "frozen"
-    """Whether BatchNormalization inside the base keeps its statistics and weights, or trains with its layers."""
+    """Whether BatchNormalization inside the base stays in inference mode, or trains with its layers."""
 
 
 class Train(Section):
@@ -321,13 +321,13 @@ class Train(Section):
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 
     checkpoint_every: Annotated[int | str, BeforeValidator(_interval)] = "5 minutes"
-    """Inside long epochs, how often all is saved: a number of optimizer steps, or a time such as `10 minutes`."""
+    """Interval between checkpoints inside an epoch: a number of optimizer steps, or a time such as `10 minutes`."""
 
     on_nan: Literal["stop", "restore"] = "stop"
-    """When the loss is not a finite number any more: stop, or go back to the last checkpoint with half the learning rate."""
+    """When the loss becomes NaN or infinite: stop, or restore the last checkpoint and halve the learning rate."""
 
     log: list[Literal["tensorboard", "mlflow"]] = Field(default=[])
-    """Where the figures go beside the run's folder: tensorboard and mlflow, which you install yourself."""
+    """Loggers of metrics besides the run's folder: tensorboard and mlflow, which you install yourself."""
 
     phases: list[Phase] | None = Field(default=None, min_length=1, max_length=20)
     """Phases one after another, with one history; one phase where left out: the head over a frozen base, or all layers."""
@@ -337,7 +337,7 @@ class Train(Section):
 
     @property
     def checkpoint_interval(self) -> tuple[int, float]:
-        """`checkpoint_every` in optimizer steps and in seconds; the one that is not meant is 0."""
+        """`checkpoint_every` as (optimizer steps, seconds); the one that does not apply is 0."""
         if isinstance(self.checkpoint_every, int):
             return self.checkpoint_every, 0.0
         match = _INTERVAL.fullmatch(self.checkpoint_every)
@@ -352,7 +352,7 @@ class Config(Section):
     """The run's name, and that of its folder: letters, digits, dots, dashes and underscores."""
 
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
-    """The one seed that weights, shuffling, dropout, splits and synthetic data follow."""
+    """The random seed of weights, shuffling, dropout, splits and synthetic data."""
 
     data: Data
     model: Model

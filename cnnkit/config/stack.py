@@ -1,4 +1,4 @@
-"""Several config files and `--set` overrides to one document: later ones win, every value keeps its place of origin."""
+"""Merge several config files and `--set` overrides into one document; later ones win, and every value keeps its source location."""
 
 import re
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from cnnkit.config.yaml_loader import Document, check_key, parse_value
 from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, escape_unprintable, format_value
 
 _PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d+)\]")
-SHOWN_LENGTH = 60  # characters of an override that a message repeats
+MAX_OVERRIDE_LENGTH = 60  # characters of an override in a message
 
 
 def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
-    """One document of several files, later ones over earlier ones, and of overrides over all.
+    """Merge several files, later ones over earlier ones, then apply overrides.
 
-    Mappings merge; lists and plain values replace. A Keras object replaces one of another name whole: `SGD: {…}` over
-    `Adam: {…}` leaves nothing of Adam.
+    Mappings merge; lists and scalars replace. A Keras object replaces one of another name completely: `SGD: {…}` over
+    `Adam: {…}` keeps no argument of Adam.
 
     Args:
-        documents: At least one.
+        documents: At least one, in increasing precedence.
         overrides: Texts `a.b.c=value`, the value in YAML; `layers[2]` or `layers.2` names a list item.
 
     Raises:
@@ -34,13 +34,13 @@ def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
         values.update(document.values)
     problems: list[Problem] = []
     for override in overrides:
-        mark = Mark(f"--set {escape_unprintable(override)}"[: SHOWN_LENGTH + 6])
+        mark = Mark(f"--set {escape_unprintable(override)}"[: MAX_OVERRIDE_LENGTH + 6])
         try:
             path = _apply(value, override, mark)
         except ConfigError as error:
             problems += error.problems
             continue
-        _forget(path, keys, values)
+        _drop_marks(path, keys, values)
         keys[path] = values[path] = mark
     if problems:
         raise ConfigError(problems)
@@ -49,7 +49,7 @@ def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
 
 def _merge(below: Any, above: Any, path: Path, marks: dict[Path, Mark]) -> Any:
     if not isinstance(below, dict) or not isinstance(above, dict) or _other_object(below, above):
-        _forget(path, marks)
+        _drop_marks(path, marks)
         return deepcopy(above)
     merged = dict(below)
     for key, item in above.items():
@@ -63,18 +63,18 @@ def _other_object(below: dict[str, Any], above: dict[str, Any]) -> bool:
     return len(names) == 2 and all(name[:1].isupper() for name in names) and names[0] != names[1]
 
 
-def _forget(path: Path, *marks: dict[Path, Mark]) -> None:
-    """Drop the marks of all that stood below a path, which is replaced."""
+def _drop_marks(path: Path, *marks: dict[Path, Mark]) -> None:
+    """Drop the marks at and below a path whose value is replaced."""
     for each in marks:
         for known in [known for known in each if known[: len(path)] == path]:
             del each[known]
 
 
 def _apply(root: Any, override: str, mark: Mark) -> Path:
-    """Set one override in place; the path at which it stands now."""
+    """Apply one override in place, and return its path."""
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
-        raise _refusal("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
+        raise _config_error("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
     parts = _parts(name.strip(), mark)
     value = parse_value(text, mark.source)
     here = root
@@ -94,27 +94,27 @@ def _apply(root: Any, override: str, mark: Mark) -> Path:
 def _parts(name: str, mark: Mark) -> list[str | int]:
     found = list(_PART.finditer(name))
     if "".join(match.group(0) for match in found) != name:
-        raise _refusal(f"{format_value(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
+        raise _config_error(f"{format_value(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
     return [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
 
 
 def _step(here: Any, part: str | int, path: Path, mark: Mark) -> str | int:
-    """The key or index by which a part of a path leads on from a value."""
+    """The key or index of a path's part in a container, checked."""
     if isinstance(here, list):
         if isinstance(part, str) and not part.lstrip("-").isdecimal():
-            raise _refusal(f"is a list, so {format_value(part)} names nothing in it", "Name an item by its number: `[0]`.", path, mark)
+            raise _config_error(f"is a list, so {format_value(part)} names nothing in it", "Name an item by its number: `[0]`.", path, mark)
         index = int(part)
         if not -len(here) <= index < len(here):
-            raise _refusal(f"has {len(here)} items, so there is no [{index}]", f"The last one is [{len(here) - 1}].", path, mark)
+            raise _config_error(f"has {len(here)} items, so there is no [{index}]", f"The last one is [{len(here) - 1}].", path, mark)
         return index % len(here)
     if not isinstance(here, dict):
-        raise _refusal(f"is {format_value(here)}, so nothing stands below it", f"Set `{dotted(path)}` itself.", path, mark)
+        raise _config_error(f"is {format_value(here)}, so nothing stands below it", f"Set `{dotted(path)}` itself.", path, mark)
     if isinstance(part, int):
-        raise _refusal("is a mapping, not a list", "Name an entry by its key.", path, mark)
+        raise _config_error("is a mapping, not a list", "Name an entry by its key.", path, mark)
     if fault := check_key(part):
-        raise _refusal(fault, "Use a short plain word.", path, mark)
+        raise _config_error(fault, "Use a short plain word.", path, mark)
     return part
 
 
-def _refusal(message: str, remedy: str, path: Path, mark: Mark) -> ConfigError:
+def _config_error(message: str, remedy: str, path: Path, mark: Mark) -> ConfigError:
     return ConfigError([Problem(message, remedy, dotted(path), mark)])

@@ -1,4 +1,4 @@
-"""How targets stand beside a network's outputs, decided once from the task, its loss and its metrics. No TensorFlow."""
+"""How targets are encoded for the loss and metrics, decided once from task, loss, metrics and outputs. No TensorFlow."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from cnnkit.config.keras_targets import (
     forms_of,
     is_loss_for_numbers,
     is_per_batch,
+    needs_hard_labels,
     never_fits,
     not_standardized,
-    takes_shares_for_whole,
 )
 from cnnkit.config.schema import Config
 from cnnkit.config.task import Task
@@ -46,15 +46,15 @@ _WANTED: Mapping[frozenset[Form], str] = {
 
 @dataclass(frozen=True)
 class TargetEncoding:
-    """How a run's targets are given to Keras, and the loss and metrics that take them so.
+    """How a run's targets are encoded for Keras, with the loss and metrics that accept this encoding.
 
     Attributes:
-        form: `class index`: `(n,)` int32 for a network with an output a class. `one-hot`: `(n, classes)` float32, 0 and 1, or
-            shares of classes where examples are mixed. `one column`: `(n, 1)` float32, the share of the second of two classes,
-            for one sigmoid output. `multi-hot`: `(n, labels)` float32 of 0 and 1. `numbers`: `(n, outputs)` float32.
-        outputs: Values that the network gives for one example.
-        loss: The config's loss, or the usual one of this form.
-        metrics: The config's metrics, or the usual one.
+        form: `class index`: `(n,)` int32, for a network with one output per class. `one-hot`: `(n, classes)` float32, 0 and 1,
+            or soft labels where examples are mixed. `one column`: `(n, 1)` float32, the probability of the second of two
+            classes, for one sigmoid output. `multi-hot`: `(n, labels)` float32 of 0 and 1. `numbers`: `(n, outputs)` float32.
+        outputs: Number of outputs of the network.
+        loss: The config's loss, or the default for this form.
+        metrics: The config's metrics, or the default one.
     """
 
     form: Form
@@ -64,8 +64,8 @@ class TargetEncoding:
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """A loss or metric as the config has it, with its place there."""
+class _LossOrMetric:
+    """A loss or metric entry of the config, with its path."""
 
     kind: Kind
     entry: Any
@@ -81,20 +81,23 @@ class _Wish:
 
 
 def mixes_labels(augment: Iterable[Any]) -> bool:
-    """Whether entries of `data.augment` mix examples, so that labels become shares of classes."""
+    """Whether entries of `data.augment` mix examples, so that labels become soft labels."""
     return any(split_entry(entry)[0] in MIXING for entry in augment)
 
 
 def target_encoding(
     config: Config, task: Task, outputs: int | None = None, data: str = "the data"
 ) -> tuple[TargetEncoding, tuple[Fault, ...]]:
-    """The encoding of a config's targets, and what stands against it: faults of its loss, metrics and class weights.
+    """Choose the encoding of a config's targets.
 
     Args:
-        config: Valid section by section.
-        task: What is predicted.
-        outputs: Values that the built network gives for one example; None to take them from the config's last layer.
-        data: What faults call the data.
+        config: A config whose sections are each valid.
+        task: The prediction task.
+        outputs: Number of outputs of the built network; None to infer it from the config's last layer.
+        data: Name of the data in fault messages.
+
+    Returns:
+        The encoding, and the faults of loss, metrics and class weights with respect to it.
     """
     train, mixes = config.train, mixes_labels(config.data.augment)
     possible = _last_units(config, task) if outputs is None else [outputs]
@@ -103,7 +106,7 @@ def target_encoding(
     if train.class_weight is not None and is_per_batch(encoding.loss):
         name = split_entry(encoding.loss)[0]
         remedy = f"Write `{name}: {{axis: -1}}`, one number an example, or leave `class_weight` out."
-        faults = (*faults, Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighed", remedy))
+        faults = (*faults, Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighted", remedy))
     return encoding, faults
 
 
@@ -116,34 +119,37 @@ def decide(
     outputs: int | None = None,
     data: str = "the data",
 ) -> tuple[TargetEncoding, tuple[Fault, ...]]:
-    """The encoding that fits a loss and all metrics together, and the faults of those which it does not fit.
+    """Choose the encoding that a loss and all metrics accept together.
 
-    Class indices become one-hot where that is what a loss or metric wants and none of them wants indices.
+    Class indices become one-hot where a loss or metric requires that and none requires indices.
 
     Args:
-        task: What is predicted.
-        loss: An entry of `keras.losses`; None for the usual one.
-        metrics: Entries of `keras.metrics`; None for the usual one.
-        mixes: Whether training mixes examples, labels included.
-        outputs: Values that the network gives for one example; None for as many as the task has.
-        data: What faults call the data.
+        task: The prediction task.
+        loss: An entry of `keras.losses`; None for the default.
+        metrics: Entries of `keras.metrics`; None for the default.
+        mixes: Whether training mixes examples (MixUp, CutMix), labels included.
+        outputs: Number of outputs of the network; None for that of the task.
+        data: Name of the data in fault messages.
+
+    Returns:
+        The encoding, and the faults of the loss and metrics that do not accept it.
     """
     units = task.outputs if outputs is None else outputs
-    wishes = [_Wish("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
+    requested = [_LossOrMetric("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
     if loss is not None:
-        wishes.insert(0, _Wish("losses", loss, ("train", "loss")))
+        requested.insert(0, _LossOrMetric("losses", loss, ("train", "loss")))
     possible = _possible(task, mixes, units)
-    fitting = [form for form in possible if all(wish.fits(form, units) for wish in wishes)]
-    by_loss = [form for form in possible if loss is not None and wishes[0].fits(form, units)]
+    fitting = [form for form in possible if all(item.fits(form, units) for item in requested)]
+    by_loss = [form for form in possible if loss is not None and requested[0].fits(form, units)]
     otherwise = possible[-1] if loss is None else possible[0]
     form = (fitting or by_loss or [otherwise])[0]
     encoding = TargetEncoding(
         form,
         units,
         loss if loss is not None else _LOSS[form],
-        tuple(_as_keras_reads(entry) for entry in metrics) if metrics is not None else (_METRIC[form],),
+        tuple(_normalized_accuracy(entry) for entry in metrics) if metrics is not None else (_METRIC[form],),
     )
-    faults = [fault for wish in wishes for fault in _faults(wish, encoding, task, mixes, data)]
+    faults = [fault for item in requested for fault in _faults(item, encoding, task, mixes, data)]
     if mixes and form == "one column":
         remedy = "Write `units: 2` and `activation: softmax`."
         faults.append(Fault(("data", "augment"), "MixUp and CutMix want an output for each class, but there is one for both", remedy))
@@ -151,34 +157,34 @@ def decide(
 
 
 def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> TargetEncoding:
-    """The encoding that a saved model's own loss and metrics want; metrics which do not fit its loss are left out.
+    """The encoding that a saved model's own loss and metrics accept; metrics incompatible with its loss are left out.
 
     Args:
-        compiled: What `keras.Model.get_compile_config` gives, also of a model made before this module or by others.
-        task: What is predicted.
-        outputs: Values that the model gives for one example.
+        compiled: The return value of `keras.Model.get_compile_config`, also of models that cnnkit did not save.
+        task: The prediction task.
+        outputs: Number of outputs of the model.
     """
     stored = compiled.get("metrics")
     listed = stored if isinstance(stored, list) else []
     pairs = [(entry, each) for each in listed if (entry := _entry_of(each)) is not None]
     loss = _entry_of(compiled.get("loss"))
     encoding, _ = decide(task, loss, [entry for entry, _ in pairs], outputs=outputs)
-    fitting = tuple(each for entry, each in pairs if _Wish("metrics", entry, ()).fits(encoding.form, outputs))
+    fitting = tuple(each for entry, each in pairs if _LossOrMetric("metrics", entry, ()).fits(encoding.form, outputs))
     return TargetEncoding(encoding.form, outputs, compiled.get("loss"), fitting)
 
 
 def warnings_of(config: Config) -> Iterator[str]:
-    """Metrics that are right on validation examples, but not on training examples that are mixed."""
+    """Warnings about metrics that are correct on validation examples, but not on mixed training examples."""
     metrics = config.train.metrics or []
-    if mixes_labels(config.data.augment) and (names := [split_entry(each)[0] for each in metrics if takes_shares_for_whole(each)]):
+    if mixes_labels(config.data.augment) and (names := [split_entry(each)[0] for each in metrics if needs_hard_labels(each)]):
         yield (
-            f"{' and '.join(names)} of training examples do not know the shares of classes that MixUp and CutMix make: "
+            f"{' and '.join(names)} of training examples ignore the soft labels that MixUp and CutMix make: "
             "read their `val_` columns, whose examples are not mixed."
         )
 
 
 def _possible(task: Task, mixes: bool, outputs: int) -> list[Form]:
-    """The forms that a task's targets can have, the one to prefer first."""
+    """The forms that a task's targets can have, in order of preference."""
     if task.is_regression:
         return ["numbers"]
     if task.is_multilabel:
@@ -189,7 +195,7 @@ def _possible(task: Task, mixes: bool, outputs: int) -> list[Form]:
 
 
 def _last_units(config: Config, task: Task) -> list[int]:
-    """How many values the network may give for one example: two classes also go with one output."""
+    """Possible numbers of outputs of the network: two classes also fit one sigmoid output."""
     if not task.is_classification or task.outputs != 2:
         return [task.outputs]
     layers = config.model.layers or config.model.head
@@ -198,13 +204,13 @@ def _last_units(config: Config, task: Task) -> list[int]:
     return [2, 1]
 
 
-def _as_keras_reads(metric: Any) -> Any:
-    """`Accuracy` without arguments as the word that Keras takes it for, which it matches to the targets."""
+def _normalized_accuracy(metric: Any) -> Any:
+    """`Accuracy` without arguments as the string `accuracy`, which Keras resolves by the shape of the targets."""
     return "accuracy" if metric in ("Accuracy", {"Accuracy": {}}, {"Accuracy": None}) else metric
 
 
 def _entry_of(stored: Any) -> Any:
-    """A loss or metric of a compile config as an entry; None where it is none."""
+    """A loss or metric of a compile config as a config entry; None where it cannot be one."""
     if isinstance(stored, str):
         return stored
     if not isinstance(stored, dict) or not isinstance(stored.get("class_name"), str):
@@ -217,33 +223,33 @@ def _entry_of(stored: Any) -> Any:
     return {name: given} if canonical(name) != "accuracy" else {name: {"dtype": None}}
 
 
-def _faults(wish: _Wish, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> Iterator[Fault]:
-    """All that is wrong with a loss or metric beside some targets."""
-    at, outputs = entry_path(wish.entry, wish.path), encoding.outputs
-    if wish.fits(encoding.form, outputs):
-        if task.is_regression and (message := not_standardized(wish.entry)):
-            yield Fault(wish.path, message, "Write `loss: mean_squared_error`." if wish.kind == "losses" else "Write `mae`.")
-        for argument, message, remedy in argument_faults(wish.kind, wish.entry, encoding.form, outputs):
-            given = isinstance(wish.entry, dict) and argument in (wish.entry[wish.name] or {})
-            yield Fault((*at, argument) if given else at, message, remedy, on_key=isinstance(wish.entry, dict))
+def _faults(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> Iterator[Fault]:
+    """Faults of a loss or metric with respect to the target encoding."""
+    at, outputs = entry_path(item.entry, item.path), encoding.outputs
+    if item.fits(encoding.form, outputs):
+        if task.is_regression and (message := not_standardized(item.entry)):
+            yield Fault(item.path, message, "Write `loss: mean_squared_error`." if item.kind == "losses" else "Write `mae`.")
+        for argument, message, remedy in argument_faults(item.kind, item.entry, encoding.form, outputs):
+            given = isinstance(item.entry, dict) and argument in (item.entry[item.name] or {})
+            yield Fault((*at, argument) if given else at, message, remedy, on_key=isinstance(item.entry, dict))
         return
-    for_numbers = wish.kind == "losses" and is_loss_for_numbers(wish.entry)
-    if not (for_numbers and not task.is_regression) and (never := never_fits(wish.kind, wish.entry, outputs)):
-        yield Fault(wish.path, *never)
+    for_numbers = item.kind == "losses" and is_loss_for_numbers(item.entry)
+    if not (for_numbers and not task.is_regression) and (never := never_fits(item.kind, item.entry, outputs)):
+        yield Fault(item.path, *never)
         return
-    yield Fault(wish.path, *_misfit(wish, encoding, task, mixes, data))
+    yield Fault(item.path, *_misfit(item, encoding, task, mixes, data))
 
 
-def _misfit(wish: _Wish, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> tuple[str, str]:
+def _misfit(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> tuple[str, str]:
     """Why a loss or metric does not fit the targets, and what to write."""
-    name, form = wish.name, encoding.form
-    loss = wish.kind == "losses"
+    name, form = item.name, encoding.form
+    loss = item.kind == "losses"
     usual = f"Write `loss: {_LOSS[form]}`." if loss else f"Write `{_METRIC[form]}`."
-    wanted = forms_of(wish.kind, wish.entry, encoding.outputs) or frozenset()
+    wanted = forms_of(item.kind, item.entry, encoding.outputs) or frozenset()
     if form == "numbers":
         what = "is a loss for classes" if loss else "counts classes"
         return f"{name} {what}, but {task.names[0]} is a number", usual
-    if loss and is_loss_for_numbers(wish.entry):
+    if loss and is_loss_for_numbers(item.entry):
         return f"{name} is a loss for numbers, but {data} has {task.noun}", usual
     if "numbers" in wanted and len(wanted) == 1:
         return f"{name} is for numbers, but {data} has {task.noun}", usual
@@ -257,7 +263,7 @@ def _misfit(wish: _Wish, encoding: TargetEncoding, task: Task, mixes: bool, data
             return f"{name} wants one output, but the last layer gives two", f"{usual[:-1]}, or `units: 1` with sigmoid."
         return f"{name} is for two classes, but {data} has {task.outputs}", usual
     if mixes:
-        return f"{name} wants class indices, but MixUp and CutMix make shares of classes", usual
+        return f"{name} wants class indices, but MixUp and CutMix make soft labels", usual
     other = split_entry(encoding.loss)[0]
     if form == "class index":
         return f"{name} wants one-hot labels, but {other} wants class indices", "Write `loss: categorical_crossentropy`."

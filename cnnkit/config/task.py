@@ -1,4 +1,4 @@
-"""What is to be predicted: the one record that loss, output layer, figures and reports are chosen by."""
+"""The prediction task: the one record from which loss, output layer, metrics and reports are chosen."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,11 +8,11 @@ Kind = Literal["classification", "multilabel", "regression"]
 
 @dataclass(frozen=True)
 class Task:
-    """What a network has to give for one example.
+    """What a network predicts for one example.
 
     Attributes:
-        kind: One class of several; any number of labels; or numbers.
-        names: Classes, labels or numbers (with units) by index.
+        kind: `classification` (one class of several), `multilabel` (any number of labels) or `regression` (numbers).
+        names: Names of the classes, labels or regression targets (with units), by output index.
     """
 
     kind: Kind
@@ -20,12 +20,12 @@ class Task:
 
     @property
     def outputs(self) -> int:
-        """Values the network gives for one example."""
+        """Number of output units."""
         return len(self.names)
 
     @property
     def is_regression(self) -> bool:
-        """Whether numbers are to be predicted."""
+        """Whether the targets are continuous numbers."""
         return self.kind == "regression"
 
     @property
@@ -45,5 +45,5 @@ class Task:
 
     @property
     def noun(self) -> str:
-        """What the names are names of, in the plural."""
+        """The plural noun for `names`, for messages."""
         return {"classification": "classes", "multilabel": "labels", "regression": "numbers to predict"}[self.kind]

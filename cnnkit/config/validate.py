@@ -1,4 +1,4 @@
-"""All that can be known to be wrong with a config before TensorFlow is imported, as faults by path."""
+"""Validate a config without TensorFlow: schema, Keras signatures and cross-checks, as faults by path."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
@@ -10,7 +10,7 @@ from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, 
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import check_entry, is_entry
 
-_WANTED = {  # pydantic's error types -> what the field wants
+_WANTED = {  # pydantic's error types -> the type expected
     "int_type": "an integer",
     "int_from_float": "an integer",
     "float_type": "a number",
@@ -21,14 +21,14 @@ _WANTED = {  # pydantic's error types -> what the field wants
     "finite_number": "a finite number",
 }
 
-_LIMITS = {  # pydantic's error types -> the words for the limit, and where pydantic puts it
+_LIMITS = {  # pydantic's error types -> wording of the limit, key of the limit in the error's context
     "greater_than_equal": ("at least", "ge"),
     "less_than_equal": ("at most", "le"),
     "greater_than": ("more than", "gt"),
     "less_than": ("less than", "lt"),
 }
 
-_SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the config -> where they do
+_SET_BY_CNNKIT = {  # arguments of a base that cnnkit sets -> the config entry that decides them
     "include_top": "The layers on top are those of `head`.",
     "pooling": "Pool in `head`: GlobalAveragePooling2D.",
     "classes": "The outputs are those of `head`.",
@@ -38,7 +38,7 @@ _SET_BY_CNNKIT = {  # arguments of a base that follow from the rest of the confi
     "include_preprocessing": "Each base gets its pixels as it wants them.",
 }
 
-_NOT_IN_TRAIN = {  # arguments of Keras's `compile` that might be looked for in `train` -> why they are not there
+_NOT_IN_TRAIN = {  # arguments of Keras's `compile` that are no keys of `train` -> why not
     "jit_compile": "each step is compiled by XLA where Keras does that by default, on a GPU; on a CPU it is slower",
     "steps_per_execution": "the training loop chooses it by the time that the steps take",
 }
@@ -62,17 +62,17 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
 
 
 def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
-    """Faults between the sections that are valid in themselves; a model or training with faults is left out, data is needed."""
-    wrong = {fault.path[0] for fault in faults if fault.path}
-    if "data" in wrong:
+    """Cross-section faults, checked among the sections without faults of their own; none where `data` has faults."""
+    invalid_sections = {fault.path[0] for fault in faults if fault.path}
+    if "data" in invalid_sections:
         return []
-    sound = {key: value for key, value in raw.items() if key in Config.model_fields and key not in wrong}
-    sound.setdefault("model", {"layers": ["Flatten"]})
+    valid = {key: value for key, value in raw.items() if key in Config.model_fields and key not in invalid_sections}
+    valid.setdefault("model", {"layers": ["Flatten"]})
     try:
-        config = Config.model_validate(sound)
+        config = Config.model_validate(valid)
     except pydantic.ValidationError:  # reported already
         return []
-    return [fault for fault in check_sections(config) if fault.path[0] not in wrong]
+    return [fault for fault in check_sections(config) if fault.path[0] not in invalid_sections]
 
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:
@@ -108,12 +108,12 @@ def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, r
 
 
 def _in_config(location: Path, raw: object, *, missing: bool) -> Path:
-    """Where an error stands in the config: pydantic's location without the names of the branches of a union that it puts in.
+    """The path of an error in the config: pydantic's location without the union branch names that it inserts.
 
     Args:
-        location: Of the error, below `raw`.
-        raw: The value that was checked.
-        missing: Whether the last part names a key that is not there.
+        location: pydantic's location of the error, relative to `raw`.
+        raw: The value that was validated.
+        missing: Whether the error is a missing key, which is then the last part.
     """
     path: Path = ()
     for part in location:
@@ -124,7 +124,7 @@ def _in_config(location: Path, raw: object, *, missing: bool) -> Path:
 
 def _unknown_key(path: Path, key: str, section: type[Section]) -> Fault:
     if section is Train and key in _NOT_IN_TRAIN:
-        return Fault(path, f"is not taken from a config: {_NOT_IN_TRAIN[key]}", "Leave it out.", on_key=True)
+        return Fault(path, f"is not accepted in a config: {_NOT_IN_TRAIN[key]}", "Leave it out.", on_key=True)
     siblings = list(section.model_fields)
     meant = did_you_mean(key, siblings)
     remedy = "" if meant else f"Known here: {', '.join(siblings)}."
@@ -138,7 +138,7 @@ def _number_remedy(kind: str, value: object) -> str:
 
 
 def _section_at(location: Path, root: type[Section]) -> type[Section]:
-    """The section in which a field stands, on the way down from a root."""
+    """The section that contains a field, found by descending from a root section."""
     section = root
     for part in location[:-1]:
         if isinstance(part, int):
@@ -165,7 +165,7 @@ def _field_description(location: Path, root: type[Section]) -> str:
 
 
 def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[Fault]:
-    """Faults of every Keras object in a section, found by the marks on the section's fields."""
+    """Faults of every Keras object in a section, found by the KerasObject annotations of its fields."""
     if not isinstance(raw, Mapping):
         return
     for name, field in section.model_fields.items():
@@ -192,7 +192,7 @@ def _marks_within(annotation: Any) -> Iterator[KerasObject]:
 
 
 def _lists_around(annotation: Any) -> int:
-    """How many lists stand around the objects that a field takes: 1 for layers, 2 for the paths of branches."""
+    """Depth of list nesting around a field's objects: 1 for layers, 2 for the paths of branches."""
     inner = max((_lists_around(part) for part in get_args(annotation)), default=0)
     return inner + (get_origin(annotation) is list)
 
@@ -210,7 +210,7 @@ def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iter
             yield from _schema_faults(error, value, path, OwnBase)
         return
     if kind == "applications":
-        yield from _arguments_not_open(value, path)
+        yield from _reserved_arguments(value, path)
     block = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
     if kind != "layers" or not isinstance(block, str) or block not in BLOCKS:
         yield from check_entry(kind, value, path) if not _is_misspelt_block(kind, block) else [_block_fault(str(block), value, path)]
@@ -230,12 +230,12 @@ def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iter
     yield from _keras_faults(BLOCKS[block], arguments, here)
 
 
-def _arguments_not_open(value: object, path: Path) -> Iterator[Fault]:
-    """Arguments of a base that would undo what cnnkit does around it."""
+def _reserved_arguments(value: object, path: Path) -> Iterator[Fault]:
+    """Faults for arguments of a base that cnnkit sets itself."""
     name, arguments = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else ("", None)
     for argument in arguments if isinstance(arguments, dict) else ():
         if argument in _SET_BY_CNNKIT:
-            yield Fault((*path, name, argument), "is not open to a config", _SET_BY_CNNKIT[argument], on_key=True)
+            yield Fault((*path, name, argument), "cannot be set in a config", _SET_BY_CNNKIT[argument], on_key=True)
 
 
 def _is_misspelt_block(kind: str, name: object) -> bool:

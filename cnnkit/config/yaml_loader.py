@@ -1,7 +1,7 @@
-"""A config's text to plain values, each with its line and column; refuses all of YAML that a config does not need.
+"""Parse a config's text into plain values with line and column; YAML features that configs do not need are refused.
 
-Scalars are read by the rules of the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so `on` is a
-word, `010` is ten and `1e-3` a number.
+Scalars are read by the rules of the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema), so `on` is
+text, `010` is ten and `1e-3` a number.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from cnnkit.config.yaml_nodes import check_limits, compose, mark_of_index, refusal
+from cnnkit.config.yaml_nodes import check_limits, compose, config_error, mark_of_index
 from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, escape_unprintable, format_value
 from cnnkit.io.regular_file import regular_file_size
 
@@ -32,7 +32,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Document:
-    """A config's values and where each of them stands.
+    """A config's values and their source locations.
 
     Attributes:
         value: Mappings, lists, texts, integers, floats, booleans and None.
@@ -53,7 +53,7 @@ class Document:
 
 
 def read_file(path: str | os.PathLike[str]) -> Document:
-    """A config file's values and marks.
+    """Read and parse a config file.
 
     Raises:
         ConfigError: The file cannot be read, or `parse` refuses its text.
@@ -64,23 +64,23 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise refusal(
+        raise config_error(
             "there is no such file." + did_you_mean(file.name, _yaml_files(file.parent)),
             "Name a YAML file; `cnnkit configs` lists those that come with cnnkit.",
             Mark(source),
         ) from None
     except IsADirectoryError:
-        raise refusal("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
+        raise config_error("this is a folder, not a file", "Name a YAML file in it.", Mark(source)) from None
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise refusal(f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)) from None
+        raise config_error(f"the file cannot be read: {reason}", "Check the path and its permissions.", Mark(source)) from None
     if len(data) > MAX_BYTES:
         raise _too_long(Mark(source))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig")
-        raise refusal(
+        raise config_error(
             "the file is not UTF-8 text",
             "Name a YAML file (not a model, an image or an archive), saved as UTF-8.",
             mark_of_index(source, before, len(before)),
@@ -89,11 +89,11 @@ def read_file(path: str | os.PathLike[str]) -> Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """A config's text to values and marks.
+    """Parse a config's text into values and marks.
 
     Args:
         text: YAML with one mapping at its top level.
-        source: What marks name as the file.
+        source: Name of the file in marks.
 
     Raises:
         ConfigError: The text is not YAML, is too long, too deep or too large, its top level is not a mapping, or it
@@ -101,18 +101,18 @@ def parse(text: str, source: str) -> Document:
     """
     if len(text) > MAX_BYTES:
         raise _too_long(Mark(source))
-    root, reading = _read_nodes(text, lambda mark: Mark(source, mark.line + 1, mark.column + 1))
-    value = None if root is None else reading.read(root, ())
+    root, converter = _read_nodes(text, lambda mark: Mark(source, mark.line + 1, mark.column + 1))
+    value = None if root is None else converter.read(root, ())
     if value is not None and not isinstance(value, dict):
-        reading.refuse(
+        converter.refuse(
             f"the config is {_noun(value)}, not a mapping",
             "Write `key: value` entries, such as `model:`.",
-            mark=reading.values[()],
+            mark=converter.values[()],
         )
-    reading.raise_problems()
+    converter.raise_problems()
     if value is None:
-        raise refusal("the config is empty", "Begin with one that `cnnkit configs` lists.", Mark(source))
-    return Document(value, reading.keys, reading.values)
+        raise config_error("the config is empty", "Begin with one that `cnnkit configs` lists.", Mark(source))
+    return Document(value, converter.keys, converter.values)
 
 
 def parse_value(text: str, source: str) -> Any:
@@ -120,31 +120,31 @@ def parse_value(text: str, source: str) -> Any:
 
     Args:
         text: YAML: a scalar, a list or a mapping.
-        source: What marks name as the place.
+        source: Name of the override in marks.
 
     Raises:
-        ConfigError: As for `parse`, except that any value will do.
+        ConfigError: As for `parse`, except that the value need not be a mapping.
     """
     if len(text) > MAX_BYTES:
         raise _too_long(Mark(source))
-    root, reading = _read_nodes(text, lambda _: Mark(source))
+    root, converter = _read_nodes(text, lambda _: Mark(source))
     if text[root.end_mark.index if root else 0 :].strip():
-        reading.refuse("what follows '#' is a comment in YAML", "Put quotes around the value.", mark=Mark(source))
-    value = None if root is None else reading.read(root, ())
-    reading.raise_problems()
+        converter.refuse("what follows '#' is a comment in YAML", "Put quotes around the value.", mark=Mark(source))
+    value = None if root is None else converter.read(root, ())
+    converter.raise_problems()
     return value
 
 
 def check_key(key: str) -> str:
-    """What is wrong with a key that every path and message would repeat; empty if nothing is."""
+    """Why a key is refused (too long, unprintable); empty where it is accepted."""
     if len(key) > MAX_KEY_LENGTH:
         return f"a key of {len(key):,} characters; at most {MAX_KEY_LENGTH} are allowed"
     return "" if key.isprintable() else f"the key {format_value(key)} holds a character that cannot be printed"
 
 
 @dataclass
-class _Reading:
-    """Nodes to plain values, noting marks and problems on the way."""
+class _Converter:
+    """Converts nodes to plain values and collects marks and problems."""
 
     place: Callable[[yaml.Mark], Mark]
     keys: dict[Path, Mark] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class _Reading:
             raise ConfigError(self.problems[:MAX_PROBLEMS])
 
     def read(self, node: yaml.Node, path: Path) -> Any:
-        """The value of a node, counted anew each time that an alias leads to it."""
+        """The value of a node; a node is counted once per alias that refers to it."""
         self.nodes += 1
         mark = self.values[path] = self.place(node.start_mark)
         check_limits(self.nodes, len(path), node, mark)
@@ -241,7 +241,7 @@ class _Reading:
 
 
 def plain_scalar(text: str) -> str | float | bool | None:
-    """What an unquoted scalar means in the core schema of YAML 1.2."""
+    """The value of an unquoted scalar in the core schema of YAML 1.2."""
     if text in _NULL:
         return None
     if text in _BOOLEANS:
@@ -256,17 +256,17 @@ def plain_scalar(text: str) -> str | float | bool | None:
     return text
 
 
-def _read_nodes(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | None, _Reading]:
-    """The root node, None of an empty text, and a reading to take values from it, which refuses tags."""
+def _read_nodes(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | None, _Converter]:
+    """The root node (None for an empty text), and a converter for it that has recorded its tags as problems."""
     root, tags = compose(text, place)
-    reading = _Reading(place)
+    converter = _Converter(place)
     for tag in tags:
-        reading.refuse("tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=tag)
-    return root, reading
+        converter.refuse("tags ('!…') are not allowed", "Remove it; put quotes around text that begins with '!'.", mark=tag)
+    return root, converter
 
 
 def _too_long(mark: Mark) -> ConfigError:
-    return refusal(
+    return config_error(
         f"the config is larger than {MAX_BYTES // 1024} KiB",
         "Name a YAML config; data belongs in a file of its own, which the config names.",
         mark,

@@ -1,4 +1,4 @@
-"""A config's text to PyYAML's nodes, within limits on depth and number, with every syntax error in plain words.
+"""A config's text to PyYAML's nodes, within limits on depth and number, every syntax error explained in config terms.
 
 PyYAML's Python parser is used: the C one overflows the stack on deep nesting.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from cnnkit.config.yaml_syntax import in_plain_words
+from cnnkit.config.yaml_syntax import describe_syntax_error
 from cnnkit.errors import ConfigError, Mark, Problem, format_value
 
 MAX_DEPTH = 32  # mappings and lists inside each other
@@ -20,7 +20,7 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
 
     Args:
         text: YAML.
-        place: PyYAML's mark to the mark that errors name.
+        place: Converts PyYAML's mark to the `Mark` that errors carry.
 
     Raises:
         ConfigError: The text is not YAML, too deep, too large, or has a recursive alias.
@@ -29,7 +29,7 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
     try:
         composer = _Composer(text, place)
     except yaml.reader.ReaderError as error:
-        raise refusal(
+        raise config_error(
             f"the control character {format_value(text[error.position])} cannot stand in YAML",
             "Remove it; a config is plain text.",
             mark_of_index(source.source, text, error.position) if source.line else source,
@@ -37,10 +37,10 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
     try:
         root = composer.get_single_node()
     except yaml.MarkedYAMLError as error:
-        message, remedy, mark = in_plain_words(error)
-        raise refusal(message, remedy, place(mark) if mark else source) from None
-    except (ValueError, OverflowError):  # PyYAML hands "\UFFFFFFFF" to chr() and the digits of %YAML to int() as they are
-        raise refusal(
+        message, remedy, mark = describe_syntax_error(error)
+        raise config_error(message, remedy, place(mark) if mark else source) from None
+    except (ValueError, OverflowError):  # PyYAML passes "\UFFFFFFFF" to chr() and the digits of %YAML to int() unchecked
+        raise config_error(
             "a number in an escape or a directive is out of range",
             "Write the character itself.",
             place(composer.get_mark()),
@@ -49,7 +49,7 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
 
 
 class _Composer(yaml.SafeLoader):
-    """PyYAML's node tree within the limits; tags are noted for refusal, plain scalars left as text."""
+    """Composes PyYAML's node tree within the limits; records tags, which are refused later, and leaves plain scalars as text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and kind
 
@@ -66,7 +66,7 @@ class _Composer(yaml.SafeLoader):
         self._nodes += 1
         check_limits(self._nodes, len(self._open_anchors), event, mark)
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._open_anchors:
-            raise refusal("an alias stands inside of what it refers to", "Write the value out.", mark)
+            raise config_error("an alias stands inside of what it refers to", "Write the value out.", mark)
         if getattr(event, "tag", None) is not None:
             self.tags.append(mark)
         self._open_anchors.append(event.anchor)
@@ -76,23 +76,29 @@ class _Composer(yaml.SafeLoader):
 
 
 def check_limits(nodes: int, enclosing: int, item: yaml.Node | yaml.Event, mark: Mark) -> None:
-    """Refuse a config with too many nodes so far, or a collection inside too many others.
+    """Refuse a config with too many nodes or too deep nesting.
+
+    Args:
+        nodes: Nodes seen so far.
+        enclosing: Collections around this node.
+        item: The node, or the event that begins it.
+        mark: Its location.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: A limit is exceeded.
     """
     if nodes > MAX_NODES:
-        raise refusal(
+        raise config_error(
             f"the config has more than {MAX_NODES:,} keys and values, aliases written out",
             "Shorten it; a long list belongs in a data file, and `repeat` writes a block of layers once.",
             mark,
         )
     if enclosing >= MAX_DEPTH and isinstance(item, yaml.CollectionNode | yaml.CollectionStartEvent):
-        raise refusal(f"lists and mappings are nested more than {MAX_DEPTH} deep", "Nest them less.", mark)
+        raise config_error(f"lists and mappings are nested more than {MAX_DEPTH} deep", "Nest them less.", mark)
 
 
-def refusal(message: str, remedy: str, mark: Mark) -> ConfigError:
-    """The error of one problem of the text itself."""
+def config_error(message: str, remedy: str, mark: Mark) -> ConfigError:
+    """A ConfigError with one problem of the YAML text itself."""
     return ConfigError([Problem(message, remedy, mark=mark)])
 
 

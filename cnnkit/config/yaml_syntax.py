@@ -1,4 +1,4 @@
-"""What PyYAML says of broken YAML, in plain words with a remedy and without the input."""
+"""PyYAML's syntax errors as messages for the user, with a remedy and without the input."""
 
 import yaml
 
@@ -12,8 +12,8 @@ _BLOCK_TEXT = ("after '|' or '>' the line must end", "Begin the text on the next
 _DIRECTIVE = ("a line that begins with '%' is a YAML directive, and this one is unknown", "Remove the line.")
 _ENTRY = "Write one `key: value` a line, with entries of one mapping indented alike."
 
-# What PyYAML's context and problem contain -> message and remedy. The first that is contained counts.
-_PLAIN_WORDS = (
+# (substring of PyYAML's context and problem, message, remedy). The first match counts.
+_EXPLANATIONS = (
     ("found character '\\t'", "a tab indents this line", "Indent with spaces."),
     ("that cannot start any token", "a value cannot begin with this character", "Put quotes around the value."),
     ("could not find expected ':'", "a ':' is missing after this key", f"{_ENTRY} A space follows each colon."),
@@ -57,19 +57,19 @@ _PLAIN_WORDS = (
     ("directive", *_DIRECTIVE),
     ("incompatible YAML document", *_DIRECTIVE),
 )
-# These are reported at the start of the construct that is wrong, not where PyYAML gave up.
-_TOLD_AT_THE_BEGINNING = ("could not find expected ':'", "flow sequence", "flow mapping", "unexpected", "block scalar")
+# Matches reported at the start of the faulty construct, not where PyYAML stopped.
+_MARKED_AT_START = ("could not find expected ':'", "flow sequence", "flow mapping", "unexpected", "block scalar")
 
 
-def in_plain_words(error: yaml.MarkedYAMLError) -> tuple[str, str, yaml.Mark | None]:
-    """A syntax error's message, remedy and place.
+def describe_syntax_error(error: yaml.MarkedYAMLError) -> tuple[str, str, yaml.Mark | None]:
+    """A syntax error's message, remedy and location.
 
-    The message repeats nothing of the input, which may be huge or hold control characters.
+    The message does not quote the input, which may be huge or contain control characters.
     """
-    told = f"{error.context}: {error.problem}"
-    begun_at = error.context_mark if any(words in told for words in _TOLD_AT_THE_BEGINNING) else None
-    mark = begun_at or error.problem_mark
-    for words, message, remedy in _PLAIN_WORDS:
-        if words in told:
+    text = f"{error.context}: {error.problem}"
+    start = error.context_mark if any(substring in text for substring in _MARKED_AT_START) else None
+    mark = start or error.problem_mark
+    for substring, message, remedy in _EXPLANATIONS:
+        if substring in text:
             return message, remedy, mark
     return "this is not valid YAML", "Look at the indentation, the colons and the quotes here.", mark

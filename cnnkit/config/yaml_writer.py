@@ -1,4 +1,4 @@
-"""Values as YAML that reads back as the same values, by YAML 1.2 (ours) and by YAML 1.1 (PyYAML's own) alike."""
+"""Dump values as YAML that parses to the same values under YAML 1.2 (our loader) and YAML 1.1 (PyYAML)."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from cnnkit.config.yaml_loader import plain_scalar
 
 
 class _Writer(yaml.SafeDumper):
-    """PyYAML's writer, which quotes what YAML 1.1 takes for a number or a boolean; here what YAML 1.2 takes for one as well."""
+    """PyYAML's dumper, which quotes text that YAML 1.1 parses as a number or a boolean; here also what YAML 1.2 parses as one."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a value that stands twice twice: the reader takes no aliases."""
+        """Write repeated values out in full, without anchors and aliases."""
         return True
 
 
@@ -23,11 +23,11 @@ _Writer.add_representer(str, _text)
 
 
 def write_yaml(value: Any, *, flow: bool | None = None, width: int = 120) -> str:
-    """A value of mappings, lists, texts, numbers and booleans as YAML.
+    """Dump mappings, lists, texts, numbers and booleans as YAML.
 
     Args:
         value: The value.
-        flow: In brackets (True), in lines (False), or lists of plain values in brackets only (None).
+        flow: Flow style (True), block style (False), or flow style for lists of scalars only (None).
         width: Columns after which lines are broken.
     """
     written: str = yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)

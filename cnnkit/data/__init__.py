@@ -1,1 +1,1 @@
-"""Where examples come from: one file a source, then the batches that training and evaluation read."""
+"""Data sources, splits and preprocessing, up to the batches that training and evaluation read."""

@@ -1,4 +1,4 @@
-"""What is done to a training batch before its step: augmentation, mixing of labels, weights of the classes."""
+"""Preparation of a training batch inside the step: augmentation, label mixing, target encoding, class weights."""
 
 import copy
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class BatchPreparation:
     """Applied to every training batch inside the training step's graph; never part of the model.
 
-    Its layers' random states follow the run's seed, and are `layers`' variables, so that a checkpoint can hold them.
+    The random states of its layers are seeded by the run's seed, and are variables of `layers`, so that checkpoints include them.
 
     Args:
         augment: Entries of `data.augment`.
         seed: The run's seed.
-        task: What is predicted.
+        task: The prediction task.
         weights: Weight of each class or label `(outputs,)`; None for none.
-        encoding: How the loss takes targets; None for the task's usual way.
+        encoding: Target encoding of the loss; None for the task's default.
     """
 
     def __init__(
@@ -50,33 +50,36 @@ class BatchPreparation:
 
     @property
     def mixes_labels(self) -> bool:
-        """Whether targets become shares of classes `(batch, classes)`."""
+        """Whether targets become soft labels `(batch, classes)`."""
         return any(self._mixes)
 
-    def of_features(self) -> "BatchPreparation":
-        """What is left to do to batches of features, whose inputs are augmented already: the weights."""
+    def for_features(self) -> "BatchPreparation":
+        """A copy for batches of precomputed features, whose inputs are augmented already: only target encoding and weights."""
         return BatchPreparation([], 0, self._task, self._weights, self._encoding)
 
-    def through(self, features: "keras.Model") -> "BatchPreparation":
-        """The same with a frozen base behind it, which is run as in use: what trains gets the features of fresh pixels."""
-        behind = copy.copy(self)
-        behind._features = features
-        return behind
+    def with_frozen_base(self, features: "keras.Model") -> "BatchPreparation":
+        """A copy that also runs the frozen base in inference mode, so that the head trains on features of freshly augmented images."""
+        with_base = copy.copy(self)
+        with_base._features = features
+        return with_base
 
     def encoded(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        """A batch to be measured on: nothing is done to its inputs, and its targets are as the loss takes them."""
+        """An evaluation batch: unchanged inputs, and targets in the encoding of the loss."""
         return inputs, encode(targets, self._encoding)
 
-    def plain(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        """A batch without anything random done to it, in the form in which the model gets it."""
+    def without_augmentation(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch as the model receives it, without augmentation."""
         inputs, targets = self.encoded(inputs, targets)
         return inputs if self._features is None else self._features(inputs, training=False), targets
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        """Try the augmentation on one small batch.
+        """Run the augmentation on one small batch, to find errors before training.
+
+        Args:
+            input_shape: Shape of one example, without the batch.
 
         Raises:
-            BuildError: A layer cannot take the inputs, or changes their shape.
+            BuildError: A layer rejects the inputs, or changes their shape.
         """
         import tensorflow as tf
 
@@ -89,10 +92,15 @@ class BatchPreparation:
                 raise BuildError(Fault(path, f"cannot take inputs of {input_shape}: {first_sentence(error)}", on_key=True)) from error
             if tuple(inputs.shape[1:]) != input_shape:
                 message = f"changes inputs of {input_shape} to {tuple(inputs.shape[1:])}"
-                raise BuildError(Fault(path, message, "What changes the shape belongs into `model.preprocess`.", on_key=True))
+                raise BuildError(Fault(path, message, "Layers that change the shape belong in `model.preprocess`.", on_key=True))
 
     def __call__(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
-        """A batch as `train_step` takes it: `(inputs, targets)`, or with weights `(inputs, targets, weights)`."""
+        """A batch for `train_step`: `(inputs, targets)`, or `(inputs, targets, sample_weight)` with weights.
+
+        Args:
+            inputs: `(batch, …)`, images in 0..255.
+            targets: As in `Examples`, not yet encoded.
+        """
         import tensorflow as tf
 
         if self.layers:
@@ -104,7 +112,7 @@ class BatchPreparation:
             inputs = self._features(inputs, training=False)
         if self._weights is None:
             return inputs, targets
-        return inputs, targets, self._example_weights(targets if self.mixes_labels else classes)
+        return inputs, targets, self._sample_weights(targets if self.mixes_labels else classes)
 
     @staticmethod
     def _apply(layer: Any, mixes: bool, inputs: Any, targets: Any) -> tuple[Any, Any]:
@@ -113,8 +121,8 @@ class BatchPreparation:
             return mixed["images"], mixed["labels"]
         return layer(inputs, training=True), targets
 
-    def _example_weights(self, targets: Any) -> Any:
-        """The weight of each example's class `(batch,)`; of shares of classes or several labels, their mean weight."""
+    def _sample_weights(self, targets: Any) -> Any:
+        """The sample weights `(batch,)`: the weight of the class; for soft labels or several labels the weighted mean."""
         import tensorflow as tf
 
         weights = tf.constant(self._weights, tf.float32)
@@ -122,16 +130,19 @@ class BatchPreparation:
             return tf.gather(weights, tf.cast(targets, tf.int32))
         totals = tf.reduce_sum(targets, axis=-1)
         mean = tf.linalg.matvec(targets, weights) / tf.maximum(totals, 1e-6)
-        return tf.where(totals > 0, mean, tf.ones_like(mean))  # an example without any label weighs 1
+        return tf.where(totals > 0, mean, tf.ones_like(mean))  # an example without any label has weight 1
 
 
 def class_weights(choice: Any, examples: Examples, task: Task) -> npt.NDArray[Any] | None:
     """The weight of each class or label.
 
     Args:
-        choice: `balanced` for n / (classes · count of the class), as scikit-learn has it; {name: weight}, 1 for those not named; None.
+        choice: `balanced` for n / (classes · count of the class), as in scikit-learn; {name: weight}, 1 for classes not named; None.
         examples: The training examples.
-        task: What is predicted.
+        task: The prediction task.
+
+    Returns:
+        `(outputs,)` float64; None where `choice` is None.
     """
     if choice is None:
         return None

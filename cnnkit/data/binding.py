@@ -1,4 +1,4 @@
-"""A checked config bound to its data: the source is opened, and what only the data can tell is checked."""
+"""Bind a validated config to its data: open the source and check the config against the data spec."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class BoundConfig(LoadedConfig):
     """A config whose source of examples has been opened.
 
     Attributes:
-        source: Where the examples come from; listed, its examples not read.
+        source: The opened data source; its examples are listed, not read.
     """
 
     source: Source
 
     @property
     def spec(self) -> DataSpec:
-        """What is known of the examples before they are read."""
+        """The data spec, known before the examples are read."""
         return self.source.spec
 
 
@@ -35,7 +35,7 @@ def load(paths: Sequence[Path], overrides: Sequence[str] = (), trained: Task | N
     Args:
         paths: Config files, later ones over earlier ones.
         overrides: `a.b.c=value`.
-        trained: What a run of this config was trained to predict; None where it is yet to be trained.
+        trained: The task that a run of this config was trained on; None for a config that is yet to be trained.
 
     Raises:
         ConfigError: With every problem of the config; where it has none, with every problem of the config with its data.
@@ -48,24 +48,24 @@ def bind(loaded: LoadedConfig, trained: Task | None = None) -> BoundConfig:
 
     Args:
         loaded: The config.
-        trained: What a run of it was trained to predict, as which its targets are read again; its loss and metrics are
-            not checked then. None where it is yet to be trained.
+        trained: The task that a run of it was trained on: targets are interpreted for that task, and loss and metrics are
+            not checked. None for a config that is yet to be trained.
 
     Raises:
-        ConfigError: The data is not there or cannot be used, or the config does not fit it.
+        ConfigError: The data does not exist or cannot be used, or the config does not fit it.
     """
     data = loaded.config.data if trained is None else _read_as(loaded.config.data, trained)
     try:
         source = open_source(data)
     except CnnkitError as error:
-        raise loaded.refused([Fault(("data", data.source), error.headline, error.remedy)]) from error
+        raise loaded.config_error([Fault(("data", data.source), error.headline, error.remedy)]) from error
     if faults := list(check_against_data(loaded.config, source.spec, trained=trained is not None)):
-        raise loaded.refused(faults)
+        raise loaded.config_error(faults)
     return BoundConfig(loaded.config, loaded.document, source)
 
 
 def _read_as(data: Data, task: Task) -> Data:
-    """The `data` section with what it leaves to the rule for targets decided as a trained run has it."""
+    """The `data` section with `task` and `classes`, where they are inferred from the targets, set to those of a trained run."""
     if data.source not in ("csv", "npz", "npy") or data.task is not None:
         return data
     named = task.is_classification and data.source != "csv" and data.classes is None

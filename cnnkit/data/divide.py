@@ -1,4 +1,4 @@
-"""A data set's training examples limited and divided as the config says; examples with given splits put in their places."""
+"""Split examples into training, validation and test, and subsample training examples, as the data section configures."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,37 +9,37 @@ import numpy.typing as npt
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset, Examples
-from cnnkit.data.split import Shares, divide, hold_out, shares_missed, take_share
+from cnnkit.data.split import SplitFractions, assign_splits, hold_out, split_size_notices, stratified_sample
 
 Array = npt.NDArray[Any]
 
 
-def divided(dataset: Dataset, data: Data, seed: int) -> Dataset:
-    """The data set with its training examples cut to `limit`, and validation taken from them or from the test examples."""
+def split_dataset(dataset: Dataset, data: Data, seed: int) -> Dataset:
+    """The data set with training examples subsampled to `limit`, and validation examples held out or set to the test examples."""
     train, validation = dataset.train, dataset.validation
-    classes = stratify_by(dataset.task, train.targets)
+    classes = stratification_classes(dataset.task, train.targets)
     if data.limit is not None and data.limit < len(train):
-        train = train.take(take_share(np.arange(len(train)), classes, data.limit, seed))
-        classes = stratify_by(dataset.task, train.targets)
+        train = train.take(stratified_sample(np.arange(len(train)), classes, data.limit, seed))
+        classes = stratification_classes(dataset.task, train.targets)
     if data.validation == "test":
         validation = dataset.test
     elif validation is None and (share := float(data.validation)) and round(share * len(train)):
-        everyone = np.arange(len(train))
-        held_out = hold_out(everyone, classes, None, share, seed + 1)
-        train, validation = train.take(np.setdiff1d(everyone, held_out)), train.take(held_out)
+        positions = np.arange(len(train))
+        held_out = hold_out(positions, classes, None, share, seed + 1)
+        train, validation = train.take(np.setdiff1d(positions, held_out)), train.take(held_out)
     return replace(dataset, train=train, validation=validation)
 
 
 @dataclass(frozen=True)
-class Division:
-    """Examples as training, validation and test.
+class SplitExamples:
+    """Examples split into training, validation and test.
 
     Attributes:
-        train: Examples to learn from.
-        validation: Examples to watch; those of test where `data.validation` is test; None for none.
+        train: Training examples.
+        validation: Validation examples; the test examples where `data.validation` is test; None for none.
         test: Examples for the final metrics; None for none.
         splits: The split of each of the examples `(n,)`.
-        notices: What a user has to be told, such as a share that whole groups did not allow.
+        notices: Notices for the user, such as a split size that whole groups cannot reach.
     """
 
     train: Examples
@@ -49,22 +49,31 @@ class Division:
     notices: tuple[str, ...]
 
 
-def divide_examples(examples: Examples, task: Task, data: Data, seed: int, given: Array | None, groups: Array | None) -> Division:
-    """Examples without a division of their own (or with part of one) as training, validation and test."""
-    classes, shares = stratify_by(task, examples.targets), Shares(data.validation, data.test)
-    splits = divide(given, classes, groups, shares, len(examples), seed)
+def split_examples(examples: Examples, task: Task, data: Data, seed: int, given: Array | None, groups: Array | None) -> SplitExamples:
+    """Split examples into training, validation and test.
+
+    Args:
+        examples: All examples.
+        task: The prediction task.
+        data: The section with `validation`, `test` and `limit`.
+        seed: The run's seed.
+        given: The data's own split of each example `(n,)`, empty texts where undecided; None where it has none.
+        groups: Group of each example `(n,)`; None for none.
+    """
+    classes, shares = stratification_classes(task, examples.targets), SplitFractions(data.validation, data.test)
+    splits = assign_splits(given, classes, groups, shares, len(examples), seed)
     parts = {name: examples.take(np.flatnonzero(splits == name)) for name in ("train", "validation", "test")}
     train = parts["train"]
     if data.limit is not None and data.limit < len(train):
-        train = train.take(take_share(np.arange(len(train)), stratify_by(task, train.targets), data.limit, seed))
+        train = train.take(stratified_sample(np.arange(len(train)), stratification_classes(task, train.targets), data.limit, seed))
     test = parts["test"] if len(parts["test"]) else None
     validation = test if data.validation == "test" else (parts["validation"] if len(parts["validation"]) else None)
-    made = [name for name in ("test", "validation") if groups is not None and (given is None or not (given == name).any())]
-    return Division(train, validation, test, splits, tuple(shares_missed(splits, shares, made)))
+    grouped = [name for name in ("test", "validation") if groups is not None and (given is None or not (given == name).any())]
+    return SplitExamples(train, validation, test, splits, tuple(split_size_notices(splits, shares, grouped)))
 
 
-def stratify_by(task: Task, targets: Array) -> Array | None:
-    """What to stratify by: the class; for several labels their commonest combinations; nothing for numbers."""
+def stratification_classes(task: Task, targets: Array) -> Array | None:
+    """Classes to stratify by: the class; for several labels their most frequent combinations; None for regression."""
     if task.is_classification:
         return targets
     if task.is_multilabel:

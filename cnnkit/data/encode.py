@@ -1,4 +1,4 @@
-"""Targets of examples as a loss takes them."""
+"""Encode targets for the loss and metrics."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from cnnkit.config.target_encoding import TargetEncoding
 
 
 def encode(targets: Any, encoding: TargetEncoding) -> Any:
-    """A batch's targets in the form that its loss and metrics want; works inside a graph.
+    """Encode a batch's targets for the loss and metrics; works inside a TensorFlow graph.
 
     Args:
-        targets: As `Examples` has them: class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
-        encoding: The form wanted.
+        targets: As in `Examples`: class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
+        encoding: The target encoding.
 
     Returns:
         A tensor: see `TargetEncoding.form`.

@@ -1,4 +1,4 @@
-"""Examples with targets, divided into training, validation and test: what every data source returns."""
+"""Examples with targets, split into training, validation and test: what every data source returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Examples:
 
     Attributes:
         rows: All inputs: images `(N, height, width, channels)` uint8 in 0..255, or signals `(N, steps, channels)` float32.
-        index: Which of the rows these examples are, `(n,)`.
+        index: Row index of each example `(n,)`.
         targets: For each of them: class indices `(n,)` int32; labels `(n, labels)` float32 of 0 and 1; or numbers
             `(n, outputs)` float32.
     """
@@ -38,22 +38,22 @@ class Examples:
         return self.rows.shape[1:]
 
     def take(self, chosen: Indices) -> "Examples":
-        """Those of the examples at some positions."""
+        """The examples at some positions."""
         return Examples(self.rows, self.index[chosen], self.targets[chosen])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A whole data set, divided, with its metadata.
+    """A data set, split, with its metadata.
 
     Attributes:
         name: The name its metrics are printed under: `cifar10`.
-        task: What is to be predicted.
+        task: The prediction task.
         train: Training examples.
         validation: Validation examples, evaluated after each epoch; None for none.
         test: Examples for the final evaluation; None where there are none.
-        stand_in_for: Name of the data set that was asked for and could not be had; empty where this is the real one.
-        manifest: A row an example, (name, label, split), for data that cnnkit divided; empty for built-in sets.
+        stand_in_for: Name of the requested data set that is unavailable; empty where this is the requested one.
+        manifest: One (name, label, split) per example, for data that cnnkit split; empty for built-in sets.
         notices: Notices for the user, such as files left out.
     """
 
@@ -69,19 +69,19 @@ class Dataset:
     @property
     def watches_test(self) -> bool:
         """Whether the validation examples are the test examples (`data.validation: test`)."""
-        watched, test = self.validation, self.test
-        return watched is not None and test is not None and watched.rows is test.rows and watched.index is test.index
+        validation, test = self.validation, self.test
+        return validation is not None and test is not None and validation.rows is test.rows and validation.index is test.index
 
     @property
     def splits(self) -> dict[str, Examples]:
-        """The examples by the name of their split, none of them twice: `validation` is left out where it is the test examples."""
-        watched = None if self.watches_test else self.validation
-        parts = {"train": self.train, "validation": watched, "test": self.test}
+        """The examples by split name, without duplicates: `validation` is left out where it is the test examples."""
+        validation = None if self.watches_test else self.validation
+        parts = {"train": self.train, "validation": validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
     @property
     def held_out(self) -> tuple[str, Examples] | None:
-        """The split that final metrics are measured on, with its name: test where there is one, else validation; None for neither."""
+        """The split for the final evaluation, with its name: test where there is one, else validation; None for neither."""
         for name in ("test", "validation"):
             if name in self.splits:
                 return name, self.splits[name]

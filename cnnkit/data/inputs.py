@@ -1,4 +1,4 @@
-"""Inputs without targets, as `cnnkit predict` takes them: image files, or the rows of an array, one after another."""
+"""Inputs without targets for `cnnkit predict`: image files, or the rows of an array, one at a time."""
 
 import zipfile
 import zlib
@@ -12,57 +12,57 @@ from typing import IO, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.data.images.reader import ImageReader, require_pictures
+from cnnkit.data.images.reader import ImageReader, require_image_reader
 from cnnkit.errors import CnnkitError, format_value
 
 Array = npt.NDArray[Any]
 
-ROWS_AT_ONCE = 64  # rows of an array read from its file in one go
+ROWS_AT_ONCE = 64  # rows of an array per read from its file
 
 
 @dataclass(frozen=True)
 class Example:
-    """One thing to predict: its name, and how to get its values `(…)`, which raises CnnkitError where it is broken."""
+    """One input: its name, and a function that reads its values `(…)` and raises CnnkitError where they are invalid."""
 
     name: str
     read: Callable[[], Array]
 
 
 class Inputs(Protocol):
-    """Examples from one place. `count` is None where it is known at the end only."""
+    """Inputs from one place, such as a folder."""
 
     @property
     def count(self) -> int | None:
-        """How many there are."""
+        """Number of examples; None where it is known only at the end."""
 
     def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
-        """One after another, none of them read yet.
+        """The examples one at a time; none is read yet.
 
         Args:
-            input_shape: Shape of one example as the model takes it.
-            reader: How image files are brought to it; None for a model that takes no pictures.
+            input_shape: Shape of one example as the model expects it.
+            reader: Reads image files into that shape; None for a model that takes no images.
 
         Raises:
-            CnnkitError: They are not what the model takes.
+            CnnkitError: Their shape is not the model's input shape.
         """
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageFiles:
     """Image files."""
 
     paths: Sequence[Path]
 
     @property
     def count(self) -> int:
-        """How many files."""
+        """Number of files."""
         return len(self.paths)
 
     def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
         """The files in order."""
         if not self.paths:
             return iter(())
-        read = require_pictures(reader, input_shape, str(self.paths[0])).read
+        read = require_image_reader(reader, input_shape, str(self.paths[0])).read
         return (Example(str(path), partial(read, path)) for path in self.paths)
 
 
@@ -72,10 +72,10 @@ class StoredArray:
 
     Attributes:
         path: The file.
-        name: What the array is called where something is wrong with it.
+        name: Name of the array in error messages.
         shape: `(n, …)`.
-        dtype: Of one value.
-        opened: Opens the bytes of the values.
+        dtype: Data type of the values.
+        opened: Opens a stream of the values' bytes.
     """
 
     path: Path
@@ -93,14 +93,14 @@ class StoredArray:
 
     @property
     def count(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return self.shape[0]
 
     def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
         """The rows in order, called `x.npz[0]` and so on.
 
         Raises:
-            CnnkitError: They are not what the model takes, or the file is damaged.
+            CnnkitError: Their shape is not the model's input shape, or the file is damaged.
         """
         if self.shape[1:] != input_shape:
             raise CnnkitError(

@@ -1,4 +1,4 @@
-"""Examples to batches for TensorFlow: an order that follows from seed and epoch alone, read a batch at a time."""
+"""Examples to TensorFlow batches, read a batch at a time in an order that depends on seed and epoch only."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 Indices = npt.NDArray[np.int64]
 
-EVALUATION_BATCH = 256  # examples a step where nothing is learned; the metrics do not depend on it
-LARGE_INPUT = 64 * 64 * 3  # values in an input above which evaluation takes smaller batches, to keep memory small
+EVALUATION_BATCH = 256  # batch size of evaluation and inference; the metrics do not depend on it
+LARGE_INPUT = 64 * 64 * 3  # elements of an input above which evaluation uses smaller batches, to limit memory
 
 
 class BatchSource:
-    """Batches of examples, gathered by index: arrays in memory by TensorFlow, all others by their own reader.
+    """Batches of examples, gathered by index: arrays in memory by TensorFlow, all others by their `Rows.read`.
 
     Args:
         examples: Inputs and targets.
         batch_size: Examples in a batch; the last one of a pass may be smaller.
-        balanced: Whether a shuffled pass draws so that every class comes equally often.
+        balanced: Whether a shuffled pass samples every class equally often.
     """
 
     def __init__(self, examples: Examples, batch_size: int, *, balanced: bool = False) -> None:
@@ -44,25 +44,25 @@ class BatchSource:
         return -(-self.count // self.batch_size)
 
     def in_order(self) -> "tf.data.Dataset":
-        """Every example once, in the order in which they stand."""
+        """Batches of every example once, in storage order."""
         return self.batches(np.arange(self.count))
 
     def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
-        """One pass for training, in the order of `order`, without the first batches where some are to be skipped."""
+        """One shuffled pass for training, in the order that `order` returns, without the first `skip` batches."""
         return self.batches(self.order(seed, epoch)[skip * self.batch_size :])
 
     def order(self, seed: int, epoch: int) -> Indices:
-        """The positions of one training pass, which depend on the seed and the epoch and on nothing else."""
+        """The example positions of one training pass, which depend on seed and epoch only."""
         random = np.random.default_rng([seed, epoch])
         if not self._balanced:
             return random.permutation(self.count)
         classes, inverse = np.unique(self.examples.targets, return_inverse=True)
-        drawn = random.permutation(np.arange(self.count) % len(classes))  # each class equally often
+        drawn = random.permutation(np.arange(self.count) % len(classes))  # class of each draw, each class equally often
         members = [random.permutation(np.flatnonzero(inverse == label)) for label in range(len(classes))]
         order = np.empty(self.count, np.int64)
         for label, positions in enumerate(members):
-            places = np.flatnonzero(drawn == label)
-            order[places] = np.resize(positions, len(places))  # a rare class comes again in turn, a common one in part
+            draws = np.flatnonzero(drawn == label)
+            order[draws] = np.resize(positions, len(draws))  # examples of a rare class repeat, those of a frequent one are subsampled
         return order
 
     def batches(self, order: Indices) -> "tf.data.Dataset":
@@ -78,12 +78,12 @@ class BatchSource:
 
 
 def evaluation_batch(examples: Examples) -> int:
-    """Examples a step for evaluation: fewer of larger inputs."""
+    """Batch size for evaluating some examples: smaller for larger inputs."""
     return batch_of(examples.input_shape)
 
 
 def batch_of(input_shape: Sequence[int]) -> int:
-    """Examples a step where nothing is learned, of inputs of some shape."""
+    """Batch size of evaluation and inference for an input shape."""
     values = int(np.prod(input_shape))
     return max(16, min(EVALUATION_BATCH, EVALUATION_BATCH * LARGE_INPUT // max(values, 1)))
 

@@ -1,4 +1,4 @@
-"""Rows of inputs by index, wherever they are: in memory, in a file too large for it, or in image files."""
+"""Rows of inputs, read by index: in memory, in a file larger than memory, or in image files."""
 
 import hashlib
 import os
@@ -21,17 +21,17 @@ class Rows(Protocol):
 
     Attributes:
         shape: `(n, …)`.
-        dtype: Of one value.
+        dtype: Data type of the values.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def read(self, indices: Indices) -> Array:
-        """The rows of some indices, in that order: `(len(indices), …)`."""
+        """The rows at some indices, in that order: `(len(indices), …)`."""
 
     def identity(self) -> bytes:
-        """Bytes that change when the rows do, such as a hash or the time of change of a file."""
+        """Bytes that change when the rows do, such as a hash or the modification time of a file."""
 
 
 class ArrayRows:
@@ -44,15 +44,15 @@ class ArrayRows:
         self._tensor: Any = None
 
     def read(self, indices: Indices) -> Array:
-        """The rows of some indices, in that order."""
+        """The rows at some indices, in that order."""
         return self.array[indices]
 
     def identity(self) -> bytes:
-        """A hash of all values."""
+        """SHA-256 of all values."""
         return hashlib.sha256(np.ascontiguousarray(self.array).data).digest()
 
     def tensor(self) -> Any:
-        """The whole array as a TensorFlow tensor in the host's memory, made once."""
+        """The whole array as a TensorFlow tensor in host memory, created once."""
         import tensorflow as tf
 
         if self._tensor is None:
@@ -64,12 +64,12 @@ class ArrayRows:
 class DiskRows:
     """Rows of an array stored contiguously in a file, read on demand: memory use does not depend on the size of the file.
 
-    The file is read by position and not mapped, so that what has been read does not count as the process's memory.
+    The file is read by position, not memory-mapped, so that pages read do not count as the process's memory.
 
     Args:
         path: The file.
         shape: `(n, …)`.
-        dtype: Of one value.
+        dtype: Data type of the values.
         offset: Bytes before the first row.
         writable: Whether rows can be written as well; the file is then created, filled with zeros.
     """
@@ -85,7 +85,7 @@ class DiskRows:
             _reserve(self._file, max(1, offset + self._row_bytes * shape[0]))
 
     def read(self, indices: Indices) -> Array:
-        """The rows of some indices, in that order."""
+        """The rows at some indices, in that order."""
         rows = np.empty((len(indices), *self.shape[1:]), self.dtype)
         flat = rows.reshape(len(indices), -1).view(np.uint8)
         for place, index in enumerate(indices):
@@ -94,7 +94,7 @@ class DiskRows:
         return rows
 
     def identity(self) -> bytes:
-        """The file's path, size and time of change."""
+        """The file's path, size and modification time."""
         status = os.fstat(self._file)
         return f"{self._path} {status.st_size} {status.st_mtime_ns}".encode()
 
@@ -106,44 +106,44 @@ class DiskRows:
 
 
 class ComputedRows:
-    """Rows computed one by one from something slow, such as image files, in parallel threads, and cached.
+    """Rows computed on demand, such as decoded image files, in parallel threads, and cached.
 
     Args:
-        count: How many rows.
+        count: Number of rows.
         row_shape: Shape of one.
-        make: Computes the row of an index, uint8.
+        compute: Returns the row at an index, uint8.
         identity: Bytes that change when the rows do.
         cache: Where rows are cached: `memory`, a folder for a file on disk, or None for no cache.
     """
 
     def __init__(
-        self, count: int, row_shape: tuple[int, ...], make: Callable[[int], Array], identity: bytes, cache: str | Path | None
+        self, count: int, row_shape: tuple[int, ...], compute: Callable[[int], Array], identity: bytes, cache: str | Path | None
     ) -> None:
         self.shape, self.dtype = (count, *row_shape), np.dtype(np.uint8)
-        self._make = make
+        self._compute = compute
         self._identity = identity
-        self._made = np.zeros(count, bool)
+        self._is_cached = np.zeros(count, bool)
         self._workers = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
         self._memory: Array | None = np.empty(self.shape, np.uint8) if cache == "memory" else None
         self._disk = self._scratch_file(cache) if isinstance(cache, Path) else None
 
     def read(self, indices: Indices) -> Array:
-        """The rows of some indices, in that order; those not in the cache are computed."""
-        known = self._made[indices]
+        """The rows at some indices, in that order; those not in the cache are computed."""
+        cached = self._is_cached[indices]
         if self._memory is not None:
-            self._fill(indices[~known], self._memory.__setitem__)
+            self._fill(indices[~cached], self._memory.__setitem__)
             return self._memory[indices]
-        if self._disk is not None and known.all():
+        if self._disk is not None and cached.all():
             return self._disk.read(indices)
         rows = np.empty((len(indices), *self.shape[1:]), np.uint8)
-        if self._disk is not None and known.any():
-            rows[known] = self._disk.read(indices[known])
-        missing = np.flatnonzero(~known)
-        for place, row in zip(missing, self._workers.map(self._make, indices[missing].tolist()), strict=True):
+        if self._disk is not None and cached.any():
+            rows[cached] = self._disk.read(indices[cached])
+        missing = np.flatnonzero(~cached)
+        for place, row in zip(missing, self._workers.map(self._compute, indices[missing].tolist()), strict=True):
             rows[place] = row
         if self._disk is not None and len(missing):
             self._disk.write(indices[missing], rows[missing])
-            self._made[indices[missing]] = True
+            self._is_cached[indices[missing]] = True
         return rows
 
     def identity(self) -> bytes:
@@ -151,11 +151,11 @@ class ComputedRows:
         return self._identity
 
     def _fill(self, indices: Indices, put: Callable[[int, Array], None]) -> None:
-        def make(index: int) -> None:
-            put(index, self._make(index))
-            self._made[index] = True
+        def compute(index: int) -> None:
+            put(index, self._compute(index))
+            self._is_cached[index] = True
 
-        list(self._workers.map(make, indices.tolist()))
+        list(self._workers.map(compute, indices.tolist()))
 
     def _scratch_file(self, folder: Path) -> DiskRows:
         """An unlinked temporary file, freed when the process exits, killed or not."""
@@ -167,7 +167,7 @@ class ComputedRows:
 
 
 def _reserve(file: int, count: int) -> None:
-    """Allocate a file of a given number of bytes; where the system can reserve them, a full disk is reported here and not in mid-epoch."""
+    """Allocate a file of a given number of bytes; where the system can reserve them, a full disk is reported now, not during an epoch."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, count)
     else:
@@ -183,4 +183,4 @@ def available_memory() -> int:
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return 2 * 2**30  # a careful guess where the system does not tell
+    return 2 * 2**30  # a conservative guess where the system does not report it

@@ -1,4 +1,4 @@
-"""From the `data` section to a source of examples: first what it holds, later the examples themselves."""
+"""Open the data source that a `data` section names: its data spec first, the examples on `load`."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -22,14 +22,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What a run wants of a source beside the config's `data` section.
+    """What loading examples depends on besides the config's `data` section.
 
     Attributes:
-        seed: What splits and synthetic data follow.
-        cache_folder: Where a cache on disk may be put.
-        manifest: Splits of an earlier run by example name, which take the place of a new division; empty for none.
-        on_progress: Told how many of all files have been inspected.
-        stand_in: Whether to take the stand-in (`data.fallback`) at once, as an earlier run of this config had to.
+        seed: Seed of splits and synthetic data.
+        cache_folder: Folder for a cache on disk.
+        manifest: Splits of an earlier run by example name, which are used instead of a new split; empty for none.
+        on_progress: Called with the number of files inspected and the total.
+        stand_in: Whether to use the substitute (`data.fallback`) directly, as an earlier run of this config did.
     """
 
     seed: int
@@ -40,12 +40,12 @@ class Request:
 
 
 class Source(ABC):
-    """Where examples come from; a subclass has to say only how they are loaded.
+    """A data source; a subclass has to define `load`.
 
     Attributes:
         data: The `data` section that names it.
-        spec: What is known of the examples before they are read.
-        image_reader: How image files become inputs of this shape; None where the inputs are no pictures.
+        spec: The data spec, known before the examples are read.
+        image_reader: Reads image files into inputs of this shape; None where the inputs are no images.
     """
 
     def __init__(self, data: Data, spec: DataSpec) -> None:
@@ -54,14 +54,14 @@ class Source(ABC):
 
     @abstractmethod
     def load(self, request: Request) -> Dataset:
-        """The examples, divided into training, validation and test.
+        """The examples, split into training, validation and test.
 
         Raises:
-            CnnkitError: They cannot be had or used.
+            CnnkitError: They are unavailable or invalid.
         """
 
     def check(self, request: Request) -> DataReport:
-        """What an inspection of every example finds."""
+        """Inspect every example and report problems."""
         return check_dataset(self.load(request))
 
     @property
@@ -70,37 +70,37 @@ class Source(ABC):
         return ()
 
     def all_targets(self) -> tuple[Array, bool]:
-        """The targets of all examples `(n,)` or `(n, outputs)`, and whether the data brings test examples of its own."""
+        """The targets of all examples `(n,)` or `(n, outputs)`, and whether the data has its own test split."""
         dataset = self.load(Request(0, Path(), {}))
         return np.concatenate([part.targets for part in dataset.splits.values()]), not dataset.manifest
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
-        """What two runs share whose models are measured on the same inputs; by it `cnnkit compare` knows whether a test is fair.
+        """Bytes that are equal for two runs evaluated on the same inputs, which the paired tests of `cnnkit compare` require.
 
         Args:
-            dataset: As `load` gave it.
+            dataset: The return value of `load`.
             split: `validation` or `test`.
-            examples: Those of that split.
+            examples: The examples of that split.
         """
         return np.ascontiguousarray(examples.index).tobytes() + examples.rows.identity()
 
 
 def open_source(data: Data, fewest_classes: int = 2) -> Source:
-    """The source that a config names, listed but not read.
+    """Open the source that a config names; its examples are listed, not read.
 
     Args:
-        data: The section that names it: the module and its function follow from the mark on that field.
-        fewest_classes: How many classes a folder or a table has to have; training needs two, measuring a model one.
+        data: The section that names it: module and function follow from the field's `NamesSource`.
+        fewest_classes: Minimum number of classes in a folder or table: two for training, one for evaluation.
 
     Raises:
-        CnnkitError: It is not there, or not what it has to be.
+        CnnkitError: It does not exist, or has the wrong format.
     """
     source: Source = _function("open_{key}", data.source)(data, fewest_classes)
     return source
 
 
 def source_of(path: Path) -> str | None:
-    """The entry of the `data` section that takes a path: by its ending, or as a folder. None where none does."""
+    """The key of the `data` section for a path, by file extension or as a folder; None where there is none."""
     for key, source in SOURCES.items():
         if (source.value == "folder" and path.is_dir()) or (source.value == "file" and path.suffix.lower() == f".{key}"):
             return key
@@ -108,20 +108,20 @@ def source_of(path: Path) -> str | None:
 
 
 def endings(*further: str) -> str:
-    """How the files end that `source_of` takes, and others, as a message lists them: `.csv, .npz or .npy`."""
+    """The file extensions of `source_of` and further ones, for messages: `.csv, .npz or .npy`."""
     every = [*(f".{key}" for key, source in SOURCES.items() if source.value == "file"), *further]
     return f"{', '.join(every[:-1])} or {every[-1]}"
 
 
 def open_inputs(path: Path, column: str | None) -> Inputs | None:
-    """The inputs that a folder, a table or a file of arrays holds, targets or not; None for a file that no source opens.
+    """The inputs in a folder, a table or a file of arrays, with or without targets; None for a file that no source opens.
 
     Args:
         path: The folder or file.
-        column: The column of paths or the array that holds the inputs; None for the usual names.
+        column: The column of paths or the array of inputs; None for the default names.
 
     Raises:
-        CnnkitError: It holds nothing that can be predicted.
+        CnnkitError: It has no inputs.
     """
     key = source_of(path)
     if key is None:
@@ -131,6 +131,6 @@ def open_inputs(path: Path, column: str | None) -> Inputs | None:
 
 
 def _function(name: str, key: str) -> Callable[..., Any]:
-    """A function of the module that opens a source, imported only now, so that each source costs only its own users."""
+    """A function of a source's module, imported lazily, so that configs import only their own source."""
     function: Callable[..., Any] = getattr(importlib.import_module(f"cnnkit.data.sources.{SOURCES[key].module}"), name.format(key=key))
     return function

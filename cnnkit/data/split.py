@@ -1,4 +1,4 @@
-"""Dividing examples into training, validation and test without leaks: stratified, by group, seeded."""
+"""Split examples into training, validation and test without leakage: stratified, by group, seeded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.data.group_split import choose_groups
+from cnnkit.data.group_split import select_groups
 from cnnkit.errors import CnnkitError
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
 SPLITS = ("train", "validation", "test")
-MISSED = 0.02  # of the examples: a share that groups miss by more is told
+SPLIT_SIZE_TOLERANCE = 0.02  # fraction of the examples: a larger deviation of a group split from its size is reported
 SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -28,34 +28,34 @@ SPELLINGS = {
 
 
 @dataclass(frozen=True)
-class Shares:
-    """How much is held out: shares of 1, or 0 for none.
+class SplitFractions:
+    """Fractions to hold out, in 0..1; 0 for none.
 
     Attributes:
-        validation: Share of what is not test; `test` where the test examples are watched.
-        test: Share of all.
+        validation: Fraction of the examples that are not test; `test` where the test examples are the validation examples.
+        test: Fraction of all examples.
     """
 
     validation: float | str
     test: float
 
 
-def divide(given: Array | None, classes: Array | None, groups: Array | None, shares: Shares, count: int, seed: int) -> Array:
-    """For each example the split it belongs to.
+def assign_splits(given: Array | None, classes: Array | None, groups: Array | None, shares: SplitFractions, count: int, seed: int) -> Array:
+    """Assign each example to a split.
 
     Args:
-        given: Split names `(n,)` where the data brings its own; empty text for undecided ones. None where it brings none.
+        given: The data's own split names `(n,)`, empty texts where undecided; None where it has none.
         classes: Class index `(n,)` to stratify by; None not to.
-        groups: Group `(n,)` of each example: a group never stands in two splits. None for none.
-        shares: How much is held out where the data does not say.
-        count: How many examples.
-        seed: What the division follows.
+        groups: Group `(n,)` of each example: a group is never in two splits. None for none.
+        shares: Fractions to hold out where the data has no such split.
+        count: Number of examples.
+        seed: Seed of the split.
 
     Returns:
         `(n,)` of "train", "validation" and "test".
 
     Raises:
-        CnnkitError: There are too few examples or groups, or the data's own splits tear a group apart.
+        CnnkitError: There are too few examples or groups, or a group is in several of the data's own splits.
     """
     splits = np.full(count, "train", dtype=object) if given is None else given.astype(object)
     splits[splits == ""] = "train"
@@ -71,37 +71,48 @@ def divide(given: Array | None, classes: Array | None, groups: Array | None, sha
 
 
 def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, share: float, seed: int) -> Indices:
-    """A share of the candidates, in ascending order: whole groups where there are groups, else of each class its part."""
+    """Hold out a fraction of the candidates: whole groups where there are groups, else stratified by class.
+
+    Args:
+        candidates: Positions of the examples to choose from `(m,)`.
+        classes: Class of each example `(n,)`; None not to stratify.
+        groups: Group of each example `(n,)`; None for none.
+        share: Fraction of the candidates.
+        seed: Seed of the selection.
+
+    Returns:
+        Positions of the held-out examples, ascending.
+    """
     if groups is None:
-        return take_share(candidates, classes, round(share * len(candidates)), seed)
+        return stratified_sample(candidates, classes, round(share * len(candidates)), seed)
     if len(np.unique(groups[candidates])) < 2:
         raise CnnkitError(
             "all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`."
         )
-    return np.sort(candidates[choose_groups(groups[candidates], None if classes is None else classes[candidates], share, seed)])
+    return np.sort(candidates[select_groups(groups[candidates], None if classes is None else classes[candidates], share, seed)])
 
 
-def shares_missed(splits: Array, shares: Shares, wanted: Sequence[str]) -> list[str]:
-    """What a user has to be told of shares that whole groups did not allow, by more than two percent of the examples.
+def split_size_notices(splits: Array, shares: SplitFractions, wanted: Sequence[str]) -> list[str]:
+    """Notices for splits whose size differs from the requested one by more than `SPLIT_SIZE_TOLERANCE`, as whole groups require.
 
     Args:
         splits: The split of each example `(n,)`.
-        shares: The shares wished.
-        wanted: The splits that were divided by groups.
+        shares: The requested fractions.
+        wanted: The splits that were made by groups.
     """
-    told = []
+    notices = []
     for name, share, base in (("test", shares.test, splits != "unused"), ("validation", shares.validation, splits != "test")):
         if name not in wanted or isinstance(share, str) or not share:
             continue
-        reached = float((splits[base] == name).mean())
-        if abs(reached - share) > MISSED:
+        actual = float((splits[base] == name).mean())
+        if abs(actual - share) > SPLIT_SIZE_TOLERANCE:
             of = "the examples" if name == "test" else "the examples that are not test"
-            told.append(f"The {name} split holds {reached:.1%} of {of}, not {share:.1%}: whole groups come no nearer (data.{name}).")
-    return told
+            notices.append(f"The {name} split holds {actual:.1%} of {of}, not {share:.1%}: whole groups cannot come closer (data.{name}).")
+    return notices
 
 
-def take_share(candidates: Indices, classes: Array | None, count: int, seed: int) -> Indices:
-    """`count` of the candidates in ascending order; of each class its proportional part, by largest remainders."""
+def stratified_sample(candidates: Indices, classes: Array | None, count: int, seed: int) -> Indices:
+    """Sample `count` of the candidates, stratified in proportion to class counts by largest remainders; positions ascending."""
     shuffled = np.random.default_rng(seed).permutation(candidates)
     if classes is None:
         return np.sort(shuffled[:count])

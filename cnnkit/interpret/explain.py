@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Task
-from cnnkit.data.images.reader import require_pictures
+from cnnkit.data.images.reader import require_image_reader
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
 from cnnkit.interpret.deletion_curve import deletion_curve
 from cnnkit.interpret.explanation import Explanation
@@ -45,7 +45,7 @@ def explain_run(
     network = unfold(predictor.model)
     cam = GradCam(predictor.model, task, layer)
     if image is not None:
-        reader = require_pictures(predictor.image_reader, predictor.input_shape, str(image))
+        reader = require_image_reader(predictor.image_reader, predictor.input_shape, str(image))
         example, words, stem = reader.read(image), str(image), image.stem
     else:
         split, example = _test_example(path, index or 0)

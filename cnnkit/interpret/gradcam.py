@@ -56,9 +56,9 @@ class GradCam:
         import keras
 
         network = unfold(model)
-        step = network.step(layer) if layer is not None else network.last_maps()
+        step = network.step(layer) if layer is not None else network.last_feature_maps()
         self.layer = step.name
-        self._model = keras.Model(network.input, [step.output, network.scores, network.answer])
+        self._model = keras.Model(network.input, [step.output, network.scores, network.output])
         self._task = task
 
     def __call__(self, inputs: Array, outputs: Sequence[int] | Array | None = None) -> Heatmaps:

@@ -1,4 +1,4 @@
-"""Write files so that a reader, or a crash at any moment, sees the old file or the new one, never half of one."""
+"""Atomic file writes: readers, also after a crash, see the complete old file or the complete new one."""
 
 import json
 import math
@@ -15,7 +15,7 @@ _TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.[^.]+|)")  # a
 
 
 class WriteError(CnnkitError, OSError):
-    """A file could not be written: a full disk, a folder that may not be written. What stood there before is whole."""
+    """A file could not be written: a full disk or a read-only folder. The previous file is unchanged."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -23,8 +23,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     The temporary name keeps the suffix of `path`, by which Keras and matplotlib choose the format.
 
+    Args:
+        path: The file.
+        write: Called with the path of the temporary file.
+
     Raises:
-        WriteError: The folder cannot be written or the disk is full; `path` is then as it was before.
+        WriteError: The folder cannot be written or the disk is full; `path` is then unchanged.
     """
     try:
         _write_beside(path, write)
@@ -51,10 +55,10 @@ def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove_leftovers(folder: Path, names: str) -> None:
-    """Remove temporary files that killed processes left of writes to files of a folder.
+    """Remove temporary files that killed processes left in a folder.
 
     Args:
-        folder: Where they are; nothing happens where it does not exist.
+        folder: The folder; it need not exist.
         names: Regular expression that matches the whole name of each file whose temporary files are removed.
     """
     for path in folder.glob(".*"):
@@ -69,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; NaN and infinity, which JSON has no words for, become null."""
+    """Write a value as indented JSON, atomically; NaN and infinity, which JSON cannot represent, become null."""
     write_text(path, json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -85,7 +89,7 @@ def without_nan(value: Any) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that a rename survives a power cut (POSIX only; elsewhere nothing to do)."""
+    """Flush a folder's entries to disk, so that a rename survives a power failure (POSIX only; a no-op elsewhere)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

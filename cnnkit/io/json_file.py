@@ -1,4 +1,4 @@
-"""JSON of unknown origin to plain values, within limits of size and depth."""
+"""Parse untrusted JSON within limits on size and depth."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from cnnkit.io.regular_file import regular_file_size
 
 MAX_BYTES = 16 * 2**20
-MAX_DEPTH = 100  # objects and lists inside each other: Python's own parser stops near 1,000, with a RecursionError
+MAX_DEPTH = 100  # nested objects and lists; Python's own parser raises RecursionError near 1,000
 
 
 def read_json(path: Path) -> Any:

@@ -1,1 +1,1 @@
-"""The installed Keras: what its objects take, building one from a config entry, and all that is private of it."""
+"""The installed Keras: signatures of its objects, building one from a config entry, and its private API."""

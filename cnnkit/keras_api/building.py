@@ -1,4 +1,4 @@
-"""A checked config entry such as `Conv2D: {filters: 32}` to the Keras object that it names."""
+"""Build the Keras object of a validated config entry such as `Conv2D: {filters: 32}`."""
 
 import re
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from cnnkit.keras_api.checking import as_number, entry_path, is_entry, split_ent
 from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
 
 
-def build(kind: str, entry: str | Mapping[str, Any], path: Path, **further: Any) -> Any:
-    """The Keras object that a checked entry names; `further` are arguments that cnnkit adds where none are given.
+def build(kind: str, entry: str | Mapping[str, Any], path: Path, **defaults: Any) -> Any:
+    """Build the Keras object that a validated entry names.
 
     Args:
         kind: A key of KINDS.
         entry: A name, or a mapping of one name to its arguments.
-        path: Where the entry stands, for errors.
-        further: Arguments for those which the entry leaves out, such as a `seed`.
+        path: Path of the entry, for errors.
+        defaults: Arguments that cnnkit sets where the entry leaves them out and the object accepts them, such as `seed`.
 
     Raises:
-        BuildError: Keras refuses the values.
+        BuildError: Keras rejects the arguments.
     """
     import importlib
 
@@ -32,7 +32,7 @@ def build(kind: str, entry: str | Mapping[str, Any], path: Path, **further: Any)
     if signature is None:
         return module.get(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
     values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in arguments.items()}
-    values |= {a: v for a, v in further.items() if a in signature.arguments and a not in values}
+    values |= {a: v for a, v in defaults.items() if a in signature.arguments and a not in values}
     try:
         return getattr(module, name)(**values)
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
@@ -53,7 +53,7 @@ def _built_value(argument: Argument, value: Any, path: Path) -> Any:
 
 
 def first_sentence(error: BaseException) -> str:
-    """What a Keras error says before it goes on to tracebacks and argument dumps, as one line of at most 300 characters."""
+    """The message of a Keras error without traceback and argument dump, as one line of at most 300 characters."""
     text = str(error).strip() or type(error).__name__
     text = text.split("\n\nArguments received by")[0].split("\nFull object config")[0]
     text = re.sub(r"^Exception encountered when calling [^\n]*\n+", "", text)

@@ -1,4 +1,4 @@
-"""A config entry such as `Conv2D: {filters: 32}` checked against the signature table, before TensorFlow is imported."""
+"""Check a config entry such as `Conv2D: {filters: 32}` against the signature table, without TensorFlow."""
 
 import math
 import re
@@ -22,7 +22,7 @@ SINGULAR = {
     "applications": "pretrained base",
 }
 
-OUTPUTS = "outputs"  # in a layer's integer argument: as many as the data has classes, or numbers to predict
+OUTPUTS = "outputs"  # placeholder in a layer's integer argument: the number of classes, labels or regression targets of the data
 
 _NOUNS = {
     "integer": "an integer",
@@ -32,7 +32,7 @@ _NOUNS = {
     "list": "a list",
 }
 
-_COUNTS = {  # arguments of layers that count units, places or steps: with 0 of them a layer gives nothing, or never moves on
+_COUNTS = {  # arguments of layers that are counts, sizes or strides: at least 1
     "filters", "units", "kernel_size", "pool_size", "strides", "dilation_rate", "groups", "depth_multiplier", "size", "output_size",
     "height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads", "input_dim",
     "output_dim", "num_tokens", "num_bins",
@@ -50,7 +50,7 @@ def as_number(value: object) -> float | None:
 
 
 def is_entry(value: object) -> bool:
-    """Whether a value has the form of one Keras object: a name, or a mapping of one name to its arguments."""
+    """Whether a value is an entry for one Keras object: a name, or a mapping of one name to its arguments."""
     return isinstance(value, str) or (isinstance(value, dict) and len(value) == 1)
 
 
@@ -63,12 +63,18 @@ def split_entry(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:
-    """The path of an entry's name: a mapping's key stands one deeper than a bare word."""
+    """The path of an entry's name: that of the key where the entry is a mapping, else that of the string."""
     return path if isinstance(entry, str) else (*path, *entry)
 
 
 def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a way to be wrong
-    """All that is wrong with an entry's name and arguments, without importing TensorFlow."""
+    """Faults of an entry's name and arguments, found without TensorFlow.
+
+    Args:
+        kind: A key of KINDS.
+        entry: The value from the config.
+        path: Its path.
+    """
     what = SINGULAR[kind]
     if not is_entry(entry):
         yield Fault(
@@ -107,29 +113,29 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
             )
         return
     given = arguments or {}
-    meant_by_others = ""
+    suggestions = ""
     for argument, value in given.items():
         known = signature.arguments.get(argument)
         if known is None:
             meant = did_you_mean(str(argument), signature.arguments)
-            meant_by_others += meant
+            suggestions += meant
             remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
         elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
             yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
-    missing = [argument for argument in missing if f"'{argument}'" not in meant_by_others]
+    missing = [argument for argument in missing if f"'{argument}'" not in suggestions]
     if missing:
         example = ", ".join(f"{argument}: …" for argument in missing)
-        yield Fault(at_name, f"{name} needs {_listed(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
+        yield Fault(at_name, f"{name} needs {_enumeration(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
 
 
 def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
     what = SINGULAR[kind]
     if name in REFUSED:
-        return Fault(path, f"{name} is not taken from a config: {REFUSED[name]}", on_key=on_key)
+        return Fault(path, f"{name} is not accepted in a config: {REFUSED[name]}", on_key=on_key)
     table = signature_table()
-    meant = did_you_mean(name, table.objects[kind] if on_key else table.names(kind))  # a word takes no arguments
+    meant = did_you_mean(name, table.objects[kind] if on_key else table.names(kind))  # a string such as `adam` takes no arguments
     names = list(table.objects[kind])
     remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {KINDS[kind]}."
     elsewhere = [other for other in KINDS if other != kind and name in table.objects[other]]
@@ -155,7 +161,7 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         yield from check_entry(argument.kind, value, path)
         return
     if isinstance(value, dict):
-        yield Fault(path, f"wants {_wanted(argument)}, got a mapping")
+        yield Fault(path, f"wants {_expected_types(argument)}, got a mapping")
         return
     number = as_number(value)
     value = value if number is None else number
@@ -164,33 +170,33 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         return
     if argument.choices and isinstance(value, str) and value.lower() not in argument.choices:
         meant = did_you_mean(value, argument.choices)
-        yield Fault(path, f"wants {_listed([repr(c) for c in argument.choices], 'or')}, got {format_value(value)}.{meant}")
-    elif argument.takes and not _agrees(argument.takes, value):
-        yield Fault(path, f"wants {_wanted(argument)}, got {format_value(value)}")
-    elif range_told := _range_broken(argument, path[-1], value):
-        yield Fault(path, f"wants {range_told}, got {format_value(value)}")
+        yield Fault(path, f"wants {_enumeration([repr(c) for c in argument.choices], 'or')}, got {format_value(value)}.{meant}")
+    elif argument.takes and not _type_fits(argument.takes, value):
+        yield Fault(path, f"wants {_expected_types(argument)}, got {format_value(value)}")
+    elif valid_range := _violated_range(argument, path[-1], value):
+        yield Fault(path, f"wants {valid_range}, got {format_value(value)}")
 
 
-def _range_broken(argument: Argument, name: str | int, value: object) -> str:
-    """The range in which a number, or every number of a list, has to lie and does not; empty where it does or none is known."""
+def _violated_range(argument: Argument, name: str | int, value: object) -> str:
+    """The valid range that a number, or a number of a list, violates; empty where it violates none."""
     numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int | float)]
     if argument.between:
         low, high = argument.between
         return f"a number from {low:g} to {high:g}" if not isinstance(value, list) and not all(low <= n <= high for n in numbers) else ""
-    least = _least(argument, name)
-    return f"at least {least}" if least is not None and any(number < least for number in numbers) else ""
+    minimum = _minimum(argument, name)
+    return f"at least {minimum}" if minimum is not None and any(number < minimum for number in numbers) else ""
 
 
-def _least(argument: Argument, name: str | int) -> int | None:
-    """The smallest value that an argument takes, by its name or by what its documentation says; None where that is not known."""
-    said = argument.description.lower()
-    if "integer" in argument.takes and (name in _COUNTS or re.search(r"positive int", said)):
+def _minimum(argument: Argument, name: str | int) -> int | None:
+    """The minimum of an argument, by its name or its documentation; None where unknown."""
+    documentation = argument.description.lower()
+    if "integer" in argument.takes and (name in _COUNTS or re.search(r"positive int", documentation)):
         return 1
-    return 0 if re.search(r"^float >= 0|non-negative", said) else None
+    return 0 if re.search(r"^float >= 0|non-negative", documentation) else None
 
 
-def _agrees(takes: tuple[str, ...], value: object) -> bool:
-    """Whether a value may be what the docstring asks for: only what is surely wrong is refused before Keras sees it."""
+def _type_fits(takes: tuple[str, ...], value: object) -> bool:
+    """Whether a value's type may be one that the docstring allows; only certain mismatches are refused before Keras sees them."""
     if isinstance(value, bool):
         return "boolean" in takes
     if isinstance(value, int):
@@ -204,9 +210,9 @@ def _agrees(takes: tuple[str, ...], value: object) -> bool:
     return False
 
 
-def _wanted(argument: Argument) -> str:
-    return _listed([_NOUNS[word] for word in argument.takes], "or") or "a plain value"
+def _expected_types(argument: Argument) -> str:
+    return _enumeration([_NOUNS[word] for word in argument.takes], "or") or "a plain value"
 
 
-def _listed(words: list[str], joint: str = "and") -> str:
-    return f" {joint} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _enumeration(words: list[str], conjunction: str = "and") -> str:
+    return f" {conjunction} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

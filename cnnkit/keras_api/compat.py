@@ -1,6 +1,6 @@
-"""Everything private, patched or read out of the source of Keras and TensorFlow, each behind one function.
+"""All uses of private or patched Keras and TensorFlow internals, each behind one function.
 
-An upgrade may break any of it. Each entry has a test in `tests/test_compat.py` that then names the entry to mend, and a
+An upgrade may break any of it. Each entry has a test in `tests/test_compat.py` that then names the entry to fix, and a
 test there scans the rest of cnnkit for private names. Over 300 lines, because whoever upgrades Keras reads this one file.
 """
 
@@ -29,7 +29,7 @@ def graph_of(operation: Any) -> Any | None:
 
 
 def nodes_of(graph: Any) -> list[Node]:
-    """Every use of every layer in a functional graph, each after those from which it takes its input."""
+    """Every use of every layer in a functional graph, in topological order."""
     return [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
 
 
@@ -39,7 +39,7 @@ def all_uses(operation: Any) -> list[Node]:
 
 
 def source_of(tensor: Any) -> Node:
-    """The node that gives a symbolic tensor."""
+    """The node that outputs a symbolic tensor."""
     history = tensor._keras_history
     return history.operation._inbound_nodes[history.node_index]
 
@@ -64,7 +64,7 @@ def merges_inputs(layer: Any) -> bool:
 
 
 def preferred_size(application: str) -> int:
-    """Default input side in pixels of a network of keras.applications, read out of its source; 224 where that has none."""
+    """Default input side in pixels of a network of keras.applications, parsed from its source code; 224 where not found."""
     import keras
 
     function = getattr(keras.applications, application)
@@ -90,11 +90,11 @@ def preprocess_input_of(application: str) -> Callable[[Any], Any]:
 
 
 class ReachedWeightsError(BaseException):
-    """Keras is about to load pretrained weights; not an Exception, so that no `except Exception` of Keras stops it.
+    """Keras is about to load pretrained weights; not an Exception, so that no `except Exception` in Keras catches it.
 
     Attributes:
         model: The network, built.
-        file: Name of the file of its weights.
+        file: Name of its weights file.
     """
 
     def __init__(self, model: "keras.Model", file: str) -> None:
@@ -124,7 +124,7 @@ def stopped_before_weights() -> Iterator[None]:
 
 
 def registry(kind: str) -> Mapping[str, Any]:
-    """The strings that Keras's own `get` takes for a kind of object, such as `adam` among `optimizers`, with what they name."""
+    """The strings that Keras's `get` accepts for a kind of object, such as `adam` of `optimizers`, with their objects."""
     import importlib
 
     names: Mapping[str, Any] = getattr(importlib.import_module(f"keras.src.{kind}"), "ALL_OBJECTS_DICT", {})
@@ -139,14 +139,14 @@ def operations() -> frozenset[tuple[str, str]]:
 
 
 def application_layers() -> frozenset[tuple[str, str]]:
-    """Module and class name of each layer that only networks of keras.applications have, such as ConvNeXt's LayerScale."""
+    """Module and class name of each layer used only by networks of keras.applications, such as ConvNeXt's LayerScale."""
     import keras
 
     return _subclasses(keras.Layer, ("keras.src.applications.",))
 
 
 def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, str]]:
-    """Module and name of all classes below one that some modules define."""
+    """Module and name of all subclasses of a class that are defined in some modules."""
     found: set[tuple[str, str]] = set()
     waiting: list[type] = list(parent.__subclasses__())
     while waiting:
@@ -158,10 +158,10 @@ def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, 
 
 
 def mismatched_weight(error: Exception) -> tuple[str, str, str] | None:
-    """Path, shape wanted and shape stored of a weight that Keras could not load.
+    """Path, expected shape and stored shape of a weight that Keras could not load.
 
     Returns:
-        None where the error is another one; empty texts where Keras does not name the weight.
+        None for any other error; empty texts where Keras does not name the weight.
     """
     text = str(error)
     if "objects could not be loaded" not in text:
@@ -173,48 +173,48 @@ def mismatched_weight(error: Exception) -> tuple[str, str, str] | None:
 # --- Variables ------------------------------------------------------------------------------------------------------
 
 
-class TooManyNumbersError(BaseException):
-    """A network wants more numbers than it may have; not an Exception, which Keras would turn into one of its own.
+class VariableLimitError(BaseException):
+    """A network exceeds its limit on variable elements; not an Exception, which Keras would catch and replace.
 
     Attributes:
-        numbers: Elements that were wanted up to here.
+        elements: Elements requested so far, the refused variable included.
     """
 
-    def __init__(self, numbers: int) -> None:
-        self.numbers = numbers
+    def __init__(self, elements: int) -> None:
+        self.elements = elements
 
 
 @contextlib.contextmanager
-def limited_variables(numbers: int) -> Iterator[None]:
-    """Context manager: Keras variables with more than `numbers` elements in all raise TooManyNumbersError before taking memory."""
+def limited_variables(max_elements: int) -> Iterator[None]:
+    """Context manager: Keras variables of more than `max_elements` elements in total raise VariableLimitError before allocation."""
     import keras
 
-    make = keras.Variable.__init__
-    wanted = 0
+    original = keras.Variable.__init__
+    requested = 0
 
-    def make_counted(self: Any, initializer: Any, shape: Any = None, *arguments: Any, **options: Any) -> None:
-        nonlocal wanted
-        wanted += abs(math.prod(shape)) if shape is not None else 0
-        if wanted > numbers:
-            raise TooManyNumbersError(wanted)
-        make(self, initializer, shape, *arguments, **options)
+    def counted_init(self: Any, initializer: Any, shape: Any = None, *arguments: Any, **options: Any) -> None:
+        nonlocal requested
+        requested += abs(math.prod(shape)) if shape is not None else 0
+        if requested > max_elements:
+            raise VariableLimitError(requested)
+        original(self, initializer, shape, *arguments, **options)
 
-    keras.Variable.__init__ = make_counted
+    keras.Variable.__init__ = counted_init
     try:
         yield
     finally:
-        keras.Variable.__init__ = make
+        keras.Variable.__init__ = original
 
 
 # --- Downloads ------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def impatient_sockets(seconds: float) -> Iterator[None]:
-    """Context manager: a connection, name look-up included, raises TimeoutError after `seconds`; Keras itself would wait for ever."""
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Context manager: connecting, DNS lookup included, raises TimeoutError after `seconds`; Keras itself sets no timeout."""
     connect, timeout = socket.create_connection, socket.getdefaulttimeout()
 
-    def impatient(*arguments: Any, **options: Any) -> socket.socket:
+    def connect_with_timeout(*arguments: Any, **options: Any) -> socket.socket:
         outcome: list[Any] = []
 
         def attempt() -> None:
@@ -223,15 +223,15 @@ def impatient_sockets(seconds: float) -> Iterator[None]:
             except OSError as error:
                 outcome.append(error)
 
-        thread = threading.Thread(target=attempt, daemon=True)  # a name look-up cannot be interrupted, only left behind
+        thread = threading.Thread(target=attempt, daemon=True)  # a DNS lookup cannot be interrupted, only abandoned
         thread.start()
         thread.join(seconds)
-        answer = outcome[0] if outcome else TimeoutError(f"no answer from the network in {seconds} s")
-        if isinstance(answer, OSError):
-            raise answer
-        return answer  # type: ignore[no-any-return]
+        result = outcome[0] if outcome else TimeoutError(f"no answer from the network in {seconds} s")
+        if isinstance(result, OSError):
+            raise result
+        return result  # type: ignore[no-any-return]
 
-    socket.create_connection = impatient
+    socket.create_connection = connect_with_timeout
     socket.setdefaulttimeout(seconds)
     try:
         yield
@@ -241,7 +241,7 @@ def impatient_sockets(seconds: float) -> Iterator[None]:
 
 
 def download_failure(error: Exception) -> str | None:
-    """Why a download of Keras's failed; None where the error is another one: Keras raises a bare Exception for these."""
+    """Why a download by Keras failed; None for any other error. Keras raises a bare Exception for these."""
     text = str(error)
     if isinstance(error, OSError) or text.startswith(("URL fetch failure", "Incomplete or corrupted file")):
         return text.removeprefix("URL fetch failure on ")
@@ -252,7 +252,7 @@ def download_failure(error: Exception) -> str | None:
 
 
 def schedule_of(optimizer: "keras.optimizers.Optimizer") -> Any | None:
-    """The learning-rate schedule of an optimizer; None where its rate is a number."""
+    """The learning-rate schedule of an optimizer; None where its learning rate is constant."""
     import keras
 
     rate = optimizer._learning_rate
@@ -265,24 +265,24 @@ def set_schedule(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None
 
 
 def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
-    """Multiply the learning rate of each trained variable by a factor of its own, for good.
+    """Permanently multiply the learning rate of each variable by its own factor.
 
     Args:
         optimizer: A Keras optimizer; its `update_step` is replaced on the instance.
         variables: The Keras variables that it trains.
-        factors: As many, each at least 0.
+        factors: One per variable, at least 0.
     """
     step = optimizer.update_step
     by_reference = {variable.value.ref(): factor for variable, factor in zip(variables, factors, strict=True)}
 
     def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step(gradient, variable, learning_rate * by_reference[variable.ref()])  # Keras hands on TensorFlow's own variable
+        step(gradient, variable, learning_rate * by_reference[variable.ref()])  # Keras passes the TensorFlow variable here
 
     optimizer.update_step = scaled
 
 
 def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
-    """A concrete TensorFlow function with its variables as constants, so that normalizations fold into convolutions."""
+    """A concrete TensorFlow function with its variables converted to constants, so that normalizations fold into convolutions."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     constant: Callable[[Any], Sequence[Any]] = convert_variables_to_constants_v2(function)
@@ -294,16 +294,16 @@ def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
 
 @contextlib.contextmanager
 def fresh_names() -> Iterator[None]:
-    """Context manager: Keras's automatic names begin anew (`auc`, `auc_1`, …); afterwards they go on as if nothing had been built.
+    """Context manager: Keras's automatic names start again (`auc`, `auc_1`, …); afterwards the previous counters are restored.
 
     Works as a decorator as well. Without it, the metric AUC is `auc` in a run that was never interrupted and `auc_3` in
     one that compiled more often.
     """
     from keras.src.backend.common import global_state
 
-    counters = "object_name_uids"  # how many objects have taken each automatic name
+    counters = "object_name_uids"  # number of objects per automatic name
     before = global_state.get_global_attribute(counters)
-    global_state.set_global_attribute(counters, None)  # Keras makes new ones at the next name
+    global_state.set_global_attribute(counters, None)  # Keras creates new counters at the next name
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Let Keras download a file of its own, with a limit on how long a silent network is waited for."""
+"""Let Keras download data and weights, with a timeout for an unresponsive network."""
 
 import contextlib
 import io
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from cnnkit.errors import CnnkitError, escape_unprintable
-from cnnkit.keras_api.compat import download_failure, impatient_sockets
+from cnnkit.keras_api.compat import download_failure, socket_timeout
 
-SECONDS_TO_ANSWER = 10  # a network that has not answered by then counts as none
+TIMEOUT_SECONDS = 10  # after this the network counts as unreachable
 
 Result = TypeVar("Result")
 
 
 class DownloadError(CnnkitError):
-    """A file of Keras's could not be downloaded."""
+    """Keras could not download a file."""
 
 
 def keras_home() -> Path:
@@ -26,14 +26,21 @@ def keras_home() -> Path:
 
 
 def through_keras(load: Callable[[], Result], what: str) -> Result:
-    """The result of a Keras call that may download.
+    """Call a Keras function that may download.
+
+    Args:
+        load: The call.
+        what: Subject of the error message, such as `cifar10 is not at … and`.
+
+    Returns:
+        The result of `load`.
 
     Raises:
-        DownloadError: The network did not answer, or not with the file.
+        DownloadError: The network is unreachable, or does not serve the file.
     """
     progress = sys.stderr if sys.stderr.isatty() else io.StringIO()
     try:
-        with impatient_sockets(SECONDS_TO_ANSWER), contextlib.redirect_stdout(progress):
+        with socket_timeout(TIMEOUT_SECONDS), contextlib.redirect_stdout(progress):
             return load()
     except Exception as error:  # Keras raises a bare Exception("URL fetch failure on …")
         if (reason := download_failure(error)) is not None:

@@ -1,7 +1,7 @@
 """Import TensorFlow and Keras without the lines that TensorFlow's C++ code writes to standard error.
 
-Whichever statement imports them first, standard error (the file descriptor: no Python logger sees those lines) is held back
-while they load. Where the import fails, what was held back is written out, before the traceback.
+Whichever statement imports them first, standard error (the file descriptor: no Python logger sees those lines) is buffered
+while they load. Where the import fails, the buffered output is printed before the traceback.
 """
 
 import contextlib
@@ -17,27 +17,27 @@ PACKAGES = ("tensorflow", "keras")
 
 
 def install() -> None:
-    """Hold standard error back during the imports of TensorFlow and Keras from now on, in this process."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of what their C++ code logs later: errors that end the process only
+    """Install an import hook that buffers standard error during imports of TensorFlow and Keras in this process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # later C++ logging: fatal errors only
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 @contextlib.contextmanager
-def standard_error_held_back() -> Iterator[None]:
+def buffered_stderr() -> Iterator[None]:
     """Context manager: redirects file descriptor 2 to a temporary file, whose content is printed only if an exception is raised."""
     import tempfile
 
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with tempfile.TemporaryFile() as buffer:
         original = os.dup(2)
-        os.dup2(held.fileno(), 2)
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         except BaseException:
             sys.stderr.flush()
-            held.seek(0)
-            os.write(original, held.read())
+            buffer.seek(0)
+            os.write(original, buffer.read())
             raise
         finally:
             os.dup2(original, 2)
@@ -45,7 +45,7 @@ def standard_error_held_back() -> Iterator[None]:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the packages as the import system does, and has their loader run with standard error held back."""
+    """Finds the packages as the import system does, and wraps their loader."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -59,7 +59,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """A loader that executes a module with standard error held back, and is the wrapped loader in all else."""
+    """Delegates to the wrapped loader, and buffers standard error while it executes a module."""
 
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
@@ -72,5 +72,5 @@ class _Loader(importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        with standard_error_held_back():
+        with buffered_stderr():
             self._wrapped.exec_module(module)

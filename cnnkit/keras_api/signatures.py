@@ -1,8 +1,8 @@
-"""The table of the installed Keras's vocabulary: every object's name, arguments, defaults and what each argument takes.
+"""The signature table of the installed Keras: every object's name, arguments, defaults and accepted types.
 
-The table is made by introspection when it is first wanted and kept in the user's cache folder by Keras version, so that
-names and arguments are checked, and the editors' JSON Schema is made, without waiting for TensorFlow. Nothing of
-Keras's vocabulary is copied by hand: arguments come from the constructors, what they take from Keras's own docstrings.
+The table is built by introspection at first use and cached in the user's cache folder by Keras version, so that config
+checks and the JSON Schema need no TensorFlow import. Nothing of Keras is copied by hand: arguments come from the
+constructors, accepted types from Keras's own docstrings.
 """
 
 import functools
@@ -22,7 +22,7 @@ from cnnkit.errors import fold
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.compat import registry
 
-FORMAT = 2  # raised when the table changes for the same Keras, so that an older cnnkit's table is not read
+FORMAT = 2  # version of the cached table; increase it when the table changes for the same Keras
 
 KINDS = {  # kind of object -> the public Keras module that holds it
     "layers": "keras.layers",
@@ -38,7 +38,7 @@ KINDS = {  # kind of object -> the public Keras module that holds it
     "applications": "keras.applications",
 }
 
-REQUIRED = "<required>"  # stands where an argument has no default
+REQUIRED = "<required>"  # default of an argument that has none
 
 _REFUSED_BECAUSE = {
     "it runs code of its own": ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "LambdaCallback"),
@@ -60,14 +60,14 @@ REFUSED = {name: reason for reason, names in _REFUSED_BECAUSE.items() for name i
 
 @dataclass(frozen=True)
 class Argument:
-    """What one argument of a constructor takes.
+    """One argument of a constructor.
 
     Attributes:
-        default: Its default as JSON has it; REQUIRED where there is none; None also where JSON has no word for it.
-        takes: Of `integer`, `number`, `boolean`, `string`, `list`: those which Keras's docstring names; empty: unknown.
-        choices: The words it takes, where the docstring lists them.
+        default: Its default; REQUIRED where there is none; None also where JSON cannot represent it.
+        takes: Accepted types that Keras's docstring names, of `integer`, `number`, `boolean`, `string`, `list`; empty where unknown.
+        choices: The strings it accepts, where the docstring lists them.
         between: Smallest and largest value, where the docstring states them.
-        kind: The kind of Keras object it takes, such as `initializers`; empty where it takes plain values.
+        kind: The kind of Keras object it accepts, such as `initializers`; empty where it accepts plain values.
         description: The first sentence of its documentation.
     """
 
@@ -93,7 +93,7 @@ class SignatureTable:
 
     Attributes:
         objects: Kind -> name -> signature.
-        words: Kind -> the further strings that Keras itself takes in place of an object, such as `adam` or `mse`.
+        words: Kind -> further strings that Keras accepts in place of an object, such as `adam` or `mse`.
     """
 
     objects: Mapping[str, Mapping[str, Signature]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class SignatureTable:
 
 @functools.cache
 def signature_table() -> SignatureTable:
-    """The table for the installed Keras: from the user's cache folder, else made now (imports TensorFlow, seconds)."""
+    """The signature table of the installed Keras, from the user's cache folder, else built now (imports TensorFlow, takes seconds)."""
     path = cache_path()
     table = _read(path)
     if table is None:
@@ -114,18 +114,18 @@ def signature_table() -> SignatureTable:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(asdict(table)))
-        except OSError:  # a home that cannot be written costs the seconds again next time, nothing else
+        except OSError:  # without a writable cache the table is built again next time
             return table
     return table
 
 
 def cache_path(what: str = f"signatures-{FORMAT}") -> Path:
-    """Where what was found in the installed Keras is kept."""
+    """Path of the cache file for data introspected from the installed Keras."""
     return platformdirs.user_cache_path("cnnkit") / f"keras-{version('keras')}-{what}.json"
 
 
 def introspect() -> SignatureTable:
-    """Make the table from the installed Keras. Imports TensorFlow."""
+    """Build the table from the installed Keras. Imports TensorFlow."""
     objects: dict[str, dict[str, Signature]] = {}
     words: dict[str, tuple[str, ...]] = {}
     for kind, module_name in KINDS.items():
@@ -148,7 +148,7 @@ def _members(kind: str, module: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _accepted_strings(kind: str, objects: Mapping[str, Signature]) -> Iterator[str]:
-    """The strings which Keras's own `get` takes for this kind, beyond the names of the objects."""
+    """The strings that Keras's `get` accepts for this kind, beyond the names of the objects."""
     if kind in ("layers", "callbacks", "applications", "activations", "schedules"):
         return
     refused = {fold(name) for name in REFUSED}
@@ -207,7 +207,7 @@ def _argument(parameter: inspect.Parameter, text: str) -> Argument:
 
 
 def _object_kind(name: str) -> str:
-    """The kind of Keras object that an argument of this name takes: Keras names them so throughout."""
+    """The kind of Keras object that an argument accepts, by Keras's naming convention."""
     if name in ("layer", "backward_layer"):
         return "layers"
     if name == "learning_rate":
@@ -222,7 +222,7 @@ def _object_kind(name: str) -> str:
 
 
 def _choices(text: str, default: Any) -> tuple[str, ...]:
-    """The words that a docstring lists as `one of "a", "b"` or `either "a" or "b"` in one sentence."""
+    """The strings that a docstring lists as `one of "a", "b"` or `either "a" or "b"` in one sentence."""
     listed = re.search(
         r"(?:one of|either|string,?) *[:\[({]*((?:[`'\"]+[\w-]+[`'\"]+(?: \(default\))?(?:,? or |, *|,? and )?){2,})", text, re.IGNORECASE
     )
@@ -249,7 +249,7 @@ def _takes(sentence: str, default: Any, choices: tuple[str, ...]) -> tuple[str, 
 
 
 def _fits(default: Any, takes: list[str]) -> bool:
-    """Whether a default agrees with what the docstring was read to say; where not, the reading is not to be trusted."""
+    """Whether a default has one of the types parsed from the docstring; if not, the parsed types are discarded."""
     words = {bool: {"boolean"}, int: {"integer", "number"}, float: {"number"}, str: {"string"}, list: {"list"}}
     return default is None or default == REQUIRED or bool(words.get(type(default), set()) & set(takes))
 
@@ -271,7 +271,7 @@ def _read(path: Path) -> SignatureTable | None:
             for kind, entries in stored["objects"].items()
         }
         return SignatureTable(objects, {kind: tuple(names) for kind, names in stored["words"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, cut short or not ours: made anew
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, truncated or invalid: built again
         return None
 
 

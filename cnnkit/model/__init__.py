@@ -1,1 +1,1 @@
-"""Layers and blocks to a Keras model; pretrained bases; the summary."""
+"""Build a Keras model from a config's layers and blocks; pretrained bases; saving, loading and summary."""

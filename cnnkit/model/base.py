@@ -1,4 +1,4 @@
-"""A pretrained base from keras.applications: weights found, its own preprocessing inside the model, every layer frozen."""
+"""A frozen pretrained base from keras.applications or an own run: weights, and the base's preprocessing inside the model."""
 
 import warnings
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.model_file import model_in
-from cnnkit.model.shape_faults import shown_shape
+from cnnkit.model.shape_faults import format_shape
 
 if TYPE_CHECKING:
     import keras
@@ -32,10 +32,10 @@ class AppliedBase:
     """A base in a network.
 
     Attributes:
-        features: What it gives, symbolic.
-        prepared: What went into it, symbolic.
-        architecture: The entry that builds the same base with random weights, for a run that is gone on with.
-        notices: Notices for the user, such as weights that stand in for others.
+        features: Symbolic output of the base.
+        prepared: Symbolic input of the base, after preprocessing.
+        architecture: The config entry that builds the same base with random weights, for a resumed run.
+        notices: Notices for the user, such as substituted weights.
     """
 
     features: Any
@@ -45,15 +45,15 @@ class AppliedBase:
 
 
 def apply_base(config: Model, inputs: Any) -> AppliedBase:
-    """Prepare raw pixels for a base as it wants them, and run them through it, frozen.
+    """Apply a frozen base to raw pixels, after its preprocessing.
 
     Args:
         config: The `model` section, with a base.
         inputs: Symbolic images `(batch, height, width, 1 or 3)` in 0..255.
 
     Raises:
-        BuildError: The images do not fit the base.
-        CnnkitError: The base's weights cannot be had.
+        BuildError: The base rejects the image shape.
+        CnnkitError: The base's weights are unavailable.
     """
     import keras
 
@@ -61,29 +61,29 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
         return apply_own_base(OwnBase.model_validate(config.base), inputs)
     shape = tuple(inputs.shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
-        raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {shown_shape(shape)}"))
+        raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {format_shape(shape)}"))
     tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
     side = preferred_size(split_entry(config.base)[0]) if config.image_size == "auto" else config.image_size
     if side and shape[:2] != (side, side):
         tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
     base, notices = load_base(config.base, tuple(tensor.shape[1:]))
     prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
-    base.trainable = False  # on every layer: `training=False` alone leaves BatchNormalization learning inside fit
+    base.trainable = False  # also puts BatchNormalization into inference mode inside fit
     name, arguments = split_entry(config.base)
-    stood_in = {"alpha": PACKAGED_ALPHA} if notices else {}  # the one thing there is a notice for
-    return AppliedBase(base(prepared), prepared, {name: {**arguments, **stood_in, "weights": "none"}}, notices)
+    substituted = {"alpha": PACKAGED_ALPHA} if notices else {}  # the packaged weights cause the only notice
+    return AppliedBase(base(prepared), prepared, {name: {**arguments, **substituted, "weights": "none"}}, notices)
 
 
 @fresh_names()
 def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
-    """Run raw inputs through a network of one's own, up to its head, frozen.
+    """Apply a frozen network that cnnkit trained, without its head, to raw inputs.
 
     Args:
-        config: The run, and the last layer of its network that is used.
-        inputs: Symbolic raw inputs `(batch, …)`; grey becomes RGB and images are resized where the network wants that.
+        config: The run, and the last layer that is used.
+        inputs: Symbolic raw inputs `(batch, …)`; grey is repeated to RGB and images are resized where the network requires that.
 
     Raises:
-        BuildError: There is no such run or layer, its model cannot be loaded, or it takes other inputs.
+        BuildError: There is no such run or layer, its model cannot be loaded, or its input shape differs.
     """
     import keras
 
@@ -94,7 +94,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
         raise BuildError(Fault((*_BASE_PATH, "run"), error.headline, error.remedy)) from error
     if config.weights == "none":
         trained = keras.models.clone_model(trained)
-    base = keras.Model(trained.input, _cut(trained, config.until), name=f"base_{trained.name}")
+    base = keras.Model(trained.input, _feature_tensor(trained, config.until), name=f"base_{trained.name}")
     wanted, shape = tuple(base.input_shape[1:]), tuple(inputs.shape[1:])
     tensor = inputs
     if len(shape) == 3 and shape[-1] == 1 and wanted[-1] == 3:
@@ -102,14 +102,14 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     if len(shape) == 3 and tuple(tensor.shape[1:]) != wanted and tensor.shape[-1] == wanted[-1]:
         tensor = keras.layers.Resizing(wanted[0], wanted[1], name="resize")(tensor)
     if tuple(tensor.shape[1:]) != wanted:
-        message = f"the network of {config.run} takes {shown_shape(wanted)}, but an example is {shown_shape(shape)}"
+        message = f"the network of {config.run} takes {format_shape(wanted)}, but an example is {format_shape(shape)}"
         raise BuildError(Fault((*_BASE_PATH, "run"), message, "Name another run, or data of that kind."))
     base.trainable = False
     return AppliedBase(base(tensor), tensor, {**config.model_dump(exclude_none=True), "weights": "none"})
 
 
-def _cut(model: "keras.Model", until: str | None) -> Any:
-    """The tensor behind the layer named; or before the last layer with weights, which is the head."""
+def _feature_tensor(model: "keras.Model", until: str | None) -> Any:
+    """The output of the layer `until`; or the input of the last layer with weights, which is the head."""
     names = [layer.name for layer in model.layers]
     if until is not None:
         if until not in names:
@@ -123,30 +123,30 @@ def _cut(model: "keras.Model", until: str | None) -> Any:
 
 
 def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", tuple[str, ...]]:
-    """A network of keras.applications without its top, with the weights that the entry asks for.
+    """A network of keras.applications without its top, with the weights that the entry names.
 
     Args:
         entry: `MobileNetV2` or `{MobileNetV2: {alpha: 0.35}}`; `weights` is imagenet where left out, or a file's path.
-        input_shape: `(height, width, 3)` of its prepared input.
+        input_shape: `(height, width, 3)` of the base's input.
 
     Returns:
-        The model, and notices where other weights had to stand in.
+        The model, and notices where weights were substituted.
 
     Raises:
-        BuildError: The input is too small, Keras refuses an argument, or the weights file is not one of this network.
-        CnnkitError: The weights are neither on this machine nor to be had from the network.
+        BuildError: The input is too small, Keras rejects an argument, or the weights file is of another network.
+        CnnkitError: The weights are neither on this machine nor downloadable.
     """
     name, arguments = split_entry(entry)
     weights = arguments.pop("weights", "imagenet")
     weights = None if weights in (None, "none") else weights
 
     @fresh_names()
-    def make(base_weights: str | None, **changes: Any) -> "keras.Model":
-        further = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
-        with warnings.catch_warnings():  # the weights of 224 pixels are meant, and a notice says so where that matters
+    def build_base(base_weights: str | None, **changes: Any) -> "keras.Model":
+        fixed = {"include_top": False, "input_shape": list(input_shape), "weights": base_weights}
+        with warnings.catch_warnings():  # weights for 224 pixels are used for other sizes on purpose
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
             try:
-                base: keras.Model = build("applications", {name: {**arguments, **changes, **further}}, _BASE_PATH)
+                base: keras.Model = build("applications", {name: {**arguments, **changes, **fixed}}, _BASE_PATH)
             except BuildError as error:
                 smallest = smallest_size(error.message)
                 if smallest is None:
@@ -157,20 +157,20 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
         return base
 
     def with_weights(path: Path, entry_path: tuple[str, ...] = _BASE_PATH, **changes: Any) -> "keras.Model":
-        base = make(None, **changes)
-        told = ", ".join(f"{key} {value}" for key, value in {**arguments, **changes}.items())
-        load_weights(base, path, f"{name} with {told}" if told else name, entry_path)
+        base = build_base(None, **changes)
+        description = ", ".join(f"{key} {value}" for key, value in {**arguments, **changes}.items())
+        load_weights(base, path, f"{name} with {description}" if description else name, entry_path)
         return base
 
     if weights is None:
-        return make(None), ()
+        return build_base(None), ()
     if weights != "imagenet":
         return with_weights(Path(weights), (*_BASE_PATH, name, "weights")), ()
     local = local_weights(name, arguments.get("alpha", 1.0), input_shape)
     if local is not None:
         return with_weights(local), ()
     try:
-        return through_keras(lambda: make("imagenet"), f"the ImageNet weights of {name} are not in {keras_home() / 'models'} and"), ()
+        return through_keras(lambda: build_base("imagenet"), f"the ImageNet weights of {name} are not in {keras_home() / 'models'} and"), ()
     except DownloadError as error:
         if name != "MobileNetV2":
             remedy = (
@@ -178,19 +178,19 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
                 f"come with cnnkit; or write `{name}: {{weights: none}}` to start from random ones."
             )
             raise CnnkitError(error.message, remedy) from error
-        asked = arguments.get("alpha", 1.0)
+        requested = arguments.get("alpha", 1.0)
         notice = (
-            f"The ImageNet weights of MobileNetV2 (alpha {asked:g}) could be had neither from {keras_home() / 'models'} "
+            f"The ImageNet weights of MobileNetV2 (alpha {requested:g}) could be had neither from {keras_home() / 'models'} "
             f"nor from the network. This run uses the smaller MobileNetV2 with alpha {PACKAGED_ALPHA}, "
             "whose ImageNet weights come with cnnkit."
         )
-        return with_weights(PACKAGED_WEIGHTS, alpha=PACKAGED_ALPHA), (notice,) if asked != PACKAGED_ALPHA else ()
+        return with_weights(PACKAGED_WEIGHTS, alpha=PACKAGED_ALPHA), (notice,) if requested != PACKAGED_ALPHA else ()
 
 
 def local_weights(name: str, alpha: float, input_shape: tuple[int, ...]) -> Path | None:
-    """MobileNetV2's weights of another resolution where those for this size are not at hand: they are interchangeable.
+    """The local weights file of MobileNetV2, of another resolution where that for this size is absent: they are interchangeable.
 
-    Keras loads one file a resolution (96 to 224), and the 224 file for every other size.
+    Keras has one file per resolution (96 to 224), and uses the 224 file for every other size.
     """
     if name != "MobileNetV2":
         return None
@@ -203,7 +203,7 @@ def local_weights(name: str, alpha: float, input_shape: tuple[int, ...]) -> Path
 
 
 def apply_preprocessing(name: str, tensor: Any) -> Any:
-    """The tensor as the base's own `preprocess_input` would make it, written as layers that a saved model keeps."""
+    """Apply a base's own `preprocess_input` as layers, which become part of the saved model."""
     import keras
 
     scale, offset, reverses_channels = preprocessing_of(name)
@@ -217,12 +217,12 @@ def apply_preprocessing(name: str, tensor: Any) -> Any:
 
 
 def preprocessing_of(name: str) -> tuple[list[float], list[float], bool]:
-    """What the `preprocess_input` of a base does, measured on it: scale and offset a channel, and whether RGB becomes BGR.
+    """Scale and offset per channel, and whether RGB becomes BGR, of a base's `preprocess_input`, fitted to its outputs.
 
     Every one of them is affine in the pixel, `scale * pixel + offset`, after an optional reversal of the channels.
 
     Raises:
-        NotImplementedError: A base of a newer Keras does something else.
+        NotImplementedError: The preprocessing of a newer Keras is not affine.
     """
     pixels = np.random.default_rng(0).uniform(0, 255, (64, 1, 1, 3))
     prepared = np.asarray(preprocess_input_of(name)(pixels.copy()), np.float64)
@@ -232,4 +232,4 @@ def preprocessing_of(name: str) -> tuple[list[float], list[float], bool]:
         scale, offset = [float(np.float32(fit[0])) for fit in fits], [float(np.float32(fit[1])) for fit in fits]
         if np.allclose(source * scale + offset, prepared, atol=1e-3):
             return scale, offset, reverses
-    raise NotImplementedError(f"{name}.preprocess_input is not affine: teach model/base.py about it")
+    raise NotImplementedError(f"{name}.preprocess_input is not affine: extend model/base.py")

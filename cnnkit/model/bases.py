@@ -1,4 +1,4 @@
-"""What `keras.applications` of the installed Keras holds: size, input, preprocessing and weights of each network, by introspection."""
+"""List the networks of the installed `keras.applications`: size, input, preprocessing and weights, by introspection."""
 
 import contextlib
 import json
@@ -18,8 +18,8 @@ from cnnkit.model.summary.summarize import bytes_of
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 1  # raised when a stored entry's own shape changes
-TOP1 = Path(__file__).with_name("imagenet_top1.json")  # the one thing that the installed Keras does not carry
+FORMAT = 1  # version of the cached list; increase it when `Base` changes
+TOP1 = Path(__file__).with_name("imagenet_top1.json")  # not available from the installed Keras
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Base:
 
     Attributes:
         name: Its name in keras.applications.
-        parameters: As Keras counts them.
-        weight_bytes: Memory of all its weights; Keras's file of them is a few percent larger.
-        smallest: Smallest side of an image that it takes, in pixels.
-        preferred: Side of the images that it was made for, in pixels.
-        preprocessing: What it wants to be done to pixels in 0..255, in words; cnnkit does it inside the model.
-        weights_file: Name of Keras's file of its ImageNet weights.
+        parameters: Number of parameters as Keras counts them.
+        weight_bytes: Bytes of all its weights; Keras's weights file is a few percent larger.
+        smallest: Minimum image side, in pixels.
+        preferred: Default image side, in pixels.
+        preprocessing: Its preprocessing of pixels in 0..255, as text; cnnkit applies it inside the model.
+        weights_file: Name of Keras's file with its ImageNet weights.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Base:
 
 @dataclass(frozen=True)
 class ListedBase:
-    """A base as it is on this machine.
+    """A base and its weights on this machine.
 
     Attributes:
-        base: What the installed Keras says of it.
-        top1_percent: Top-1 accuracy on ImageNet as Keras publishes it; None for a network newer than our copy of that table.
-        weights: Where its ImageNet weights are on this machine; None where they would be downloaded.
-        packaged: Where the weights of its smallest variant come with cnnkit; None where none do.
+        base: Its properties in the installed Keras.
+        top1_percent: Top-1 accuracy on ImageNet in percent as Keras publishes it; None for a network newer than our copy of that table.
+        weights: Path of its ImageNet weights on this machine; None where they would be downloaded.
+        packaged: Path of the weights of its smallest variant packaged with cnnkit; None where there are none.
     """
 
     base: Base
@@ -68,16 +68,16 @@ class ListedBase:
 
 
 def list_bases(on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[ListedBase]:
-    """Every base of the installed Keras, smallest first: from the user's cache folder, else found now (imports TensorFlow, half a minute).
+    """Every base of the installed Keras, smallest first: from the user's cache folder, else by introspection (takes half a minute).
 
     Args:
-        on_progress: Told of the networks looked at, and of how many there are.
+        on_progress: Called with the number of networks inspected and the total.
     """
-    path = _stored()
+    path = _cache_file()
     bases = _read(path)
     if bases is None:
         bases = _introspect(on_progress)
-        with contextlib.suppress(OSError):  # a home that cannot be written costs the time again, nothing else
+        with contextlib.suppress(OSError):  # without a writable cache the list is built again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps([asdict(base) for base in bases]))
     top1 = json.loads(TOP1.read_text(encoding="utf-8"))["top1_percent"]
@@ -90,14 +90,14 @@ def _on_this_machine(base: Base, top1_percent: float | None) -> ListedBase:
     return ListedBase(base, top1_percent, weights, PACKAGED_WEIGHTS if base.name == "MobileNetV2" else None)
 
 
-def _stored() -> Path:
+def _cache_file() -> Path:
     return cache_path(f"bases-{FORMAT}")
 
 
 def _read(path: Path) -> list[Base] | None:
     try:
         return [Base(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):  # absent, cut short or not ours: made anew
+    except (OSError, ValueError, TypeError):  # absent, truncated or invalid: built again
         return None
 
 
@@ -112,22 +112,22 @@ def _introspect(on_progress: Callable[[int, int], None]) -> list[Base]:
 
 
 def _introspect_base(name: str) -> Base:
-    model, weights_file = _before_its_weights(name)
+    model, weights_file = _without_weights(name)
     return Base(
         name,
         model.count_params(),
         bytes_of((weight.shape, weight.dtype) for weight in model.weights) or 0,
         _smallest_size(name),
         preferred_size(name),
-        _in_words(*preprocessing_of(name)),
+        _describe_preprocessing(*preprocessing_of(name)),
         weights_file,
     )
 
 
-def _before_its_weights(name: str) -> tuple["keras.Model", str]:
-    """A base as Keras builds it for its ImageNet weights, and the file's name: stopped before they would be downloaded.
+def _without_weights(name: str) -> tuple["keras.Model", str]:
+    """A base built for its ImageNet weights, and the name of the weights file, which is not downloaded.
 
-    The variables are never given values, so that a gigabyte of weights costs neither time nor memory.
+    The variables are not initialized, so that a gigabyte of weights takes neither time nor memory.
     """
     import keras
 
@@ -138,12 +138,12 @@ def _before_its_weights(name: str) -> tuple["keras.Model", str]:
         except ReachedWeightsError as reached:
             return reached.model, reached.file
         finally:
-            keras.utils.clear_session(free_memory=False)  # forgets the variables that wait for values
-    raise NotImplementedError(f"{name} gets its weights in a new way: teach model/bases.py about it")
+            keras.utils.clear_session(free_memory=False)  # drops the uninitialized variables
+    raise NotImplementedError(f"{name} loads its weights in a new way: extend model/bases.py")
 
 
 def _smallest_size(name: str) -> int:
-    """The smallest side that a base takes, from what it says to an image of one pixel."""
+    """The minimum image side of a base, from its error for an image of one pixel."""
     import keras
 
     try:
@@ -155,8 +155,8 @@ def _smallest_size(name: str) -> int:
     return 1
 
 
-def _in_words(scale: Sequence[float], offset: Sequence[float], reverses_channels: bool) -> str:
-    """Preprocessing that is affine in the pixel, as a person would say it."""
+def _describe_preprocessing(scale: Sequence[float], offset: Sequence[float], reverses_channels: bool) -> str:
+    """Text for a preprocessing that is affine in the pixel, such as `-1 to 1`."""
     if reverses_channels:
         return "BGR, centred"
     ends = {(round(low, 3), round(255 * each + low, 3)) for each, low in zip(scale, offset, strict=True)}

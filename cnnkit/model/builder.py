@@ -1,4 +1,4 @@
-"""Layers and blocks of a config to one `keras.Model`: raw pixels in, answer out, every failure reported at its entry."""
+"""Build one `keras.Model` (raw pixels to predictions) from a config's layers and blocks; failures name their entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import OUTPUTS, entry_path, split_entry
-from cnnkit.model.shape_faults import call_layer, shown_shape
+from cnnkit.model.shape_faults import call_layer, format_shape
 
 if TYPE_CHECKING:
     import keras
@@ -20,10 +20,10 @@ class Network:
     """A built network.
 
     Attributes:
-        model: Takes raw inputs `(batch, *input_shape)`, gives `(batch, outputs)`.
-        preprocess: Names of the layers that only prepare the input, in order.
-        notices: Notices to the user about how it was built, such as weights that stand in for others.
-        base: The entry that builds the same base with random weights; None where there is none.
+        model: Maps raw inputs `(batch, *input_shape)` to outputs `(batch, outputs)`.
+        preprocess: Names of the preprocessing layers, in order.
+        notices: Notices for the user, such as substituted weights.
+        base: The config entry that builds the same base with random weights; None without a base.
     """
 
     model: "keras.Model"
@@ -34,12 +34,12 @@ class Network:
 
 @dataclass
 class LayerStack:
-    """Applies entries one after another and remembers what made the tensors small.
+    """Applies layer entries in sequence, and records which layers reduce the spatial size, for error messages.
 
     Attributes:
-        outputs: What the word `outputs` stands for.
-        shrinking: Paths of the layers so far that at least halved height or width, for remedies.
-        flattening: Paths of the layers so far that took away the spatial axes.
+        outputs: Value of the placeholder `outputs`.
+        shrinking: Paths of the layers so far that at least halved height or width.
+        flattening: Paths of the layers so far that removed the spatial axes.
     """
 
     outputs: int
@@ -47,7 +47,7 @@ class LayerStack:
     flattening: list[Path] = field(default_factory=list)
 
     def apply(self, entries: Sequence[Any], tensor: Any, path: Path) -> Any:
-        """The tensor after all entries of a list that stands at `path`."""
+        """Apply a list of entries, whose path is `path`, to a tensor."""
         for index, entry in enumerate(entries):
             tensor = self._apply_entry(entry, tensor, (*path, index))
         return tensor
@@ -74,11 +74,11 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     Args:
         config: The section.
         input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
-        task: What the network has to give.
+        task: The prediction task.
 
     Raises:
-        BuildError: A layer cannot take its input, or the last one does not fit the task.
-        CnnkitError: The weights of a base cannot be had.
+        BuildError: A layer rejects its input, or the output shape does not fit the task.
+        CnnkitError: The weights of a base are unavailable.
     """
     import keras
 
@@ -109,7 +109,7 @@ def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
     """The model between two tensors.
 
     Raises:
-        BuildError: More layers follow one another than Keras can connect: it follows them by recursion.
+        BuildError: The model is deeper than Keras, which traverses it recursively, can connect.
     """
     import keras
 
@@ -121,7 +121,7 @@ def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
 
 
 def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:
-    """Pooling, dropout and the output layer: the usual head over a pretrained base."""
+    """Pooling, dropout and the output layer: the default head over a pretrained base."""
     pooling = ["GlobalAveragePooling2D"] if len(feature_shape) == 4 else []
     return [*pooling, {"Dropout": {"rate": 0.2}}, {"Dense": {"units": OUTPUTS, "activation": task.activation}}]
 
@@ -132,7 +132,7 @@ def _check_output(output: Any, task: Task, last: Path) -> None:
         return
     pooling = {4: "GlobalAveragePooling2D", 3: "GlobalAveragePooling1D", 5: "GlobalAveragePooling3D"}.get(len(output.shape))
     remedy = f"Put Flatten or {pooling} before the last Dense layer." if pooling else f"End with `Dense: {{units: {outputs}}}`."
-    raise BuildError(Fault(last, f"the network ends in {shown_shape(shape)}, but the data wants ({outputs},)", remedy))
+    raise BuildError(Fault(last, f"the network ends in {format_shape(shape)}, but the data wants ({outputs},)", remedy))
 
 
 def _repeat(stack: LayerStack, block: Repeat, tensor: Any, path: Path) -> Any:
@@ -145,18 +145,18 @@ def _residual(stack: LayerStack, block: Residual, tensor: Any, path: Path) -> An
     """X + F(x), or projection(x) + F(x) where the shapes differ (He et al. 2015, equation 2)."""
     import keras
 
-    long_way = stack.apply(block.layers, tensor, (*path, "layers"))
+    residual = stack.apply(block.layers, tensor, (*path, "layers"))
     if block.shortcut is not None:
-        short_way = stack.apply(block.shortcut, tensor, (*path, "shortcut"))
-    elif tuple(long_way.shape) != tuple(tensor.shape):
+        shortcut = stack.apply(block.shortcut, tensor, (*path, "shortcut"))
+    elif tuple(residual.shape) != tuple(tensor.shape):
         has_norm = any(split_entry(entry)[0] == "BatchNormalization" for entry in block.layers)
-        short_way = _projection(tensor, long_way, has_norm, path)
+        shortcut = _projection(tensor, residual, has_norm, path)
     else:
-        short_way = tensor
-    if tuple(short_way.shape) != tuple(long_way.shape):
-        message = f"the shortcut gives {shown_shape(short_way.shape[1:])}, the layers {shown_shape(long_way.shape[1:])}"
+        shortcut = tensor
+    if tuple(shortcut.shape) != tuple(residual.shape):
+        message = f"the shortcut gives {format_shape(shortcut.shape[1:])}, the layers {format_shape(residual.shape[1:])}"
         raise BuildError(Fault(path, message, "They are added, so make them equal.", on_key=True))
-    output = keras.layers.Add()([short_way, long_way])
+    output = keras.layers.Add()([shortcut, residual])
     return keras.layers.Activation(block.activation)(output) if block.activation else output
 
 
@@ -168,7 +168,7 @@ def _projection(tensor: Any, wanted: Any, batch_norm: bool, path: Path) -> Any:
     strides = [-(-size // goal) for size, goal in zip(tensor.shape[1:-1], wanted.shape[1:-1], strict=False) if size and goal]
     reached = [-(-size // stride) for size, stride in zip(tensor.shape[1:-1], strides, strict=False)]
     if len(wanted.shape) != len(tensor.shape) or reached != list(wanted.shape[1:-1]):
-        message = f"no projection leads from {shown_shape(tensor.shape[1:])} to {shown_shape(wanted.shape[1:])}"
+        message = f"no projection leads from {format_shape(tensor.shape[1:])} to {format_shape(wanted.shape[1:])}"
         raise BuildError(
             Fault(path, message, "Use `padding: same` inside the block, or write the `shortcut` layers yourself.", on_key=True)
         )
@@ -183,12 +183,12 @@ def _projection(tensor: Any, wanted: Any, batch_norm: bool, path: Path) -> Any:
 def _branches(stack: LayerStack, block: Branches, tensor: Any, path: Path) -> Any:
     import keras
 
-    ends = [stack.apply(layers, tensor, (*path, "paths", index)) for index, layers in enumerate(block.paths)]
+    branch_outputs = [stack.apply(layers, tensor, (*path, "paths", index)) for index, layers in enumerate(block.paths)]
     merge = getattr(keras.layers, block.merge.capitalize())()
     try:
-        return merge(ends)
+        return merge(branch_outputs)
     except ValueError as error:
-        shapes = ", ".join(shown_shape(end.shape[1:]) for end in ends)
+        shapes = ", ".join(format_shape(output.shape[1:]) for output in branch_outputs)
         wanted = "the same height and width" if block.merge == "concatenate" else "the same shape"
         message = f"the paths end in {shapes}, which do not {block.merge}"
         raise BuildError(Fault(path, message, f"All paths have to end in {wanted}; `padding: same` keeps it.", on_key=True)) from error

@@ -1,4 +1,4 @@
-"""A config to a compiled Keras model: the network with its optimizer, loss and metrics."""
+"""Build and compile a config's model: network, optimizer, loss and metrics."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ def build_and_compile(loaded: BoundConfig) -> Network:
     """The network of a config, compiled with its optimizer, loss and metrics.
 
     Raises:
-        ConfigError: Keras refuses a layer or an argument.
+        ConfigError: Keras rejects a layer or an argument.
     """
     import keras
 
@@ -35,10 +35,16 @@ def build_and_compile(loaded: BoundConfig) -> Network:
 
 @fresh_names()
 def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: Any = None) -> None:
-    """Compile a model as the config's `train` section says, perhaps with another optimizer, that of a phase.
+    """Compile a model with the config's `train` section.
+
+    Args:
+        model: Built; compiled in place.
+        config: The config.
+        task: The prediction task.
+        optimizer: Entry of a phase's own optimizer; None for `train.optimizer`.
 
     Raises:
-        BuildError: Keras refuses optimizer, loss or metrics, or they do not fit the model's outputs.
+        BuildError: Keras rejects optimizer, loss or metrics, or they do not fit the model's outputs.
     """
     train, encoding = config.train, encoding_for(model, config, task)
     try:
@@ -52,7 +58,7 @@ def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: A
 
 
 def encoding_for(model: "keras.Model", config: Config, task: Task) -> TargetEncoding:
-    """How targets are given to a built model, whose outputs tell whether two classes share one.
+    """The target encoding for a built model, whose output shape decides between one and two outputs for two classes.
 
     Raises:
         BuildError: Loss or metrics do not fit the model's outputs.

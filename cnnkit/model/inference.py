@@ -1,4 +1,4 @@
-"""Run a network as in use: inference mode, one graph for batches of any size."""
+"""Run a network in inference mode, with one graph for batches of any size."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 
 def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
-    """Shape of one example as a network takes it.
+    """Input shape of a network, without the batch.
+
+    Args:
+        network: The network.
+        path: Its file, for the error message.
 
     Raises:
-        CnnkitError: It has not one input of a fixed shape and one output; `path` is the file that the message names.
+        CnnkitError: It does not have exactly one input of a fixed shape and one output.
     """
     counts = {"input": len(network.inputs), "output": len(network.outputs)}
     if set(counts.values()) != {1}:
-        told = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
-        raise CnnkitError(f"{path}: has {told}", "A model with one of each is wanted.")
+        counts_text = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+        raise CnnkitError(f"{path}: has {counts_text}", "A model with one of each is wanted.")
     shape = tuple(network.input_shape[1:])
     if None in shape:
         raise CnnkitError(f"{path}: takes inputs of {shape}, which leaves their size open", "Save it with a fixed input shape.")
@@ -32,16 +36,16 @@ def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
 
 
 def require_fit(network: "keras.Model", path: Path, examples: Examples, data: str) -> None:
-    """Check that a network takes some examples.
+    """Check that a network's input shape is that of some examples.
 
     Args:
         network: The network.
-        path: Its file, which the message names.
+        path: Its file, for the error message.
         examples: Raw inputs `(n, …)`.
-        data: What the examples are called.
+        data: Name of the examples, for the error message.
 
     Raises:
-        CnnkitError: It takes inputs of another shape, or several.
+        CnnkitError: Its input shape differs, or it has several inputs.
     """
     if (wanted := input_shape_of(network, path)) != examples.input_shape:
         raise CnnkitError(f"{path}: takes inputs of {wanted}, but {data} has {examples.input_shape}", "Name the config of its data.")
@@ -50,7 +54,7 @@ def require_fit(network: "keras.Model", path: Path, examples: Examples, data: st
 def inference_function(network: "keras.Model") -> "tf.types.experimental.PolymorphicFunction":
     """A graph function from inputs `(batch, …)` float32 to outputs, traced once.
 
-    Keras's `predict` traces a second time where the last batch is smaller, which takes a second or more for a large network.
+    Keras's `predict` traces a second time for a smaller last batch, which takes a second or more for a large network.
     """
     import tensorflow as tf
 

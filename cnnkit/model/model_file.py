@@ -1,4 +1,4 @@
-"""Where the model for use stands in a run's folder."""
+"""Path of the deployable model in a run's folder."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ MODEL_NAME = "model.keras"
 
 
 def model_in(path: Path, named: Path | None = None) -> Path:
-    """The model file that a path names: itself, or the one in a run's folder.
+    """The model file for a path: the path itself, or the model in a run's folder.
 
     Args:
         path: A `.keras` file or a folder.
-        named: How the user wrote it, for messages; `path` itself where left out.
+        named: The path as the user wrote it, for messages; `path` itself where left out.
 
     Raises:
-        CnnkitError: There is no such folder, or it has no model.
+        CnnkitError: There is no such folder, or it has no model file.
     """
     named = named if named is not None else path
     if path.suffix == ".keras":

@@ -1,4 +1,4 @@
-"""Write a model for use: compiled for evaluation, without optimizer state, the same bytes for the same model."""
+"""Save a deployable model: compiled for evaluation, without optimizer state, byte-reproducible."""
 
 import json
 import zipfile
@@ -14,7 +14,7 @@ STATELESS_OPTIMIZER = "sgd"  # has nothing to store; Keras warns when it loads a
 
 
 def write_model(model: "keras.Model", path: Path) -> None:
-    """Write a `.keras` file with the model's loss and metrics, but no state of the optimizer that trained it.
+    """Write a `.keras` file with the model's loss and metrics, but without optimizer state.
 
     Args:
         model: Built; where it is compiled, it is compiled again with plain SGD.
@@ -27,7 +27,7 @@ def write_model(model: "keras.Model", path: Path) -> None:
 
 
 def _make_reproducible(path: Path) -> None:
-    """Take memory addresses and the file's time out of an archive; Keras's own `date_saved` stays."""
+    """Remove memory addresses and file times from an archive; Keras's own `date_saved` remains."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members[CONFIG] = json.dumps(_with_stable_ids(json.loads(members[CONFIG]), {})).encode()
@@ -37,9 +37,9 @@ def _make_reproducible(path: Path) -> None:
 
 
 def _with_stable_ids(value: Any, numbers: dict[int, int]) -> Any:
-    """A config whose shared objects are numbered from 1 in order; Keras takes their addresses in memory.
+    """A config with shared objects numbered from 1 in order, where Keras writes memory addresses.
 
-    Dtype policies are plain values, and whether layers share one depends on how the model was built: theirs are left out.
+    The ids of dtype policies are removed: policies are plain values, and sharing depends on how the model was built.
     """
     if isinstance(value, list):
         return [_with_stable_ids(item, numbers) for item in value]

@@ -1,4 +1,4 @@
-"""A temperature inside a classifier: its logits are divided by one number before they become probabilities."""
+"""Temperature scaling inside a classifier: logits are divided by a scalar before the activation (Guo et al. 2017)."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -7,41 +7,41 @@ if TYPE_CHECKING:
 
 Activation = Literal["softmax", "sigmoid"]
 
-LAYER = "temperature"  # the name of the layer that divides, by which a calibrated model is known
+LAYER = "temperature"  # name of the scaling layer, which identifies a calibrated model
 
 
 def logits_model(model: "keras.Model", activation: Activation) -> "keras.Model":
-    """The part of a classifier from its input to its logits `(batch, outputs)`, before any temperature; it shares all weights.
+    """The part of a classifier from its input to its logits `(batch, outputs)`, before any temperature scaling; shares all weights.
 
     Args:
-        model: A functional model. Where its last layer is a Dense one with that activation, the layer loses it: the model
-            is then good for nothing else.
-        activation: What makes probabilities of the logits.
+        model: A functional model. Where its last layer is Dense with that activation, the activation is removed in place: the
+            model must not be used afterwards.
+        activation: The activation that maps logits to probabilities.
     """
     import keras
 
     last = model.layers[-1]
-    divides = next((layer for layer in model.layers if layer.name == LAYER), None)
-    if divides is not None:
-        logits = divides.input
+    scaling = next((layer for layer in model.layers if layer.name == LAYER), None)
+    if scaling is not None:
+        logits = scaling.input
     elif _is_activation(last, activation):
         logits = last.input
     elif isinstance(last, keras.layers.Dense) and last.activation is keras.activations.get(activation):
         inputs = last.input
         last.activation = keras.activations.linear
         logits = last(inputs)
-    else:  # something else stands last, such as the mean of several branches
-        logits = _inverse(model.output, activation)
+    else:  # another last layer, such as the mean of several branches
+        logits = _inverse_activation(model.output, activation)
     return keras.Model(model.input, logits, name=model.name)
 
 
 def with_temperature(logits: "keras.Model", temperature: float, activation: Activation) -> "keras.Model":
-    """The classifier of some logits divided by a temperature (Guo et al. 2017, equation 9); the largest stays the largest.
+    """A classifier with its logits divided by a temperature (Guo et al. 2017, equation 9); the argmax does not change.
 
     Args:
-        logits: What `logits_model` gives.
-        temperature: Above 1 for less certainty, below 1 for more.
-        activation: What makes probabilities of the logits.
+        logits: The return value of `logits_model`.
+        temperature: Positive; above 1 lowers confidence, below 1 raises it.
+        activation: The activation that maps logits to probabilities.
     """
     import keras
 
@@ -58,8 +58,8 @@ def _is_activation(layer: "keras.Layer", activation: Activation) -> bool:
     return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.get(activation)
 
 
-def _inverse(probabilities: Any, activation: Activation) -> Any:
-    """Logits of which the activation makes these probabilities again; of 0 and 1 the nearest that float32 has room for."""
+def _inverse_activation(probabilities: Any, activation: Activation) -> Any:
+    """Logits that the activation maps to these probabilities; 0 and 1 are clipped to values that float32 can represent."""
     from keras import ops
 
     if activation == "softmax":

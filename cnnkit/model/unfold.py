@@ -1,4 +1,4 @@
-"""A network as one flat graph, its nested base opened: the output of every layer, and the scores before the last activation."""
+"""Flatten a network with nested models into one graph: the output of every layer, and the scores before the last activation."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from cnnkit.keras_api.compat import run_graph
 if TYPE_CHECKING:
     import keras
 
-CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv[12]D(Transpose)?")  # class names of layers that slide weights over places
+CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv[12]D(Transpose)?")  # class names of 1D and 2D convolutions
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer where it stands in the graph, with its symbolic output."""
+    """One call of a layer in the graph, with its symbolic output."""
 
     layer: "keras.layers.Layer"
     output: Any
@@ -33,25 +33,25 @@ class Step:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether the layer slides weights over one or two axes."""
+        """Whether the layer is a 1D or 2D convolution."""
         return CONVOLUTION.fullmatch(type(self.layer).__name__) is not None
 
 
 @dataclass(frozen=True)
 class Unfolded:
-    """A network whose nested networks are opened; it shares all weights with the one that it was made of.
+    """A network with its nested models flattened; it shares all weights with the original.
 
     Attributes:
         input: The symbolic input `(batch, …)`.
         steps: Every layer in the order of computation, by name.
-        scores: The symbolic output before a last softmax or sigmoid `(batch, outputs)`; the output itself where it ends otherwise.
-        answer: The symbolic output `(batch, outputs)`.
+        scores: The symbolic output before a last softmax or sigmoid `(batch, outputs)`; without one, the output.
+        output: The symbolic output `(batch, outputs)`.
     """
 
     input: Any
     steps: Mapping[str, Step]
     scores: Any
-    answer: Any
+    output: Any
 
     @property
     def convolutions(self) -> list[Step]:
@@ -62,35 +62,33 @@ class Unfolded:
         """
         found = [step for step in self.steps.values() if step.is_convolution]
         if not found:
-            raise CnnkitError("the network has no convolution to look into", "Explain a run whose layers have Conv1D or Conv2D.")
+            raise CnnkitError("the network has no convolution to explain", "Explain a run whose layers have Conv1D or Conv2D.")
         return found
 
     def step(self, name: str) -> Step:
-        """The layer of a name, which has to give a map: a value for each place and channel.
+        """The named layer, whose output must be a feature map: spatial axes and channels.
 
         Raises:
-            CnnkitError: There is no such layer, or its output has no places.
+            CnnkitError: There is no such layer, or its output has no spatial axes.
         """
         maps = [step.name for step in self.steps.values() if len(step.shape) == len(self.input.shape) - 1]
         if name not in self.steps:
             raise CnnkitError(f"the network has no layer {name!r}.{did_you_mean(name, maps)}", "See its layers: `cnnkit summary RUN`.")
         if name not in maps:
             shape = self.steps[name].shape
-            raise CnnkitError(
-                f"layer {name!r} gives {shape}, which has no places to show", f"Name a layer before it, such as {maps[-1]!r}."
-            )
+            raise CnnkitError(f"layer {name!r} gives {shape}, which has no spatial axes", f"Name a layer before it, such as {maps[-1]!r}.")
         return self.steps[name]
 
-    def last_maps(self) -> Step:
-        """The last feature maps made by convolution: what stands behind the last convolution and is not smaller than its output.
+    def last_feature_maps(self) -> Step:
+        """The last feature maps: the last layer after the last convolution with the same spatial size as its output.
 
-        That takes in the normalization, addition and activation that follow it, where they are layers of their own.
+        So normalization, addition and activation layers that follow the convolution are included.
         """
         steps = list(self.steps.values())
         spatial = [step for step in self.convolutions if len(step.shape) == len(self.input.shape) - 1]
-        wide = [step for step in spatial if max(step.shape[:-1]) > 1]  # of one place there is nothing to tell apart
+        wide = [step for step in spatial if max(step.shape[:-1]) > 1]  # a 1x1 map has no spatial information
         if not spatial:
-            raise CnnkitError("the network has no convolution over the places of its input", "Name another layer with --layer.")
+            raise CnnkitError("the network has no convolution over the spatial axes of its input", "Name another layer with --layer.")
         found = (wide or spatial)[-1]
         for step in steps[steps.index(found) :]:
             if step.shape[:-1] == found.shape[:-1] and len(step.shape) == len(found.shape):
@@ -99,7 +97,7 @@ class Unfolded:
 
 
 def unfold(model: "keras.Model") -> Unfolded:
-    """Open a network, whatever is nested in it.
+    """Flatten a network and its nested models.
 
     Args:
         model: One input, one output; functional or sequential.
@@ -114,7 +112,7 @@ def unfold(model: "keras.Model") -> Unfolded:
         raise CnnkitError(message, "A network with one of each is wanted.")
     steps: dict[str, Step] = {}
     source = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
-    last: list[tuple[Any, Any]] = []  # the last layer, and what went into it
+    last: list[tuple[Any, Any]] = []  # the last layer and its input
 
     def call(operation: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(operation, keras.Model):
@@ -132,22 +130,22 @@ def unfold(model: "keras.Model") -> Unfolded:
             return tensor
         return run_graph(network, tensor, call)
 
-    answer = run(model, source)
+    output = run(model, source)
     if not last:
         raise CnnkitError("the network has no layer between input and output", "Name a run that has layers.")
     layer, before = last[0]
-    return Unfolded(source, steps, _scores(layer, before, answer), answer)
+    return Unfolded(source, steps, _scores(layer, before, output), output)
 
 
-def _scores(layer: Any, before: Any, answer: Any) -> Any:
-    """The answer before a softmax or sigmoid, whose gradient would vanish where the network is sure."""
+def _scores(layer: Any, before: Any, output: Any) -> Any:
+    """The output before a softmax or sigmoid, whose gradient vanishes where the network is confident."""
     import keras
 
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
     if isinstance(layer, keras.layers.Softmax):
         return before
     if getattr(layer, "activation", None) not in squashing:
-        return answer
+        return output
     if isinstance(layer, keras.layers.Activation):
         return before
     plain = type(layer).from_config({**layer.get_config(), "activation": None, "name": f"{layer.name}_scores"})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cnnkit.data.images.reader import ImageReader, require_pictures
-from cnnkit.data.inputs import Example, Inputs, Pictures
+from cnnkit.data.images.reader import ImageReader, require_image_reader
+from cnnkit.data.inputs import Example, ImageFiles, Inputs
 from cnnkit.data.source import open_inputs, source_of
 from cnnkit.data.sources.folder import natural
 from cnnkit.errors import CnnkitError
@@ -28,7 +28,7 @@ class PictureList:
 
     def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
         """A file a line; empty lines are passed over."""
-        read = require_pictures(reader, input_shape, "the paths on standard input").read
+        read = require_image_reader(reader, input_shape, "the paths on standard input").read
         names = (os.fsdecode(line.rstrip(b"\r\n")) for line in self.lines)
         return (Example(name, partial(read, Path(name))) for name in names if name)
 
@@ -55,10 +55,10 @@ def _find(name: str, column: str | None, lines: Iterable[bytes]) -> list[Inputs]
         files = [Path(each) for each in sorted((each for each in matches if Path(each).is_file()), key=natural)]
         if not files:
             raise CnnkitError(f"{name}: no file matches the pattern", "`*` stands for any letters, `**` for folders within folders.")
-        pictures = Pictures([path for path in files if source_of(path) is None])
+        pictures = ImageFiles([path for path in files if source_of(path) is None])
         return [pictures, *(inputs for path in files if (inputs := open_inputs(path, column)) is not None)]
     path = Path(name)
-    return [open_inputs(path, column) or Pictures([path])]
+    return [open_inputs(path, column) or ImageFiles([path])]
 
 
 def is_pattern(name: str) -> bool:

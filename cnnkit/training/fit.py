@@ -216,7 +216,7 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     import tensorflow as tf
 
     for inputs, targets in train.batches(np.arange(1)):
-        _build_metrics(model, *preparation.plain(inputs, targets))
+        _build_metrics(model, *preparation.without_augmentation(inputs, targets))
     model.optimizer.build(model.trainable_variables)
     step_function = model.train_step
     if model.jit_compile:

@@ -258,9 +258,9 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
     train = [features_of(dataset.train, preparation if data.augment else None) for _ in range(passes)]
     watched = BatchSource(features_of(validation), 1024) if validation is not None else None
     if not passes:
-        return _Batches(parts.head, prepared.train, watched, preparation.through(parts.features))
+        return _Batches(parts.head, prepared.train, watched, preparation.with_frozen_base(parts.features))
     balanced = data.sampling == "balanced"
-    return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), watched, preparation.of_features())
+    return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), watched, preparation.for_features())
 
 
 def _save(prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""Why a picture file gives no pixels, and whatever Pillow raises on its bytes turned into that one error."""
+"""ImageFault, the error for image files that cannot be decoded, and the conversion of Pillow's exceptions to it."""
 
 import logging
 import struct
@@ -15,7 +15,7 @@ from PIL import Image
 from cnnkit.config.picture_options import LARGEST_MAX_PIXELS
 from cnnkit.errors import CnnkitError
 
-PILLOW_RAISES = (  # on hostile bytes, as fuzzing and its sources show; all of them mean that the file is at fault
+PILLOW_RAISES = (  # on hostile bytes, as fuzzing and Pillow's sources show; all mean that the file is at fault
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -32,11 +32,11 @@ PILLOW_RAISES = (  # on hostile bytes, as fuzzing and its sources show; all of t
     Image.DecompressionBombError,
 )
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its complaints about TIFF tags reach stderr
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its warnings about TIFF tags reach stderr
 
 
 class Reason(StrEnum):
-    """Why a file gives no pixels."""
+    """Why a file cannot be decoded."""
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
@@ -53,11 +53,11 @@ class Reason(StrEnum):
 
 
 class ImageFault(CnnkitError):  # noqa: N818 — the file is at fault, not the program
-    """A file that gives no pixels.
+    """A file that cannot be decoded.
 
     Attributes:
-        reason: Why not, in a few words that stay the same from release to release.
-        detail: What was found; may be empty.
+        reason: The kind of fault, stable across releases.
+        detail: Further details; may be empty.
     """
 
     def __init__(self, reason: Reason, detail: str = "", source: Path | bytes = b"") -> None:
@@ -83,9 +83,9 @@ _REMEDIES = {
 
 
 class _Quiet:
-    """Silence Pillow's warnings while at least one thread reads.
+    """Suppress Pillow's warnings while at least one thread decodes.
 
-    `warnings.catch_warnings` alone changes the whole process: threads that overlap would restore each other's filters.
+    `warnings.catch_warnings` alone is process-wide: overlapping threads would restore each other's filters.
     """
 
     def __init__(self) -> None:
@@ -116,8 +116,8 @@ def pillow_faults(source: Path | bytes, data: bytes) -> Iterator[None]:
     """Context manager: whatever Pillow raises on a file becomes an ImageFault, and its warnings are not printed.
 
     Args:
-        source: What the error names: the file, or the bytes of one.
-        data: The bytes, by whose end a truncated file is told from a corrupt one; empty where they have not been read.
+        source: The file that the error names, or the bytes of one.
+        data: The bytes, whose end distinguishes a truncated file from a corrupt one; empty where they have not been read.
     """
     try:
         with _quiet:
@@ -131,14 +131,14 @@ def pillow_faults(source: Path | bytes, data: bytes) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one short line."""
+    """The first line of an error's message, shortened."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
 def _ends_early(data: bytes) -> bool:
-    """Whether a broken file lacks its end mark, or is shorter than it says."""
+    """Whether a corrupt file lacks its end marker, or is shorter than its header states."""
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in data[-4:]
     if data.startswith(b"\x89PNG"):

@@ -1,11 +1,11 @@
-"""Picture files opened, not decoded: which formats there are, and what a file says of itself."""
+"""Open image files without decoding them: supported formats, header, EXIF orientation."""
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-# Importing the plugins registers their formats: Pillow would otherwise import all that it has at the first WebP or TIFF.
+# Importing the plugins registers their formats: Pillow would otherwise import all its plugins at the first WebP or TIFF.
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -33,7 +33,7 @@ FORMATS = tuple(
         TiffImagePlugin.TiffImageFile,
     )
 )
-SUFFIXES = {  # of a file's name, in lower case -> the format that it promises
+SUFFIXES = {  # file extension in lower case -> expected format
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
@@ -45,7 +45,7 @@ SUFFIXES = {  # of a file's name, in lower case -> the format that it promises
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-TURNED = {  # EXIF orientation -> what brings the picture upright
+TRANSPOSE_OF_ORIENTATION = {  # EXIF orientation -> the transpose that undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -58,13 +58,13 @@ TURNED = {  # EXIF orientation -> what brings the picture upright
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded.
+    """Metadata of an image file, read without decoding.
 
     Attributes:
         format: One of `FORMATS`.
-        mode: Pillow's name for the kind of pixels: `L`, `RGB`, `RGBA`, `P`, `CMYK`, `I;16`, …
-        width: In pixels, of the upright picture.
-        height: In pixels, of the upright picture.
+        mode: Pillow's mode: `L`, `RGB`, `RGBA`, `P`, `CMYK`, `I;16`, …
+        width: In pixels, after EXIF orientation.
+        height: In pixels, after EXIF orientation.
     """
 
     format: str
@@ -74,10 +74,10 @@ class Header:
 
 
 def read_header(path: Path, max_pixels: int) -> Header:
-    """Format, mode and size of a picture file, without decoding it.
+    """Format, mode and size of an image file, without decoding it.
 
     Raises:
-        ImageFault: The file is missing, empty, too large, or its header is that of no picture.
+        ImageFault: The file is missing, empty, too large, or not an image.
     """
     size = _file_size(path)
     with pillow_faults(path, b""), path.open("rb") as file:
@@ -85,7 +85,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a picture file.
+    """The bytes of an image file.
 
     Raises:
         ImageFault: It is missing, empty, unreadable, or no regular file.
@@ -98,15 +98,15 @@ def read_file(path: Path) -> bytes:
 
 
 def open_image(data: bytes, source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
-    """A picture opened by Pillow and found harmless to decode, and its header.
+    """Open an image with Pillow, check the limits on its size, and return it with its header.
 
     Args:
         data: All bytes of its file.
-        source: What the error names.
-        max_pixels: A picture of more (width × height) is refused.
+        source: The file that the error names.
+        max_pixels: An image of more pixels (width × height) is refused.
 
     Raises:
-        ImageFault: It is no picture, or would take too much memory or time.
+        ImageFault: It is not an image, or exceeds the limits on memory or time.
     """
     image, header = _open(io.BytesIO(data), len(data), source, max_pixels)
     if header.format == "JPEG":
@@ -115,16 +115,16 @@ def open_image(data: bytes, source: Path | bytes, max_pixels: int) -> tuple[Imag
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where the EXIF data are missing or broken, which says nothing against the pixels."""
+    """The EXIF orientation, 1 to 8; 1 where the EXIF data are missing or corrupt; the pixels may be valid."""
     try:
         found = image.getexif().get(ExifTags.Base.Orientation)
     except PILLOW_RAISES:
         return 1
-    return found if found in TURNED else 1
+    return found if found in TRANSPOSE_OF_ORIENTATION else 1
 
 
 def _file_size(path: Path) -> int:
-    """The bytes of a file that is not empty."""
+    """The size in bytes of a regular, non-empty file."""
     try:
         size = regular_file_size(path)
     except FileNotFoundError as error:
@@ -145,11 +145,11 @@ def _open(file: IO[bytes], size_in_bytes: int, source: Path | bytes, max_pixels:
         if any(accept and accept(start) is True for _, accept in map(Image.OPEN.__getitem__, FORMATS)):
             raise SyntaxError("its header cannot be read") from error
         raise ImageFault(Reason.NOT_AN_IMAGE, source=source) from error
-    # a JPEG with further pictures behind the first, as telephones write it, goes by the name of MPO
+    # Pillow's MPO is a JPEG with further images after the first, as written by phones
     file_format = "JPEG" if image.format == "MPO" else str(image.format)
     check_header(image, file_format, size_in_bytes, max_pixels, source)
     width, height = image.size
-    # of a PNG whose EXIF data stand behind the pixels, Pillow would decode those first; TIFF it has turned already
+    # EXIF data after a PNG's pixels would force decoding; Pillow reports a TIFF's size with orientation applied
     if "exif" in image.info and file_format != "TIFF" and orientation(image) >= 5:
         width, height = height, width
     return image, Header(file_format, image.mode, width, height)

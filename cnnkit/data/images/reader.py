@@ -1,4 +1,4 @@
-"""How picture files become a network's inputs: decided once, by the data section and the input shape, and handed on."""
+"""ImageReader: reads image files into a network's inputs, identically in training, evaluation and prediction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Color = Literal["rgb", "grey"]
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Reads every picture alike: in training, evaluation, prediction and wherever its `model.json` goes.
+    """Settings for reading image files; stored in `model.json`.
 
     Attributes:
-        size: Height and width in pixels, to which each picture is brought.
+        size: (height, width) in pixels to which each image is resized.
         color: `rgb` for three channels, `grey` for one.
-        resize: How a picture of other proportions is fitted.
-        max_pixels: Largest picture (width × height) that is opened.
+        resize: How an image of another aspect ratio is resized.
+        max_pixels: Largest image (width × height, in pixels) that is opened.
     """
 
     size: tuple[int, int]
@@ -33,11 +33,11 @@ class ImageReader:
 
     @classmethod
     def of(cls, data: Data | None, input_shape: tuple[int, ...]) -> "ImageReader | None":
-        """As a `data` section says, for inputs of a shape; None where that is no shape of pictures.
+        """The reader of a `data` section for an input shape; None where that is not an image shape.
 
         Args:
             data: The section; None for its defaults.
-            input_shape: Shape of one example; pictures are `(height, width, 1)` or `(height, width, 3)`.
+            input_shape: Shape of one example; images are `(height, width, 1)` or `(height, width, 3)`.
         """
         data = data if data is not None else Data.model_construct()
         if len(input_shape) != 3 or input_shape[2] not in (1, 3):
@@ -46,10 +46,10 @@ class ImageReader:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ImageReader":
-        """As `model.json` holds it.
+        """The reader stored in `model.json`.
 
         Raises:
-            KeyError, TypeError, ValueError: It is damaged.
+            KeyError, TypeError, ValueError: The entry is invalid.
         """
         height, width = stored["size"]
         color, resize, max_pixels = stored["color"], stored["resize"], stored["max_pixels"]
@@ -62,31 +62,36 @@ class ImageReader:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of what is read: `(height, width, channels)`."""
+        """Shape of an image as read: `(height, width, channels)`."""
         return (*self.size, 1 if self.color == "grey" else 3)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same as entries of a `data` section."""
+        """The settings as entries of a `data` section."""
         return {"image_size": list(self.size), "color": self.color, "resize": self.resize, "max_pixels": self.max_pixels}
 
     def read(self, source: Path | bytes) -> "Pixels":
-        """The pixels of a picture file, or of the bytes of one: `(height, width, channels)` uint8 in 0..255.
+        """The pixels of an image file, or of the bytes of one: `(height, width, channels)` uint8 in 0..255.
 
         Raises:
-            ImageFault: It is missing, broken, too large, or no picture.
+            ImageFault: It is missing, corrupt, too large, or not an image.
         """
-        from cnnkit.data.images.decode import read_image  # Pillow and NumPy: listing runs reads only what `model.json` says
+        from cnnkit.data.images.decode import read_image  # lazily: listing runs reads `model.json` without Pillow and NumPy
 
         channels: Literal[1, 3] = 1 if self.color == "grey" else 3
         return read_image(source, size=self.size, resize=self.resize, channels=channels, max_pixels=self.max_pixels)
 
 
-def require_pictures(reader: ImageReader | None, input_shape: tuple[int, ...], what: str) -> ImageReader:
-    """The reader of a model that takes pictures.
+def require_image_reader(reader: ImageReader | None, input_shape: tuple[int, ...], what: str) -> ImageReader:
+    """The reader, required.
+
+    Args:
+        reader: The model's reader; None where it takes no images.
+        input_shape: The model's input shape, for the message.
+        what: The subject of the message, such as a path.
 
     Raises:
-        CnnkitError: It takes none.
+        CnnkitError: The model takes no images.
     """
     if reader is None:
         raise CnnkitError(f"{what}: the model takes arrays of {input_shape}, not pictures", "Give it an npz or npy file of such arrays.")

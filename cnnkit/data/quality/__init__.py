@@ -1,1 +1,1 @@
-"""What is wrong with the data: unreadable files, duplicates, leaks, imbalance."""
+"""Data checks: unreadable files, duplicates, leakage between splits, class imbalance."""

@@ -1,4 +1,4 @@
-"""Inspect every image file before training: what cannot be read, what stands twice, what leaks, what is out of balance."""
+"""Check the data before training: unreadable files, duplicates, leakage between splits, class imbalance."""
 
 import hashlib
 import os
@@ -20,10 +20,10 @@ from cnnkit.data.images.header import SUFFIXES, read_file
 
 Array = npt.NDArray[Any]
 
-NEAR = 4  # of 128 bits: perceptual hashes that differ in no more are taken for the same picture
-LEAST_INFORMATION = 24  # bits of a hash that go against the rest of their direction: flat pictures and ramps have none
-IMBALANCE = 10.0  # largest over smallest class that is worth a warning
-NAMED = 10  # files that a sentence names before it counts the rest
+MAX_HASH_DISTANCE = 4  # of 128 bits: images whose perceptual hashes differ in at most this many are near-duplicates
+MIN_MINORITY_BITS = 24  # minimum number of minority bits in a hash; low-texture images (flat, ramps) would all match
+IMBALANCE_RATIO = 10.0  # ratio of the largest to the smallest class from which a warning is given
+MAX_LISTED = 10  # files that a message lists before it counts the rest
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class BadFile:
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Files with the same bytes (`exact`) or pictures that look the same, with their splits and labels."""
+class Duplicates:
+    """A group of duplicates: files with the same bytes (`exact`) or near-duplicate images, with their splits and labels."""
 
     exact: bool
     names: tuple[str, ...]
@@ -45,35 +45,35 @@ class Twins:
 
     @property
     def leaks(self) -> bool:
-        """Whether they stand in more than one split."""
+        """Whether they are in more than one split."""
         return len(set(self.splits)) > 1
 
     @property
     def contradicts(self) -> bool:
-        """Whether they bear different labels."""
+        """Whether their labels differ."""
         return len(set(self.labels)) > 1
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What the inspection of all files found.
+    """The result of checking all files.
 
     Attributes:
-        files: How many were looked at.
+        files: Number of files checked.
         bad: Those that cannot be used.
-        mistyped: Files whose content is of another format than their name says; they are read by their content.
-        twins: Groups of files that are the same.
-        classes: Files of each class or label, in its order.
-        splits: Files of each split.
-        formats: Files of each format.
-        modes: Files of each colour mode.
+        mistyped: Files whose format is not that of their extension; they are read by their content.
+        twins: Groups of exact or near duplicates.
+        classes: Number of files by class or label, in task order.
+        splits: Number of files by split.
+        formats: Number of files by format.
+        modes: Number of files by Pillow mode.
         sizes: Smallest, median and largest (width, height) by pixels.
     """
 
     files: int
     bad: tuple[BadFile, ...]
     mistyped: tuple[BadFile, ...]
-    twins: tuple[Twins, ...]
+    twins: tuple[Duplicates, ...]
     classes: dict[str, int]
     splits: dict[str, int]
     formats: dict[str, int]
@@ -82,7 +82,7 @@ class DataReport:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What would spoil training, a sentence each."""
+        """Problems that would corrupt training or evaluation, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.bad]
         messages += [
             f"the same file stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
@@ -97,18 +97,18 @@ class DataReport:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is worth knowing, a sentence each."""
+        """Less serious findings, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
         near = [t for t in self.twins if not t.exact]
         messages += [f"nearly the same picture stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in near if t.leaks]
         messages += [
             f"nearly the same picture bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}" for t in near if t.contradicts
         ]
-        harmless = sum(len(t.names) - 1 for t in self.twins if not t.leaks and not t.contradicts)
-        if harmless:
-            messages.append(f"{harmless} files repeat another of the same split and label")
+        redundant = sum(len(t.names) - 1 for t in self.twins if not t.leaks and not t.contradicts)
+        if redundant:
+            messages.append(f"{redundant} files repeat another of the same split and label")
         counts = [count for count in self.classes.values() if count]
-        if counts and max(counts) >= IMBALANCE * min(counts):
+        if counts and max(counts) >= IMBALANCE_RATIO * min(counts):
             ratio = max(counts) / min(counts)
             messages.append(
                 f"the largest class has {ratio:.0f} times the files of the smallest: consider `train: {{class_weight: balanced}}`"
@@ -121,8 +121,8 @@ class DataReport:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What one file turned out to be."""
+class _InspectedFile:
+    """Properties of one readable file."""
 
     digest: bytes
     hash: Array
@@ -141,18 +141,18 @@ def check_files(
     max_pixels: int,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> DataReport:
-    """Read and decode every file, in parallel.
+    """Read, decode and check every file, in parallel.
 
     Args:
         paths: The files.
-        names: How messages call them.
-        labels: The labels of each: one for a class, several or none for labels; none for numbers.
+        names: Their names in messages.
+        labels: The labels of each: one for classification, any number for multilabel, none for regression.
         splits: The split of each.
-        class_names: All classes or labels; empty for numbers.
+        class_names: All classes or labels; empty for regression.
         max_pixels: Largest width x height that is decoded.
         on_progress: Called with the number of files done.
     """
-    found: list[_Found | BadFile] = []
+    found: list[_InspectedFile | BadFile] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:  # Pillow decodes outside of Python's lock
         for done, result in enumerate(workers.map(lambda i: _inspect_file(paths[i], names[i], max_pixels), range(len(paths))), start=1):
             found.append(result)
@@ -162,8 +162,8 @@ def check_files(
 
 
 def check_dataset(dataset: Dataset) -> DataReport:
-    """Inspect every example of arrays: what is not finite, what stands twice or leaks, what is out of balance."""
-    found: list[_Found | BadFile] = []
+    """Check every example of arrays: non-finite values, duplicates, leakage between splits, class imbalance."""
+    found: list[_InspectedFile | BadFile] = []
     names: list[str] = []
     labels: list[list[str]] = []
     splits: list[str] = []
@@ -186,24 +186,24 @@ def _names_of(targets: Array, task: Task) -> list[list[str]]:
     return [[task.names[int(target)]] for target in targets]
 
 
-def _inspect_row(name: str, row: Array) -> "_Found | BadFile":
+def _inspect_row(name: str, row: Array) -> "_InspectedFile | BadFile":
     if row.dtype.kind == "f" and not np.isfinite(row).all():
         return BadFile(name, "has NaN or infinite values")
     digest = hashlib.sha256(np.ascontiguousarray(row).data).digest()
-    without_information = np.zeros(16, np.uint8)  # rows are compared exactly, not by how they look
-    return _Found(digest, without_information, "x".join(map(str, row.shape)), str(row.dtype), (0, 0))
+    no_hash = np.zeros(16, np.uint8)  # rows are compared exactly, not by perceptual hash
+    return _InspectedFile(digest, no_hash, "x".join(map(str, row.shape)), str(row.dtype), (0, 0))
 
 
 def _report(
-    found: Sequence["_Found | BadFile"],
+    found: Sequence["_InspectedFile | BadFile"],
     paths: Sequence[Path] | None,
     names: Sequence[str],
     labels: Sequence[Sequence[str]],
     splits: Sequence[str],
     class_names: Sequence[str],
 ) -> DataReport:
-    good = [i for i, result in enumerate(found) if isinstance(result, _Found)]
-    inspected = [result for result in found if isinstance(result, _Found)]
+    good = [i for i, result in enumerate(found) if isinstance(result, _InspectedFile)]
+    inspected = [result for result in found if isinstance(result, _InspectedFile)]
     mistyped = [
         BadFile(names[i], f"is a {each.format} image by its content, not what its name says")
         for i, each in zip(good, inspected, strict=True)
@@ -215,7 +215,7 @@ def _report(
         files=len(names),
         bad=tuple(result for result in found if isinstance(result, BadFile)),
         mistyped=tuple(mistyped),
-        twins=tuple(_twins(good, inspected, names, labels, splits)),
+        twins=tuple(_duplicates(good, inspected, names, labels, splits)),
         classes={name: counts[name] for name in class_names},
         splits=dict(Counter(splits[i] for i in good)),
         formats=dict(Counter(each.format for each in inspected).most_common()),
@@ -224,74 +224,74 @@ def _report(
     )
 
 
-def _inspect_file(path: Path, name: str, max_pixels: int) -> _Found | BadFile:
+def _inspect_file(path: Path, name: str, max_pixels: int) -> _InspectedFile | BadFile:
     try:
         data = read_file(path)
         small, header = read_image_and_header(data, size=(18, 18), resize="stretch", channels=1, max_pixels=max_pixels)
     except ImageFault as fault:
         return BadFile(name, fault.message)
     digest = hashlib.sha256(data).digest()
-    return _Found(digest, _perceptual_hash(small[..., 0]), header.format, header.mode, (header.width, header.height))
+    return _InspectedFile(digest, _perceptual_hash(small[..., 0]), header.format, header.mode, (header.width, header.height))
 
 
 def _perceptual_hash(small: Array) -> Array:
-    """128 bits from a grey picture of 18x18: whether each square of 2x2 is brighter than the one to its right, and below it.
+    """128-bit difference hash of a grey image `(18, 18)`: comparisons of neighbouring 2x2 blocks, horizontal then vertical.
 
-    The mean of four pixels: what a JPEG's reduced decoding changes in one of them decides fewer bits.
-    The difference hash of Krawetz (2013), "Kind of Like That", in both directions.
+    Source: Krawetz (2013), "Kind of Like That", in both directions. Blocks of four pixels make the bits robust to the small
+    differences of reduced-scale JPEG decoding.
     """
     values = small.reshape(9, 2, 9, 2).sum(axis=(1, 3), dtype=np.int16)
     bits = np.concatenate([(values[:8, 1:] > values[:8, :-1]).ravel(), (values[1:, :8] > values[:-1, :8]).ravel()])
     return np.packbits(bits)
 
 
-def _twins(
-    good: Sequence[int], inspected: Sequence[_Found], names: Sequence[str], labels: Sequence[Sequence[str]], splits: Sequence[str]
-) -> Iterable[Twins]:
-    def group(members: Sequence[int], exact: bool) -> Twins:
+def _duplicates(
+    good: Sequence[int], inspected: Sequence[_InspectedFile], names: Sequence[str], labels: Sequence[Sequence[str]], splits: Sequence[str]
+) -> Iterable[Duplicates]:
+    def group(members: Sequence[int], exact: bool) -> Duplicates:
         at = sorted(good[member] for member in members)
-        return Twins(exact, tuple(names[i] for i in at), tuple(splits[i] for i in at), tuple("|".join(labels[i]) for i in at))
+        return Duplicates(exact, tuple(names[i] for i in at), tuple(splits[i] for i in at), tuple("|".join(labels[i]) for i in at))
 
     by_digest: dict[bytes, list[int]] = {}
     for member, each in enumerate(inspected):
         by_digest.setdefault(each.digest, []).append(member)
     exact = [members for members in by_digest.values() if len(members) > 1]
     yield from (group(members, exact=True) for members in exact)
-    firsts = [members[0] for members in by_digest.values()]  # copies are reported already
+    firsts = [members[0] for members in by_digest.values()]  # exact copies are reported already
     for members in _near_groups(np.array([inspected[member].hash for member in firsts], np.uint8).reshape(-1, 16)):
         yield group([firsts[member] for member in members], exact=False)
 
 
 def _near_groups(hashes: Array) -> list[list[int]]:
-    """Groups of hashes `(n, 16)` bytes that differ in at most NEAR bits, directly or through others.
+    """Groups of hashes `(n, 16)` bytes that differ in at most MAX_HASH_DISTANCE bits, directly or through others.
 
-    Two hashes that differ in at most NEAR bits are equal in one of NEAR + 1 bands at least: only those pairs are compared.
-    A band takes its bits from all over the picture, lest a sky that many have in common fill one of them.
+    Two hashes that differ in at most d bits are equal in at least one of d + 1 bands: only those pairs are compared.
+    A band interleaves bits of all image regions, so that a region common to many images, such as the sky, does not fill a band.
     """
     bits = np.unpackbits(hashes, axis=1)
-    ones = bits.reshape(-1, 2, 64).sum(axis=2, dtype=int)  # (n, 2): across and down
-    telling = np.flatnonzero(np.minimum(ones, 64 - ones).sum(axis=1) >= LEAST_INFORMATION)
-    group = np.arange(len(hashes))  # of each: the first one known to be like it
-    for band in range(NEAR + 1):
-        keys = np.packbits(bits[telling, band :: NEAR + 1], axis=1)
+    ones = bits.reshape(-1, 2, 64).sum(axis=2, dtype=int)  # (n, 2): horizontal and vertical
+    textured = np.flatnonzero(np.minimum(ones, 64 - ones).sum(axis=1) >= MIN_MINORITY_BITS)
+    group = np.arange(len(hashes))  # group label of each hash: the smallest index in its group
+    for band in range(MAX_HASH_DISTANCE + 1):
+        keys = np.packbits(bits[textured, band :: MAX_HASH_DISTANCE + 1], axis=1)
         _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        alike = telling[np.argsort(inverse.reshape(-1), kind="stable")]
-        for members in np.split(alike, np.cumsum(counts)[:-1]):
+        same_band = textured[np.argsort(inverse.reshape(-1), kind="stable")]
+        for members in np.split(same_band, np.cumsum(counts)[:-1]):
             for place, member in enumerate(members[:-1]):
                 others = members[place + 1 :]
-                others = others[group[others] != group[member]]  # else frames of a film were compared each with each
-                near = others[np.bitwise_count(hashes[others] ^ hashes[member]).sum(axis=1) <= NEAR]
+                others = others[group[others] != group[member]]  # else all pairs of video frames would be compared
+                near = others[np.bitwise_count(hashes[others] ^ hashes[member]).sum(axis=1) <= MAX_HASH_DISTANCE]
                 if len(near):
                     joined = np.append(group[near], group[member])
                     group[np.isin(group, joined)] = joined.min()
-    order = telling[np.argsort(group[telling], kind="stable")]
+    order = textured[np.argsort(group[textured], kind="stable")]
     ends = np.flatnonzero(np.diff(group[order])) + 1
     return [members.tolist() for members in np.split(order, ends) if len(members) > 1]
 
 
 def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def _joined(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Arrays of targets in npz and npy files to class indices, labels or numbers."""
+"""Convert target arrays of npz and npy files to class indices, labels or regression targets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
 
 @dataclass(frozen=True)
 class Targets:
-    """An array of targets, read.
+    """A converted array of targets.
 
     Attributes:
-        task: What is to be predicted.
+        task: The prediction task.
         values: Class indices `(n,)` int32, labels `(n, labels)` or numbers `(n, outputs)` float32.
-        interpretation: How they were read where another reading was possible.
+        interpretation: Notice of how ambiguous targets were interpreted; else empty.
     """
 
     task: Task
@@ -45,7 +45,7 @@ def read_targets(path: Path, name: str, members: dict[str, Member]) -> Array:
 
 
 def check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what cannot be predicted, before it is read.
+    """Check shape and dtype of a target array, before it is read.
 
     Raises:
         CnnkitError: Not one or two axes, an empty one, or values that are neither numbers nor texts.
@@ -65,14 +65,14 @@ def class_names_in(members: dict[str, Member]) -> tuple[str, ...]:
 
 
 def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
-    """The task that targets set, and its targets.
+    """Infer the task from targets, and convert them.
 
     Args:
         path: The file, for messages.
         name: The array.
         values: Its values `(n,)` or `(n, outputs)`.
         names: Names of the classes, labels or numbers; empty where none are given.
-        data: The section, whose `task` and `classes` win over what the values say.
+        data: The section, whose `task` and `classes` override what is inferred.
 
     Raises:
         CnnkitError: Values are not finite, or do not fit the task or the classes named.
@@ -98,7 +98,7 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
         columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
         return Targets(Task(kind, columns), values.astype(np.float32))
     given = data.classes or list(names)
-    kind, interpretation = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), wished=data.task)
+    kind, interpretation = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), requested=data.task)
     if kind == "regression":
         return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], interpretation)
     if not (values == np.round(values)).all():
@@ -110,15 +110,15 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
 
 
 def _numbered_classes(path: Path, name: str, values: Array, given: list[str], interpretation: str) -> Targets:
-    """Whole numbers as classes: each is its own name, or the place of its name among those given."""
+    """Whole numbers as class indices: each number is a class name, or the index of a given name."""
     texts = {str(value): int(value) for value in np.unique(values)}
     classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
     if texts.keys() <= set(classes):
-        places = {value: classes.index(text) for text, value in texts.items()}
+        class_index = {value: classes.index(text) for text, value in texts.items()}
     elif values.min() < 0 or values.max() >= len(classes):
         raise CnnkitError(f"{path}: '{name}' has classes from {values.min()} to {values.max()}, but there are {len(classes)} names")
     else:
-        places = {value: value for value in texts.values()}
+        class_index = {value: value for value in texts.values()}
     different, inverse = np.unique(values, return_inverse=True)
-    indices = np.array([places[int(value)] for value in different], np.int32)
+    indices = np.array([class_index[int(value)] for value in different], np.int32)
     return Targets(Task("classification", tuple(classes)), indices[inverse.reshape(-1)], interpretation)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
-from cnnkit.data.divide import divide_examples, divided
+from cnnkit.data.divide import split_dataset, split_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.inputs import StoredArray
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
@@ -25,54 +25,54 @@ INPUT_NAMES, TARGET_NAMES = ("x", "X", "images", "inputs", "data", "signals"), (
 
 
 class ArraySource(Source):
-    """Inputs as rows with their targets, and what else the file says of them."""
+    """Inputs with their targets, and optional splits and groups."""
 
-    def __init__(self, data: Data, name: str, rows: Rows, read: "Targets", splits: Array | None, groups: Array | None) -> None:
-        super().__init__(data, DataSpec(name, rows.shape[1:], read.task, read.interpretation))
-        self._rows, self._targets, self._splits, self._groups = rows, read.values, splits, groups
+    def __init__(self, data: Data, name: str, rows: Rows, targets: "Targets", splits: Array | None, groups: Array | None) -> None:
+        super().__init__(data, DataSpec(name, rows.shape[1:], targets.task, targets.interpretation))
+        self._rows, self._targets, self._splits, self._groups = rows, targets.values, splits, groups
 
     def load(self, request: Request) -> Dataset:
-        """The examples, divided."""
+        """The examples, split."""
         examples = Examples(self._rows, np.arange(self._rows.shape[0]), self._targets)
         given = self._splits
         if request.manifest:
             given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
-        made = divide_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
+        parts = split_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
         labels = [str(target) for target in self._targets.tolist()]
-        manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, made.splits, strict=True))]
-        return Dataset(self.spec.name, self.spec.task, made.train, made.validation, made.test, manifest=manifest, notices=made.notices)
+        manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, parts.splits, strict=True))]
+        return Dataset(self.spec.name, self.spec.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=parts.notices)
 
 
 class DividedArraySource(Source):
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
 
-    def __init__(self, data: Data, name: str, train: Examples, test: Examples, read: "Targets") -> None:
-        super().__init__(data, DataSpec(name, train.input_shape, read.task, read.interpretation))
-        self._dataset = Dataset(name, read.task, train, None, test)
+    def __init__(self, data: Data, name: str, train: Examples, test: Examples, targets: "Targets") -> None:
+        super().__init__(data, DataSpec(name, train.input_shape, targets.task, targets.interpretation))
+        self._dataset = Dataset(name, targets.task, train, None, test)
 
     def load(self, request: Request) -> Dataset:
-        """The examples, validation taken from the training ones."""
-        return divided(self._dataset, self.data, request.seed)
+        """The examples, validation held out from the training examples."""
+        return split_dataset(self._dataset, self.data, request.seed)
 
 
 def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArraySource:
     """The source of an npz file.
 
     Raises:
-        CnnkitError: The file or an array is not there, or arrays do not fit each other.
+        CnnkitError: The file or an array does not exist, or arrays do not match.
     """
     assert data.npz is not None
     path = Path(data.npz)
-    small = read_members(path)
-    if {"x_train", "y_train", "x_test", "y_test"} <= small.keys() and data.input is None:
-        return _open_divided(data, path, small)
-    x_name = array_name(path, small, data.input, INPUT_NAMES, "data.input")
-    y_name = array_name(path, small, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
-    rows = _rows(path, x_name, small)
-    targets = targets_of(path, y_name, read_targets(path, y_name, small), class_names_in(small), data)
+    members = read_members(path)
+    if {"x_train", "y_train", "x_test", "y_test"} <= members.keys() and data.input is None:
+        return _open_divided(data, path, members)
+    x_name = array_name(path, members, data.input, INPUT_NAMES, "data.input")
+    y_name = array_name(path, members, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
+    rows = _rows(path, x_name, members)
+    targets = targets_of(path, y_name, read_targets(path, y_name, members), class_names_in(members), data)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets.values))
-    groups = _words(path, small, data.group, "data.group") if data.group else None
-    splits = _splits(path, _words(path, small, data.split, "data.split")) if data.split else None
+    groups = _per_example_values(path, members, data.group, "data.group") if data.group else None
+    splits = _splits(path, _per_example_values(path, members, data.split, "data.split")) if data.split else None
     for option, array in (("data.group", groups), ("data.split", splits)):
         if array is not None:
             _check_count(path, x_name, rows.shape[0], option, len(array))
@@ -80,10 +80,10 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
 
 
 def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
-    """The source of two npy files: inputs, and the targets beside them.
+    """The source of two npy files: inputs and targets.
 
     Raises:
-        CnnkitError: A file is not there or not an npy file, or the two do not fit each other.
+        CnnkitError: A file does not exist or is not an npy file, or the two do not match.
     """
     assert data.npy is not None
     path = Path(data.npy)
@@ -103,10 +103,10 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
 
 
 def npz_inputs(path: Path, column: str | None) -> StoredArray:
-    """The array of inputs in an npz file, its only one or that of a name.
+    """The array of inputs in an npz file, its only array or the named one.
 
     Raises:
-        CnnkitError: There is none, or it does not hold numbers.
+        CnnkitError: There is none, or it is not numeric.
     """
     members = read_members(path)
     only = next(iter(members)) if len(members) == 1 else None
@@ -116,10 +116,10 @@ def npz_inputs(path: Path, column: str | None) -> StoredArray:
 
 
 def npy_inputs(path: Path, column: str | None) -> StoredArray:
-    """The array of inputs in an npy file; it has no names of which `column` could choose one.
+    """The array of inputs in an npy file; `column` is ignored, since the file has one unnamed array.
 
     Raises:
-        CnnkitError: It is not there, or does not hold numbers.
+        CnnkitError: It does not exist, or is not numeric.
     """
     shape, dtype, offset = npy_header(path)
 
@@ -140,7 +140,7 @@ def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:
 
 
 def _whole_or_by_row(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Rows:
-    """Rows in memory where they take little of it, else read from the file when wanted."""
+    """Rows in memory where they take at most an eighth of the free memory, else read from the file on demand."""
     rows = DiskRows(path, shape, dtype, offset)
     if math.prod(shape) * dtype.itemsize <= available_memory() // 8:
         return _as_rows(rows.read(np.arange(shape[0])))
@@ -152,7 +152,7 @@ def _as_rows(array: Array) -> ArrayRows:
 
 
 def _check_inputs(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what no network takes, before it is read."""
+    """Check shape and dtype of an input array, before it is read."""
     if dtype.kind not in "uif" or not 3 <= len(shape) <= 5 or 0 in shape:
         raise CnnkitError(
             f"{path}: {format_value(name)} is {shape} {dtype}",
@@ -174,11 +174,11 @@ def _check_count(path: Path, first: str, count: int, second: str, other: int) ->
         raise CnnkitError(f"{path}: '{first}' has {count:,} rows, '{second}' {other:,}", "Each example needs one of both.")
 
 
-def array_name(path: Path, members: dict[str, Member], name: str | None, usual: tuple[str, ...], option: str) -> str:
-    """The array of a name; or the first one with a usual name.
+def array_name(path: Path, members: dict[str, Member], name: str | None, defaults: tuple[str, ...], option: str) -> str:
+    """The named array; without a name, the first one with a default name.
 
     Raises:
-        CnnkitError: There is none; `option` is where one can be named.
+        CnnkitError: There is none; the message names `option`, with which to choose one.
     """
     if name is not None:
         if name not in members:
@@ -187,17 +187,17 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, usual: 
                 f"Its arrays: {named(members)}.",
             )
         return name
-    for candidate in usual:
+    for candidate in defaults:
         if candidate in members:
             return candidate
     raise CnnkitError(
-        f"{path}: none of its arrays is called {', '.join(usual[:4])} or the like",
+        f"{path}: none of its arrays is called {', '.join(defaults[:4])} or the like",
         f"Name one with `{option}`: {named(members)}.",
     )
 
 
-def _words(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
-    """The array of groups or splits that an option names, one value an example."""
+def _per_example_values(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
+    """The array of groups or splits that an option names, one value per example."""
     member = members[array_name(path, members, name, (), option)]
     if len(member.shape) != 1 or member.dtype.kind not in "biuUS":
         raise CnnkitError(
@@ -221,10 +221,10 @@ def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> Divided
         _check_count(path, f"x_{split}", rows[split].shape[0], f"y_{split}", len(values[split]))
     if values["train"].shape[1:] != values["test"].shape[1:]:
         raise CnnkitError(f"{path}: y_train is {values['train'].shape}, y_test {values['test'].shape}", "Each row has to be of one form.")
-    read = targets_of(path, "y_train", np.concatenate(list(values.values())), class_names_in(members), data)
+    converted = targets_of(path, "y_train", np.concatenate(list(values.values())), class_names_in(members), data)
     count = len(values["train"])
-    targets = {"train": read.values[:count], "test": read.values[count:]}
-    if read.task.is_classification and targets["test"].max() > targets["train"].max():
+    targets = {"train": converted.values[:count], "test": converted.values[count:]}
+    if converted.task.is_classification and targets["test"].max() > targets["train"].max():
         raise CnnkitError(f"{path}: y_test has classes that y_train has not")
     train, test = (Examples(rows[split], np.arange(rows[split].shape[0]), targets[split]) for split in rows)
-    return DividedArraySource(data, path.stem, train, test, read)
+    return DividedArraySource(data, path.stem, train, test, converted)

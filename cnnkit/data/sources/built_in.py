@@ -1,4 +1,4 @@
-"""The built-in data sets: Keras's own from disk or network, the offline ones made here, and the stand-in for either."""
+"""The built-in data sets: Keras's own from disk or download, generated ones, and the substitute (`fallback`)."""
 
 import importlib
 import zipfile
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cnnkit.config.catalogue import BUILT_IN, BuiltIn
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
-from cnnkit.data.divide import divided
+from cnnkit.data.divide import split_dataset
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request, Source
@@ -34,10 +34,10 @@ class BuiltInSource(Source):
         super().__init__(data, DataSpec(data.dataset, built_in.input_shape, built_in.task(self._target)))
 
     def load(self, request: Request) -> Dataset:
-        """The data set; where it cannot be had and a fallback is named, that one, marked as a stand-in.
+        """The data set; where it is unavailable and a fallback is named, the fallback, marked as a substitute.
 
         Raises:
-            CnnkitError: The data can be had neither from `$KERAS_HOME/datasets` nor from the network, or the file is broken.
+            CnnkitError: The data is neither in `$KERAS_HOME/datasets` nor downloadable, or the file is damaged.
         """
         if request.stand_in and self.data.fallback is not None:
             return self._stand_in(self.data.fallback, request)
@@ -56,12 +56,12 @@ class BuiltInSource(Source):
     def _stand_in(self, fallback: str, request: Request) -> Dataset:
         return self._dataset(fallback, _arrays(fallback, None, request.seed), request, self._name)
 
-    def _dataset(self, name: str, made: DatasetArrays, request: Request, stand_in_for: str) -> Dataset:
-        train_rows, test_rows = ArrayRows(made.x_train), ArrayRows(made.x_test)
-        train = Examples(train_rows, np.arange(len(made.x_train)), made.y_train)
-        test = Examples(test_rows, np.arange(len(made.x_test)), made.y_test)
+    def _dataset(self, name: str, arrays: DatasetArrays, request: Request, stand_in_for: str) -> Dataset:
+        train_rows, test_rows = ArrayRows(arrays.x_train), ArrayRows(arrays.x_test)
+        train = Examples(train_rows, np.arange(len(arrays.x_train)), arrays.y_train)
+        test = Examples(test_rows, np.arange(len(arrays.x_test)), arrays.y_test)
         task = BUILT_IN[name].task(self._target)
-        return divided(Dataset(name, task, train, None, test, stand_in_for), self.data, request.seed)
+        return split_dataset(Dataset(name, task, train, None, test, stand_in_for), self.data, request.seed)
 
 
 def open_dataset(data: Data, fewest_classes: int = 2) -> BuiltInSource:
@@ -72,14 +72,14 @@ def open_dataset(data: Data, fewest_classes: int = 2) -> BuiltInSource:
 def _arrays(name: str, target: str | None, seed: int) -> DatasetArrays:
     built_in = BUILT_IN[name]
     if not built_in.of_keras:
-        made: DatasetArrays = importlib.import_module(f"cnnkit.data.sources.{name}").load(target=target, seed=seed)
-        return made
+        arrays: DatasetArrays = importlib.import_module(f"cnnkit.data.sources.{name}").load(target=target, seed=seed)
+        return arrays
     path = keras_home() / "datasets" / f"{name}.npz"
     if path.exists():
         return _read_npz(path, built_in)
     module = importlib.import_module(f"keras.datasets.{name}")
     (x_train, y_train), (x_test, y_test) = through_keras(module.load_data, f"{name} is not at {keras_home() / 'datasets'} and")
-    return _made(built_in, x_train, y_train, x_test, y_test)
+    return _dataset_arrays(built_in, x_train, y_train, x_test, y_test)
 
 
 def _read_npz(path: Path, built_in: BuiltIn) -> DatasetArrays:
@@ -100,7 +100,7 @@ def _read_npz(path: Path, built_in: BuiltIn) -> DatasetArrays:
         _check_array(path, key, array, built_in)
     if len(arrays[0]) != len(arrays[1]) or len(arrays[2]) != len(arrays[3]):
         raise CnnkitError(f"{path}: as many labels as images are wanted, got {[len(array) for array in arrays]}")
-    return _made(built_in, *arrays)
+    return _dataset_arrays(built_in, *arrays)
 
 
 def _check_array(path: Path, key: str, array: npt.NDArray[Any], built_in: BuiltIn) -> None:
@@ -115,7 +115,7 @@ def _check_array(path: Path, key: str, array: npt.NDArray[Any], built_in: BuiltI
         raise CnnkitError(f"{path}: {key} has labels from {array.min()} to {array.max()}, wants 0 to {len(built_in.class_names) - 1}")
 
 
-def _made(built_in: BuiltIn, *arrays: npt.NDArray[Any]) -> DatasetArrays:
+def _dataset_arrays(built_in: BuiltIn, *arrays: npt.NDArray[Any]) -> DatasetArrays:
     x_train, x_test = (np.ascontiguousarray(x.reshape(len(x), *built_in.input_shape)) for x in arrays[0::2])
     y_train, y_test = (y.reshape(-1).astype(np.int32) for y in arrays[1::2])
     return DatasetArrays(x_train, y_train, x_test, y_test)

@@ -1,4 +1,4 @@
-"""`csv:` a table with a column of image paths and one or several of labels or numbers, perhaps of splits and groups."""
+"""`csv:` a table with a column of image paths, one or more of targets, and optional ones of splits and groups."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.inputs import Pictures
+from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
@@ -33,28 +33,28 @@ def open_csv(data: Data, fewest_classes: int = 2) -> ImageFileSource:
     """The source of a CSV file.
 
     Raises:
-        CnnkitError: The file or a column is not there, or cells have no sense.
+        CnnkitError: The file or a column does not exist, or cells cannot be parsed.
     """
     assert data.csv is not None
     return ImageFileSource(data, list_csv(Path(data.csv), data, fewest_classes))
 
 
-def csv_inputs(path: Path, column: str | None) -> Pictures:
-    """The image files that a CSV file lists, whose other columns may hold anything; paths are relative to it.
+def csv_inputs(path: Path, column: str | None) -> ImageFiles:
+    """The image files that a CSV file lists; other columns are ignored. Paths are relative to the file.
 
     Args:
         path: The CSV file.
-        column: The column of paths; None for one that is called `path`, `file` or the like.
+        column: The column of paths; None for one with a default name such as `path` or `file`.
 
     Raises:
         CnnkitError: The file cannot be read, or has no such column.
     """
     table = read_table(path, least_columns=1)
-    return Pictures([path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")])
+    return ImageFiles([path.parent / cell for _, cell in _column(path, table, column, PATH_COLUMNS, "--column")])
 
 
 def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
-    """The columns of a CSV file with a header line; the delimiter (comma, semicolon, tab) is found.
+    """The columns of a CSV file with a header line; the delimiter (comma, semicolon, tab) is detected.
 
     Raises:
         CnnkitError: The file cannot be read, or lines have more or fewer cells than the header.
@@ -92,10 +92,15 @@ def read_table(path: Path, least_columns: int = 2) -> dict[str, Column]:
 
 
 def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
-    """The image files of a CSV file with their targets, as a `data` section says, with at least so many classes.
+    """The image files of a CSV file with their targets.
+
+    Args:
+        path: The CSV file.
+        data: The section that names columns, classes and task.
+        fewest: Minimum number of classes.
 
     Raises:
-        CnnkitError: The file or a column is not there, or cells have no sense.
+        CnnkitError: The file or a column does not exist, or cells cannot be parsed.
     """
     table = read_table(path)
     paths = _column(path, table, data.input, PATH_COLUMNS, "data.input")
@@ -106,7 +111,7 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
     )
     names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
-    interpretation, (task, values, kept) = _targets(path, columns, names, data, fewest)
+    interpretation, (task, values, selected) = _targets(path, columns, names, data, fewest)
     empty = [line for line, cell in paths if not cell]
     if empty:
         raise CnnkitError(f"{path}:{empty[0]}: the path is empty")
@@ -121,19 +126,19 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
         groups=np.array([cell for _, cell in _column(path, table, data.group, (), "data.group")], dtype=object) if data.group else None,
         interpretation=interpretation,
     )
-    return listing if kept is None else listing.take(kept)
+    return listing if selected is None else listing.take(selected)
 
 
-def _column(path: Path, table: dict[str, Column], name: str | None, usual: Sequence[str], option: str) -> Column:
+def _column(path: Path, table: dict[str, Column], name: str | None, defaults: Sequence[str], option: str) -> Column:
     if name is not None:
         if name not in table:
             raise CnnkitError(f"{path}: has no column '{name}' ({option}).{did_you_mean(name, table)}", f"Its columns: {named(table)}.")
         return table[name]
-    for candidate in usual:
+    for candidate in defaults:
         if candidate in _lower(table):
             return table[_lower(table)[candidate]]
     raise CnnkitError(
-        f"{path}: none of its columns is called {', '.join(usual[:4])} or the like",
+        f"{path}: none of its columns is called {', '.join(defaults[:4])} or the like",
         f"Name one with `{option}`: {named(table)}.",
     )
 
@@ -142,11 +147,11 @@ def _lower(table: dict[str, Column]) -> dict[str, str]:
     return {name.lower(): name for name in table}
 
 
-Targets = tuple[Task, Array, Array | None]  # the task, the targets of all rows (or of those kept), which rows are kept (None for all)
+Targets = tuple[Task, Array, Array | None]  # task, targets of all rows, positions of the rows to use (None for all)
 
 
 def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> tuple[str, Targets]:
-    """How the targets were taken, where they could have been meant otherwise, and the targets."""
+    """A notice of how ambiguous targets were interpreted (else empty), and the targets."""
     numbers = [_numbers(column) for column in columns]
     if data.separator is not None or data.task == "multilabel":
         return "", _several_labels(path, columns, names, data, fewest)
@@ -164,7 +169,7 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fe
     (values,) = numbers
     whole = values is not None and all(_WHOLE.fullmatch(cell) for _, cell in columns[0])
     integers = values.astype(np.int64) if values is not None and whole else values
-    kind, interpretation = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, wished=data.task)
+    kind, interpretation = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, requested=data.task)
     if kind == "regression" and values is not None:
         return interpretation, (Task("regression", tuple(names)), values[:, None].astype(np.float32), None)
     return interpretation, _one_class(path, columns[0], data, fewest)
@@ -178,13 +183,13 @@ def _one_class(path: Path, column: Column, data: Data, fewest: int) -> Targets:
     classes = data.classes or present
     _check_classes(path, classes, present, fewest)
     index = {name: i for i, name in enumerate(classes)}
-    kept = np.array([i for i, (_, cell) in enumerate(column) if cell in index])
+    selected = np.array([i for i, (_, cell) in enumerate(column) if cell in index])
     targets = np.array([index.get(cell, -1) for _, cell in column], np.int32)
-    return Task("classification", tuple(classes)), targets, None if len(kept) == len(column) else kept
+    return Task("classification", tuple(classes)), targets, None if len(selected) == len(column) else selected
 
 
 def _several_labels(path: Path, columns: list[Column], names: list[str], data: Data, fewest: int) -> Targets:
-    """Labels in one cell, or a column a label with 0 and 1."""
+    """Multilabel targets: several labels in one cell, or one column of 0 and 1 per label."""
     if len(columns) > 1:
         numbers = [_numbers(column) for column in columns]
         for name, values in zip(names, numbers, strict=True):

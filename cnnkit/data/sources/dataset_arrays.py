@@ -1,4 +1,4 @@
-"""The four arrays of a data set that is made or packaged here."""
+"""The four arrays of a generated or packaged data set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class DatasetArrays:
-    """Training and test inputs and targets, as Keras's own data sets have them.
+    """Training and test inputs and targets, as in `keras.datasets`.
 
     Attributes:
         x_train: Images `(n, height, width, channels)` uint8 in 0..255, or signals `(n, steps, channels)` float32.

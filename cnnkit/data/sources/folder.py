@@ -8,7 +8,7 @@ import numpy as np
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.images.header import SUFFIXES
-from cnnkit.data.inputs import Pictures
+from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, named
@@ -18,14 +18,14 @@ def open_folder(data: Data, fewest_classes: int = 2) -> ImageFileSource:
     """The source of a folder of images.
 
     Raises:
-        CnnkitError: The folder is not there, or does not hold folders of images.
+        CnnkitError: The folder does not exist, or has no folders of images.
     """
     assert data.folder is not None
     return ImageFileSource(data, list_folder(Path(data.folder), data.classes, fewest_classes))
 
 
-def folder_inputs(path: Path, column: str | None) -> Pictures:
-    """The image files in a folder and in those below it; there are no columns to choose from.
+def folder_inputs(path: Path, column: str | None) -> ImageFiles:
+    """The image files in a folder and its subfolders; `column` is ignored.
 
     Raises:
         CnnkitError: There are none.
@@ -33,16 +33,16 @@ def folder_inputs(path: Path, column: str | None) -> Pictures:
     paths = image_files(path)
     if not paths:
         raise CnnkitError(f"{path}: has no images in it, nor in folders below", f"Images end in {', '.join(SUFFIXES)}.")
-    return Pictures(paths)
+    return ImageFiles(paths)
 
 
 def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Listing:
-    """The image files below a folder with their classes and, where the folders say it, their splits.
+    """The image files below a folder with their classes and, where it has split folders, their splits.
 
     Args:
         folder: With a folder a class; or with train, val (valid, validation) or test folders that have those.
         classes: The classes to use, in this order; None for all, in natural order (2 before 10).
-        fewest: How many classes there have to be.
+        fewest: Minimum number of classes.
     """
     if not folder.is_dir():
         raise CnnkitError(
@@ -53,9 +53,9 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
     notices: list[str] = []
     if "train" not in splits.values():
         splits = {}
-    strangers = [path.name for path in _folders(folder) if splits and path not in splits]
-    if strangers:
-        notices.append(f"{folder}: beside the splits, these folders are passed over: {_few(strangers)}.")
+    other_folders = [path.name for path in _folders(folder) if splits and path not in splits]
+    if other_folders:
+        notices.append(f"{folder}: beside the splits, these folders are passed over: {_few(other_folders)}.")
     found: dict[str, list[tuple[Path, str]]] = {}
     empty: list[str] = []
     for root, split in splits.items() or [(folder, "")]:
@@ -67,10 +67,10 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
                 empty.append(str(class_folder.relative_to(folder)))
     if empty:
         notices.append(f"{folder}: these folders have no images and are not classes: {_few(empty)}.")
-    loose = image_files(folder, deep=False)
-    if loose and found:
-        notices.append(f"{folder}: {len(loose)} images lie beside the class folders and are passed over.")
-    names = _chosen(folder, sorted(found, key=natural), classes, fewest)
+    unassigned = image_files(folder, deep=False)
+    if unassigned and found:
+        notices.append(f"{folder}: {len(unassigned)} images lie beside the class folders and are passed over.")
+    names = _class_names(folder, sorted(found, key=natural), classes, fewest)
     listed = [(file, split, index) for index, name in enumerate(names) for file, split in found[name]]
     return Listing(
         name=folder.resolve().name,
@@ -84,7 +84,7 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """A sorting key by which numbers inside names count as numbers: `2` before `10`, `img2` before `img10`."""
+    """Sort key for natural order: `2` before `10`, `img2` before `img10`."""
     return [_as_number(part.lstrip("0")) if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
 
 
@@ -92,7 +92,7 @@ def _as_number(digits: str) -> tuple[int, int, str]:
     return (0, len(digits), digits)  # Python refuses to read integers of more than 4,300 digits
 
 
-def _chosen(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:
+def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:
     if classes is not None:
         unknown = [name for name in classes if name not in names]
         if unknown:
@@ -116,7 +116,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Image files by their endings, hidden ones left out, in natural order; below a class also in folders of its own."""
+    """Image files by extension, without hidden ones, in natural order; `deep` includes subfolders."""
     files = folder.rglob("*") if deep else folder.iterdir()
     images = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()]
     return sorted(images, key=lambda file: natural(file.relative_to(folder).as_posix()))

@@ -1,4 +1,4 @@
-"""A list of image files with their targets to a data set: sizes found, bad files handled, pixels cached, splits made."""
+"""ImageFileSource: image files with targets as a data set; infers the size, handles bad files, caches pixels, splits examples."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import platformdirs
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.data.divide import Division, divide_examples
+from cnnkit.data.divide import SplitExamples, split_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import SUFFIXES, read_header
@@ -29,9 +29,9 @@ from cnnkit.io.regular_file import require_text_table
 
 Array = npt.NDArray[Any]
 
-MOST_NAMED = 20  # bad files that an error names before it counts the rest
-SAMPLED = 64  # files whose headers tell the size where the config does not
-CHECK = 1  # goes up when `check_files` or the limits on pictures change, so that a stored result is not used any more
+MAX_LISTED_FILES = 20  # bad files that an error lists before it counts the rest
+SAMPLED_FILES = 64  # files whose headers are read to infer the image size
+CHECK_VERSION = 1  # increase when `check_files` or the limits on images change, to invalidate cached results
 
 _BAD_FILES_REMEDY = (
     "Mend or remove them; or leave them out: `cnnkit data check CONFIG --quarantine bad.txt` and `data: {exclude: bad.txt}`; "
@@ -41,18 +41,18 @@ _BAD_FILES_REMEDY = (
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files and what is to be predicted for each.
+    """Image files with their targets.
 
     Attributes:
         name: The name its metrics are printed under.
         paths: The files.
-        names: Their paths as the manifest writes them, relative to the source.
+        names: Their paths relative to the source, as in the manifest.
         targets: Class indices `(n,)`, labels `(n, labels)` or numbers `(n, outputs)`.
-        task: What is to be predicted.
-        splits: The data's own division `(n,)`, empty texts where undecided; None where it brings none.
-        groups: `(n,)`; None for none.
-        notices: What the user has to be told, such as folders passed over.
-        interpretation: How targets were read where another reading was possible.
+        task: The prediction task.
+        splits: The data's own splits `(n,)`, empty texts where undecided; None where it has none.
+        groups: Group of each file `(n,)`; None for none.
+        notices: Notices for the user, such as skipped folders.
+        interpretation: Notice of how ambiguous targets were interpreted; else empty.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Listing:
     interpretation: str = ""
 
     def take(self, chosen: Array) -> "Listing":
-        """Those of the files at some positions."""
+        """The files at some positions."""
         return replace(
             self,
             paths=[self.paths[i] for i in chosen],
@@ -82,10 +82,12 @@ class ImageFileSource(Source):
 
     def __init__(self, data: Data, listing: Listing) -> None:
         self.listing = _without_excluded(listing, data)
-        foreign = [name for name in (*self.listing.names, *listing.task.names) if not _is_text(name)]
-        if foreign:
-            told = f"{len(foreign)} files or classes have names that are not UTF-8 text, such as {escape_unprintable(foreign[0])}"
-            raise CnnkitError(f"{escape_unprintable(listing.name)}: {told}", "Rename them: a run's manifest and its model name them.")
+        undecodable = [name for name in (*self.listing.names, *listing.task.names) if not _is_text(name)]
+        if undecodable:
+            message = (
+                f"{len(undecodable)} files or classes have names that are not UTF-8 text, such as {escape_unprintable(undecodable[0])}"
+            )
+            raise CnnkitError(f"{escape_unprintable(listing.name)}: {message}", "Rename them: a run's manifest and its model name them.")
         if not len(self.listing.paths):
             raise CnnkitError(f"{listing.name}: has no image files", f"Wanted are files that end in {', '.join(SUFFIXES)}.")
         shape = (*_size(data, self.listing), 3 if data.color == "rgb" else 1)
@@ -97,37 +99,37 @@ class ImageFileSource(Source):
         return self.listing.paths
 
     def all_targets(self) -> tuple[Array, bool]:
-        """The targets as they are listed, and whether the listing has test examples; no file is opened."""
+        """The listed targets, and whether the listing has test examples; no file is opened."""
         given = self.listing.splits
         return self.listing.targets, given is not None and bool((given == "test").any())
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
-        """The source and the names of the files, in whatever size a model sees them."""
+        """The source and the names of the files, independent of the image size."""
         names = [name for name, _, part in dataset.manifest if part == split]
         return "\n".join([self._path, *names]).encode("utf-8", "surrogateescape")
 
     def load(self, request: Request) -> Dataset:
-        """The images, divided, to be decoded when they are first wanted; every file has been inspected once before.
+        """The images, split, and decoded on first use; every file is inspected before, once.
 
         Raises:
-            CnnkitError: Files cannot be read and `on_bad_file` is stop, or a split of an earlier run has lost files.
+            CnnkitError: Files cannot be read and `on_bad_file` is stop, or files of an earlier run's manifest are missing.
         """
-        bad, warned = self._checked(request)
+        bad, warnings = self._inspection_result(request)
         if bad and self.data.on_bad_file == "stop":
-            raise CnnkitError(_refusal(self.listing.name, bad), _BAD_FILES_REMEDY)
-        listing, notices = self.listing, [*self.listing.notices, *warned]
+            raise CnnkitError(_bad_files_message(self.listing.name, bad), _BAD_FILES_REMEDY)
+        listing, notices = self.listing, [*self.listing.notices, *warnings]
         if bad:
             names = {name for name, _ in bad}
             listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
             notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
-        made = self._divide(listing, request, self._cache(request))
-        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, made.splits), strict=True))
-        told = (*notices, *made.notices)
-        return Dataset(listing.name, listing.task, made.train, made.validation, made.test, manifest=manifest, notices=told)
+        parts = self._split(listing, request, self._cache(request))
+        manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, parts.splits), strict=True))
+        all_notices = (*notices, *parts.notices)
+        return Dataset(listing.name, listing.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=all_notices)
 
     def check(self, request: Request) -> DataReport:
-        """What an inspection of every file finds."""
-        return self._inspect(self._divide(self.listing, request, None).splits, request)
+        """Inspect every file and report problems."""
+        return self._inspect(self._split(self.listing, request, None).splits, request)
 
     def _inspect(self, splits: Array, request: Request) -> DataReport:
         listing = self.listing
@@ -142,22 +144,22 @@ class ImageFileSource(Source):
             on_progress=lambda done: request.on_progress(done, len(listing.paths)),
         )
 
-    def _divide(self, listing: Listing, request: Request, cache: str | Path | None) -> Division:
+    def _split(self, listing: Listing, request: Request, cache: str | Path | None) -> SplitExamples:
         reader = self.image_reader
         assert reader is not None
         identity = hashlib.sha256(f"{self.spec.input_shape} {self.data.resize}".encode() + self._file_states).digest()
         rows = ComputedRows(len(listing.paths), reader.shape, lambda index: reader.read(listing.paths[index]), identity, cache)
         examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
         given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
-        return divide_examples(examples, listing.task, self.data, request.seed, given, listing.groups)
+        return split_examples(examples, listing.task, self.data, request.seed, given, listing.groups)
 
-    def _checked(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
-        """Bad files (name, reason) and warnings of leaks: of an inspection of all files, or of an earlier one.
+    def _inspection_result(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
+        """Bad files (name, reason) and warnings of leakage, from an inspection of all files or its cached result.
 
-        An earlier one holds as long as nothing has changed on which these depend: the files, `max_pixels`, and the split of each.
+        The cache key covers all that the result depends on: the files, `max_pixels`, the splits, Pillow's and the check's version.
         """
-        splits = self._divide(self.listing, request, None).splits
-        depends_on = f"{CHECK} {PIL.__version__} {self.data.max_pixels} {' '.join(map(str, splits))} {self._path}"
+        splits = self._split(self.listing, request, None).splits
+        depends_on = f"{CHECK_VERSION} {PIL.__version__} {self.data.max_pixels} {' '.join(map(str, splits))} {self._path}"
         digest = hashlib.sha256(depends_on.encode("utf-8", "surrogateescape") + self._file_states).hexdigest()
         path = platformdirs.user_cache_path("cnnkit") / "checks" / f"{digest}.json"
         try:
@@ -167,13 +169,13 @@ class ImageFileSource(Source):
             report = self._inspect(splits, request)
         bad = [(each.name, each.reason) for each in report.bad]
         leaks = sum(1 for twins in report.twins if twins.leaks)
-        told = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
+        warnings = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {"bad": bad, "told": told})
-        except OSError:  # a home that cannot be written costs another inspection next time, nothing else
-            return bad, told
-        return bad, told
+            write_json(path, {"bad": bad, "told": warnings})
+        except OSError:  # without a writable cache the files are inspected again next time
+            return bad, warnings
+        return bad, warnings
 
     @property
     def _path(self) -> str:
@@ -181,11 +183,11 @@ class ImageFileSource(Source):
 
     @cached_property
     def _file_states(self) -> bytes:
-        """Names, sizes and times of change of all files."""
+        """Names, sizes and modification times of all files."""
         return b"".join(f"{name} {_state(path)}".encode() for path, name in zip(self.listing.paths, self.listing.names, strict=True))
 
     def _cache(self, request: Request) -> str | Path | None:
-        """Memory where all decoded images fit into the share they may take, else a file in the run's folder."""
+        """The cache for `ComputedRows`: `memory` where all decoded images fit into the allowed memory, else the run's cache folder."""
         if self.data.cache == "none":
             return None
         needed = len(self.listing.paths) * int(np.prod(self.spec.input_shape))
@@ -198,20 +200,20 @@ class ImageFileSource(Source):
 def _state(path: Path) -> str:
     try:
         status = path.stat()
-    except (OSError, ValueError):  # not there, or no name that a file can have
+    except (OSError, ValueError):  # missing, or an invalid path
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _size(data: Data, listing: Listing) -> tuple[int, int]:
-    """Height and width to which the images are brought: those of the config, or their own where all have the same."""
+    """(height, width) to which images are resized: that of the config, or their own where all have the same."""
     size = data.image_size
     if isinstance(size, int):
         return size, size
     if size is not None:
         return size[0], size[1]
     seen = set()
-    for path in listing.paths[:: max(1, len(listing.paths) // SAMPLED)]:
+    for path in listing.paths[:: max(1, len(listing.paths) // SAMPLED_FILES)]:
         try:
             header = read_header(path, data.max_pixels)
         except ImageFault:
@@ -223,14 +225,14 @@ def _size(data: Data, listing: Listing) -> tuple[int, int]:
     raise CnnkitError(f"{listing.name}: the images are not all of one size ({found})", "Write one: `data: {image_size: 160}`.")
 
 
-def _refusal(name: str, bad: Sequence[tuple[str, str]]) -> str:
-    lines = [f"  {escape_unprintable(file)}: {escape_unprintable(reason)}" for file, reason in bad[:MOST_NAMED]]
-    more = [f"  and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+def _bad_files_message(name: str, bad: Sequence[tuple[str, str]]) -> str:
+    lines = [f"  {escape_unprintable(file)}: {escape_unprintable(reason)}" for file, reason in bad[:MAX_LISTED_FILES]]
+    more = [f"  and {len(bad) - MAX_LISTED_FILES} more"] if len(bad) > MAX_LISTED_FILES else []
     return "\n".join([f"{name}: {len(bad)} files cannot be used:", *lines, *more])
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name can be written down: of bytes that are no UTF-8, Python makes halves of characters."""
+    """Whether a name can be encoded as UTF-8: Python decodes invalid bytes of file names to surrogates."""
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
@@ -246,25 +248,25 @@ def _without_excluded(listing: Listing, data: Data) -> Listing:
         ) from error
     excluded = {line.partition("\t")[0].strip() for line in lines if line.strip() and not line.startswith("#")}
     pairs = zip(listing.paths, listing.names, strict=True)
-    kept = np.array([i for i, (path, name) in enumerate(pairs) if not {str(path), name} & excluded], int)
-    left_out = len(listing.paths) - len(kept)
+    selected = np.array([i for i, (path, name) in enumerate(pairs) if not {str(path), name} & excluded], int)
+    left_out = len(listing.paths) - len(selected)
     notice = f"{left_out} files are left out, as {Path(data.exclude).name} says."
-    return replace(listing.take(kept), notices=(*listing.notices, notice))
+    return replace(listing.take(selected), notices=(*listing.notices, notice))
 
 
 def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
-    """The splits that an earlier run wrote down; files that have come since stand in none of them."""
-    gone = set(manifest) - set(listing.names)
-    if gone:
+    """The splits in an earlier run's manifest; files added since get `unused`."""
+    missing = set(manifest) - set(listing.names)
+    if missing:
         raise CnnkitError(
-            f"{listing.name}: {len(gone)} files of the run's manifest are gone, such as {escape_unprintable(sorted(gone)[0])}",
+            f"{listing.name}: {len(missing)} files of the run's manifest are gone, such as {escape_unprintable(sorted(missing)[0])}",
             "Put them back, or train anew.",
         )
     return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
 
 
 def label_texts(targets: Array, task: Task) -> list[str]:
-    """Each target in words: the class, the labels joined by `|`, or the numbers."""
+    """Each target as text: the class, the labels joined by `|`, or the numbers."""
     if task.is_classification:
         return [task.names[int(target)] for target in targets]
     if task.is_multilabel:

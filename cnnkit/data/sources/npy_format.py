@@ -1,4 +1,4 @@
-"""Arrays in npy and npz files: headers read with suspicion, values only where all of their bytes are there. Never a pickle."""
+"""Read untrusted npy and npz files: headers are validated, truncated arrays refused, pickles never loaded."""
 
 import contextlib
 import math
@@ -19,7 +19,7 @@ from cnnkit.io.regular_file import regular_file_size
 Array = npt.NDArray[Any]
 Header = tuple[tuple[int, ...], np.dtype[Any], int]  # shape, dtype, bytes before the first value
 
-BOMB_BYTES, BOMB_RATIO = 2**28, 100  # an array larger than this, unpacked, may not be packed tighter than this
+BOMB_BYTES, BOMB_RATIO = 2**28, 100  # uncompressed bytes above which an array may not exceed this compression ratio
 
 _BROKEN = (  # what zipfile, zlib and NumPy's header reader raise on hostile bytes, as fuzzing shows
     OSError, EOFError, ValueError, TypeError, SyntaxError, IndexError, KeyError, OverflowError, RecursionError, MemoryError,
@@ -28,19 +28,19 @@ _BROKEN = (  # what zipfile, zlib and NumPy's header reader raise on hostile byt
 
 
 class Member:
-    """One array of an npz file, its header read, its values not.
+    """One array of an npz file, of which only the header has been read.
 
     Attributes:
         shape: `(n, …)`.
-        dtype: Of one value.
+        dtype: Data type of the values.
         header_bytes: Bytes before the first value.
-        stored: Whether it stands in the file without compression.
+        stored: Whether it is uncompressed in the file.
     """
 
     def __init__(self, path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
         self.path, self._member = path, member
         what = f"{path}: {format_value(member.filename)}"
-        with _damage_told(what), archive.open(member) as stream:
+        with _reporting_damage(what), archive.open(member) as stream:
             self.shape, self.dtype, self.header_bytes = _header(stream, what)
         self.stored = member.compress_type == zipfile.ZIP_STORED
         self._header_offset = member.header_offset
@@ -53,9 +53,9 @@ class Member:
 
     @property
     def offset(self) -> int:
-        """Where the values begin in the file, of an array that is stored without compression."""
+        """Offset of the values in the file, in bytes; for uncompressed arrays only."""
         with self.path.open("rb") as file:
-            file.seek(self._header_offset + 26)  # the zip format: lengths of name and extra field, then those two
+            file.seek(self._header_offset + 26)  # zip local file header: lengths of name and extra field, then both
             name_length, extra_length = (int.from_bytes(file.read(2), "little") for _ in range(2))
         start = self._header_offset + 30 + name_length + extra_length + self.header_bytes
         _check_size(f"{self.path}: {format_value(self._member.filename)}", start + self._bytes, self.path.stat().st_size)
@@ -72,7 +72,7 @@ class Member:
         """All values.
 
         Raises:
-            CnnkitError: They are damaged, or take more memory than there is.
+            CnnkitError: They are damaged, or exceed the free memory.
         """
         what = f"{self.path}: {format_value(self._member.filename)}"
         if self._bytes > available_memory() // 2:
@@ -80,9 +80,9 @@ class Member:
             raise CnnkitError(f"{what} takes {self._bytes / 2**30:.1f} GB unpacked", remedy)
         if self._bytes > BOMB_BYTES and self._bytes > BOMB_RATIO * self._member.compress_size:
             raise CnnkitError(f"{what} unpacks to more than {BOMB_RATIO} times its size, as a zip bomb does", "Save it with numpy.savez.")
-        with _damage_told(what), zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
+        with _reporting_damage(what), zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read()  # to the end, where the checksum is compared
+            stream.read()  # to the end, where zipfile verifies the checksum
         return array
 
 
@@ -90,7 +90,7 @@ def read_members(path: Path) -> dict[str, Member]:
     """The arrays of an npz file by name.
 
     Raises:
-        CnnkitError: It is not there, or no npz file.
+        CnnkitError: It does not exist, or is not an npz file.
     """
     try:
         regular_file_size(path)
@@ -109,7 +109,7 @@ def npy_header(path: Path) -> Header:
     """Shape, dtype and length in bytes of an npy file's header.
 
     Raises:
-        CnnkitError: It is not there, no npy file, or shorter than its header says.
+        CnnkitError: It does not exist, is not an npy file, or is shorter than its header states.
     """
     try:
         regular_file_size(path)
@@ -144,7 +144,7 @@ def _check_size(what: str, wanted: int, there: int) -> None:
 
 
 @contextlib.contextmanager
-def _damage_told(what: str) -> Iterator[None]:
+def _reporting_damage(what: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:

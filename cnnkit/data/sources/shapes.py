@@ -1,6 +1,6 @@
-"""`shapes`: ten shapes in 32x32 colour images at random places, sizes, turns, colours and lighting, made from a seed.
+"""`shapes`: ten shapes in 32x32 colour images of random position, size, rotation, colour and lighting, generated from a seed.
 
-Neither colour nor place nor size tells the class: only the form does.
+Class depends on the shape only, not on colour, position or size.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ CLASS_NAMES = BUILT_IN["shapes"].class_names
 SIDE = INPUT_SHAPE[0]  # pixels
 TRAIN_EXAMPLES, TEST_EXAMPLES = 20_000, 4_000
 DIAMETERS = (11.0, 24.0)  # pixels
-CHUNK = 1000  # images made at once, so that the intermediate arrays stay small
+CHUNK = 1000  # images per chunk, to keep intermediate arrays small
 
 Array = npt.NDArray[Any]
 
@@ -26,16 +26,16 @@ def load(*, target: str | None, seed: int) -> DatasetArrays:
 
     Args:
         target: `class` (or None) or `size`.
-        seed: What the images follow; training and test images come from separate streams of it.
+        seed: Seed of the images; training and test images use separate random streams.
     """
     train, test = (
-        _make(count, stream, target)
+        _generate(count, stream, target)
         for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
     return DatasetArrays(*train, *test)
 
 
-def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
+def _generate(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
     random = np.random.default_rng(stream)
     labels = random.permutation(np.arange(count) % len(CLASS_NAMES)).astype(np.int32)
     diameters = random.uniform(*DIAMETERS, count).astype(np.float32)
@@ -49,7 +49,7 @@ def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tup
 def _draw(labels: Array, diameters: Array, random: np.random.Generator) -> Array:
     """Images (n, 32, 32, 3) uint8 of shapes with labels (n,) and diameters (n,) in pixels."""
     count = len(labels)
-    mask = _coverage(labels, diameters, random)[..., None]  # (n, 32, 32, 1): share of the pixel that the shape covers
+    mask = _coverage(labels, diameters, random)[..., None]  # (n, 32, 32, 1): fraction of the pixel that the shape covers
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE - 0.5
     background = random.uniform(40, 215, (count, 1, 1, 3)).astype(np.float32)
     sign = random.choice(np.array([-1, 1], np.float32), (count, 1, 1, 1))
@@ -59,23 +59,23 @@ def _draw(labels: Array, diameters: Array, random: np.random.Generator) -> Array
     pitch_x, pitch_y, phase = (random.uniform(low, high, (count, 1, 1)).astype(np.float32) for low, high in ((4, 22), (4, 22), (0, 6)))
     waves = np.sin(pitch_x * x + pitch_y * y + phase)
     texture = waves[..., None] * random.uniform(0, 22, (count, 1, 1, 1)).astype(np.float32)
-    picture = background + texture * (1 - mask) + step.astype(np.float32) * mask
+    shaded = background + texture * (1 - mask) + step.astype(np.float32) * mask
     light = 1 + ramp * random.uniform(0, 0.9, (count, 1, 1, 1)).astype(np.float32)
-    noise = random.standard_normal(picture.shape, np.float32) * random.uniform(2, 14, (count, 1, 1, 1)).astype(np.float32)
-    images: Array = np.clip(picture * light + noise, 0, 255).astype(np.uint8)
+    noise = random.standard_normal(shaded.shape, np.float32) * random.uniform(2, 14, (count, 1, 1, 1)).astype(np.float32)
+    images: Array = np.clip(shaded * light + noise, 0, 255).astype(np.uint8)
     return images
 
 
 def _coverage(labels: Array, diameters: Array, random: np.random.Generator, fine: int = 2) -> Array:
-    """How much of each pixel the shape covers (n, 32, 32) in 0..1, from fine x fine points a pixel."""
+    """Fraction of each pixel that the shape covers `(n, 32, 32)` in 0..1, from fine x fine sample points per pixel."""
     count = len(labels)
     radius = (diameters / 2)[:, None, None]
     room = np.maximum(SIDE / 2 - radius - 0.5, 0)
     centre_x, centre_y = ((random.uniform(-1, 1, (count, 1, 1)) * room).astype(np.float32) for _ in range(2))
-    turn = random.uniform(-0.4, 0.4, (count, 1, 1)).astype(np.float32)  # radians: a square never looks like a diamond
+    rotation = random.uniform(-0.4, 0.4, (count, 1, 1)).astype(np.float32)  # radians: a square never looks like a diamond
     grid = ((np.arange(SIDE * fine) + 0.5) / fine - SIDE / 2).astype(np.float32)
     x, y = (grid[None, None, :] - centre_x) / radius, (grid[None, :, None] - centre_y) / radius
-    u, v = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
+    u, v = np.cos(rotation) * x + np.sin(rotation) * y, np.cos(rotation) * y - np.sin(rotation) * x
     inside = np.empty((count, SIDE * fine, SIDE * fine), bool)
     for label, name in enumerate(CLASS_NAMES):
         chosen = labels == label
@@ -85,7 +85,7 @@ def _coverage(labels: Array, diameters: Array, random: np.random.Generator, fine
 
 
 def _inside(name: str, u: Array, v: Array) -> Array:
-    """Whether points lie in a shape that fits the unit circle; u to the right, v downwards."""
+    """Whether points are inside a shape in the unit circle; u to the right, v downwards."""
     squared = u**2 + v**2
     if name == "circle":
         result = squared <= 1

@@ -1,4 +1,4 @@
-"""`waves`: one-dimensional signals of six forms at random pitch, phase, height, drift and noise, made from a seed."""
+"""`waves`: one-dimensional signals of six waveforms with random frequency, phase, amplitude, drift and noise, generated from a seed."""
 
 from typing import Any
 
@@ -17,28 +17,30 @@ Array = npt.NDArray[Any]
 
 
 def load(*, target: str | None, seed: int) -> DatasetArrays:
-    """Signals `(n, 128, 1)` float32 and their form, or with target `frequency` the cycles in the window.
+    """Signals `(n, 128, 1)` float32 and their waveform, or with target `frequency` the cycles in the window.
 
     Args:
         target: `class` (or None) or `frequency`.
-        seed: What the signals follow; training and test signals come from separate streams of it.
+        seed: Seed of the signals; training and test signals use separate random streams.
     """
     train, test = (
-        _make(count, stream, target)
+        _generate(count, stream, target)
         for count, stream in zip((TRAIN_EXAMPLES, TEST_EXAMPLES), np.random.SeedSequence(seed).spawn(2), strict=True)
     )
     return DatasetArrays(*train, *test)
 
 
-def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
+def _generate(count: int, stream: np.random.SeedSequence, target: str | None) -> tuple[Array, Array]:
     random = np.random.default_rng(stream)
     labels = random.permutation(np.arange(count) % len(CLASS_NAMES)).astype(np.int32)
     frequency = random.uniform(*FREQUENCIES, (count, 1))
     time = np.linspace(0, 1, STEPS, endpoint=False)[None]
     phase = random.uniform(0, 1, (count, 1))
     chirp = (labels == CLASS_NAMES.index("chirp"))[:, None]
-    bend = np.where(chirp, frequency * random.uniform(0.35, 0.6, (count, 1)), 0) * (time**2 - time)  # slow first, then fast
-    signal = _wave(labels, (frequency * time + bend + phase) % 1)
+    chirp_phase = np.where(chirp, frequency * random.uniform(0.35, 0.6, (count, 1)), 0) * (
+        time**2 - time
+    )  # frequency increases over the window
+    signal = _wave(labels, (frequency * time + chirp_phase + phase) % 1)
     signal *= random.uniform(0.5, 1.5, (count, 1))
     signal += random.normal(0, 0.5, (count, 1)) + random.normal(0, 0.7, (count, 1)) * time
     signal += random.normal(0, 1, signal.shape) * random.uniform(0.05, 0.3, (count, 1))
@@ -47,7 +49,7 @@ def _make(count: int, stream: np.random.SeedSequence, target: str | None) -> tup
 
 
 def _wave(labels: Array, cycle: Array) -> Array:
-    """The height of each form at a place in its cycle (0..1), within -1..1 and of mean 0: labels (n,), cycle (n, steps)."""
+    """Amplitude of each waveform at a phase in 0..1, of mean 0: labels `(n,)`, cycle `(n, steps)`."""
     sine = np.sin(2 * np.pi * cycle)
     forms = {
         "sine": sine,

@@ -1,4 +1,4 @@
-"""A `.keras` file before Keras sees it: what stands in the archive, whole, stored plainly, and nothing else.
+"""Validate the archive of an untrusted `.keras` file before Keras reads it: complete, uncompressed, no other members.
 
 Nothing is extracted: members are read into memory, and each is as large as its bytes in the file.
 """
@@ -14,16 +14,16 @@ from cnnkit.io.json_file import parse_json
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
-MOST_ENTRIES = 30_000  # groups and arrays in the weights; EfficientNetV2L with its optimizer has 10,000
+MAX_ENTRIES = 30_000  # groups and datasets in the weights; EfficientNetV2L with its optimizer has 10,000
 
 _REMEDY = "A .keras file is a zip archive that Keras's model.save wrote."
-_OTHERS = (  # how files begin that are taken for a model
+_OTHERS = (  # magic bytes of files that are mistaken for a model
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5), a form that Keras wrote before version 3"),
     (b"\x80", "a Python pickle, which cnnkit never opens"),
     (b"\x08", "a TensorFlow graph"),
     (b"\x93NUMPY", "an npy file of NumPy"),
 )
-_OTHER_ARCHIVES = (  # a member that tells another kind of zip archive
+_OTHER_ARCHIVES = (  # member that identifies another kind of zip archive
     ("[Content_Types].xml", "an Office document"),
     ("data.pkl", "a PyTorch file, which holds Python pickles"),
     ("META-INF/MANIFEST.MF", "a Java archive"),
@@ -31,20 +31,20 @@ _OTHER_ARCHIVES = (  # a member that tells another kind of zip archive
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a `.keras` file holds.
+class ArchiveContent:
+    """The content of a `.keras` file.
 
     Attributes:
-        config: The network and how it was compiled, as plain values of JSON; not yet looked at.
-        numbers: How many weights stand in the file, of the network and its optimizer.
+        config: Model and compile config as plain JSON values; not yet validated.
+        weight_count: Number of scalar weights in the file, of the network and its optimizer.
     """
 
     config: Any
-    numbers: int
+    weight_count: int
 
 
-def read_archive(path: Path) -> Stored:
-    """Read a `.keras` file and check its archive and its weights: every byte by its checksum, no allocation that the file does not fill.
+def read_archive(path: Path) -> ArchiveContent:
+    """Read a `.keras` file and check its archive and its weights: checksums are verified, and nothing larger than the file is allocated.
 
     Raises:
         CnnkitError: The file is missing, cut short, damaged, not a Keras model, or not as Keras writes one.
@@ -60,7 +60,7 @@ def read_archive(path: Path) -> Stored:
         if not start:
             raise CnnkitError(f"{path}: is empty", "Copy it again, or train the run again.")
         if not zipfile.is_zipfile(path):
-            raise CnnkitError(f"{path}: {_what_else(start)}", _REMEDY)
+            raise CnnkitError(f"{path}: {_describe_other_file(start)}", _REMEDY)
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive)
             config, _, weights = (archive.read(name) for name in (CONFIG, METADATA, WEIGHTS))
@@ -74,10 +74,10 @@ def read_archive(path: Path) -> Stored:
         raise CnnkitError(
             f"{path}: its {CONFIG} is damaged ({format_value(str(error))})", "Copy it again, or train the run again."
         ) from error
-    return Stored(value, _count_weights(path, weights))
+    return ArchiveContent(value, _count_weights(path, weights))
 
 
-def _what_else(start: bytes) -> str:
+def _describe_other_file(start: bytes) -> str:
     if start.startswith(b"PK\x03\x04"):
         return "was cut short: the end of the archive is missing"
     named = next((words for magic, words in _OTHERS if start.startswith(magic)), None)
@@ -85,7 +85,7 @@ def _what_else(start: bytes) -> str:
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse all that Keras does not write: then sizes are true, and no name can lead anywhere."""
+    """Refuse archives that Keras does not write, so that member sizes are exact and no member name is a path."""
     members = archive.infolist()
     names = [member.filename for member in members]
     if CONFIG not in names:
@@ -111,20 +111,20 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _count_weights(path: Path, data: bytes) -> int:
-    """How many numbers stand in the weights, all of them really there.
+    """Number of scalar weights in the HDF5 data, each verified to be stored in it.
 
     Raises:
-        CnnkitError: It is no HDF5 file; it links to other files; or a dataset is not plain numbers stored in one piece.
+        CnnkitError: It is not an HDF5 file, links to other files, or has a dataset that is not numeric and contiguous.
     """
     import h5py
 
     count = 0
-    seen: set[int] = set()  # addresses in the file: a group that holds itself would have no end
+    seen: set[int] = set()  # addresses in the file: a group that contains itself would recurse for ever
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            waiting = [("", file)]
-            while waiting:
-                where, group = waiting.pop()
+            pending = [("", file)]
+            while pending:
+                where, group = pending.pop()
                 for name in group:
                     place = f"{where}/{name}"
                     link = group.get(name, getlink=True)
@@ -133,7 +133,7 @@ def _count_weights(path: Path, data: bytes) -> int:
                     if fault := fault or _fault_of_entry(item, len(data), seen):
                         raise CnnkitError(f"{path}: weights {format_value(place)} {fault}", "Keras does not write such files.")
                     if isinstance(item, h5py.Group):
-                        waiting.append((place, item))
+                        pending.append((place, item))
                     else:
                         count += int(item.size)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError, AttributeError) as error:
@@ -143,22 +143,22 @@ def _count_weights(path: Path, data: bytes) -> int:
     return count
 
 
-def _fault_of_entry(item: Any, most: int, seen: set[int]) -> str:
-    """Why something in the weights is not what Keras writes: groups, and numbers in one piece in this file, as many as they say."""
+def _fault_of_entry(item: Any, max_bytes: int, seen: set[int]) -> str:
+    """Why an HDF5 object is not one that Keras writes (groups, contiguous numeric datasets in this file); empty where it is."""
     import h5py
 
     address = h5py.h5o.get_info(item.id).addr
     if address in seen:
         return "stand there twice"
     seen.add(address)
-    if len(seen) > MOST_ENTRIES:
+    if len(seen) > MAX_ENTRIES:
         return "are too many"
     if isinstance(item, h5py.Group):
         return ""
-    return _fault_of_numbers(item, most) if isinstance(item, h5py.Dataset) else "are neither group nor numbers"
+    return _fault_of_numbers(item, max_bytes) if isinstance(item, h5py.Dataset) else "are neither group nor numbers"
 
 
-def _fault_of_numbers(dataset: Any, most: int) -> str:
+def _fault_of_numbers(dataset: Any, max_bytes: int) -> str:
     if dataset.external or dataset.is_virtual:
         return "stand in another file"
     bfloat16 = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2 and dataset.dtype.names is None
@@ -167,6 +167,6 @@ def _fault_of_numbers(dataset: Any, most: int) -> str:
     if dataset.shape is None or dataset.chunks is not None:
         return "are compressed" if dataset.chunks is not None else "have no shape"
     declared, there = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if declared > most or declared != there:
+    if declared > max_bytes or declared != there:
         return f"take {declared:,} bytes, but {there:,} are there"
     return ""

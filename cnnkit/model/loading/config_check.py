@@ -1,7 +1,7 @@
-"""The config inside a `.keras` file, checked before Keras builds from it: in each place only objects of the kind that belongs there.
+"""Validate the config in an untrusted `.keras` file before Keras builds from it: each key may only contain objects of its kind.
 
-Keras itself accepts any public object of its own, functions such as `keras.models.clone_model` included. Here what is
-allowed is listed by kind: the objects that a config can name, and the few more that Keras writes when it saves a model.
+Keras itself accepts any public object of its own, functions such as `keras.models.clone_model` included. This is an
+allowlist by kind: the objects that a config can name, and the few more that Keras writes when it saves a model.
 """
 
 import functools
@@ -13,9 +13,9 @@ from cnnkit.errors import format_value
 from cnnkit.keras_api.compat import application_layers, operations, registry
 from cnnkit.keras_api.signatures import KINDS, REFUSED, signature_table
 
-MOST_LAYERS = 3_000  # layers, cells and their uses; the largest of keras.applications has 1,029 layers
-MOST_OF_A_TABLE = 8192  # entries on a side of tables that are built from a size alone: thresholds of a metric, a mel matrix
-LONGEST_NAME = 200  # characters
+MAX_LAYERS = 3_000  # layers, cells and layer calls; the largest of keras.applications has 1,029 layers
+MAX_TABLE_SIZE = 8192  # maximum size of tables that are built from a number in the config: thresholds of a metric, a mel matrix
+MAX_NAME_LENGTH = 200  # characters
 
 _NOUNS = {
     "layers": "a layer",
@@ -46,12 +46,12 @@ _KIND_OF_KEY = {  # key in a stored config, or its last word as in kernel_initia
     "fn": "metrics",
     "dtype": "policies",
 }
-_CONTAINERS = ("layers", "losses", "metrics")  # kinds that a mapping below their key still has, such as losses by output name
+_CONTAINERS = ("layers", "losses", "metrics")  # kinds that also apply inside a mapping, such as losses by output name
 _MODELS = {(module, name) for module in ("keras", "keras.models") for name in ("Functional", "Model", "Sequential")} | {
     ("keras.src.models.functional", "Functional"),
     ("keras.src.models.sequential", "Sequential"),
 }
-_FURTHER = {  # what Keras writes beside the objects that a config can name
+_FURTHER = {  # further classes that Keras writes
     "layers": {*_MODELS, ("keras.layers", "InputLayer")},
     "metrics": {("keras.metrics", "MeanMetricWrapper")},
     "optimizers": {("keras.optimizers", "LossScaleOptimizer")},
@@ -62,11 +62,11 @@ _DTYPE = re.compile(r"bool|(u?int|float|bfloat|complex)[0-9]{1,3}(_e[0-9a-z]+)?"
 _FOREIGN = ", which is not Keras's own: cnnkit runs no code from a model file"
 _DANGER = ("it runs code of its own", "it wants a Python function", "it reads files of its own", "it sends data over the network")
 _FURTHER_PARTS = ("applications", "backend", "dtype_policies", "models", "ops", "quantizers", "random")
-_PARTS_OF_KERAS = re.compile(rf"keras(\.src)?(\.({'|'.join((*KINDS, *_FURTHER_PARTS))})\b.*)?")  # where models and their parts come from
+_PARTS_OF_KERAS = re.compile(rf"keras(\.src)?(\.({'|'.join((*KINDS, *_FURTHER_PARTS))})\b.*)?")  # modules of models and their parts
 
 
 class _Item(NamedTuple):
-    """One value inside a config, with the key above it and the kind of object that may stand there."""
+    """A value inside a config, with its key and the kind of object allowed there."""
 
     value: Any
     key: str
@@ -74,7 +74,7 @@ class _Item(NamedTuple):
 
 
 def fault_of_config(config: Any) -> str:
-    """Why a model's config is not built, in words that follow the file's name; empty where nothing is wrong with it.
+    """Why a model's config is refused, as text that follows the file's name; empty where it is accepted.
 
     Args:
         config: The content of `config.json`.
@@ -82,7 +82,7 @@ def fault_of_config(config: Any) -> str:
     if not isinstance(config, dict) or "class_name" not in config:
         return "holds no Keras model"
     layers = 0
-    for value, key, kind in _walk(config):
+    for value, key, kind in _items(config):
         if isinstance(value, str):
             fault = _fault_of_text(value, key)
         elif key == "layers" and not _is_object(value):  # Keras reads those by the rules of its older versions
@@ -92,16 +92,16 @@ def fault_of_config(config: Any) -> str:
         layers += _layers_in(value, kind)
         if fault:
             return fault
-        if layers > MOST_LAYERS:
-            return f"has more than {MOST_LAYERS:,} layers"
+        if layers > MAX_LAYERS:
+            return f"has more than {MAX_LAYERS:,} layers"
     return ""
 
 
-def _walk(config: Any) -> Iterator[_Item]:
-    """Every mapping and every text in a stored config, keys included, and all that a list of layers holds."""
-    waiting = [_Item(config, "", "layers")]
-    while waiting:
-        item = waiting.pop()
+def _items(config: Any) -> Iterator[_Item]:
+    """Every mapping and text in a stored config, keys included, and every item of a list of layers."""
+    pending = [_Item(config, "", "layers")]
+    while pending:
+        item = pending.pop()
         value, key, kind = item
         if isinstance(value, dict):
             yield item
@@ -109,10 +109,10 @@ def _walk(config: Any) -> Iterator[_Item]:
             for name, inner in value.items():
                 yield _Item(name, "", "values")
                 if name == "config" and value.get("class_name") == "function":
-                    continue  # checked with the function, whose name it is
-                waiting.append(_Item(inner, name, inside or _kind_of(name)))
+                    continue  # the function's name, checked with the function
+                pending.append(_Item(inner, name, inside or _kind_of(name)))
         elif isinstance(value, list):
-            waiting += [_Item(inner, key, kind) for inner in value]
+            pending += [_Item(inner, key, kind) for inner in value]
         elif isinstance(value, str) or key == "layers":
             yield item
 
@@ -126,7 +126,7 @@ def _kind_of(key: str) -> str:
 
 
 def _layers_in(value: Any, kind: str) -> int:
-    """How many layers, cells and uses of a layer one value adds to a model."""
+    """Number of layers, cells and layer calls that a value adds to a model."""
     if not isinstance(value, dict):
         return 0
     nodes = value.get("inbound_nodes")
@@ -136,8 +136,8 @@ def _layers_in(value: Any, kind: str) -> int:
 def _fault_of_text(text: str, key: str) -> str:
     if not text.isprintable():
         return f"holds the text {format_value(text)}, with a character that cannot be printed"
-    if key == "name" and len(text) > LONGEST_NAME:
-        return f"holds a name of {len(text):,} characters; at most {LONGEST_NAME} are allowed"
+    if key == "name" and len(text) > MAX_NAME_LENGTH:
+        return f"holds a name of {len(text):,} characters; at most {MAX_NAME_LENGTH} are allowed"
     return ""
 
 
@@ -180,7 +180,7 @@ def _fault_of_object(value: dict[str, Any], kind: str) -> str:
 
 @functools.cache
 def _classes() -> Mapping[str, frozenset[tuple[str, str]]]:
-    """The classes that may stand in each kind of place, by module and name as Keras writes them."""
+    """The allowed classes of each kind, by module and name as Keras writes them."""
     table = signature_table().objects
     found = {
         kind: {(module, name) for name in table[kind]} for kind, module in KINDS.items() if kind not in ("activations", "applications")
@@ -188,12 +188,12 @@ def _classes() -> Mapping[str, frozenset[tuple[str, str]]]:
     for kind, further in _FURTHER.items():
         found[kind] = found.get(kind, set()) | further
     found["layers"] |= operations() | application_layers()
-    found["activations"] = found["layers"] - _MODELS  # such as a LeakyReLU layer in the place of a function
+    found["activations"] = found["layers"] - _MODELS  # such as a LeakyReLU layer as an activation
     return {kind: frozenset(found.get(kind, set())) for kind in _NOUNS}
 
 
 def _is_function(kind: str, module: str, name: str) -> bool:
-    """Whether a function of that name is an activation, a loss or a metric of Keras's, where one belongs."""
+    """Whether a function is a Keras activation, loss or metric of the allowed kind."""
     if kind == "activations":
         return module in ("builtins", "keras.activations") and name in signature_table().objects["activations"]
     if kind not in ("losses", "metrics") or module not in ("builtins", "keras.losses", "keras.metrics"):
@@ -219,15 +219,15 @@ def _only_numbers(value: Any) -> bool:
 
 
 def _fault_of_size(name: str, kind: str, config: Any) -> str:
-    """Why an object would take long to build from a small file: Keras makes tables as large as the numbers in its config."""
+    """Why an object is too large to build: Keras allocates tables of sizes given in its config."""
     if kind != "metrics" and name != "MelSpectrogram":
         return ""
     items = config.items() if isinstance(config, dict) else ()
     sizes = [len(each) if isinstance(each, list) else each for key, each in items if key != "sampling_rate"]
     largest = max((size for size in sizes if isinstance(size, int) and not isinstance(size, bool)), default=0)
-    return f"asks for a {name} of size {largest:,}; at most {MOST_OF_A_TABLE:,} are allowed" if largest > MOST_OF_A_TABLE else ""
+    return f"asks for a {name} of size {largest:,}; at most {MAX_TABLE_SIZE:,} are allowed" if largest > MAX_TABLE_SIZE else ""
 
 
 def _takes_tensors(node: Any) -> bool:
-    """Whether a layer's call takes at least one output of another; else Keras would compute it at once, however large."""
-    return any(isinstance(value, dict) and value.get("class_name") == "__keras_tensor__" for value, _, _ in _walk(node))
+    """Whether a layer call has a symbolic input; otherwise Keras would compute it during loading, however large."""
+    return any(isinstance(value, dict) and value.get("class_name") == "__keras_tensor__" for value, _, _ in _items(node))

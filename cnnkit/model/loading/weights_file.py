@@ -1,4 +1,4 @@
-"""A file of weights for a base: looked at before it is loaded, with a plain word for each way in which it can be wrong."""
+"""Load a weights file into a base: validated before loading, with an explanation of each failure."""
 
 import warnings
 import zipfile
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def load_weights(model: "keras.Model", path: Path, network: str, entry: EntryPath) -> None:
-    """Give a network the weights of a file, all of them or none.
+    """Load the weights of a file into a network, all of them or none.
 
     Args:
         model: The network, built.
         path: An HDF5 file that Keras wrote: `NAME.h5` with weights alone, or `NAME.weights.h5`.
-        network: What the network is, for errors: `MobileNetV2 with alpha 0.35`.
+        network: Description of the network, for errors: `MobileNetV2 with alpha 0.35`.
         entry: The config entry that names the file, for errors.
 
     Raises:
-        BuildError: The file is missing, cut short, of another sort, or of another network.
+        BuildError: The file is missing, truncated, of another format, or of another network.
     """
-    fault = _wrong_sort(path)
+    fault = _format_fault(path)
     if fault is not None:
         raise BuildError(Fault(entry, f"{path}: {fault[0]}", fault[1]))
     try:
@@ -42,8 +42,8 @@ def load_weights(model: "keras.Model", path: Path, network: str, entry: EntryPat
         ) from error
 
 
-def _wrong_sort(path: Path) -> tuple[str, str] | None:
-    """Why a file cannot hold the weights of a network, and what to do; None where nothing speaks against it."""
+def _format_fault(path: Path) -> tuple[str, str] | None:
+    """Message and remedy for a file that cannot be a weights file; None where it may be one."""
     import h5py
 
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""The arithmetic of shapes, parameters and receptive fields."""
+"""Model summary: shapes, parameters, multiply-adds and receptive fields, each with its formula."""

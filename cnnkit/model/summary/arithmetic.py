@@ -1,4 +1,4 @@
-"""How one layer comes to its numbers: shape, parameters, multiply-adds."""
+"""Formulas for one layer: output shape, parameters, multiply-adds."""
 
 import math
 import re
@@ -17,7 +17,15 @@ _PRODUCTS = re.compile(r"Dot|.*Attention|Matmul|Einsum|Tensordot|Conv.*")
 
 
 class Window(NamedTuple):
-    """One axis of a layer that slides a window; sizes are None where the input may have any size."""
+    """One spatial axis of a convolution or pooling layer; sizes are None where the input size is variable.
+
+    Attributes:
+        size: Input size.
+        result: Output size.
+        width: Kernel or pool size.
+        stride: Stride.
+        dilation: Dilation rate.
+    """
 
     size: int | None
     result: int | None
@@ -26,26 +34,26 @@ class Window(NamedTuple):
     dilation: int
 
     @property
-    def reach(self) -> int:
-        """From the first to the last place under the dilated window."""
+    def effective_width(self) -> int:
+        """Effective kernel size: (width − 1)·dilation + 1."""
         return (self.width - 1) * self.dilation + 1
 
 
 def kind_of(operation: Any) -> str:
-    """The name of one of Keras's own classes; empty for any other, of which nothing can be known."""
+    """Class name of an object of Keras; empty for any other class."""
     return type(operation).__name__ if type(operation).__module__.startswith("keras.") else ""
 
 
 def shape_reason(node: Any) -> str:
-    """How the output shape follows from the incoming one, such as `(32 − 3)/1 + 1 = 30`.
+    """Formula of the output shape, such as `(32 − 3)/1 + 1 = 30`.
 
-    Axes with the same equation are given once; a semicolon separates those that differ.
+    Equal equations of several axes are written once; different ones are separated by semicolons.
 
     Args:
-        node: One use of a layer in a Keras graph.
+        node: One call of a layer in a Keras graph.
 
     Returns:
-        Empty for layers of unknown form and where a size is only known with the data.
+        Empty for unknown layers and where a size is variable.
     """
     layer, kind = node.operation, kind_of(node.operation)
     incoming, outgoing = shapes(node.input_tensors), shapes(node.output_tensors)
@@ -53,7 +61,7 @@ def shape_reason(node: Any) -> str:
         return ""
     into, out = incoming[0], outgoing[0]
     if kind == "Dense":
-        return f"{layer.units} units" if len(out) == 2 else f"{layer.units} units at each place"
+        return f"{layer.units} units" if len(out) == 2 else f"{layer.units} units at each position"
     if kind.startswith("Global") and MIXING.fullmatch(kind):
         return f"one value for each of {into[_channel_axis(layer)]} channels"
     if kind == "Flatten" and len(into) > 2:
@@ -67,14 +75,14 @@ def shape_reason(node: Any) -> str:
     if reasons is not None:
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
     if all(shape == out for shape in incoming):
-        return "as it came in" if len(incoming) == 1 else "as they came in"
+        return "same as the input" if len(incoming) == 1 else "same as the inputs"
     return ""
 
 
 def parameter_reason(layer: Any) -> str:
-    """How the parameter count comes about, such as `(3·3·3 + 1)·32 = 896`.
+    """Formula of the parameter count, such as `(3·3·3 + 1)·32 = 896`.
 
-    Layers without a formula of their own are given as the sum of the sizes of their weights.
+    For layers without a formula of their own, the sum of the sizes of their weights.
 
     Args:
         layer: A built layer.
@@ -93,15 +101,15 @@ def parameter_reason(layer: Any) -> str:
 
 
 def multiply_adds(node: Any) -> int | None:
-    """Multiplications with an addition that a layer takes for one example, by convolutions and dense layers.
+    """Multiply-adds of a convolution or dense layer for one example; other layers without products count 0.
 
-    Biases, activations, normalisations and pooling are not counted, places in the padding are, as is usual.
+    Biases, activations, normalization and pooling are not counted; padded positions are, as is usual.
 
     Args:
-        node: One use of a layer in a Keras graph.
+        node: One call of a layer in a Keras graph.
 
     Returns:
-        None where they cannot be computed: layers of unknown form, inputs of any size.
+        None where unknown: unknown layers, variable input size.
     """
     layer, kind = node.operation, kind_of(node.operation)
     if kind == "Dense" or _CONVOLUTION.fullmatch(kind):
@@ -110,15 +118,15 @@ def multiply_adds(node: Any) -> int | None:
         if kind == "Dense":
             return _times(_product(out[1:]), channels)
         window = math.prod(layer.kernel_size)
-        places = _product([out[axis] for axis in _spatial_axes(layer, len(out))])
+        positions = _product([out[axis] for axis in _spatial_axes(layer, len(out))])
         if kind.startswith("Depthwise"):
-            return _times(places, channels * layer.depth_multiplier * window)
+            return _times(positions, channels * layer.depth_multiplier * window)
         if kind.startswith("Separable"):
             between = channels * layer.depth_multiplier
-            return _times(places, between * (window + layer.filters))
+            return _times(positions, between * (window + layer.filters))
         if kind.endswith("Transpose"):
-            places = _product([into[axis] for axis in _spatial_axes(layer, len(into))])
-        return _times(places, window * (channels // getattr(layer, "groups", 1)) * layer.filters)
+            positions = _product([into[axis] for axis in _spatial_axes(layer, len(into))])
+        return _times(positions, window * (channels // getattr(layer, "groups", 1)) * layer.filters)
     has_weights = bool(getattr(layer, "weights", ()))
     counted = bool(_WITHOUT_MULTIPLY_ADDS.fullmatch(kind)) if has_weights else bool(kind and not _PRODUCTS.fullmatch(kind))
     return 0 if counted else None
@@ -130,9 +138,9 @@ def shapes(tensors: Sequence[Any]) -> list[Shape]:
 
 
 def _axis_reasons(layer: Any, kind: str, into: Shape, out: Shape) -> list[str] | None:
-    """An equation for each spatial axis of known size; None for layers which have no such."""
+    """An equation for each spatial axis of known size; None for layers without spatial formulas."""
     if WINDOWED.fullmatch(kind):
-        reason = _enlarged_reason if kind.endswith("Transpose") else _window_reason
+        reason = _transposed_reason if kind.endswith("Transpose") else _window_reason
         return [reason(layer, index, axis) for index, axis in enumerate(windows(layer, into, out)) if axis.size is not None]
     axes = [(into[axis], out[axis]) for axis in _spatial_axes(layer, len(out))] if len(into) == len(out) else []
     if any(size is None for size, _ in axes):
@@ -155,12 +163,12 @@ def _window_reason(layer: Any, index: int, axis: Window) -> str:
     if layer.padding in ("same", "causal"):
         quotient = f"{axis.size}/{axis.stride}"
         return _equation(quotient if axis.size % axis.stride == 0 else f"⌈{quotient}⌉", -(-axis.size // axis.stride), axis.result)
-    quotient = f"({axis.size} − {_reach_formula(axis)})/{axis.stride}"
-    exact = (axis.size - axis.reach) % axis.stride == 0
-    return _equation(f"{quotient if exact else f'⌊{quotient}⌋'} + 1", (axis.size - axis.reach) // axis.stride + 1, axis.result)
+    quotient = f"({axis.size} − {_effective_width_formula(axis)})/{axis.stride}"
+    exact = (axis.size - axis.effective_width) % axis.stride == 0
+    return _equation(f"{quotient if exact else f'⌊{quotient}⌋'} + 1", (axis.size - axis.effective_width) // axis.stride + 1, axis.result)
 
 
-def _enlarged_reason(layer: Any, index: int, axis: Window) -> str:
+def _transposed_reason(layer: Any, index: int, axis: Window) -> str:
     """(n − 1)·s + max(k, s) for a transposed convolution without padding, n·s with it."""
     assert axis.size is not None
     extra = None if layer.output_padding is None else by_axis(layer.output_padding, index + 1)[index]
@@ -168,23 +176,23 @@ def _enlarged_reason(layer: Any, index: int, axis: Window) -> str:
         return _equation(f"{axis.size}·{axis.stride}", axis.size * axis.stride, axis.result)
     spread = f"({axis.size} − 1)·{axis.stride}"
     if extra is None:
-        last, told = (
-            max(axis.reach, axis.stride),
-            _reach_formula(axis) if axis.reach >= axis.stride else str(axis.stride),
+        last, term = (
+            max(axis.effective_width, axis.stride),
+            _effective_width_formula(axis) if axis.effective_width >= axis.stride else str(axis.stride),
         )
-    elif layer.padding == "same":  # Keras adds one place for an odd window, none for an even one
-        last, told = axis.reach % 2 + extra, f"{axis.reach % 2} + {extra}"
+    elif layer.padding == "same":  # Keras adds one position for an odd window, none for an even one
+        last, term = axis.effective_width % 2 + extra, f"{axis.effective_width % 2} + {extra}"
     else:
-        last, told = axis.reach + extra, f"{_reach_formula(axis)} + {extra}"
-    return _equation(f"{spread} + {told}", (axis.size - 1) * axis.stride + last, axis.result)
+        last, term = axis.effective_width + extra, f"{_effective_width_formula(axis)} + {extra}"
+    return _equation(f"{spread} + {term}", (axis.size - 1) * axis.stride + last, axis.result)
 
 
-def _reach_formula(axis: Window) -> str:
+def _effective_width_formula(axis: Window) -> str:
     return str(axis.width) if axis.dilation == 1 or axis.width == 1 else f"(({axis.width} − 1)·{axis.dilation} + 1)"
 
 
 def _weights_formula(layer: Any) -> tuple[str, int | None]:
-    """The textbook formula for a layer's parameters and what it comes to; empty and None where there is none."""
+    """The formula of a layer's parameter count and its value; empty and None where there is none."""
     kind = kind_of(layer)
     if not (kind == "Dense" or _CONVOLUTION.fullmatch(kind)):
         return "", None
@@ -196,15 +204,15 @@ def _weights_formula(layer: Any) -> tuple[str, int | None]:
     channels = layer.input_spec.axes[_channel_axis(layer)]
     if kind.startswith("Depthwise"):
         outputs = channels * layer.depth_multiplier
-        told = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
-        return f"{_with_bias(window, bias)}·{told}", (size + bias) * outputs
+        term = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
+        return f"{_with_bias(window, bias)}·{term}", (size + bias) * outputs
     if kind.startswith("Separable"):
         between = channels * layer.depth_multiplier
-        told = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
-        return f"{window}·{told} + {_with_bias(told, bias)}·{layer.filters}", size * between + (between + bias) * layer.filters
+        term = str(channels) if layer.depth_multiplier == 1 else f"{channels}·{layer.depth_multiplier}"
+        return f"{window}·{term} + {_with_bias(term, bias)}·{layer.filters}", size * between + (between + bias) * layer.filters
     groups = getattr(layer, "groups", 1)
-    told = f"{window}·{channels}" if groups == 1 else f"{window}·{channels}/{groups}"
-    return f"{_with_bias(told, bias)}·{layer.filters}", (size * channels // groups + bias) * layer.filters
+    term = f"{window}·{channels}" if groups == 1 else f"{window}·{channels}/{groups}"
+    return f"{_with_bias(term, bias)}·{layer.filters}", (size * channels // groups + bias) * layer.filters
 
 
 def _with_bias(inputs: str, bias: int) -> str:
@@ -230,7 +238,7 @@ def windows(layer: Any, into: Shape, out: Shape) -> list[Window]:
 
 
 def margins(layer: Any) -> list[tuple[int, int]]:
-    """What a ZeroPadding or Cropping layer adds or takes in front and behind, by spatial axis."""
+    """(before, after) that a ZeroPadding or Cropping layer adds or removes, by spatial axis."""
     sizes = layer.padding if hasattr(layer, "padding") else layer.cropping
     return [sizes] if isinstance(sizes[0], int) else list(sizes)
 
@@ -258,5 +266,5 @@ def _times(count: int | None, factor: int) -> int | None:
 
 
 def _equation(formula: str, value: int | None, actual: int | None) -> str:
-    """`formula = actual`; empty where it does not come to what Keras says: better no reason than a wrong one."""
+    """`formula = actual`; empty where the formula's value is not that of Keras: better no formula than a wrong one."""
     return f"{formula} = {actual}" if value is not None and value == actual else ""

@@ -1,4 +1,4 @@
-"""The receptive field: which places of the prepared input one output value of a layer depends on."""
+"""Receptive fields: the positions of the preprocessed input on which one output value of a layer depends."""
 
 import math
 import re
@@ -21,10 +21,10 @@ _POINTWISE = re.compile(
 _ALONG_AXIS = ("Softmax", "LayerNormalization", "UnitNormalization", "RMSNormalization", "Concatenate")
 
 
-class Places(NamedTuple):
-    """Which places of a layer's input an interval of its output sees, along one axis.
+class Positions(NamedTuple):
+    """Maps an interval of output positions to the input positions it depends on, along one axis.
 
-    The places lo..hi of the output see (scale·lo + first) // divisor .. (scale·hi + last) // divisor of the input.
+    Outputs lo..hi depend on inputs (scale·lo + first) // divisor .. (scale·hi + last) // divisor.
     """
 
     scale: int = 1
@@ -33,45 +33,45 @@ class Places(NamedTuple):
     last: int = 0
 
     def seen(self, low: int, high: int) -> tuple[int, int]:
-        """The first and last input place seen from low..high; the last lies before the first where nothing is seen."""
+        """First and last input position for outputs low..high; last < first for an empty interval."""
         return (self.scale * low + self.first) // self.divisor, (self.scale * high + self.last) // self.divisor
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One use of a layer, with nested models unrolled.
+    """One call of a layer, with nested models unrolled.
 
     Attributes:
-        places: Which places of its inputs it sees, by axis.
-        sources: Positions in the list of steps of what it takes in; none for the prepared input.
+        positions: Which positions of its inputs it depends on, by axis.
+        sources: Indices of its input steps in the list of steps; none for the preprocessed input.
     """
 
-    places: tuple[Places, ...] | Literal["all"] | None
+    positions: tuple[Positions, ...] | Literal["all"] | None
     sources: tuple[int, ...]
 
 
-def receptive_fields(graph: Any, prepares: set[str]) -> dict[int, Field]:
+def receptive_fields(graph: Any, preprocessing: set[str]) -> dict[int, Field]:
     """The receptive field of each node of a functional graph, by the node's id.
 
     Args:
-        graph: What `compat.graph_of` gives.
-        prepares: Names of the layers that only prepare the input, whose output the field is counted in.
+        graph: The return value of `compat.graph_of`.
+        preprocessing: Names of the preprocessing layers; fields are counted in positions of their output.
 
     Returns:
         Positions by axis, `"all"` or None, as in `Row.receptive_field`.
     """
     steps: list[_Step] = []
-    position = _unroll(graph, prepares, steps, [])
+    position = _unroll(graph, preprocessing, steps, [])
     seen: list[Literal["all"] | bool] = []  # by step: all, known or not
     for step in steps:
-        before = [step.places, *(seen[source] for source in step.sources)]
+        before = [step.positions, *(seen[source] for source in step.sources)]
         seen.append(ALL if ALL in before else None not in before and False not in before)
     fields: dict[int, Field] = {}
     views: dict[int, list[_View | None]] = {}
     for node, index in position.items():
-        places = steps[index].places
-        if seen[index] is True and isinstance(places, tuple):
-            axes = range(len(places))
+        positions = steps[index].positions
+        if seen[index] is True and isinstance(positions, tuple):
+            axes = range(len(positions))
             for axis in axes:
                 if axis not in views:
                     views[axis] = _views(steps, axis)
@@ -82,8 +82,8 @@ def receptive_fields(graph: Any, prepares: set[str]) -> dict[int, Field]:
     return fields
 
 
-def _unroll(graph: Any, prepares: set[str], steps: list[_Step], entrances: list[int]) -> dict[int, int]:
-    """Append the steps of a graph to the list, and give the step at which each of its nodes comes out."""
+def _unroll(graph: Any, preprocessing: set[str], steps: list[_Step], input_steps: list[int]) -> dict[int, int]:
+    """Append the steps of a graph to the list; returns the step index of each node, by the node's id."""
     position: dict[int, int] = {}
     at_input = {id(source_of(tensor)): index for index, tensor in enumerate(graph.inputs)}
 
@@ -91,25 +91,25 @@ def _unroll(graph: Any, prepares: set[str], steps: list[_Step], entrances: list[
         return inside[id(source_of(tensor))]
 
     for node in nodes_of(graph):
-        identity = (Places(),) * max(0, len(node.output_tensors[0].shape) - 2)
+        identity = (Positions(),) * max(0, len(node.output_tensors[0].shape) - 2)
         nested = graph_of(node.operation)
         sources = [step_of(tensor, position) for tensor in node.input_tensors]
         if id(node) in at_input:
-            step = _Step(identity, tuple(entrances[at_input[id(node)] :][:1]))
-        elif node.operation.name in prepares:
+            step = _Step(identity, tuple(input_steps[at_input[id(node)] :][:1]))
+        elif node.operation.name in preprocessing:
             step = _Step(identity, ())
         elif nested is not None:
             inside = _unroll(nested, set(), steps, sources)
             step = _Step(identity, tuple(step_of(tensor, inside) for tensor in nested.outputs))
         else:
-            step = _Step(places_seen(node), tuple(sources))
+            step = _Step(input_positions(node), tuple(sources))
         steps.append(step)
         position[id(node)] = len(steps) - 1
     return position
 
 
 class _View(NamedTuple):
-    """The input places scale·o + low .. scale·o + high that output place o of a step sees."""
+    """The input positions scale·o + low .. scale·o + high on which output position o of a step depends."""
 
     scale: int
     low: int
@@ -117,70 +117,70 @@ class _View(NamedTuple):
 
     @property
     def extent(self) -> int:
-        """How many places that are."""
+        """Number of positions."""
         return self.high - self.low + 1
 
 
 def _views(steps: list[_Step], axis: int) -> list[_View | None]:
-    """What each step sees along an axis, in one pass; None behind an enlargement, where it differs from place to place."""
+    """The view of each step along an axis, in one pass; None after upsampling, where it varies with the output position."""
     views: list[_View | None] = []
     for step in steps:
         before = [views[source] for source in step.sources]
         known = [view for view in before if view is not None]
-        if not isinstance(step.places, tuple) or axis >= len(step.places) or len(known) < len(before):
+        if not isinstance(step.positions, tuple) or axis >= len(step.positions) or len(known) < len(before):
             views.append(None)
             continue
-        scale, divisor, first, last = step.places[axis]
+        scale, divisor, first, last = step.positions[axis]
         if divisor != 1 or len({view.scale for view in known}) > 1:
             views.append(None)
         elif not known:
             views.append(_View(scale, first, last))
         else:
-            through = known[0].scale
+            outer_scale = known[0].scale
             low, high = min(view.low for view in known), max(view.high for view in known)
-            views.append(_View(through * scale, through * first + low, through * last + high))
+            views.append(_View(outer_scale * scale, outer_scale * first + low, outer_scale * last + high))
     return views
 
 
 def _extent(steps: list[_Step], index: int, axis: int) -> int:
-    """How many places of the input, from the first to the last, one output value of a step sees along an axis.
+    """Size of the receptive field of a step along an axis, from the first to the last input position.
 
-    The interval of places is followed backwards, its hull taken where paths meet: Araujo, Norris and Sim (2019),
-    "Computing Receptive Fields of Convolutional Neural Networks". After an upsampling it differs from output place to
-    output place, with a period; the largest counts. An interval that a transposed convolution leaves empty needs no
-    care: the maps keep order, so that a neighbouring output place sees no less.
+    The interval of positions is propagated backwards, with the hull where paths merge: Araujo, Norris and Sim (2019),
+    "Computing Receptive Fields of Convolutional Neural Networks". After upsampling it varies periodically with the
+    output position; the maximum is returned. Empty intervals of transposed convolutions need no special case: the maps are
+    monotonic, so the interval of a neighbouring output position is at least as large.
     """
-    period, tried, largest = 1, 0, 0
-    while tried < period:
-        intervals: dict[int, tuple[int, int]] = {index: (tried, tried)}
-        divisors = {index: (1, 1)}  # input places for each output place, as a fraction
+    period, offset, largest = 1, 0, 0
+    while offset < period:
+        intervals: dict[int, tuple[int, int]] = {index: (offset, offset)}
+        divisors = {index: (1, 1)}  # input positions for each output position, as a fraction
         for current in range(index, -1, -1):
             if current not in intervals:
                 continue
             step, (low, high), (scale, divisor) = steps[current], intervals.pop(current), divisors.pop(current)
-            assert isinstance(step.places, tuple)
+            assert isinstance(step.positions, tuple)
             common = math.gcd(scale, divisor)
             period = math.lcm(period, divisor // common)
-            low, high = step.places[axis].seen(low, high)
-            scale, divisor = scale // common * step.places[axis].scale, divisor // common * step.places[axis].divisor
+            low, high = step.positions[axis].seen(low, high)
+            scale, divisor = scale // common * step.positions[axis].scale, divisor // common * step.positions[axis].divisor
             if not step.sources:
                 largest = max(largest, high - low + 1)
             for source in step.sources:
                 other = intervals.get(source, (low, high))
                 intervals[source] = min(low, other[0]), max(high, other[1])
                 divisors[source] = scale, divisor
-        tried += 1
+        offset += 1
     return largest
 
 
-def places_seen(node: Any) -> tuple[Places, ...] | Literal["all"] | None:
-    """Which input places each output place of a layer depends on, by spatial axis, when it predicts.
+def input_positions(node: Any) -> tuple[Positions, ...] | Literal["all"] | None:
+    """Which input positions each output position of a layer depends on in inference mode, by spatial axis.
 
     Args:
-        node: One use of a layer in a Keras graph, channels last.
+        node: One call of a layer in a Keras graph, channels last.
 
     Returns:
-        `"all"` where each output value depends on all places; None where it is not known.
+        `"all"` where each output value depends on all positions; None where it is not known.
     """
     layer, kind = node.operation, kind_of(node.operation)
     incoming, outgoing = shapes(node.input_tensors), shapes(node.output_tensors)
@@ -190,42 +190,44 @@ def places_seen(node: Any) -> tuple[Places, ...] | Literal["all"] | None:
     if getattr(layer, "data_format", None) == "channels_first" or any(len(shape) != rank + 2 for shape in (*incoming, *outgoing)):
         return None
     if WINDOWED.fullmatch(kind):
-        return tuple(_places_under(axis, layer.padding, kind.endswith("Transpose")) for axis in windows(layer, incoming[0], outgoing[0]))
+        return tuple(
+            _window_positions(axis, layer.padding, kind.endswith("Transpose")) for axis in windows(layer, incoming[0], outgoing[0])
+        )
     if kind.startswith(("ZeroPadding", "Cropping")):
         shifts = [-before if kind.startswith("Zero") else before for before, _ in margins(layer)]
-        return tuple(Places(first=shift, last=shift) for shift in shifts)
+        return tuple(Positions(first=shift, last=shift) for shift in shifts)
     if kind.startswith("UpSampling"):
-        return _places_enlarged(layer)
+        return _upsampled_positions(layer)
     if not _POINTWISE.fullmatch(kind) or any(shape[1:-1] != outgoing[0][1:-1] for shape in incoming):
         return None
     if kind in _ALONG_AXIS and layer.axis not in (-1, rank + 1, [-1], [rank + 1], (-1,), (rank + 1,)):
         return None
-    return (Places(),) * rank
+    return (Positions(),) * rank
 
 
-def _places_under(axis: Window, padding: str, transposed: bool) -> Places:
-    """The places under a window, with TensorFlow's `same` padding: the smaller half in front."""
-    reach, stride = axis.reach, axis.stride
+def _window_positions(axis: Window, padding: str, transposed: bool) -> Positions:
+    """The positions under a window; with `same` padding, the smaller half of the padding is in front, as in TensorFlow."""
+    effective_width, stride = axis.effective_width, axis.stride
     if padding == "causal":
-        before = reach - 1
+        before = effective_width - 1
     elif padding == "valid":
         before = 0
     elif axis.size is None or axis.result is None:  # as for a size that the stride divides
-        before = max(reach - stride, 0) // 2
+        before = max(effective_width - stride, 0) // 2
     else:
         small, large = (axis.size, axis.result) if transposed else (axis.result, axis.size)
-        before = max((small - 1) * stride + reach - large, 0) // 2
-    if transposed:  # output o takes from each input i with o = i·stride + tap − before, 0 <= tap < reach
-        return Places(1, stride, before - reach + stride, before)
-    return Places(stride, 1, -before, reach - 1 - before)
+        before = max((small - 1) * stride + effective_width - large, 0) // 2
+    if transposed:  # output o takes from each input i with o = i·stride + tap − before, 0 <= tap < effective_width
+        return Positions(1, stride, before - effective_width + stride, before)
+    return Positions(stride, 1, -before, effective_width - 1 - before)
 
 
-def _places_enlarged(layer: Any) -> tuple[Places, ...] | None:
+def _upsampled_positions(layer: Any) -> tuple[Positions, ...] | None:
     rank = int(type(layer).__name__[-2])
     factors = by_axis(layer.size, rank)
     interpolation = getattr(layer, "interpolation", "nearest")
     if interpolation == "nearest":
-        return tuple(Places(1, factor) for factor in factors)
-    if interpolation == "bilinear":  # between the two input places next to (o + 1/2)/factor − 1/2
-        return tuple(Places(2, 2 * factor, 1 - factor, factor) for factor in factors)
+        return tuple(Positions(1, factor) for factor in factors)
+    if interpolation == "bilinear":  # between the two input positions next to (o + 1/2)/factor − 1/2
+        return tuple(Positions(2, 2 * factor, 1 - factor, factor) for factor in factors)
     return None

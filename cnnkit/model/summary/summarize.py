@@ -1,4 +1,4 @@
-"""What a network consists of, row by row: shapes and parameters as Keras counts them, and where they come from."""
+"""Summarize a network layer by layer: shapes and parameters as Keras counts them, with their formulas."""
 
 import inspect
 import math
@@ -15,8 +15,8 @@ from cnnkit.model.summary.receptive_field import ALL, Field, receptive_fields
 if TYPE_CHECKING:
     import keras
 
-_PREPARING = ("Rescaling", "Normalization", "Resizing", "CenterCrop")
-_BEFORE_PREPARING = (*_PREPARING, "InputLayer", "Flip", "Concatenate")  # a base may want BGR, or grey images as RGB
+_PREPROCESSING = ("Rescaling", "Normalization", "Resizing", "CenterCrop")
+_BEFORE_PREPROCESSING = (*_PREPROCESSING, "InputLayer", "Flip", "Concatenate")  # a base may need BGR, or grey images as RGB
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Row:
         name: Its name in the model.
         type: Its Keras class.
         output_shape: With None for the batch; a tuple of shapes where it has several outputs.
-        parameters: As Keras counts them.
-        trainable_parameters: Those of them that training changes.
-        trainable: Keras's own flag.
-        connected_to: The layers it takes its input from, where that is not just the row above.
-        shape_reason: How the output shape comes about, in numbers; empty where that is not known.
-        parameter_reason: How the parameter count comes about, in numbers; empty where there are none.
-        receptive_field: Positions of the prepared input, from first to last and by axis, on which one output value
-            depends, were the input large enough; `"all"` where it depends on all of them; None where it is not known.
-        multiply_adds: Multiplications with addition for one example; None where they are not known.
-        activation_bytes: Memory of the output in its dtype, for one example; for a nested model that of all its
-            layers; None where a size is only known with the data.
+        parameters: Number of parameters as Keras counts them.
+        trainable_parameters: Number of trainable parameters.
+        trainable: Keras's `trainable` flag.
+        connected_to: Its input layers, where that is not only the row above.
+        shape_reason: Formula of the output shape; empty where unknown.
+        parameter_reason: Formula of the parameter count; empty without parameters.
+        receptive_field: Positions of the preprocessed input, from first to last and by axis, on which one output value
+            depends in a sufficiently large input; `"all"` for all positions; None where unknown.
+        multiply_adds: Multiply-adds for one example; None where unknown.
+        activation_bytes: Bytes of the output in its dtype, for one example; for a nested model the sum over its
+            layers; None where a size is variable.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Summary:
     Attributes:
         name: The model's name.
         input_shape: Shape of the raw input, with None for the batch; a tuple of shapes where there are several.
-        preprocessing: What is done to the raw input inside the model, a line a layer.
+        preprocessing: The preprocessing layers inside the model, one text per layer.
         rows: The layers, without input and preprocessing.
         total_parameters: All parameters, preprocessing included.
-        trainable_parameters: Those that training changes.
-        total_bytes: Memory of all weights.
-        trainable_bytes: Memory of the trainable weights.
+        trainable_parameters: Number of trainable parameters.
+        total_bytes: Bytes of all weights.
+        trainable_bytes: Bytes of the trainable weights.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Summary:
 
     @property
     def non_trainable_parameters(self) -> int:
-        """Parameters that training leaves as they are, such as BatchNormalization's moving statistics."""
+        """Number of non-trainable parameters, such as BatchNormalization's moving statistics."""
         return self.total_parameters - self.trainable_parameters
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summar
 
     Args:
         model: A nested model in it, such as a pretrained base, is one row.
-        preprocess: Names of the layers that only prepare the input; where empty, the leading Rescaling, Normalization,
+        preprocess: Names of the preprocessing layers; where empty, the leading Rescaling, Normalization,
             Resizing and CenterCrop layers.
 
     Raises:
@@ -103,18 +103,20 @@ def summarize(model: "keras.Model", *, preprocess: Sequence[str] = ()) -> Summar
     if graph is None:
         message = f"model '{model.name}' is a {type(model).__name__} without known shapes"
         raise CnnkitError(message, "Build it as a functional model, or give its Sequential an Input layer.")
-    prepares = _with_all_before(graph, preprocess or _leading_preparation(graph))
+    preprocessing_names = _with_all_before(graph, preprocess or _leading_preprocessing(graph))
     rows: list[Row] = []
-    fields, uses = receptive_fields(graph, prepares), _uses(graph)
+    fields, uses = receptive_fields(graph, preprocessing_names), _uses(graph)
     for operation in graph.operations:
-        if operation.name in prepares or type(operation).__name__ == "InputLayer":
+        if operation.name in preprocessing_names or type(operation).__name__ == "InputLayer":
             continue
-        above = {rows[-1].name} if rows else {*prepares, *(source_of(tensor).operation.name for tensor in graph.inputs)}
+        above = {rows[-1].name} if rows else {*preprocessing_names, *(source_of(tensor).operation.name for tensor in graph.inputs)}
         rows.append(_row(operation, uses[id(operation)], fields, above if rows or len(graph.inputs) == 1 else set()))
     return Summary(
         name=model.name,
         input_shape=_one_or_all(shapes(graph.inputs)),
-        preprocessing=tuple(_in_words(o) for o in graph.operations if o.name in prepares and type(o).__name__ != "InputLayer"),
+        preprocessing=tuple(
+            _describe_layer(o) for o in graph.operations if o.name in preprocessing_names and type(o).__name__ != "InputLayer"
+        ),
         rows=tuple(rows),
         total_parameters=_count(model.weights),
         trainable_parameters=_count(model.trainable_weights),
@@ -144,7 +146,7 @@ def _row(operation: Any, uses: list[Any], fields: dict[int, Field], above: set[s
 
 
 def _uses(graph: Any) -> dict[int, list[Any]]:
-    """The uses of each layer in this graph, by the layer's id; in another graph it may have more."""
+    """The calls of each layer in this graph, by the layer's id; calls in other graphs are left out."""
     uses: dict[int, list[Any]] = {}
     here = {id(node) for node in nodes_of(graph)}
     for operation in graph.operations:
@@ -156,21 +158,21 @@ def _source_names(node: Any) -> list[str]:
     return [source_of(tensor).operation.name for tensor in node.input_tensors]
 
 
-def _leading_preparation(graph: Any) -> list[str]:
-    """Layers of the preparing sort with nothing but such before them."""
+def _leading_preprocessing(graph: Any) -> list[str]:
+    """The preprocessing layers that have only preprocessing layers before them."""
     leading: set[str] = set()
     found: list[str] = []
     for node in nodes_of(graph):
         kind = type(node.operation).__name__
-        if kind in _BEFORE_PREPARING and leading.issuperset(_source_names(node)):
+        if kind in _BEFORE_PREPROCESSING and leading.issuperset(_source_names(node)):
             leading.add(node.operation.name)
-            if kind in _PREPARING:
+            if kind in _PREPROCESSING:
                 found.append(node.operation.name)
     return found
 
 
 def _with_all_before(graph: Any, names: Iterable[str]) -> set[str]:
-    """The named layers and all through which their inputs came."""
+    """The named layers and all their ancestors."""
     wanted = set(names)
     for node in reversed(nodes_of(graph)):
         if node.operation.name in wanted:
@@ -191,7 +193,7 @@ def _activation_bytes(node: Any) -> int | None:
 
 
 def _over_layers(node: Any, measure: Callable[[Any], int | None]) -> int | None:
-    """A measure of a node; of a nested model the sum over its layers."""
+    """A measure of a node; for a nested model the sum over its layers."""
     nested = graph_of(node.operation)
     if nested is None:
         return measure(node)
@@ -199,7 +201,7 @@ def _over_layers(node: Any, measure: Callable[[Any], int | None]) -> int | None:
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
-    """The sum; None as soon as one of them is not known."""
+    """The sum; None where one of them is None."""
     known = list(numbers)
     return None if None in known else sum(number or 0 for number in known)
 
@@ -208,26 +210,26 @@ def _one_or_all(several: list[Shape]) -> Shape | tuple[Shape, ...]:
     return several[0] if len(several) == 1 else tuple(several)
 
 
-def _in_words(operation: Any) -> str:
+def _describe_layer(operation: Any) -> str:
     """A preprocessing layer with the arguments that differ from Keras's defaults: `Rescaling(scale=0.00392157)`."""
     import keras
 
-    told = []
+    arguments = []
     if isinstance(operation, keras.layers.Layer):
         parameters = inspect.signature(type(operation).__init__).parameters
         for name, value in operation.get_config().items():
             default = parameters[name].default if name in parameters else value
             if name not in ("name", "data_format") and value != default:
-                told.append(f"{name}={_number(value)}")
-    return f"{type(operation).__name__}({', '.join(told)})"
+                arguments.append(f"{name}={_number(value)}")
+    return f"{type(operation).__name__}({', '.join(arguments)})"
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, dict) and value.get("class_name") == "__numpy__":  # how Keras writes an array
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__":  # how Keras serializes an array
         value = value["config"]["value"]
     if isinstance(value, list | tuple):
-        shown = ", ".join(_number(entry) for entry in value[:4])
-        return f"[{shown}{', …' if len(value) > 4 else ''}]"
+        values = ", ".join(_number(entry) for entry in value[:4])
+        return f"[{values}{', …' if len(value) > 4 else ''}]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -236,7 +238,7 @@ def _count(variables: Sequence[Any]) -> int:
 
 
 def bytes_of(arrays: Iterable[tuple[Shape, Any]]) -> int | None:
-    """Memory of arrays of these shapes and dtypes; None where a size is not known."""
+    """Bytes of arrays of these shapes and dtypes; None where a size is variable."""
     return _sum(None if None in shape else math.prod(size or 0 for size in shape) * _item_bytes(dtype) for shape, dtype in arrays)
 
 
