@@ -1,4 +1,4 @@
-"""The command line: its commands by name, and the one place where an error that the user can fix becomes text."""
+"""The command line: its commands by name, and the one place where a CnnkitError is printed."""
 
 import io
 import os
@@ -68,14 +68,14 @@ def main() -> None:
     """Run the command line; errors that the user can fix go to standard error with exit status 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 still shows every name
+            stream.reconfigure(errors="backslashreplace")  # so that a terminal without UTF-8 can print every name
     quiet_import.install()
     try:
         app()
     except CnnkitError as error:
         print_error(str(error))
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt:
@@ -85,5 +85,5 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False) -> None:
     if version:
-        print(__version__)  # noqa: T201 - one word for programs
+        print(__version__)  # noqa: T201 - plain output for programs
         raise typer.Exit

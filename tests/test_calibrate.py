@@ -187,7 +187,7 @@ def test_the_command_shows_both_sides(run: Path, monkeypatch: pytest.MonkeyPatch
     lines = " ".join(capsys.readouterr().out.split())
     figures = " ".join(f"{told[side]['test']['expected_calibration_error']:.4f}" for side in ("before", "after"))
     assert f"expected calibration error {figures}" in lines
-    assert f"the model was {'too sure' if told['temperature'] > 1 else 'not sure enough'}" in lines
+    assert f"the model was {'overconfident' if told['temperature'] > 1 else 'underconfident'}" in lines
 
 
 def test_what_cannot_be_calibrated_is_told(run: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_what_cannot_be_calibrated_is_told(run: Path, tmp_path: Path) -> None:
     metadata = json.loads((run / "model.json").read_text())
     metadata["task"]["kind"] = "regression"
     (run / "model.json").write_text(json.dumps(metadata))
-    assert refused(run) == "RUN: predicts numbers, and a temperature is for probabilities\n    Name a run that tells classes."
+    assert refused(run) == "RUN: predicts numbers, and a temperature is for probabilities\n    Name a run of a classifier."
     (run / "model.json").unlink()
     assert refused(run) == "RUN: has no model.json that names its classes\n    Train the run again."
     assert refused(tmp_path / "none") == "RUN: no such run\n    See which there are: `cnnkit runs`."

@@ -99,11 +99,11 @@ def test_a_picture_of_any_size_and_mode_is_explained_as_the_run_reads_it(run: Pa
     result = explain_run(run, wide, None)
     predictor = Predictor(run / "model.keras")
     said = predictor.outputs(predictor.image_reader.read(wide)[None])[0]
-    assert dict(result.answers)[str(said.argmax())] == pytest.approx(float(said.max()))
-    assert result.explained == result.answers[0][0] == str(said.argmax())
+    assert dict(result.predictions)[str(said.argmax())] == pytest.approx(float(said.max()))
+    assert result.explained == result.predictions[0][0] == str(said.argmax())
     assert result.deletion.hottest[0] == pytest.approx(float(said.max()))
     assert result.folder == run / "explain" / "wide"
-    assert {each.name for each in result.folder.iterdir()} == {"explanation.json", *result.pictures}
+    assert {each.name for each in result.folder.iterdir()} == {"explanation.json", *result.plots}
     assert json.loads((result.folder / "explanation.json").read_text())["area_between"] == result.deletion.area
 
 
@@ -116,7 +116,7 @@ def test_a_test_example_another_class_and_another_folder_can_be_named(run: Path,
 def test_a_signal_and_a_number_are_explained(tmp_path: Path) -> None:
     result = explain_run(trained(tmp_path, SIGNALS), None, 0)
     assert result.heatmap.shape == (124,)
-    assert result.pictures == ("grad-cam.png", "layers.png", "filters.png", "layer-01-conv1d.png")
+    assert result.plots == ("grad-cam.png", "layers.png", "filters.png", "layer-01-conv1d.png")
 
 
 def test_what_cannot_be_explained_is_told(run: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_cannot_be_explained_is_told(run: Path, tmp_path: Path) -> None:
         f"{tmp_path / 'text.png'}: not a JPEG, PNG, GIF, BMP, WebP or TIFF image\n    Convert it to one of these formats, or leave it out of the data."
     )
     assert told(run, None, 0, name="44") == (
-        "'44' is none of the classes of this run. Did you mean '4'?\n    The run knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+        "'44' is none of the classes of this run. Did you mean '4'?\n    Its classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
     )
     assert (
         told(run, None, 0, layer="sene")

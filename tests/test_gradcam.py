@@ -10,7 +10,7 @@ import pytest
 from cnnkit.config.task import Task
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
-from cnnkit.interpret.gradcam import GradCam, spread
+from cnnkit.interpret.gradcam import GradCam, upsample
 from cnnkit.model.builder import build_network
 from cnnkit.model.unfold import unfold
 
@@ -48,8 +48,8 @@ def test_behind_a_global_average_it_is_the_class_activation_map_by_hand() -> Non
     assert heatmap.layer == "seen"
     np.testing.assert_array_equal(heatmap.outputs, chosen)
     np.testing.assert_allclose(heatmap.maps, by_hand, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(heatmap.answers, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), rtol=1e-5)
-    np.testing.assert_allclose(heatmap.answers, model.predict(PICTURES, verbose=0), rtol=1e-6)
+    np.testing.assert_allclose(heatmap.predictions, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(heatmap.predictions, model.predict(PICTURES, verbose=0), rtol=1e-6)
 
 
 def test_behind_flatten_a_channel_weighs_the_mean_of_its_dense_weights() -> None:
@@ -168,4 +168,4 @@ def test_a_network_without_a_convolution_is_told() -> None:
 def test_a_map_is_spread_as_bilinear_resizing_does() -> None:
     heatmap = RANDOM.random((4, 5)).astype(np.float32)
     resized = keras.ops.image.resize(heatmap[None, ..., None], (16, 15), "bilinear")
-    np.testing.assert_allclose(spread(heatmap, (16, 15)), np.asarray(resized)[0, ..., 0], atol=1e-5)
+    np.testing.assert_allclose(upsample(heatmap, (16, 15)), np.asarray(resized)[0, ..., 0], atol=1e-5)

@@ -13,9 +13,9 @@ from cnnkit.data.binding import load
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.keras_api.signatures import REFUSED
 from cnnkit.model.compile import build_and_compile
-from cnnkit.training.phases import base_of, decay_updates, frozen_checksum, require_unchanged, set_trainable
+from cnnkit.training.phases import apply_layer_decay, base_of, frozen_checksum, require_unchanged, set_trainable
 from cnnkit.training.prepare import prepare
-from cnnkit.training.run import Finished, train
+from cnnkit.training.run import TrainingResult, train
 
 CONFIG = """
 name: small
@@ -39,7 +39,7 @@ def write(folder: Path, phases: str) -> Path:
     return folder / "c.yaml"
 
 
-def run(folder: Path, phases: str, name: str = "run") -> tuple[keras.Model, Finished]:
+def run(folder: Path, phases: str, name: str = "run") -> tuple[keras.Model, TrainingResult]:
     prepared = prepare(load([write(folder, phases)]), folder / name)
     return prepared.network.model, train(prepared, Silent())
 
@@ -112,7 +112,7 @@ def test_a_frozen_weight_that_changed_fails_the_run(model: keras.Model) -> None:
 def test_features_computed_once_give_the_plain_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once, finished = run(tmp_path, "[{train: head, epochs: 2}]", "once")
     assert finished.history.feature_seconds > 0
-    monkeypatch.setattr("cnnkit.training.run.cut", lambda model: None)
+    monkeypatch.setattr("cnnkit.training.run.split_model", lambda model: None)
     plain, expected = run(tmp_path, "[{train: head, epochs: 2}]", "plain")
     for ours, theirs in zip(once.get_weights(), plain.get_weights(), strict=True):
         assert np.allclose(ours, theirs, atol=1e-5)
@@ -130,7 +130,7 @@ def test_layer_decay_scales_the_update_not_the_gradient(optimizer: dict[str, Any
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="low"), keras.layers.Dense(2, name="high")])
         options = {key: value for key, value in optimizer.items() if key != "name"}
         model.compile(getattr(keras.optimizers, optimizer["name"])(0.1, **options), "mse")
-        factors = dict(decay_updates(model.optimizer, model, decay)) if decay else {}
+        factors = dict(apply_layer_decay(model.optimizer, model, decay)) if decay else {}
         before = [v.numpy() for v in model.trainable_variables]
         inputs = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
         model.train_on_batch(inputs, inputs[:, :2])
@@ -161,7 +161,7 @@ def test_layer_decay_of_one_changes_no_step_of_any_optimizer_and_a_smaller_one_d
         options = {"use_ema": True, "ema_overwrite_frequency": 3, "gradient_accumulation_steps": 2, "loss_scale_factor": 8.0}
         model.compile(getattr(keras.optimizers, name)(learning_rate=0.1, **options), "mse", run_eagerly=True)
         if decay is not None:
-            decay_updates(model.optimizer, model, decay)
+            apply_layer_decay(model.optimizer, model, decay)
         for _ in range(4):
             model.train_on_batch(inputs, inputs[:, :2])
         return [np.array(variable.value) for variable in (*model.variables, *model.optimizer.variables)]

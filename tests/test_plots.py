@@ -10,7 +10,7 @@ from cnnkit.io.atomic import WriteError
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.curves import plot_curves
 from cnnkit.plots.predicted import plot_predictions
-from cnnkit.plots.style import short
+from cnnkit.plots.style import shorten
 
 HOSTILE = ("$x_{", "[red]", "中文 🎉", "a" * 400, "two\nlines", "\udcff\x00", "")
 
@@ -104,9 +104,9 @@ def test_dollars_and_underscores_are_drawn_as_they_are(tmp_path, drawn):
 
 
 def test_long_names_keep_the_end_by_which_they_differ():
-    assert short("super class number 12") == "super clas…mber 12"
-    assert short("eighteen letters!!") == "eighteen letters!!"
-    assert short("a  b\nc") == "a b c"
+    assert shorten("super class number 12") == "super clas…mber 12"
+    assert shorten("eighteen letters!!") == "eighteen letters!!"
+    assert shorten("a  b\nc") == "a b c"
 
 
 def test_each_metric_has_a_panel_with_both_curves_named(tmp_path, drawn):

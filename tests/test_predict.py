@@ -19,7 +19,7 @@ from cnnkit.data.images.reader import ImageReader
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_json
 from cnnkit.prediction.inputs import find_inputs
-from cnnkit.prediction.predict import Predictor, divide_arguments, predict
+from cnnkit.prediction.predict import Predictor, predict, split_arguments
 
 NAMES = ("ant", "bee", "cat", "dog")
 SIZE = 12
@@ -186,7 +186,7 @@ def test_broken_files_are_rows_with_errors_and_the_exit_status_says_so(
     assert rows[1][1:] == ["error: truncated (the file ends within its IDAT chunk)"]
     assert rows[3][1:] == ["error: missing"]
     assert len(rows[0]) == 3
-    assert told.err == "Error: 2 of 4 inputs could not be read: their rows say why.\n"
+    assert told.err == "Error: 2 of 4 inputs could not be read: the reason is in their rows.\n"
 
 
 def test_files_of_predictions_hold_a_row_an_input(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +230,7 @@ def test_a_stand_in_is_told_wherever_the_answers_are(
 ) -> None:
     make_run(Path("runs/other"), classifier, "classification", NAMES, stand_in_for="cifar10")
     pictures(Path("photos"), 1)
-    note = "The model was trained on zoo, a stand-in: cifar10 could not be had. It tells the classes of zoo."
+    note = "The model was trained on zoo, a stand-in: cifar10 could not be had. It predicts the classes of zoo."
     command("other", "photos", "-o", "out.jsonl", monkeypatch=monkeypatch)
     assert json.loads(Path("out.jsonl").read_text())["note"] == note
     assert " ".join(capsys.readouterr().err.replace("│", " ").split()).count(note) == 1
@@ -255,9 +255,9 @@ def test_the_newest_run_answers_where_none_is_named(run: Path, classifier: keras
     older = make_run(Path("runs/older"), classifier, "classification", NAMES)
     os.utime(older / "model.keras", (1, 1))
     Path("photos").mkdir()
-    assert divide_arguments(["photos"]) == (run / "model.keras", ["photos"])
-    assert divide_arguments(["older", "photos"]) == (older / "model.keras", ["photos"])
-    assert divide_arguments(["runs/older", "photos"]) == (older / "model.keras", ["photos"])
+    assert split_arguments(["photos"]) == (run / "model.keras", ["photos"])
+    assert split_arguments(["older", "photos"]) == (older / "model.keras", ["photos"])
+    assert split_arguments(["runs/older", "photos"]) == (older / "model.keras", ["photos"])
 
 
 def test_an_answer_that_is_no_number_is_a_row_with_an_error(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def damaged_config(_: keras.Model) -> list[str]:
         ),
         (nothing_matches, "photos/*.gif: no file matches the pattern\n    `*` stands for any letters, `**` for folders within folders."),
         (no_inputs, "kinds: is a model, but nothing is named for it to predict\n    cnnkit predict kinds PICTURES"),
-        (unknown_ending, "--output out.txt: the ending says which format to write, and this is none\n    Wanted are .csv and .jsonl."),
+        (unknown_ending, "--output out.txt: unknown file extension\n    Supported are .csv and .jsonl."),
         (no_folder, "--output none/out.csv: there is no folder none\n    Make it, or name another."),
         (
             no_path_column,

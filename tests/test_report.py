@@ -25,9 +25,9 @@ from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_json
 from cnnkit.plots.style import INK, new_figure
 from cnnkit.prediction.evaluate_run import evaluate_run
-from cnnkit.report.examples import percent, telling_examples
+from cnnkit.report.examples import informative_examples, percent
 from cnnkit.report.metrics import confusion_for_page
-from cnnkit.report.pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, shown_example
+from cnnkit.report.pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, render_example
 from cnnkit.report.plots import as_svg
 from cnnkit.report.report import write_report
 from cnnkit.runs.reopen import reopened
@@ -186,7 +186,7 @@ def test_names_of_any_kind_are_inert_and_visible(tmp_path: Path) -> None:
     write_json(run / "environment.json", {"state": HOSTILE, "platform": HOSTILE, "started": HOSTILE, "data": {"name": HOSTILE}})
     page = Page(write_report(run))
     assert "script" not in page.tags
-    assert all(alt.startswith(("example", "what speaks")) for alt in page.alts)
+    assert all(alt.startswith(("example", "Grad-CAM heatmap")) for alt in page.alts)
     assert "\u202e" not in page.source
     assert "a\\u202eb" in page.text
     assert [row[0] for row in page.table("name", "examples")] == [HOSTILE, "a\\u202eb"]
@@ -197,7 +197,7 @@ def test_of_labels_the_surest_wrong_one_counts_and_the_least_sure_right_one() ->
     task = Task("multilabel", ("rain", "snow", "wind"))
     targets = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 0]])
     predictions = np.array([[0.9, 0.8, 0.1], [0.02, 0.4, 0.3], [0.9, 0.8, 0.55], [0.1, 0.2, 0.49]])
-    mistakes, hits = telling_examples(targets, predictions, task)
+    mistakes, hits = informative_examples(targets, predictions, task)
     assert [(each.position, each.output) for each in mistakes.choices] == [(0, 1), (1, 1)]
     assert mistakes.choices[0].lines == (("predicted", "snow", "80.0%"), ("true", "rain", ""))
     assert mistakes.choices[1].lines == (("not predicted", "snow", "40.0%"), ("true", "snow", ""))
@@ -208,7 +208,7 @@ def test_of_labels_the_surest_wrong_one_counts_and_the_least_sure_right_one() ->
 def test_of_numbers_the_largest_error_in_spreads_comes_first() -> None:
     targets = np.array([[0.0, 0], [2, 2000], [4, 4000]])
     predictions = np.array([[0.1, 0], [2, 4000], [1, 4000]])
-    worst, best = telling_examples(targets, predictions, Task("regression", ("width, cm", "price, €")), 2)
+    worst, best = informative_examples(targets, predictions, Task("regression", ("width, cm", "price, €")), 2)
     spread = targets.std(axis=0)
     wanted = np.argsort(np.mean(np.abs(predictions - targets) / spread, axis=1))
     assert [each.position for each in best.choices] == wanted[:2].tolist()
@@ -223,13 +223,13 @@ def test_a_probability_in_words_is_never_rounded_to_certainty(share: float, word
 
 def test_a_picture_in_the_page_is_the_example_pixel_by_pixel() -> None:
     example = RANDOM.integers(0, 256, (8, 6, 3)).astype(np.uint8)
-    shown = shown_example(example, np.array([[0, 1], [0, 0]], np.float32))
+    shown = render_example(example, np.array([[0, 1], [0, 0]], np.float32))
     assert isinstance(shown, Picture)
     np.testing.assert_array_equal(decoded(shown.plain), example)
     heatmap = decoded(shown.heatmap).astype(int).sum(axis=2)
     rows, columns = (size // 2 for size in heatmap.shape)
     assert heatmap[:rows, columns:].mean() > heatmap[rows:, :columns].mean() + 100
-    large = shown_example(RANDOM.integers(0, 256, (600, 300, 3)).astype(np.uint8), None)
+    large = render_example(RANDOM.integers(0, 256, (600, 300, 3)).astype(np.uint8), None)
     assert isinstance(large, Picture)
     assert decoded(large.plain).shape == (256, 128, 3)
 
@@ -241,7 +241,7 @@ def decoded(uri: str) -> Any:
 def test_a_long_signal_keeps_its_peaks() -> None:
     signal = np.zeros((100_000, 1), np.float32)
     signal[54_321], signal[77_777] = 1, -1
-    shown = shown_example(signal, np.array([0, 1], np.float32))
+    shown = render_example(signal, np.array([0, 1], np.float32))
     assert isinstance(shown, Signal)
     heights = [float(point.split(",")[1]) for point in shown.lines[0].split()]
     assert len(heights) <= MOST_POINTS
@@ -280,7 +280,7 @@ def test_signals_numbers_and_labels_have_their_own_pages(tmp_path: Path) -> None
     page = Page(write_report(run))
     right = round(20 * evaluate_run(run, None)[0].metrics.as_dict()["accuracy"])
     assert page.tags.count("polyline") == 2 * (min(12, right) + min(12, 20 - right))
-    assert "In orange: which places speak" in page.text
+    assert "In orange: the positions that support" in page.text
     pictures = RANDOM.integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
     run = small_run(tmp_path / "numbers", pictures, RANDOM.normal(size=40).astype(np.float32), 1, None)
     page = Page(write_report(run))
@@ -327,7 +327,7 @@ def test_an_interrupted_run_and_a_stand_in_say_so(digits: Path, tmp_path: Path) 
     write_json(run / "model.json", {**metadata, "stand_in_for": "mnist"})
     (run / "config.yaml").write_text("data: {folder: gone}\nmodel: {layers: [Flatten]}\n")
     words = Page(write_report(run)).words
-    assert "This run was interrupted: everything here is of the network as it was then." in words
+    assert "This run was interrupted: everything here is of the network at that time." in words
     assert "Measured on digits, a stand-in: mnist could not be had." in words
 
 

@@ -224,7 +224,7 @@ def test_a_changed_config_is_refused_with_the_difference_and_goes_on_when_forced
         f"{run}: the config has changed since the run was interrupted:\n"
         "    train.epochs: 3 -> 4\n"
         "    train.optimizer: 'adam' -> {'Adam': {'learning_rate': 0.5}}\n"
-        "    Put the config back as it was, or go on all the same with --force. For more epochs: `--epochs N`."
+        "    Put the config back as it was, or resume anyway with --force. For more epochs: `--epochs N`."
     )
     finished = go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=2", force=True)
     assert [row["epoch"] for row in finished.history.rows] == [1, 2]
@@ -242,7 +242,7 @@ def test_changed_data_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
         go_on(run)
     assert str(caught.value) == (
         f"{run}: the data (digits) has changed since the run was interrupted (fingerprint {before[:12]} -> ffffffffffff)\n"
-        "    Put it back as it was, or go on all the same with --force."
+        "    Put it back as it was, or resume anyway with --force."
     )
 
 
@@ -262,7 +262,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run: Path) -> No
     assert (resumed.checkpoint.state.epoch, resumed.checkpoint.state.step) == (1, 0)
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(b"nonsense")
-    with pytest.raises(CnnkitError, match="none of its checkpoints is whole"):
+    with pytest.raises(CnnkitError, match="none of its checkpoints is intact"):
         open_interrupted(run, [], [], None, force=False)
 
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_resumed_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'nothing'}: no such run\n    See which there are: `cnnkit runs`."
     with pytest.raises(CnnkitError) as caught:
         open_interrupted(tmp_path, [], [], None, force=False)
-    assert str(caught.value) == f"{tmp_path}: has no checkpoint to go on from\n    Train it anew, or name another run."
+    assert str(caught.value) == f"{tmp_path}: has no checkpoint to resume from\n    Train it anew, or name another run."
 
 
 def test_two_processes_never_write_one_run(run: Path) -> None:
@@ -305,9 +305,9 @@ def test_an_unfinished_run_is_named_and_never_overwritten(
     for arguments, told in (
         (
             ["train", "small.yaml", "--run-dir", "runs/small"],
-            "runs/small: holds an unfinished run, and a run is never overwritten\n    Go on with it: `cnnkit train --resume runs/small`; or name another --run-dir.",
+            "runs/small: holds an unfinished run, and a run is never overwritten\n    Resume it: `cnnkit train --resume runs/small`; or name another --run-dir.",
         ),
-        (["train", "runs/small"], "runs/small: is a folder, not a config\n    Go on with a run: `cnnkit train --resume runs/small`."),
+        (["train", "runs/small"], "runs/small: is a folder, not a config\n    Resume a run: `cnnkit train --resume runs/small`."),
     ):
         monkeypatch.setattr(sys, "argv", ["cnnkit", *arguments])
         with pytest.raises(SystemExit) as exit_status:
@@ -318,7 +318,7 @@ def test_an_unfinished_run_is_named_and_never_overwritten(
     with pytest.raises(SystemExit):
         cli.main()
     captured = capsys.readouterr()
-    assert "To go on with that: cnnkit train --resume runs/small" in " ".join(captured.err.replace("│", " ").split())
+    assert "To resume that one: cnnkit train --resume runs/small" in " ".join(captured.err.replace("│", " ").split())
     assert captured.out.endswith("Run: runs/small-2\n")
     assert {path: path.read_bytes() for path in before} == before
 
@@ -357,7 +357,7 @@ def test_a_diverged_loss_goes_back_with_half_the_rate_where_that_is_wanted(
     listener.on_notice = told.append  # type: ignore[attr-defined]
     finished = train(prepare(load([tmp_path / "c.yaml"]), tmp_path / "run"), listener)
     assert told == [
-        f"Training diverged in epoch 2, step 5. It goes on from step 4 of epoch 2 with half the learning rate ({n} of 3 times)."
+        f"Training diverged in epoch 2, step 5. It resumes from step 4 of epoch 2 with half the learning rate ({n} of 3 times)."
         for n in (1, 2)
     ]
     assert [round(row["learning_rate"], 4) for row in finished.history.rows] == [0.08, 0.02, 0.02]
@@ -371,7 +371,7 @@ def test_a_diverged_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path
     with pytest.raises(CnnkitError) as caught:
         train(prepare(load([tmp_path / "c.yaml"]), run), Silent())
     assert str(caught.value).startswith(
-        f"the loss became nan in epoch 2, step 5, with a learning rate of 0.001; what was learned before is kept: `cnnkit train --resume {run}`\n    Try a learning rate of 0.0001"
+        f"the loss became nan in epoch 2, step 5, with a learning rate of 0.001; everything up to the last checkpoint is saved: `cnnkit train --resume {run}`\n    Try a learning rate of 0.0001"
     )
     assert json.loads((run / "environment.json").read_text())["state"] == "failed"
     assert [row["epoch"] for row in go_on(run).history.rows] == [1, 2, 3]
@@ -393,7 +393,7 @@ def test_a_full_disk_stops_and_leaves_what_was_written_before(tmp_path: Path, mo
         train(prepare(load([tmp_path / "c.yaml"]), run), Silent())
     assert str(caught.value) == (
         f"{run}/checkpoints/epoch-00001.safetensors: cannot be written (No space left on device)\n"
-        f"    Make room, then go on with `cnnkit train --resume {run}`: all up to the last checkpoint is whole."
+        f"    Make room, then resume with `cnnkit train --resume {run}`: everything up to the last checkpoint is saved."
     )
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         "epoch-00000-step-0000002.safetensors", "epoch-00000-step-0000004.safetensors",
@@ -442,7 +442,7 @@ def test_a_checkpoint_holds_any_type_exactly_and_no_pickle(interrupted: Path, tm
     with pytest.raises(CnnkitError, match=r"other\.safetensors: is not a checkpoint of this cnnkit"):
         read_checkpoint(tmp_path / "other.safetensors")
     faults.forge(tmp_path / "c.safetensors", tmp_path / "forged.safetensors", {**state.model_dump(), "step": "many"})
-    with pytest.raises(CnnkitError, match=r"forged\.safetensors: the checkpoint does not tell where a run stands"):
+    with pytest.raises(CnnkitError, match=r"forged\.safetensors: the checkpoint's training state is invalid"):
         read_checkpoint(tmp_path / "forged.safetensors")
 
 
@@ -457,7 +457,7 @@ def test_sigterm_saves_in_the_middle_of_an_epoch_and_names_the_command(tmp_path:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(600) == 143
-    assert "Go on with it: cnnkit train --resume run" in " ".join((tmp_path / "output.txt").read_text().replace("│", " ").split())
+    assert "Resume it: cnnkit train --resume run" in " ".join((tmp_path / "output.txt").read_text().replace("│", " ").split())
     assert (tmp_path / "run" / "model.keras").exists()
     assert CheckpointStore(tmp_path / "run" / "checkpoints").newest()[0] is not None
 

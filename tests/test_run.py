@@ -104,7 +104,7 @@ def test_a_diverged_loss_stops_with_the_place_and_a_remedy() -> None:
     assert str(caught.value) == (
         "the loss became nan in epoch 1, step 1, with a learning rate of 0.001\n"
         "    Try a learning rate of 0.0001, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
-        "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate."
+        "`train: {on_nan: restore}` rolls back to the last checkpoint and resumes with half the rate."
     )
 
 

@@ -159,7 +159,7 @@ def test_an_interrupted_comparison_ends_with_143_and_goes_on_where_it_was(
     stops = [NEVER, 4]  # the first side is finished, the second stopped as by SIGTERM
     monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(stops.pop(0))))
     assert command(monkeypatch, *arguments) == 143
-    assert "The same command goes on with it." in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "The same command resumes it." in " ".join(capsys.readouterr().err.replace("│", " ").split())
     folder = Path("runs/small-comparison")
     transfer = {path: path.read_bytes() for path in (folder / "transfer-1").rglob("*") if path.is_file()}
     assert not (folder / "comparison.json").exists()

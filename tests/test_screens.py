@@ -39,7 +39,7 @@ from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
 from cnnkit.metrics import ACCURACY, LOSS, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
 from cnnkit.model.summary.summarize import Row, Summary
-from cnnkit.prediction.calibrate import Calibration, Trust
+from cnnkit.prediction.calibrate import Calibration, CalibrationMetrics
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
@@ -166,7 +166,7 @@ def predict() -> None:
     tally = Tally(predictions, task)
     print_lines(tally, task)
     print_tables(tally, task, None)
-    print_error("1 of 3 inputs could not be read: their rows say why.")
+    print_error("1 of 3 inputs could not be read: the reason is in their rows.")
 
 
 def runs(patch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def runs(patch: pytest.MonkeyPatch) -> None:
 
 
 def calibrate(patch: pytest.MonkeyPatch) -> None:
-    before, after = Trust(0.0812, 0.9123, 0.7053), Trust(0.0123, 0.8712, 0.7053)
+    before, after = CalibrationMetrics(0.0812, 0.9123, 0.7053), CalibrationMetrics(0.0123, 0.8712, 0.7053)
     calibration = Calibration(
         1.4321, "validation set of cifar10", 5000, {"validation": before, "test": before}, {"validation": after, "test": after}, ""
     )
@@ -195,8 +195,8 @@ def calibrate(patch: pytest.MonkeyPatch) -> None:
 def explain(patch: pytest.MonkeyPatch) -> None:
     curve = SimpleNamespace(matters=True, area=0.3123, chance=0.0211)
     result = SimpleNamespace(
-        example="test example 3", answers=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
-        deletion=curve, folder=Path("runs/cifar/explain/3"), pictures=("heat.png", "maps.png", "removal.png"), note="",
+        example="test example 3", predictions=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
+        deletion=curve, folder=Path("runs/cifar/explain/3"), plots=("heat.png", "maps.png", "removal.png"), note="",
     )  # fmt: skip
     patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: result)
     command("explain", "runs/cifar", "--index", "3")

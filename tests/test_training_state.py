@@ -50,7 +50,7 @@ def model() -> keras.Model:
 
 def manager(model: keras.Model, folder: Path) -> CheckpointManager:
     made = CheckpointManager(model, [], Train(), CheckpointStore(folder), RUN, last_phase=0)
-    made.train_in_phase(model, STEPS)
+    made.set_trained_model(model, STEPS)
     return made
 
 
@@ -173,7 +173,7 @@ def test_the_place_in_a_wrong_state_is_named(checkpoint: Path, tmp_path: Path) -
     state = stored(checkpoint)
     state["history"][0]["\x1b[31mloss"] = "low"
     faults.forge(checkpoint, tmp_path / "c.safetensors", state)
-    with pytest.raises(CnnkitError, match=r"does not tell where a run stands \(history\[0\]\.\\x1b\[31mloss"):
+    with pytest.raises(CnnkitError, match=r"training state is invalid \(history\[0\]\.\\x1b\[31mloss"):
         read_checkpoint(tmp_path / "c.safetensors")
 
 

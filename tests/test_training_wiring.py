@@ -15,7 +15,7 @@ from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
 from cnnkit.training.environment import fingerprint
-from cnnkit.training.phases import decay_updates
+from cnnkit.training.phases import apply_layer_decay
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -86,7 +86,7 @@ def test_layer_decay_over_a_base_begins_below_the_head() -> None:
         inputs = keras.Input((3,))
         model = keras.Model(inputs, keras.layers.Dense(2, name="head")(base(inputs)))
         model.compile(keras.optimizers.SGD(0.1), "mse")
-        factors = list(decay_updates(model.optimizer, model, decay).values()) if decay else []
+        factors = list(apply_layer_decay(model.optimizer, model, decay).values()) if decay else []
         layers = {layer.name: layer for layer in (*base.layers, *model.layers) if layer.name in ("low", "high", "head")}
         before = {name: layer.kernel.numpy() for name, layer in layers.items()}
         data = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)

@@ -23,7 +23,7 @@ from cnnkit.metrics import ACCURACY
 from cnnkit.training.features import PassSource
 from cnnkit.training.phases import base_of, set_trainable
 from cnnkit.training.prepare import prepare
-from cnnkit.training.run import Finished, train
+from cnnkit.training.run import TrainingResult, train
 
 HEAD = "[GlobalAveragePooling2D, {Dropout: {rate: 0.3}}, {Dense: {units: outputs, activation: softmax}}]"
 CONFIG = """
@@ -69,7 +69,7 @@ class Snapshots:
         return lambda *arguments: None
 
 
-def run(text: str, folder: Path, name: str = "run", *overrides: str) -> tuple[keras.Model, Finished, Snapshots]:
+def run(text: str, folder: Path, name: str = "run", *overrides: str) -> tuple[keras.Model, TrainingResult, Snapshots]:
     (folder / f"{name}.yaml").write_text(text)
     prepared = prepare(load([folder / f"{name}.yaml"], overrides), folder / name)
     listener = Snapshots(prepared.network.model)

@@ -22,7 +22,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.runs.reopen import reopened
 from cnnkit.training.fit import Fit
 from cnnkit.training.prepare import Prepared, prepare
-from cnnkit.training.run import Finished, train
+from cnnkit.training.run import TrainingResult, train
 
 TARGETS = np.array([0] * 9 + [1] * 2 + [2], np.int64)  # an input is the one-hot code of its class
 
@@ -79,7 +79,7 @@ def prepared(folder: Path, *overrides: str, name: str = "run") -> Prepared:
     return prepare(load([folder / "c.yaml"], overrides), folder / name)
 
 
-def trained(folder: Path, *overrides: str, name: str = "run", listener: Any = None) -> tuple[keras.Model, Finished]:
+def trained(folder: Path, *overrides: str, name: str = "run", listener: Any = None) -> tuple[keras.Model, TrainingResult]:
     made = prepared(folder, *overrides, name=name)
     return made.network.model, train(made, listener or Silent())
 

@@ -12,8 +12,8 @@ def bases(as_json: AsJson = False) -> None:
     from cnnkit.model.bases import list_bases
 
     with counting("networks") as on_progress:
-        found = list_bases(on_progress)
+        listed = list_bases(on_progress)
     if as_json:
-        print_json([base.as_dict() for base in found])
+        print_json([base.as_dict() for base in listed])
     else:
-        print_bases(found, str(keras_home() / "models"))
+        print_bases(listed, str(keras_home() / "models"))

@@ -11,7 +11,7 @@ from cnnkit.console.text import print_json, print_line
 
 
 def calibrate(
-    run: Annotated[Path | None, typer.Argument(help="A run's folder or name; the newest run where left out.", metavar="[RUN]")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run's folder or name (default: the newest run).", metavar="[RUN]")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Calibrate a run's probabilities by temperature scaling.
@@ -28,4 +28,4 @@ def calibrate(
         print_json(calibration.as_dict())
         return
     print_calibration(calibration)
-    print_line(f"Written into {directory.model}; its answers stay, its probabilities are new.")
+    print_line(f"Written into {directory.model}; its predicted classes stay, its probabilities are calibrated.")

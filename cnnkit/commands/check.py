@@ -1,11 +1,11 @@
-"""`cnnkit check`: all that is wrong with a config."""
+"""`cnnkit check`: list every error of a config."""
 
 from cnnkit.commands.options import Configs, Set, build_model, load_config
 from cnnkit.console.text import print_line
 
 
 def check(configs: Configs, overrides: Set = None) -> None:
-    """List everything that is wrong with a config, by line."""
+    """List every error of a config, by line."""
     loaded = load_config(configs, overrides)
     from cnnkit.model.summary.summarize import summarize
 

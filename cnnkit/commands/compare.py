@@ -1,4 +1,4 @@
-"""`cnnkit compare`: runs side by side."""
+"""`cnnkit compare`: compare runs side by side."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,18 @@ from cnnkit.console.text import print_json, print_line
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Runs, two or more; the first is held against each other.", metavar="RUN RUN...")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two or more runs; the first is compared with each of the others.", metavar="RUN RUN...")
+    ],
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="The PNG of the curves; comparison.png in the first run where left out.", metavar="PNG")
+        Path | None,
+        typer.Option("--picture", help="The PNG of the curves (default: comparison.png in the first run's folder).", metavar="PNG"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: configs, curves, metrics, and paired tests.
 
-    The first run is tested against each other one: is the difference more than chance?
+    The first run is tested against each of the others: is the difference more than chance?
     """
     from cnnkit.console.compare import print_comparison
     from cnnkit.experiments.compare_runs import compare_runs
@@ -28,4 +31,4 @@ def compare(
         print_json(comparison.as_dict())
         return
     print_comparison(comparison)
-    print_line(f"Picture: {comparison.curves}")
+    print_line(f"Plot: {comparison.curves}")

@@ -10,10 +10,10 @@ from cnnkit.console.text import print_line
 
 
 def configs(
-    name: Annotated[str | None, typer.Argument(help="The config to copy out; all are listed where left out.", metavar="[NAME]")] = None,
-    destination: Annotated[Path | None, typer.Argument(help="Where to copy it; ./NAME.yaml where left out.", metavar="[FILE]")] = None,
+    name: Annotated[str | None, typer.Argument(help="The config to copy; without a name, all are listed.", metavar="[NAME]")] = None,
+    destination: Annotated[Path | None, typer.Argument(help="Where to copy it (default: ./NAME.yaml).", metavar="[FILE]")] = None,
 ) -> None:
-    """List the packaged configs, or copy one out."""
+    """List the packaged configs, or copy one."""
     from cnnkit.config.packaged import copy_config, descriptions
 
     if name is None:

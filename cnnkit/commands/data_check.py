@@ -1,4 +1,4 @@
-"""`cnnkit data check`: what is wrong with the data, before training."""
+"""`cnnkit data check`: check the data before training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def data_check(
 ) -> None:
     """Check every example: damaged files, duplicates, leaks.
 
-    Also imbalance, and files of another format than their name says. Exit status 1 when something would spoil training.
+    Also imbalance, and files of another format than their extension. Exit status 1 when there are errors.
     """
     import tempfile
 

@@ -1,4 +1,4 @@
-"""`cnnkit data show`: training examples as the network gets them."""
+"""`cnnkit data show`: plot training examples as the network receives them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +11,11 @@ from cnnkit.console.text import print_line
 
 def data_show(
     configs: Configs,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write.", metavar="PNG")] = Path("examples.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.", metavar="PNG")] = Path("examples.png"),
     count: Annotated[int, typer.Option("--count", help="How many examples.", min=1, max=64)] = 16,
     overrides: Set = None,
 ) -> None:
-    """Draw training examples as the network gets them.
+    """Plot training examples as the network receives them.
 
     Each without and with augmentation.
     """

@@ -1,4 +1,4 @@
-"""`cnnkit evaluate`: measure a model on its test set, or on other data."""
+"""`cnnkit evaluate`: evaluate a model on its test set, or on other data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,26 +11,26 @@ from cnnkit.console.text import print_json, print_line
 
 
 def evaluate(
-    what: Annotated[
-        Path | None, typer.Argument(help="A run or a .keras file; the newest run where left out.", metavar="[RUN|MODEL]")
+    run_or_model: Annotated[
+        Path | None, typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Other data: a folder, CSV, npz or npy file, or a config. All its examples are measured."),
+        typer.Option("--data", help="Other data: a folder, CSV, npz or npy file, or a config. All its examples are evaluated."),
     ] = None,
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
-    """Measure a model on its test set, or on other data."""
+    """Evaluate a model on its test set, or on other data."""
     from cnnkit.prediction.evaluate_run import evaluate_run
 
-    evaluation, pictures = evaluate_run(what, config, overrides or [], data)
+    evaluation, plots = evaluate_run(run_or_model, config, overrides or [], data)
     if as_json:
         print_json(evaluation.as_dict())
         return
     print_evaluation(evaluation)
-    if pictures:
-        print_line(f"Pictures: {', '.join(map(str, pictures))}")
+    if plots:
+        print_line(f"Plots: {', '.join(map(str, plots))}")

@@ -1,4 +1,4 @@
-"""`cnnkit explain`: why a network predicts what it does for one example."""
+"""`cnnkit explain`: heatmap and feature maps for the prediction of one example."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,20 +11,20 @@ from cnnkit.console.text import print_json
 
 def explain(
     run: Annotated[Path, typer.Argument(help="A run, or a .keras file.", metavar="RUN")],
-    image: Annotated[Path | None, typer.Argument(help="A picture; an example of the test set where left out.", metavar="[IMAGE]")] = None,
-    index: Annotated[int | None, typer.Option("--index", help="Which example of the test set, from 0.", min=0)] = None,
-    name: Annotated[
-        str | None, typer.Option("--class", help="The class, label or number to explain; the likeliest where left out.")
+    image: Annotated[Path | None, typer.Argument(help="An image (default: an example of the test set).", metavar="[IMAGE]")] = None,
+    index: Annotated[int | None, typer.Option("--index", help="Index of an example of the test set, from 0.", min=0)] = None,
+    name: Annotated[str | None, typer.Option("--class", help="The class, label or number to explain (default: the most probable).")] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="The layer that the heatmap is computed from (default: the last convolution).")
     ] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Look at this layer; the last convolution's maps where left out.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder to write to; RUN/explain/NAME where left out.", metavar="DIR")
+        Path | None, typer.Option("--output", "-o", help="The folder to write to (default: RUN/explain/NAME).", metavar="DIR")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw heatmaps and feature maps of one prediction.
 
-    They show what each convolution responds to in a picture or signal, and which places speak for the answer.
+    They show what each convolution responds to in an image or signal, and which positions support the prediction.
     """
     if image is not None and index is not None:
         raise typer.BadParameter("name an image or --index, not both")

@@ -1,4 +1,4 @@
-"""`cnnkit init`: a config for data of your own."""
+"""`cnnkit init`: write a config for the user's own data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,13 @@ from cnnkit.console.text import print_line
 
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of images, a CSV, an npz or an npy file.", metavar="PATH")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The config to write; NAME.yaml where left out.", metavar="FILE")
-    ] = None,
-    transfer: Annotated[bool, typer.Option("--transfer", help="Begin with a pretrained base.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The config to write (default: NAME.yaml).", metavar="FILE")] = None,
+    transfer: Annotated[bool, typer.Option("--transfer", help="Use a pretrained base.")] = False,
     target: Annotated[
         list[str] | None, typer.Option("--target", help="What to predict: a CSV column (or several) or an npz array.", metavar="NAME")
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="The column or array of groups that are never divided.", metavar="NAME")
+        str | None, typer.Option("--group", help="The column or array of groups; no group is divided between splits.", metavar="NAME")
     ] = None,
 ) -> None:
     """Write a config for your own data that trains at once."""

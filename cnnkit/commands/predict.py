@@ -12,30 +12,30 @@ from cnnkit.console.text import print_error, print_notice
 
 
 def predict(
-    what: Annotated[
+    arguments: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, patterns, CSV, npz or npy files, or - for paths on standard input; before them a run or a .keras "
-            "file, the newest run where left out.",
+            help="Images, folders, patterns, CSV, npz or npy files, or - for paths on standard input; before them a run or a .keras "
+            "file (default: the newest run).",
             metavar="[RUN|MODEL] INPUT...",
         ),
     ],
-    top: Annotated[int, typer.Option("--top", help="Classes to name for each input, the most probable first.", min=1)] = 3,
+    top: Annotated[int, typer.Option("--top", help="Number of classes for each input, the most probable first.", min=1)] = 3,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a .csv or .jsonl file, a row an input.", metavar="FILE")
+        Path | None, typer.Option("--output", "-o", help="Write a .csv or .jsonl file, a row per input.", metavar="FILE")
     ] = None,
     column: Annotated[str | None, typer.Option("--column", help="The CSV column of paths, or the npz array.", metavar="NAME")] = None,
 ) -> None:
-    """Predict pictures, tables or arrays with a trained model.
+    """Predict images, tables or arrays with a trained model.
 
     Exit status 1 when some inputs could not be read.
     """
     from cnnkit.prediction.files import check_output, write_predictions
     from cnnkit.prediction.inputs import find_inputs
-    from cnnkit.prediction.predict import Predictor, divide_arguments
+    from cnnkit.prediction.predict import Predictor, split_arguments
     from cnnkit.prediction.predict import predict as predictions_of
 
-    model, names = divide_arguments(what)
+    model, names = split_arguments(arguments)
     inputs = find_inputs(names, column, sys.stdin.buffer)
     if output is not None:
         check_output(output)
@@ -51,5 +51,5 @@ def predict(
             print_lines(tally, task)
     print_tables(tally, task, output)
     if tally.errors:
-        print_error(f"{tally.errors:,} of {tally.count:,} inputs could not be read: their rows say why.")
+        print_error(f"{tally.errors:,} of {tally.count:,} inputs could not be read: the reason is in their rows.")
         raise typer.Exit(1)

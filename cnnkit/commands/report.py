@@ -1,4 +1,4 @@
-"""`cnnkit report`: all of a run in one page."""
+"""`cnnkit report`: write an HTML report of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +9,8 @@ from cnnkit.console.text import print_line
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(help="A run; the newest where left out.", metavar="[RUN]")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; report.html in the run where left out.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run (default: the newest).", metavar="[RUN]")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file (default: report.html in the run's folder).")] = None,
 ) -> None:
     """Write everything about a run into one HTML page.
 

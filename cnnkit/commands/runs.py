@@ -13,8 +13,8 @@ from cnnkit.runs.listing import Key, list_runs
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="The folder to look in, and in folders below.", metavar="[FOLDER]")] = RUNS,
-    sort: Annotated[Key, typer.Option("--sort", help="What to sort by; the best, newest or longest comes first.")] = "when",
+    folder: Annotated[Path, typer.Argument(help="The folder to search, with its subfolders.", metavar="[FOLDER]")] = RUNS,
+    sort: Annotated[Key, typer.Option("--sort", help="The sort key; the best, newest or longest comes first.")] = "when",
     as_json: AsJson = False,
 ) -> None:
     """List runs with their data, metric, epochs, time and state."""

@@ -11,12 +11,12 @@ from cnnkit.errors import CnnkitError
 
 
 def summary(
-    what: Annotated[
+    source: Annotated[
         Path | None,
-        typer.Argument(help="A config, a run or a .keras file; the packaged cifar.yaml where left out.", metavar="[CONFIG|RUN|MODEL]"),
+        typer.Argument(help="A config, a run or a .keras file (default: the packaged cifar.yaml).", metavar="[CONFIG|RUN|MODEL]"),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Tell how each shape and parameter count comes about.")] = False,
-    base: Annotated[str | None, typer.Option("--base", help="Show the packaged transfer network over this base.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Explain how each shape and parameter count is computed.")] = False,
+    base: Annotated[str | None, typer.Option("--base", help="Show the packaged transfer network on this base.")] = None,
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
@@ -24,7 +24,7 @@ def summary(
     from cnnkit.console.summary import render_summary
     from cnnkit.model.summary.summarize import summarize
 
-    model, preprocess = _model_of(what, base, overrides)
+    model, preprocess = _model_of(source, base, overrides)
     result = summarize(model, preprocess=preprocess)
     if as_json:
         print_json(result.as_dict())
@@ -32,23 +32,23 @@ def summary(
         render_summary(result, output(), explain=explain)
 
 
-def _model_of(what: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
-    """The model of a config, a run or a model file, and the names of its preprocessing layers where they are known."""
+def _model_of(source: Path | None, base: str | None, overrides: list[str] | None) -> tuple[Any, tuple[str, ...]]:
+    """The model of a config, a run or a model file, and the names of its preprocessing layers, empty for a saved model."""
     if base is not None:
         from cnnkit.data.binding import bind
         from cnnkit.training.transfer_config import load_transfer
 
-        network = build_model(bind(load_transfer([what] if what else [], base, overrides or [])))
+        network = build_model(bind(load_transfer([source] if source else [], base, overrides or [])))
         return network.model, network.preprocess
     from cnnkit.config.packaged import packaged_config
     from cnnkit.runs.directory import find_run
 
-    if what is None or what.suffix in (".yaml", ".yml"):
-        network = build_model(load_config([what or packaged_config("cifar")], overrides))
+    if source is None or source.suffix in (".yaml", ".yml"):
+        network = build_model(load_config([source or packaged_config("cifar")], overrides))
         return network.model, network.preprocess
     if overrides:
-        raise CnnkitError(f"{what}: a trained model cannot be changed with --set", "Name a config instead.")
-    path = what if what.suffix == ".keras" else find_run(what).model
+        raise CnnkitError(f"{source}: a trained model cannot be changed with --set", "Name a config instead.")
+    path = source if source.suffix == ".keras" else find_run(source).model
     from cnnkit.model.loading.load import load_model
 
     return load_model(path), ()

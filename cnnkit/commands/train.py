@@ -12,13 +12,15 @@ from cnnkit.errors import CnnkitError
 
 
 def train(
-    configs: Annotated[list[Path] | None, typer.Argument(help="Config files; later ones win.", metavar="[CONFIG...]")] = None,
+    configs: Annotated[
+        list[Path] | None, typer.Argument(help="Config files; later ones override earlier ones.", metavar="[CONFIG...]")
+    ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with an interrupted run, exactly where it was left.", metavar="RUN")
+        Path | None, typer.Option("--resume", help="Resume an interrupted run exactly where it stopped.", metavar="RUN")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs in all, in place of the config's.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Total number of epochs, in place of the config's.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,
 ) -> None:
     """Train the network of a config, or resume an interrupted run."""
@@ -30,7 +32,7 @@ def train(
         raise typer.BadParameter("goes with --resume", param_hint="--force")
     for path in configs:
         if path.is_dir():
-            raise CnnkitError(f"{path}: is a folder, not a config", f"Go on with a run: `cnnkit train --resume {path}`.")
+            raise CnnkitError(f"{path}: is a folder, not a config", f"Resume a run: `cnnkit train --resume {path}`.")
     from cnnkit.config.load import load_config, with_epochs
     from cnnkit.data.binding import bind
 

@@ -1,4 +1,4 @@
-"""Train a config, with progress and results on the terminal: shared by `train` and `transfer`."""
+"""Training with progress and results in the terminal, shared by `train` and `transfer`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,14 +40,14 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
     if finished.evaluation is not None:
         print_evaluation(finished.evaluation)
     else:
-        go_on = f"Go on with it: cnnkit train --resume {prepared.directory.path}"
-        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {go_on}", title="Interrupted")
+        resume_hint = f"Resume it: cnnkit train --resume {prepared.directory.path}"
+        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {resume_hint}", title="Interrupted")
     print_line(f"Run: {prepared.directory.path}")
     raise typer.Exit(finished.exit_status)
 
 
 def write_missing_and_print(resumed: "Resumed") -> None:
-    """Write again what is missing of a finished run, and name it."""
+    """Rewrite the missing files of a finished run, and print their names."""
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import write_missing
 
@@ -63,10 +63,12 @@ def write_missing_and_print(resumed: "Resumed") -> None:
 
 
 def _print_unfinished(name: str) -> None:
-    """Where the run's usual folder holds an unfinished run, say how to go on with that one; the new run gets a folder of its own."""
+    """Print how to resume the unfinished run in the default folder, if there is one; the new run gets another folder."""
     from cnnkit.runs.directory import RUNS, RunDirectory, is_unfinished
     from cnnkit.runs.lock import is_locked
 
-    there = RunDirectory(RUNS / name)
-    if is_unfinished(there) and not is_locked(there.path):
-        print_notice(f"{there.path} holds an unfinished run, and this is a new one. To go on with that: cnnkit train --resume {there.path}")
+    existing = RunDirectory(RUNS / name)
+    if is_unfinished(existing) and not is_locked(existing.path):
+        print_notice(
+            f"{existing.path} holds an unfinished run, and this is a new one. To resume that one: cnnkit train --resume {existing.path}"
+        )

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 def transfer(
     config: Annotated[
-        list[Path] | None, typer.Argument(help="Config files; the packaged transfer.yaml where left out.", metavar="[CONFIG...]")
+        list[Path] | None, typer.Argument(help="Config files (default: the packaged transfer.yaml).", metavar="[CONFIG...]")
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs for the head.", min=1)] = None,
     fine_tune: Annotated[
-        int | None, typer.Option("--fine-tune", help="Then open this many of the base's last layers.", min=1, metavar="LAYERS")
+        int | None, typer.Option("--fine-tune", help="Then unfreeze this many of the base's last layers.", min=1, metavar="LAYERS")
     ] = None,
-    fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs for those.", min=1)] = 5,
+    fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs for those layers.", min=1)] = 5,
     compare_scratch: Annotated[
         bool, typer.Option("--compare-scratch", help="Also train the same network from random weights, and compare.")
     ] = False,
@@ -56,6 +56,6 @@ def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None
         with comparing() as listener:
             comparison = compare_with_scratch(loaded, shares, run_dir, listener)
     except ComparisonInterruptedError as stop:
-        print_notice(f"Stopped; everything is saved in {stop.folder}. The same command goes on with it.", title="Interrupted")
+        print_notice(f"Stopped; everything is saved in {stop.folder}. The same command resumes it.", title="Interrupted")
         raise typer.Exit(stop.exit_status) from stop
     print_comparison(comparison)

@@ -1,1 +1,1 @@
-"""Everything a person sees in a terminal: text, progress, and a file for each subject's tables."""
+"""Terminal output: text, progress, and a module for the tables of each command."""

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from cnnkit.model.bases import ListedBase
 
 _LEGEND = (
-    ("params, MB", "parameters, and megabytes of weights, without the top: a head of yours takes its place"),
+    ("params, MB", "parameters, and megabytes of weights, without the top: your own head replaces it"),
     ("input", "smallest and preferred side of an image in pixels; `image_size: auto` takes the preferred one"),
-    ("pixels", "what it wants done to 0..255; cnnkit does it inside the model, you give raw pixels"),
+    ("pixels", "preprocessing of pixels 0..255 that it needs; part of the model, which takes raw pixels"),
     ("top-1", "accuracy on ImageNet with its own top, in percent, as Keras publishes it"),
 )
 
 
 def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
-    """One line a network, smallest first, and what the columns mean.
+    """Print one line per network, smallest first, and a legend of the columns.
 
     Args:
-        bases: What there is.
-        folder: Where Keras looks for weights.
+        bases: The networks.
+        folder: The folder in which Keras stores weights.
     """
     console = output()
     table = new_table("base", "params", "MB", "input", "pixels", "top-1", "weights")
@@ -31,7 +31,7 @@ def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
         table.columns[column].justify = "left"
     for listed in bases:
         base = listed.base
-        here = "[green]here[/green]" if listed.weights else "[green]packaged[/green]" if listed.packaged else "[dim]–[/dim]"
+        weights_text = "[green]here[/green]" if listed.weights else "[green]packaged[/green]" if listed.packaged else "[dim]–[/dim]"
         table.add_row(
             escape_markup(base.name),
             f"{base.parameters / 1e6:.1f} M",
@@ -39,12 +39,12 @@ def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
             f"{base.smallest}·{base.preferred}",
             escape_markup(base.preprocessing),
             "–" if listed.top1_percent is None else f"{listed.top1_percent:.1f}",
-            here,
+            weights_text,
         )
     console.print(table)
     legend = Table.grid(padding=(0, 2, 0, 0))
     weights = f"here: in {escape_markup(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
-    for word, metadata in (*_LEGEND, ("weights", weights)):
-        legend.add_row(word, metadata, style="dim")
+    for name, description in (*_LEGEND, ("weights", weights)):
+        legend.add_row(name, description, style="dim")
     console.print(legend)
     console.print("\nUse one: [bold]cnnkit transfer --base mobilenetv2[/bold]")

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def print_calibration(calibration: "Calibration") -> None:
-    """The temperature in words, and the metrics before and after, by split."""
+    """Print the temperature, and the calibration metrics before and after, by split."""
     console = output()
     if calibration.note:
         print_notice(calibration.note, title="About these results")
-    surer = "too sure" if calibration.temperature > 1 else "not sure enough"
+    confidence = "overconfident" if calibration.temperature > 1 else "underconfident"
     console.print(
         f"\nTemperature [bold]{calibration.temperature:.4f}[/bold], fitted on {calibration.examples:,} examples "
-        f"({escape_markup(calibration.fitted_on)}): the model was {surer}."
+        f"({escape_markup(calibration.fitted_on)}): the model was {confidence}."
     )
     table = new_table("", "before", "after")
     for split, before in calibration.before.items():

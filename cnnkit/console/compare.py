@@ -12,11 +12,11 @@ from cnnkit.metrics import ABSENT, Metric
 if TYPE_CHECKING:
     from cnnkit.experiments.compare_runs import RunComparison, Versus
 
-WIDEST_KEY = 34  # characters of a config's key that are not broken into lines
+WIDEST_KEY = 34  # characters of a config key that are not wrapped
 
 
 def print_comparison(comparison: "RunComparison") -> None:
-    """Metrics, costs and differing config entries, a column a run; below it each pair's test."""
+    """Print metrics, costs and differing config entries, a column per run; then the paired tests."""
     console, runs = output(), comparison.runs
     for note in dict.fromkeys(f"{run.name}: {run.note}" for run in runs if run.note):
         print_notice(note, title="About these results")
@@ -44,8 +44,8 @@ def print_comparison(comparison: "RunComparison") -> None:
 
 
 def _measured_on(comparison: "RunComparison") -> Text:
-    different = dict.fromkeys(f"{run.measured_on} · {run.examples:,} examples" for run in comparison.runs)
-    return Text(escape_unprintable("; ".join(different)))
+    distinct = dict.fromkeys(f"{run.measured_on} · {run.examples:,} examples" for run in comparison.runs)
+    return Text(escape_unprintable("; ".join(distinct)))
 
 
 def _marked(metric: Metric, values: list[float]) -> list[Text]:

@@ -6,7 +6,7 @@ from cnnkit.console.text import escape_markup, new_table, output
 
 
 def print_configs(descriptions: Mapping[str, str]) -> None:
-    """The packaged configs with their first words."""
+    """Print the packaged configs with the first line of each."""
     table = new_table("config", "what it trains", left=2)
     table.columns[0].style = "bold"
     for name, description in descriptions.items():

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from cnnkit.prediction.evaluate import Evaluation
 
 MOST_CONFUSION_COLUMNS = 12  # classes up to which the confusion matrix fits a terminal
-MOST_ROWS = 24  # classes or labels that are shown; of more, the weakest
+MOST_ROWS = 24  # classes or labels that are shown; of more, those of lowest F1
 MOST_PAIRS = 8  # confused pairs of classes that are shown where the matrix does not fit
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """A model's metrics: overall with their intervals, a table by class, label or number, and what is confused with what."""
+    """Print a model's metrics: overall with intervals, by class, label or target, and the confusion matrix."""
     console, task = output(), evaluation.metadata.task
     known, results = TASK_METRICS[task.kind], evaluation.as_dict()
     if evaluation.metadata.note:
@@ -41,7 +41,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
 
 def _print_overall(console: Console, measured: Sequence[MetricValue], names: Sequence[str]) -> None:
-    """A row a metric, with its interval and what it is a mean or a share of."""
+    """A row per metric, with its interval and a remark."""
     table = new_table("metric", "value", "95 % interval", "", left=1)
     table.columns[3].justify = "left"
     for each in measured:
@@ -51,13 +51,13 @@ def _print_overall(console: Console, measured: Sequence[MetricValue], names: Seq
 
 
 def _rows_table(noun: str, known: TaskMetrics, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """A row a class or label; of many, the weakest by F1."""
+    """A row per class or label; of many, those of lowest F1."""
     table = new_table(noun, *(metric.abbreviation or metric.label for metric in known.by_row), "examples")
     table.columns[0].max_width, table.columns[0].no_wrap = 20, True
     shown = sorted(rows, key=lambda row: math.inf if math.isnan(row["f1"]) else row["f1"])[:MOST_ROWS] if len(rows) > MOST_ROWS else rows
     if len(shown) < len(rows):
         plural = f"{noun}es" if noun == "class" else f"{noun}s"
-        table.title = f"the {len(shown)} {plural} of lowest F1, of {len(rows)}; all stand in metrics.json and in --json"
+        table.title = f"the {len(shown)} {plural} of lowest F1, of {len(rows)}; all are in metrics.json and in --json"
         table.title_justify, table.title_style = "left", "dim"
     for row in shown:
         table.add_row(escape_markup(row["name"]), *(each.text for each in known.measured_in(row)), f"{row['support']:,}")
@@ -72,7 +72,7 @@ def _add_averages(table: Table, known: TaskMetrics, results: Mapping[str, Any]) 
 
 
 def _number_table(known: TaskMetrics, results: Mapping[str, Any]) -> Table:
-    """A row a number, each metric with its interval below it."""
+    """A row per target, each metric with its interval below it."""
     table = new_table("target", *(metric.label for metric in known.by_row))
     targets = results[known.rows]
     for row in targets:
@@ -89,7 +89,7 @@ def _add_number(table: Table, name: str, known: TaskMetrics, row: Mapping[str, A
 
 
 def _pairs_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
-    """The pairs of classes of which most examples of the one are predicted as the other."""
+    """The most frequently confused pairs of classes."""
     table = new_table("class", "predicted as", "examples", "share of the class", left=2)
     table.title, table.title_justify, table.title_style = "most often confused", "left", "dim"
     table.columns[0].max_width = table.columns[1].max_width = 24

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from cnnkit.config.task import Task
     from cnnkit.prediction.predict import Prediction
 
-MOST_ROWS = 40  # predictions that a terminal shows; of more, it counts the answers
+MOST_ROWS = 40  # predictions that a terminal shows; of more, also the counts by class or label
 MOST_COUNTED = 20  # classes that are counted by name
 NO_LABEL = "no label"
 BAR = 10  # characters of a probability of 1
 
 
 class Tally:
-    """Hands predictions on, keeps the first ones and counts the answers: memory does not grow with their number.
+    """Yields predictions, stores the first ones and counts the predicted classes; memory does not grow with their number.
 
     Attributes:
-        count: Inputs so far.
-        errors: Those of them that could not be read.
-        first: The first predictions.
-        answers: How often each class, or each label, was the answer.
+        count: Number of inputs so far.
+        errors: Number of inputs that could not be read.
+        first: The first `MOST_ROWS` predictions.
+        predicted: How often each class or label was predicted.
     """
 
     def __init__(self, predictions: "Iterable[Prediction]", task: "Task") -> None:
@@ -37,7 +37,7 @@ class Tally:
         self.count = 0
         self.errors = 0
         self.first: list[Prediction] = []
-        self.answers: Counter[str] = Counter()
+        self.predicted: Counter[str] = Counter()
 
     def __iter__(self) -> "Iterator[Prediction]":
         for each in self._predictions:
@@ -47,12 +47,12 @@ class Tally:
             if each.error:
                 self.errors += 1
             elif not self._task.is_regression:
-                self.answers.update((each.names or (NO_LABEL,)) if self._task.is_multilabel else each.names[:1])
+                self.predicted.update((each.names or (NO_LABEL,)) if self._task.is_multilabel else each.names[:1])
             yield each
 
 
 def print_lines(predictions: "Iterable[Prediction]", task: "Task") -> None:
-    """In a pipe a line each, as it comes; a terminal gets its table when all are done."""
+    """In a pipe, print one line per prediction as it comes; in a terminal, `print_tables` prints a table at the end."""
     to_pipe = not output().is_terminal
     for each in predictions:
         if to_pipe:
@@ -60,30 +60,30 @@ def print_lines(predictions: "Iterable[Prediction]", task: "Task") -> None:
 
 
 def print_tables(tally: Tally, task: "Task", written: "Path | None") -> None:
-    """In a terminal: the predictions, where they are not in a file; how often each answer came, where a table cannot show all."""
+    """In a terminal, print the predictions unless they are written to a file; and counts by class where not all are shown."""
     console = output()
     if console.is_terminal and written is None:
         console.print(_table(tally.first, task))
         if tally.count > MOST_ROWS:
-            console.print(f"The first {MOST_ROWS} of {tally.count:,}; `--output FILE.csv` keeps all.")
-    if console.is_terminal and tally.answers and (written is not None or tally.count > MOST_ROWS):
-        table = new_table("answer", "inputs", "share")
-        for name, count in tally.answers.most_common(MOST_COUNTED):
+            console.print(f"The first {MOST_ROWS} of {tally.count:,}; `--output FILE.csv` writes all.")
+    if console.is_terminal and tally.predicted and (written is not None or tally.count > MOST_ROWS):
+        table = new_table("predicted", "inputs", "share")
+        for name, count in tally.predicted.most_common(MOST_COUNTED):
             table.add_row(Text(escape_unprintable(name)), f"{count:,}", f"{count / (tally.count - tally.errors):.1%}")
         console.print(table)
-        if len(tally.answers) > MOST_COUNTED:
-            console.print(f"… and {len(tally.answers) - MOST_COUNTED} more answers")
+        if len(tally.predicted) > MOST_COUNTED:
+            console.print(f"… and {len(tally.predicted) - MOST_COUNTED} more {task.noun}")
     if written is not None:
         print_line(f"Wrote {written}: {tally.count:,} inputs.")
 
 
 def _line(prediction: "Prediction", task: "Task") -> str:
-    """The input's name and the prediction between tabs: classes each with a probability, or names each with a number."""
+    """The input's name and the prediction, separated by tabs: classes each with a probability, or targets each with a value."""
     if prediction.error:
         return escape_unprintable(f"{prediction.name}\terror: {prediction.error}").replace("\\t", "\t", 1)
     pairs = zip(prediction.names, prediction.values, strict=True)
-    answers = [f"{escape_unprintable(name)}\t{_value_text(value, task)}" for name, value in pairs]
-    return "\t".join([escape_unprintable(prediction.name), *(answers or [NO_LABEL])])
+    fields = [f"{escape_unprintable(name)}\t{_value_text(value, task)}" for name, value in pairs]
+    return "\t".join([escape_unprintable(prediction.name), *(fields or [NO_LABEL])])
 
 
 def _value_text(value: float, task: "Task") -> str:
@@ -91,7 +91,7 @@ def _value_text(value: float, task: "Task") -> str:
 
 
 def _table(predictions: "list[Prediction]", task: "Task") -> Table:
-    """A row an example: with a bar for the first answer, the others dim behind it."""
+    """A row per example: the most probable class with a bar, then the others."""
     if task.is_regression:
         table = new_table("input", *map(escape_unprintable, task.names))
         for each in predictions:
@@ -102,17 +102,17 @@ def _table(predictions: "list[Prediction]", task: "Task") -> Table:
     table.add_column("probability", min_width=BAR + 7, no_wrap=True)
     table.add_column("then" if task.is_classification else "and")
     for each in predictions:
-        table.add_row(Text(escape_unprintable(each.name)), *_answers(each, task))
+        table.add_row(Text(escape_unprintable(each.name)), *_cells(each, task))
     return table
 
 
-def _answers(prediction: "Prediction", task: "Task") -> list[Text]:
+def _cells(prediction: "Prediction", task: "Task") -> list[Text]:
     if prediction.error:
         return [Text("—", style="dim"), Text(), Text(escape_unprintable(prediction.error), style="red")]
     if not prediction.names:
         return [Text(NO_LABEL, style="dim"), Text(), Text()]
-    answers = [(escape_unprintable(name), value) for name, value in zip(prediction.names, prediction.values, strict=True)]
-    (name, value), rest = answers[0], answers[1:]
+    predicted = [(escape_unprintable(name), value) for name, value in zip(prediction.names, prediction.values, strict=True)]
+    (name, value), rest = predicted[0], predicted[1:]
     bar = Text(f"{value:6.1%} ").append("━" * max(1, round(value * BAR)), style="cyan")
     others = Text(" · ".join(f"{name} {value:.1%}" for name, value in rest), style="dim" if task.is_classification else "")
     return [Text(name, style="bold"), bar, others]

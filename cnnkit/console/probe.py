@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from cnnkit.console.text import escape_markup, output, print_notice
-from cnnkit.plots.style import short
+from cnnkit.plots.style import shorten
 from cnnkit.robustness.corruptions import PADDING
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_probes(probes: "Sequence[Probe]") -> None:
-    """The metric of each run at every strength of each corruption, and the area under the curve."""
+    """Print the metric of each run at every strength of each corruption, and the area under the curve."""
     console = output()
     first = probes[0]
     for each in probes:
@@ -28,12 +28,12 @@ def print_probes(probes: "Sequence[Probe]") -> None:
     table.add_column(min_width=16, no_wrap=True)
     for _ in range(most + 1):
         table.add_column(justify="right", min_width=5, no_wrap=True)
-    for place, curve in enumerate(first.curves):
+    for index, curve in enumerate(first.curves):
         table.add_row(f"[bold]{curve.name}[/bold]", "[dim]area[/dim]", *(f"[dim]{strength:g}[/dim]" for strength in curve.strengths))
         for each in probes:
-            other = each.curves[place]
+            other = each.curves[index]
             table.add_row(
-                escape_markup(short(each.run)) if len(probes) > 1 else curve.unit, f"[bold]{other.area:.3f}[/bold]", *_cells(other)
+                escape_markup(shorten(each.run)) if len(probes) > 1 else curve.unit, f"[bold]{other.area:.3f}[/bold]", *_cells(other)
             )
         table.add_row("")
     console.print(table)

@@ -1,4 +1,4 @@
-"""Progress while something runs: a live display in a terminal, one plain line an epoch anywhere else."""
+"""Progress displays: a live one in a terminal, one plain line per epoch elsewhere."""
 
 import sys
 import time
@@ -22,12 +22,12 @@ Row = dict[str, float]
 
 
 def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
-    """A live display in a terminal, one plain line an epoch anywhere else."""
+    """A live display in a terminal, one plain line per epoch elsewhere."""
     return TerminalProgress(epochs, steps) if output().is_terminal else PlainProgress(epochs)
 
 
 class PlainProgress(AbstractContextManager["PlainProgress"]):
-    """One line an epoch, for logs and pipes."""
+    """One line per epoch, for logs and pipes."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -35,39 +35,39 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing to close."""
 
-    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
-        """A table of what trains."""
-        print_phase(output(), number, count, words, layers)
+    def on_phase(self, number: int, count: int, train: str, layers: "Sequence[LayerState]") -> None:
+        """Print a table of the layers."""
+        print_phase(output(), number, count, train, layers)
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """One line."""
+        """Print one line."""
         print_line(resume_text(rows, step))
 
     def on_notice(self, text: str) -> None:
-        """A panel."""
+        """Print a panel."""
         print_notice(text)
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """One line."""
+        """Print one line."""
         print_line(frozen_text(parameters, checksum))
 
     def on_features(self, done: int, total: int) -> None:
-        """One line when they are done."""
+        """Print one line at the end."""
         if done == total:
             print_line(f"features of {total:,} examples computed once: the base is frozen")
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        """Nothing: a log has no use for it."""
+        """Prints nothing: a log needs no progress within an epoch."""
 
     def on_epoch(self, row: Row) -> None:
-        """One line."""
+        """Print one line."""
         speed = f"{row['images_per_second']:.0f} images/s  {row['seconds']:.1f} s"
         print_line(f"epoch {int(row['epoch'])}/{self._epochs}  {_metrics_text(row)}  {speed}")
         sys.stdout.flush()
 
 
 class TerminalProgress(AbstractContextManager["TerminalProgress"]):
-    """A growing table of epochs with a bar for the one that runs."""
+    """A growing table of epochs with a progress bar for the current one."""
 
     def __init__(self, epochs: int, steps: int) -> None:
         self._epochs, self._steps = epochs, steps
@@ -94,37 +94,37 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._live.update(self._render(), refresh=True)
         self._live.stop()
 
-    def on_phase(self, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
-        """A table of what trains, above the running one."""
-        print_phase(self._live.console, number, count, words, layers)
+    def on_phase(self, number: int, count: int, train: str, layers: "Sequence[LayerState]") -> None:
+        """Print a table of the layers above the live display."""
+        print_phase(self._live.console, number, count, train, layers)
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """Begin with the rows that are there."""
+        """Start with the rows of the interrupted run."""
         self._rows = list(rows)
         self._done_before = len(rows) * self._steps + step
         self._live.console.print(resume_text(rows, step), style="dim")
         self._live.update(self._render())
 
     def on_notice(self, text: str) -> None:
-        """A panel, above the running table; rows that were gone back over are taken away by `on_epoch`."""
+        """Print a panel above the live display; after a rollback, `on_epoch` removes the rows that are repeated."""
         print_notice(text, console=self._live.console)
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """One line, above the running table."""
+        """Print one line above the live display."""
         self._live.console.print(frozen_text(parameters, checksum), style="dim")
 
     def on_features(self, done: int, total: int) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         self._progress.update(self._task, completed=done, total=total, speed="features, computed once")
         if done == total:
             self._progress.update(self._task, completed=0, total=self._steps, speed="")
             self._started = time.perf_counter()
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         done = (epoch - 1) * self._steps + step
-        taken = max(1, done - self._done_before)
-        left = (time.perf_counter() - self._started) / taken * (self._epochs * self._steps - done)
+        done_here = max(1, done - self._done_before)
+        left = (time.perf_counter() - self._started) / done_here * (self._epochs * self._steps - done)
         speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
         self._progress.update(self._task, completed=step, epoch=epoch, metrics=_metrics_text(logs), speed=speed)
 
@@ -159,8 +159,16 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def counting(noun: str, verb: str = "looking at") -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error while something is counted through; nothing in a pipe."""
+def counting(noun: str, verb: str = "scanning") -> Iterator[Callable[[int, int | None], None]]:
+    """Context manager: a progress bar on standard error for a number of items; nothing in a pipe.
+
+    Args:
+        noun: The items, in the plural.
+        verb: The activity.
+
+    Yields:
+        A function to be called with the number of items done, and the total number (None where unknown).
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn(f"{verb} {noun}"),
@@ -175,7 +183,7 @@ def counting(noun: str, verb: str = "looking at") -> Iterator[Callable[[int, int
 
 
 class comparing:  # noqa: N801 - used as a function
-    """Gives each run of a comparison a headed display of its own."""
+    """Context manager that gives each run of a comparison its own display with a heading."""
 
     def __enter__(self) -> "Self":
         return self

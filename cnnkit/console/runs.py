@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unknown": "red"}
 
 
-NARROW = 100  # columns below which the data stands under the run's name, and the time of day is left out
+NARROW = 100  # terminal width below which the data is printed below the run's name, without the time of day
 
 
 def print_runs(runs: "Sequence[ListedRun]") -> None:
-    """A row a run; below the table what is damaged in some of them."""
+    """Print a row per run; below the table, damaged files."""
     console = output()
     narrow = console.width < NARROW
     table = new_table(*(("run",) if narrow else ("run", "data")), "metric", "epochs", "time", "when", "state", left=1 if narrow else 2)
@@ -61,7 +61,7 @@ def _duration(seconds: float) -> str:
 
 
 def _when(started: str, form: str) -> str:
-    """When a run was started, in its own time zone; empty where that is not known."""
+    """The start time of a run in its own time zone; empty where unknown."""
     try:
         return datetime.fromisoformat(started).strftime(form)
     except ValueError:

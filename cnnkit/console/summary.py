@@ -1,4 +1,4 @@
-"""A network's summary as a person reads it: Keras's table, and with `explain` the arithmetic behind each number."""
+"""A network's summary as text: Keras's table, and with `explain` the arithmetic behind each number."""
 
 from collections.abc import Sequence
 
@@ -17,18 +17,18 @@ _LEGEND = (
 
 
 def render_summary(summary: Summary, console: Console, *, explain: bool = False) -> None:
-    """Print the table, the preprocessing line and the totals, as Keras words them."""
+    """Print the table, the preprocessing line and the totals in Keras's wording."""
     console.print(f"Input [bold]{_shape(summary.input_shape)}[/bold]")
     if summary.preprocessing:
         console.print(f"Preprocessing inside the model: {escape_markup(', '.join(summary.preprocessing))}")
     console.print(_explained(summary, console.width) if explain else _table(summary))
     frozen = summary.total_bytes - summary.trainable_bytes
-    for words, count, size in (
+    for label, count, size in (
         ("Total params", summary.total_parameters, summary.total_bytes),
         ("Trainable params", summary.trainable_parameters, summary.trainable_bytes),
         ("Non-trainable params", summary.non_trainable_parameters, frozen),
     ):
-        console.print(f" {words}: [bold]{count:,}[/bold] ({readable_bytes(size)})")
+        console.print(f" {label}: [bold]{count:,}[/bold] ({readable_bytes(size)})")
     if explain:
         _print_costs(summary, console)
 
@@ -41,8 +41,8 @@ def _print_costs(summary: Summary, console: Console) -> None:
     console.print(f" Multiply-adds: [bold]{operations:,}[/bold] for one example{gap}")
     console.print(f" Activations: [bold]{readable_bytes(memory)}[/bold] for one example\n")
     legend = Table.grid(padding=(0, 2, 0, 1), pad_edge=True)
-    for word, metadata in _LEGEND:
-        legend.add_row(word, metadata, style="dim")
+    for name, description in _LEGEND:
+        legend.add_row(name, description, style="dim")
     console.print(legend)
 
 

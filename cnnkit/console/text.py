@@ -1,4 +1,4 @@
-"""Text to the terminal, in which nothing from a file or a user acts as markup or control characters."""
+"""Text output to the terminal; markup and control characters from files or users are escaped."""
 
 import json
 import sys
@@ -15,22 +15,22 @@ from cnnkit.errors import escape_unprintable
 
 
 def output() -> Console:
-    """Standard output, as it is now (tests and pipes may have replaced it)."""
+    """A console on the current standard output, which tests and pipes may have replaced."""
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def escape_markup(text: str) -> str:
-    """Text from a user or a file for a place that Rich reads as markup: control characters and markup are shown, not obeyed."""
+    """Escape control characters and Rich markup in a text from a user or a file."""
     return escape(escape_unprintable(text))
 
 
 def _literal(text: str) -> Text:
-    """A text of several lines with its control characters shown, not obeyed."""
+    """A text of several lines with its control characters escaped, without markup."""
     return Text("\n".join(map(escape_unprintable, text.split("\n"))))
 
 
 def print_error(text: str) -> None:
-    """An error that the user can fix, on standard error."""
+    """Print the text of a CnnkitError on standard error."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     head = Text("Error: ", style="bold red" if console.is_terminal else "", end="")
     console.print(head, _literal(text), sep="", end="")
@@ -38,19 +38,19 @@ def print_error(text: str) -> None:
 
 
 def print_notice(text: str, title: str = "Notice", console: Console | None = None) -> None:
-    """A warning in a box, on standard error or above a live display."""
+    """Print a warning in a box, on standard error or above a live display."""
     console = console or Console(stderr=True, highlight=False)
     panel = Panel(_literal(text), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
     console.print(panel)
 
 
 def print_line(text: str) -> None:
-    """One line of text on standard output."""
+    """Print one line of text on standard output."""
     output().print(escape_markup(text), soft_wrap=True)
 
 
 def new_table(*columns: str, left: int = 1) -> Table:
-    """A table in the one style of cnnkit: its first `left` columns read from the left, the others are numbers."""
+    """A table in the common style: the first `left` columns are aligned left, the others right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(Text(escape_unprintable(column)), justify="left" if index < left else "right")
@@ -58,7 +58,7 @@ def new_table(*columns: str, left: int = 1) -> Table:
 
 
 def print_json(value: Any) -> None:
-    """A value as JSON for programs, on standard output, without markup."""
+    """Print a value as JSON on standard output; NaN becomes null."""
     from cnnkit.io.atomic import without_nan
 
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False)

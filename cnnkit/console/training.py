@@ -1,4 +1,4 @@
-"""Text before, between and after the phases of training, and the comparison with a network trained from scratch."""
+"""Texts printed before and after the phases of training, and the comparison with a network trained from scratch."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def resume_text(rows: Sequence[Mapping[str, float]], step: int) -> str:
-    """Where an interrupted run continues."""
-    place = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
-    return f"going on from {place}"
+    """The position in training from which an interrupted run is resumed."""
+    position = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
+    return f"resuming from {position}"
 
 
 def frozen_text(parameters: int, checksum: str) -> str:
@@ -26,16 +26,21 @@ def frozen_text(parameters: int, checksum: str) -> str:
     return f"frozen: all {parameters:,} parameters are byte for byte what they were (SHA-256 {checksum[:12]}…)"
 
 
-def stand_in_text(metadata: "ModelMetadata", fallback_place: str) -> str:
-    """The warning before a run on stand-in data."""
+def stand_in_text(metadata: "ModelMetadata", dataset_folder: str) -> str:
+    """The warning before a run on stand-in data.
+
+    Args:
+        metadata: Metadata of the model to train.
+        dataset_folder: Folder in which Keras stores data sets.
+    """
     return (
-        f"{metadata.stand_in_for} could be had neither from {fallback_place} nor from the network. "
-        f"This run uses {metadata.data} in its place: its results say nothing about {metadata.stand_in_for}."
+        f"{metadata.stand_in_for} could be had neither from {dataset_folder} nor from the network. "
+        f"This run uses {metadata.data} in its place: its results do not apply to {metadata.stand_in_for}."
     )
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """Transfer and scratch side by side, a pair of columns a share of the data."""
+    """Print transfer and scratch side by side, a table per share of the training data."""
     console = output()
     if comparison.note:
         print_notice(comparison.note, title="About these results")
@@ -45,8 +50,8 @@ def print_comparison(comparison: "Comparison") -> None:
         table.add_column("pretrained base", justify="right")
         table.add_column("from scratch", justify="right")
         sides = (pair.transfer, pair.scratch)
-        table.add_row(f"test {escape_markup(comparison.figure)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
-        table.add_row(f"best validation {escape_markup(comparison.figure)}", *(f"{side.best:.4f}" for side in sides))
+        table.add_row(f"test {escape_markup(comparison.metric)}", *(f"[bold]{side.test:.4f}[/bold]" for side in sides))
+        table.add_row(f"best validation {escape_markup(comparison.metric)}", *(f"{side.best:.4f}" for side in sides))
         table.add_row(
             "epochs to the smaller best", *("never" if side.epochs_to_reach is None else str(side.epochs_to_reach) for side in sides)
         )
@@ -58,14 +63,14 @@ def print_comparison(comparison: "Comparison") -> None:
     console.print(f"Written: {escape_markup(str(comparison.folder))}/comparison.json and comparison.png", soft_wrap=True)
 
 
-def print_phase(console: Console, number: int, count: int, words: str, layers: "Sequence[LayerState]") -> None:
-    """Which layers are frozen and which train in a phase, and how many parameters that leaves."""
+def print_phase(console: Console, number: int, count: int, train: str, layers: "Sequence[LayerState]") -> None:
+    """Print which layers are frozen and which are trainable in a phase, and the number of trainable parameters."""
     table = new_table("layer", "type", "parameters", "trained", left=2)
     for layer in layers:
         trained = "[blue]frozen[/blue]" if not layer.trained else f"[green]{layer.trained:,}[/green]"
         table.add_row(escape_markup(layer.name), escape_markup(layer.type), f"{layer.parameters:,}", trained)
-    title = f"Phase {number} of {count}, training {words}" if count > 1 else f"Training {words}"
+    title = f"Phase {number} of {count}, training {train}" if count > 1 else f"Training {train}"
     console.print(f"\n[bold]{escape_markup(title)}[/bold]")
     console.print(table)
-    opened, total = sum(layer.trained for layer in layers), sum(layer.parameters for layer in layers)
-    console.print(f"{opened:,} of {total:,} parameters are trained; what is frozen is checked byte by byte afterwards.\n")
+    trainable, total = sum(layer.trained for layer in layers), sum(layer.parameters for layer in layers)
+    console.print(f"{trainable:,} of {total:,} parameters are trained; what is frozen is checked byte by byte afterwards.\n")

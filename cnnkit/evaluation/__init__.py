@@ -1,1 +1,1 @@
-"""How good a model is, as numbers: plain arrays in, frozen records out."""
+"""Metrics of models: functions from arrays to frozen dataclasses."""

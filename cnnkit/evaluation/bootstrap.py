@@ -1,7 +1,7 @@
-"""Percentile intervals of the bootstrap: how far metrics would vary with other examples of the same kind.
+"""Bootstrap percentile intervals of metrics.
 
 Efron and Tibshirani 1993, "An Introduction to the Bootstrap": the examples are resampled with replacement, and each metric is
-computed again. Every metric here follows from sums over the examples, so it is the sums that are resampled.
+computed for each resample. Every metric here is a function of sums over the examples, so only the sums are resampled.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ Array = npt.NDArray[Any]
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
-BLOCK = 2**21  # resampled counts in memory at once
+BLOCK = 2**21  # resampled counts in memory at a time
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The range of a metric, in its unit, that holds the middle 95 % of the resamples; NaN where the metric is NaN."""
+    """The central 95 % range of a metric over the resamples, in its unit; NaN where the metric is NaN."""
 
     low: float
     high: float
 
 
 def interval(values: Array) -> Interval:
-    """The 95 % interval of a metric from its values in the resamples `(resamples,)`; NaN values are left out."""
+    """The 95 % interval of a metric from its values in the resamples `(resamples,)`; NaN values are ignored."""
     values = values[np.isfinite(values)]
     if not len(values):
         return Interval(np.nan, np.nan)
@@ -36,10 +36,10 @@ def interval(values: Array) -> Interval:
 
 
 def resampled_counts(counts: Array) -> Array:
-    """Counts of each kind of example in resamples, where examples of one kind are interchangeable.
+    """Resample counts of categories of examples.
 
     Args:
-        counts: Examples of each kind, of any shape.
+        counts: Number of examples in each category, of any shape.
 
     Returns:
         `(resamples, *counts.shape)`; each sums to the number of examples.
@@ -50,10 +50,10 @@ def resampled_counts(counts: Array) -> Array:
 
 
 def resampled_sums(rows: Array) -> Array:
-    """Sums over resamples of the examples.
+    """Resample examples and sum their values.
 
     Args:
-        rows: Values of each example to sum, `(n, values)`.
+        rows: Values of each example, `(n, values)`.
 
     Returns:
         `(resamples, values)`.

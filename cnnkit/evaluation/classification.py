@@ -1,4 +1,4 @@
-"""Metrics of a classifier, from scikit-learn; plain arrays in, a frozen record out.
+"""Metrics of a classifier, computed by scikit-learn.
 
 A metric that is 0/0, such as the recall of a class without examples, is NaN (null in JSON), not 0.
 """
@@ -22,17 +22,17 @@ TOP = (3, 5)  # k of the top-k accuracies, each where there are more than k clas
 
 @dataclass(frozen=True)
 class ClassRow:
-    """Metrics of one class against the rest.
+    """Metrics of one class, one-vs-rest.
 
     Attributes:
         name: Its name.
-        support: How many examples it has.
-        accuracy: Share of its examples predicted as it; the same as its recall.
+        support: Number of its examples.
+        accuracy: Share of its examples predicted as it; equal to the recall.
         precision: Share of the examples predicted as it that belong to it.
         recall: Share of its examples predicted as it.
         f1: Harmonic mean of precision and recall.
-        roc_auc: Area under the ROC curve of the class against the rest.
-        average_precision: Mean precision over the recalls, of the class against the rest.
+        roc_auc: Area under the ROC curve, one-vs-rest.
+        average_precision: Area under the precision-recall curve (sum over recall steps), one-vs-rest.
     """
 
     name: str
@@ -50,20 +50,20 @@ class ClassificationMetrics:
     """Metrics of a classifier.
 
     Attributes:
-        examples: How many were predicted.
-        accuracy: Share of examples predicted right.
-        balanced_accuracy: Mean over the classes (those with examples) of the share that was right.
-        top_k_accuracy: `3`, `5` -> share whose class is among the k likeliest; empty for few classes.
-        log_loss: Mean of -ln(probability given to the right class).
+        examples: Number of examples.
+        accuracy: Share of correct predictions.
+        balanced_accuracy: Mean recall over the classes that have examples.
+        top_k_accuracy: `3`, `5` -> share whose true class is among the k most probable; only for k below the number of classes.
+        log_loss: Mean of -ln(probability of the true class).
         roc_auc: Mean of the classes' areas under the ROC curve; of two classes, that of the second.
         average_precision: Mean of the classes' average precisions; of two classes, that of the second.
-        expected_calibration_error: Mean gap between the probability given to the predicted class and the share that is right.
+        expected_calibration_error: Mean gap between confidence and accuracy, 0 to 1.
         intervals: Name of a metric -> its 95 % interval.
-        macro: Averages over the classes that occur or are predicted, each weighing the same.
-        weighted: The same, each class weighing by its examples.
-        classes: Metrics class by class.
+        macro: Unweighted averages over the classes that occur or are predicted.
+        weighted: Averages over the classes, weighted by support.
+        classes: Metrics by class.
         confusion: Counts `(classes, classes)`, rows true, columns predicted.
-        reliability: Share that was right by the probability given to the predicted class.
+        reliability: The reliability curve.
     """
 
     examples: int
@@ -83,17 +83,17 @@ class ClassificationMetrics:
 
     @property
     def confusion_normalized(self) -> Array:
-        """Shares of each row of the confusion matrix `(classes, classes)`; NaN for a class without examples."""
+        """The confusion matrix `(classes, classes)` normalized by row; NaN for a class without examples."""
         return shares_of_rows(self.confusion)
 
     def as_dict(self) -> dict[str, Any]:
-        """The metrics ready for JSON."""
+        """The metrics as JSON values."""
         normalized = self.confusion_normalized.tolist()
         return {**asdict(self), "confusion": self.confusion.tolist(), "confusion_normalized": normalized}
 
 
 def classification_metrics(targets: Array, probabilities: Array, class_names: Sequence[str]) -> ClassificationMetrics:
-    """Metrics of predicted probabilities against true classes.
+    """Compute the metrics of predicted probabilities against true classes.
 
     Args:
         targets: True class indices `(n,)`.
@@ -101,7 +101,7 @@ def classification_metrics(targets: Array, probabilities: Array, class_names: Se
         class_names: Names by index.
 
     Raises:
-        CnnkitError: Some probabilities are not finite or not from 0 to 1, or are of another number of classes.
+        CnnkitError: Some probabilities are not finite or not from 0 to 1, or the number of classes differs.
     """
     from sklearn import metrics
 
@@ -112,14 +112,14 @@ def classification_metrics(targets: Array, probabilities: Array, class_names: Se
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=np.nan)
     confusion = metrics.confusion_matrix(targets, predicted, labels=labels)
-    weights = np.where(probabilities.any(axis=1, keepdims=True), probabilities, 1)  # probabilities that are all 0 favour no class
+    weights = np.where(probabilities.any(axis=1, keepdims=True), probabilities, 1)  # probabilities that are all 0 become uniform
     ranked = [ranking(targets == label, probabilities[:, label]) for label in labels]
     rows = tuple(
         ClassRow(name, int(support[i]), float(recall[i]), float(precision[i]), float(recall[i]), float(f1[i]), *ranked[i])
         for i, name in enumerate(class_names)
     )
     each, occurring = np.stack([precision, recall, f1], axis=1), ~np.isnan(f1)
-    area, average_precision = ranked[1] if len(labels) == 2 else (mean([row[place] for row in ranked]) for place in (0, 1))
+    area, average_precision = ranked[1] if len(labels) == 2 else (mean([row[column] for row in ranked]) for column in (0, 1))
     curve = reliability(probabilities, targets)
     return ClassificationMetrics(
         examples=len(targets),
@@ -142,16 +142,16 @@ def classification_metrics(targets: Array, probabilities: Array, class_names: Se
 
 
 def shares_of_rows(confusion: Array) -> Array:
-    """Each count of a confusion matrix as a share of its row; NaN in a row without examples."""
+    """A confusion matrix `(classes, classes)` normalized by row; NaN in a row without examples."""
     total = confusion.sum(axis=1, keepdims=True)
     shares: Array = np.divide(confusion, total, out=np.full(confusion.shape, np.nan), where=total > 0)
     return shares
 
 
 def _intervals(confusion: Array) -> dict[str, Interval]:
-    """Of accuracy and balanced accuracy, for which it is enough how many of each class were right and wrong."""
+    """Intervals of accuracy and balanced accuracy, from the numbers of correct and wrong predictions by class."""
     right = np.diagonal(confusion)
-    drawn = resampled_counts(np.stack([right, confusion.sum(axis=1) - right]))  # (resamples, right or wrong, classes)
+    drawn = resampled_counts(np.stack([right, confusion.sum(axis=1) - right]))  # (resamples, correct or wrong, classes)
     right, support = drawn[:, 0], drawn.sum(axis=1)
     recall = np.divide(right, support, out=np.zeros(right.shape), where=support > 0)
     balanced = recall.sum(axis=1) / (support > 0).sum(axis=1)

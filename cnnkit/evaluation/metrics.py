@@ -1,4 +1,4 @@
-"""The metrics of a task, whatever it predicts."""
+"""Compute the metrics of any task."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def compute_metrics(targets: Any, predictions: Any, task: Task) -> Metrics:
     """Metrics of predictions `(n, outputs)` against targets `(n,)` or `(n, outputs)`.
 
     Raises:
-        CnnkitError: The predictions are not finite, not probabilities where they have to be, or of another number.
+        CnnkitError: The predictions are not finite, not probabilities where required, or of another number of outputs.
     """
     if task.is_classification:
         return classification_metrics(targets, predictions, task.names)

@@ -1,4 +1,4 @@
-"""Metrics of a multi-label classifier, from scikit-learn; plain arrays in, a frozen record out.
+"""Metrics of a multi-label classifier, computed by scikit-learn.
 
 A metric that is 0/0, such as the recall of a label that no example has, is NaN (null in JSON), not 0.
 """
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LabelRow:
-    """Metrics of one label of several: predicted where its probability is 0.5 or more, and ranked by its probability."""
+    """Metrics of one label, predicted where its probability is at least 0.5; AUC and average precision rank by probability."""
 
     name: str
     support: int
@@ -36,17 +36,17 @@ class MultilabelMetrics:
     """Metrics of a multi-label classifier.
 
     Attributes:
-        examples: How many were predicted.
-        exact: Share of examples with every label predicted right (subset accuracy).
-        accuracy: Share of all single labels predicted right.
-        macro_f1: Mean of the labels' F1, where one that is 0/0 counts as 0.
-        log_loss: Mean over examples and labels of -ln(probability given to what is the case).
+        examples: Number of examples.
+        exact: Share of examples with all labels correct (subset accuracy).
+        accuracy: Share of correct predictions over all examples and labels.
+        macro_f1: Mean of the labels' F1, where 0/0 counts as 0.
+        log_loss: Mean over examples and labels of -ln(probability of the true value).
         roc_auc: Mean of the labels' areas under the ROC curve.
         average_precision: Mean of the labels' average precisions.
         intervals: Name of a metric -> its 95 % interval.
-        macro: Averages over the labels, each weighing the same.
-        weighted: The same, each label weighing by its examples.
-        labels: Metrics label by label.
+        macro: Unweighted averages over the labels.
+        weighted: Averages over the labels, weighted by support.
+        labels: Metrics by label.
     """
 
     examples: int
@@ -62,15 +62,15 @@ class MultilabelMetrics:
     labels: tuple[LabelRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The metrics ready for JSON."""
+        """The metrics as JSON values."""
         return asdict(self)
 
 
 def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequence[str]) -> MultilabelMetrics:
-    """Metrics of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
+    """Compute the metrics of predicted probabilities `(n, labels)` against labels `(n, labels)` of 0 and 1.
 
     Raises:
-        CnnkitError: Some probabilities are not finite or not from 0 to 1, or are of another number of labels.
+        CnnkitError: Some probabilities are not finite or not from 0 to 1, or the number of labels differs.
     """
     from sklearn import metrics
 
@@ -79,13 +79,15 @@ def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequen
     true = np.asarray(targets).astype(int).reshape(probabilities.shape)
     predicted = (probabilities >= 0.5).astype(int)
     rows = []
-    # Label by label, for scikit-learn takes a single column for two classes and would give the metrics of the wrong one.
+    # One label at a time: scikit-learn takes a single column for two classes and would return the metrics of the wrong one.
     for index, name in enumerate(label_names):
-        given, answer = true[:, index], predicted[:, index]
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(given, answer, average="binary", zero_division=np.nan)
-        right = float(metrics.accuracy_score(given, answer))
-        ranked = ranking(given == 1, probabilities[:, index])
-        rows.append(LabelRow(name, int(given.sum()), right, float(precision), float(recall), float(f1), *ranked))
+        label_true, label_predicted = true[:, index], predicted[:, index]
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            label_true, label_predicted, average="binary", zero_division=np.nan
+        )
+        right = float(metrics.accuracy_score(label_true, label_predicted))
+        ranked = ranking(label_true == 1, probabilities[:, index])
+        rows.append(LabelRow(name, int(label_true.sum()), right, float(precision), float(recall), float(f1), *ranked))
     each = np.array([(row.precision, row.recall, row.f1) for row in rows])
     macro = averages(each, np.ones(len(rows)))
     return MultilabelMetrics(
@@ -104,7 +106,7 @@ def multilabel_metrics(targets: Array, probabilities: Array, label_names: Sequen
 
 
 def _intervals(true: Array, predicted: Array) -> dict[str, Interval]:
-    """Intervals from resampled sums of true positives, of true plus predicted labels (for F1), and of right answers."""
+    """Intervals from resampled sums of true positives, of true plus predicted labels (for F1), and of correct predictions."""
     labels, right = true.shape[1], true == predicted
     sums = resampled_sums(
         np.hstack([true & predicted, true + predicted, right.all(axis=1, keepdims=True), right.mean(axis=1, keepdims=True)])

@@ -1,4 +1,4 @@
-"""Metrics of one class or label against the rest, and their averages."""
+"""One-vs-rest metrics of a class or label, and averages over classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Averages:
-    """Precision, recall and F1 averaged over classes or labels, where one that is 0/0 counts as 0, as scikit-learn has it."""
+    """Precision, recall and F1 averaged over classes or labels, where 0/0 counts as 0, as in scikit-learn."""
 
     precision: float
     recall: float
@@ -20,7 +20,7 @@ class Averages:
 
 
 def averages(rows: Array, weights: Array) -> Averages:
-    """The weighted means of precision, recall and F1 `(classes, 3)`; NaN where no class weighs anything."""
+    """The weighted means of precision, recall and F1 `(classes, 3)`; NaN where all weights are 0."""
     if not weights.any():
         return Averages(np.nan, np.nan, np.nan)
     return Averages(*np.average(np.nan_to_num(rows), axis=0, weights=weights).tolist())
@@ -30,17 +30,17 @@ def ranking(positive: Array, scores: Array) -> tuple[float, float]:
     """Area under the ROC curve, and average precision.
 
     Args:
-        positive: Whether each example is of the class `(n,)`.
-        scores: A score of each example, higher where the class is likelier `(n,)`.
+        positive: Whether each example belongs to the class `(n,)`.
+        scores: Scores `(n,)`, higher where the class is more probable.
 
     Returns:
-        Both; NaN where examples of the class (and, for the area, of the rest) are missing.
+        Both; NaN without positive examples, and for the area without negative ones.
     """
     from sklearn import metrics
 
     if not positive.any():
         return np.nan, np.nan
-    # One sort for both; roc_auc_score and average_precision_score take six times as long for the same numbers.
+    # A single sort for both; roc_auc_score and average_precision_score take six times as long for the same values.
     _, false, _, true, _ = metrics.confusion_matrix_at_thresholds(positive, scores)
     recall = np.append(0, true / true[-1])
     area = np.nan if positive.all() else float(metrics.auc(np.append(0, false / false[-1]), recall))

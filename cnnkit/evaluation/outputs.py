@@ -1,4 +1,4 @@
-"""Checks of a network's outputs before metrics are computed: finite, of the right number, and probabilities where required."""
+"""Validation of a network's outputs before metrics are computed: finite, of the expected number, probabilities where required."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from cnnkit.errors import CnnkitError
 
 Array = npt.NDArray[Any]
 
-ROUNDING = 1e-3  # by which float16 may carry a probability past 0 or 1
+ROUNDING = 1e-3  # rounding error by which float16 probabilities may exceed 0 or 1
 
 
 def probabilities_of(values: Array) -> Array:
-    """Outputs as float64 `(n, outputs)` from 0 to 1.
+    """Validate probabilities; float64 `(n, outputs)` clipped to 0..1.
 
     Raises:
-        CnnkitError: Some are not finite, or too far below 0 or above 1.
+        CnnkitError: Some are not finite, or outside 0..1 by more than `ROUNDING`.
     """
     values = finite(values)
     low, high = values.min(), values.max()
@@ -30,7 +30,11 @@ def probabilities_of(values: Array) -> Array:
 
 
 def check_outputs(values: Array, names: Sequence[str], noun: str) -> None:
-    """Raise CnnkitError where outputs `(n, outputs)` are not as many as there are names."""
+    """Check that outputs `(n, outputs)` match the names.
+
+    Raises:
+        CnnkitError: Their number differs.
+    """
     if values.shape[1] != len(names):
         raise CnnkitError(
             f"the model predicts {values.shape[1]} {noun}, but the data has {len(names)}", "Name the data that it was trained on."
@@ -38,7 +42,7 @@ def check_outputs(values: Array, names: Sequence[str], noun: str) -> None:
 
 
 def finite(values: Array) -> Array:
-    """The values as float64 `(n, outputs)`.
+    """Validate outputs; float64 `(n, outputs)`.
 
     Raises:
         CnnkitError: Some are NaN or infinite.

@@ -1,4 +1,4 @@
-"""Whether two models differ on the same examples by more than chance: McNemar's test, Wilcoxon's, and Holm's correction."""
+"""Paired significance tests of two models on the same examples: McNemar's test, Wilcoxon's test, and Holm's correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-FEWEST_FOR_CHI_SQUARED = 25  # examples on which two models disagree, below which the exact test is used
+FEWEST_FOR_CHI_SQUARED = 25  # discordant examples below which the exact test is used
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """What a paired test says.
+    """The result of a paired test.
 
     Attributes:
-        name: Which test it is.
-        first_better: Examples on which the first model is right (or nearer) and the second is not.
-        second_better: Examples on which it is the other way round.
-        p: Probability of a difference at least as large if both were equally good, two-sided.
+        name: Name of the test.
+        first_better: Number of examples on which only the first model is correct (or has the smaller error).
+        second_better: Number of examples on which only the second model is correct (or has the smaller error).
+        p: Two-sided p-value under the null hypothesis that both models are equally good.
     """
 
     name: str
@@ -30,22 +30,22 @@ class PairedTest:
 
 
 def mcnemar(first: Array, second: Array) -> PairedTest:
-    """McNemar's test (1947) of which examples two models have right.
+    """McNemar's test (1947) of the correctness of two models.
 
-    Where they disagree on fewer than 25, the exact binomial test, else chi-squared with Edwards's continuity correction.
+    With fewer than 25 discordant examples the exact binomial test, else chi-squared with Edwards's continuity correction.
 
     Args:
-        first: Whether the first model is right `(n,)`.
-        second: Whether the second model is right on the same examples `(n,)`.
+        first: Whether the first model is correct `(n,)`.
+        second: Whether the second model is correct on the same examples `(n,)`.
     """
     from scipy import stats
 
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    different = only_first + only_second
-    if different < FEWEST_FOR_CHI_SQUARED:
-        p = float(stats.binomtest(only_first, different).pvalue) if different else 1.0
+    discordant = only_first + only_second
+    if discordant < FEWEST_FOR_CHI_SQUARED:
+        p = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
         return PairedTest("McNemar's test, exact binomial", only_first, only_second, p)
-    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / different
+    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / discordant
     return PairedTest("McNemar's test, chi² with continuity correction", only_first, only_second, float(stats.chi2.sf(statistic, 1)))
 
 
@@ -64,7 +64,7 @@ def wilcoxon(first: Array, second: Array) -> PairedTest:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p-values of several tests, corrected for their number (Holm 1979)."""
+    """p-values of several tests with the Holm-Bonferroni correction (Holm 1979), in the given order."""
     count = len(values)
     order = np.argsort(values)
     steps = np.maximum.accumulate(np.asarray(values)[order] * (count - np.arange(count)))

@@ -1,4 +1,4 @@
-"""Metrics of a regressor in the unit of its numbers, from scikit-learn; plain arrays in, a frozen record out."""
+"""Metrics of a regressor in the units of its targets, computed by scikit-learn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,9 +30,9 @@ class RegressionMetrics:
     """Metrics of a regressor.
 
     Attributes:
-        examples: How many were predicted.
-        targets: Metrics target by target.
-        overall: Means of the targets' MAE, RMSE and R²; of little use where their units differ.
+        examples: Number of examples.
+        targets: Metrics by target.
+        overall: Means of the targets' MAE, RMSE and R²; not meaningful where their units differ.
     """
 
     examples: int
@@ -40,12 +40,12 @@ class RegressionMetrics:
     overall: TargetRow
 
     def as_dict(self) -> dict[str, Any]:
-        """The metrics ready for JSON."""
+        """The metrics as JSON values."""
         return asdict(self)
 
 
 def regression_metrics(targets: Array, predictions: Array, target_names: Sequence[str]) -> RegressionMetrics:
-    """Metrics of predicted against true numbers.
+    """Compute the metrics of predicted against true values.
 
     Args:
         targets: True values `(n,)` or `(n, outputs)`.
@@ -53,7 +53,7 @@ def regression_metrics(targets: Array, predictions: Array, target_names: Sequenc
         target_names: Names, with units, of the outputs.
 
     Raises:
-        CnnkitError: Some numbers are not finite, or are of another number of outputs.
+        CnnkitError: Some values are not finite, or the number of outputs differs.
     """
     predicted = finite(predictions)
     check_outputs(predicted, target_names, "numbers to predict")
@@ -80,10 +80,10 @@ def _target_row(name: str, true: Array, predicted: Array, resampled: Mapping[str
 
 def _resampled(true: Array, predicted: Array) -> dict[str, Array]:
     """MAE, RMSE and R² of each resample and target `(resamples, outputs)`; R² is NaN where all true values are equal."""
-    n, error, centred = len(true), predicted - true, true - true.mean(axis=0)  # centred, or the squares would swallow the differences
+    n, error, centred = len(true), predicted - true, true - true.mean(axis=0)  # centered, to avoid cancellation in the sums of squares
     sums = resampled_sums(np.hstack([np.abs(error), error**2, centred, centred**2]))
     absolute, squared, total, squares = np.split(sums, 4, axis=1)
-    spread = squares - total**2 / n
-    known = spread > 1e-12 * squares
-    r2 = 1 - np.divide(squared, spread, out=np.full(spread.shape, np.nan), where=known)
+    variation = squares - total**2 / n
+    defined = variation > 1e-12 * squares
+    r2 = 1 - np.divide(squared, variation, out=np.full(variation.shape, np.nan), where=defined)
     return {"mae": absolute / n, "rmse": np.sqrt(squared / n), "r2": r2}

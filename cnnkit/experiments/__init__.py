@@ -1,1 +1,1 @@
-"""Several runs: comparing them, and writing a config to start from."""
+"""Comparisons of several runs, and a starter config for new data."""

@@ -1,4 +1,4 @@
-"""Runs side by side: how their configs differ, how they learned, their metrics, and whether the difference is more than chance."""
+"""Compare runs: differences of their configs, learning curves, metrics, and paired tests of the first run against the others."""
 
 import hashlib
 import re
@@ -24,22 +24,22 @@ from cnnkit.runs.reopen import Reopened, reopened
 
 Array = npt.NDArray[Any]
 
-CHANCE = 0.05  # p below which a difference is called more than chance
+SIGNIFICANCE_LEVEL = 0.05  # p-value below which a difference counts as more than chance
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One of the runs.
+    """One of the compared runs.
 
     Attributes:
         name: Its folder's name.
         folder: Its folder.
-        measured_on: Which examples its metrics were measured on.
-        examples: How many those are.
-        metrics: Label -> value, those of its task.
+        measured_on: Split and data set that its metrics were computed on.
+        examples: Number of those examples.
+        metrics: Label -> value of the metrics of its task.
         epochs: Epochs done.
-        seconds: How long they took.
-        parameters: Parameters of the network.
+        seconds: Their wall time.
+        parameters: Number of parameters of the network.
         note: A warning to show beside the results; may be empty.
     """
 
@@ -64,9 +64,9 @@ class Versus:
     """The first run against another one.
 
     Attributes:
-        other: The name of the other run.
-        test: The paired test; None where there can be none.
-        corrected: Its p, corrected by Holm for the number of tests; NaN without a test.
+        other: Name of the other run.
+        test: The paired test; None where none is possible.
+        corrected: Its p-value with Holm's correction for the number of tests; NaN without a test.
         why_not: Why there is no test; empty where there is one.
     """
 
@@ -77,19 +77,19 @@ class Versus:
 
     @property
     def more_than_chance(self) -> bool:
-        """Whether so large a difference would be rare among runs that are equally good."""
-        return self.test is not None and self.corrected < CHANCE
+        """Whether the corrected p-value is below `SIGNIFICANCE_LEVEL`."""
+        return self.test is not None and self.corrected < SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Some runs, the first against all others.
+    """The comparison of runs.
 
     Attributes:
         runs: The runs.
-        differences: Dotted key -> its value in each run's config, of the keys that differ.
-        versus: The first against each other.
-        curves: The picture of how they learned.
+        differences: Dotted config key -> its value in each run, for the keys that differ.
+        versus: The first run against each of the others.
+        curves: Path of the plot of learning curves.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -108,8 +108,8 @@ class RunComparison:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a comparison needs of a run once its data is released."""
+class _MeasuredRun:
+    """The data of a run that a comparison needs after the run is closed."""
 
     run: ComparedRun
     config: Mapping[str, Any]
@@ -120,37 +120,37 @@ class _Seen:
 
 
 def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunComparison:
-    """Open runs one after another, measure their saved models, and hold the first against each other.
+    """Reopen runs one after another, evaluate their saved models, and compare the first with each of the others.
 
     Args:
-        paths: Runs, two or more.
+        paths: Two or more runs.
         picture: The PNG of the curves to write; `comparison.png` in the first run's folder where None.
 
     Raises:
-        CnnkitError: There are fewer than two, or one has no model or no data any more.
+        CnnkitError: There are fewer than two, or the model or data of one is missing.
     """
     if len(paths) < 2:
         raise CnnkitError(f"only {paths[0] if paths else 'nothing'} is named", "Name two or more runs: `cnnkit compare runs/a runs/b`.")
-    seen = []
+    measured_runs = []
     for path in paths:
         with reopened(path) as run:
-            seen.append(_measure(run))
-            first = seen[0].run
-    named = [f"{each.run.name} ({number})" if [s.run.name for s in seen].count(each.run.name) > 1 else each.run.name
-             for number, each in enumerate(seen, 1)]  # fmt: skip
+            measured_runs.append(_measure(run))
+            first = measured_runs[0].run
+    named = [f"{each.run.name} ({number})" if [s.run.name for s in measured_runs].count(each.run.name) > 1 else each.run.name
+             for number, each in enumerate(measured_runs, 1)]  # fmt: skip
     target = picture or Path(first.folder) / "comparison.png"
-    note = " ".join(dict.fromkeys(each.run.note for each in seen if each.run.note))
-    plot_comparison(dict(zip(named, (each.history for each in seen), strict=True)), target, note)
-    versus = [_against(seen[0], other, name) for other, name in zip(seen[1:], named[1:], strict=True)]
+    note = " ".join(dict.fromkeys(each.run.note for each in measured_runs if each.run.note))
+    plot_comparison(dict(zip(named, (each.history for each in measured_runs), strict=True)), target, note)
+    versus = [_paired_comparison(measured_runs[0], other, name) for other, name in zip(measured_runs[1:], named[1:], strict=True)]
     return RunComparison(
-        tuple(replace(each.run, name=name) for each, name in zip(seen, named, strict=True)),
-        _changed([each.config for each in seen]),
-        tuple(_corrected(versus)),
+        tuple(replace(each.run, name=name) for each, name in zip(measured_runs, named, strict=True)),
+        _changed([each.config for each in measured_runs]),
+        tuple(_with_holm(versus)),
         target,
     )
 
 
-def _measure(run: Reopened) -> _Seen:
+def _measure(run: Reopened) -> _MeasuredRun:
     split, examples = run.held_out
     model = load_model(run.model)
     evaluation = evaluate_model(model, run.model, [examples], run.metadata, split)
@@ -166,7 +166,7 @@ def _measure(run: Reopened) -> _Seen:
         parameters=model.count_params(),
         note=run.metadata.note,
     )
-    return _Seen(compared, resolved(run.loaded.config), history, run.metadata.task.kind, _identity(run), _outcome(evaluation))
+    return _MeasuredRun(compared, resolved(run.loaded.config), history, run.metadata.task.kind, _identity(run), _outcome(evaluation))
 
 
 def _measured(evaluation: Evaluation) -> tuple[MetricValue, ...]:
@@ -176,12 +176,15 @@ def _measured(evaluation: Evaluation) -> tuple[MetricValue, ...]:
 
 
 def _outcome(evaluation: Evaluation) -> Array:
-    """For each example `(n,)` whether the model is right (has every label right); or its error, in spreads of the true numbers."""
+    """Per-example results `(n,)`: whether the prediction is correct (for labels, all of them); for a regression, the absolute error.
+
+    Errors are divided by each target's standard deviation and averaged over the targets.
+    """
     task, targets, predictions = evaluation.metadata.task, np.asarray(evaluation.targets), evaluation.predictions
     if task.is_regression:
         targets = targets.reshape(predictions.shape)
-        spread = targets.std(axis=0)
-        error: Array = (np.abs(predictions - targets) / np.where(spread > 0, spread, 1)).mean(axis=1)
+        deviation = targets.std(axis=0)
+        error: Array = (np.abs(predictions - targets) / np.where(deviation > 0, deviation, 1)).mean(axis=1)
         return error
     if task.is_multilabel:
         exact: Array = ((predictions >= 0.5) == (targets >= 0.5)).all(axis=1)
@@ -191,13 +194,13 @@ def _outcome(evaluation: Evaluation) -> Array:
 
 
 def _identity(run: Reopened) -> str:
-    """What two runs share when they are measured on the same examples with the same targets, in whatever size they see them."""
+    """A hash that is equal for two runs evaluated on the same examples with the same targets, whatever their image size."""
     split, examples = run.held_out
     targets = "\n".join(label_texts(examples.targets, run.dataset.task)).encode("utf-8", "surrogateescape")
     return hashlib.sha256(targets + run.loaded.source.identity(run.dataset, split, examples)).hexdigest()
 
 
-def _against(first: _Seen, other: _Seen, name: str) -> Versus:
+def _paired_comparison(first: _MeasuredRun, other: _MeasuredRun, name: str) -> Versus:
     if first.kind != other.kind:
         return Versus(name, None, np.nan, f"one does {first.kind}, the other {other.kind}")
     if first.identity != other.identity:
@@ -206,16 +209,16 @@ def _against(first: _Seen, other: _Seen, name: str) -> Versus:
     return Versus(name, test(first.outcome, other.outcome), np.nan, "")
 
 
-def _corrected(versus: Sequence[Versus]) -> list[Versus]:
+def _with_holm(versus: Sequence[Versus]) -> list[Versus]:
     values = iter(holm([each.test.p for each in versus if each.test is not None]))
     return [Versus(each.other, each.test, next(values), "") if each.test is not None else each for each in versus]
 
 
 def _changed(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The keys in which any config differs from the first, with the values of all; the run's name is not one of them."""
+    """Config keys in which any config differs from the first, without the run's name, with the values of all configs."""
     keys = list(dict.fromkeys(key for other in configs[1:] for key in differences(configs[0], other) if key != "name"))
-    whole = [key for key in keys if not any(key != other and re.match(rf"{re.escape(other)}[.\[]", key) for other in keys)]
-    return {key: tuple(_value(config, key) for config in configs) for key in whole}
+    outermost = [key for key in keys if not any(key != other and re.match(rf"{re.escape(other)}[.\[]", key) for other in keys)]
+    return {key: tuple(_value(config, key) for config in configs) for key in outermost}
 
 
 def _value(config: Any, key: str) -> Any:

@@ -1,7 +1,7 @@
-"""A pretrained base against the same network from random weights, on the same data: measured, not claimed.
+"""Compare a pretrained base with the same network trained from random weights, on the same data.
 
-An interrupted comparison has `progress.json` in its folder: the config and the fractions by which it is found again, and
-the result of every side that is finished.
+An interrupted comparison has `progress.json` in its folder: the config and the fractions, by which it is found when resumed,
+and the result of every finished run.
 """
 
 import json
@@ -38,16 +38,16 @@ PROGRESS = "progress.json"
 
 @dataclass(frozen=True)
 class Side:
-    """One run of a comparison.
+    """One run of a pair: with the pretrained base, or from scratch.
 
     Attributes:
         folder: Its run directory.
-        trained_parameters: How many parameters it trained, in its last phase.
-        best: Its best validation figure.
+        trained_parameters: Number of trainable parameters in its last phase.
+        best: Its best validation value of the metric.
         test: The same metric on the test set.
-        epochs_to_reach: Epochs until it reached the smaller of the two best values; None where it never did.
-        seconds_to_reach: Seconds until then, features included.
-        history: Its rows.
+        epochs_to_reach: Epochs until it reached the worse of the two best values; None where it never did.
+        seconds_to_reach: Wall time until then, including the computation of features.
+        history: Rows of its history.
     """
 
     folder: str
@@ -71,24 +71,31 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs, the metric they are compared by, and where files were written."""
+    """The result of a comparison.
 
-    figure: str
+    Attributes:
+        metric: Name of the metric that is compared.
+        pairs: A pair of runs for each share of the training data.
+        folder: Folder of the comparison.
+        note: A warning to show beside the results; may be empty.
+    """
+
+    metric: str
     pairs: Sequence[Pair]
     folder: Path
     note: str
 
 
 class SideResult(BaseModel):
-    """What a comparison needs of one finished run.
+    """The results of one finished run, as stored in `progress.json`.
 
     Attributes:
         folder: Its run directory.
-        trained_parameters: How many parameters it trained, in its last phase.
+        trained_parameters: Number of trainable parameters in its last phase.
         feature_seconds: Wall time in which features of a frozen base were computed.
         measured: Its metrics on the held-out examples.
-        note: What has to be printed wherever they are.
-        history: Its rows.
+        note: A warning to show beside them; may be empty.
+        history: Rows of its history.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -115,11 +122,11 @@ class _Progress(BaseModel):
 
 
 class ComparisonInterruptedError(Exception):
-    """A comparison was asked to stop; what is done so far is saved.
+    """A comparison was interrupted by a signal; its progress is saved.
 
     Attributes:
-        folder: Of the comparison.
-        exit_status: What the signal asks for.
+        folder: Folder of the comparison.
+        exit_status: Exit status of the process, 128 plus the signal's number.
     """
 
     def __init__(self, folder: Path, exit_status: int) -> None:
@@ -128,17 +135,17 @@ class ComparisonInterruptedError(Exception):
 
 
 class ComparisonListener(Protocol):
-    """Draws the progress of each run of a comparison."""
+    """Displays the progress of each run of a comparison."""
 
     def run(self, title: str, epochs: int, steps: int) -> AbstractContextManager[Listener]:
         """The listener of one run."""
 
 
 def parse_fractions(text: str) -> list[float]:
-    """`0.05,0.1,1` to shares in ascending order.
+    """Parse a list such as `0.05,0.1,1` to shares in ascending order.
 
     Raises:
-        CnnkitError: One of them is not a share.
+        CnnkitError: One of them is not a number above 0 and up to 1.
     """
     try:
         shares = sorted({float(part) for part in text.split(",")})
@@ -150,23 +157,23 @@ def parse_fractions(text: str) -> list[float]:
 
 
 def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: Path | None, listener: ComparisonListener) -> Comparison:
-    """Train both sides on each share of the training data, and write `comparison.json` and `comparison.png`.
+    """Train both networks on each share of the training data, and write `comparison.json` and `comparison.png`.
 
-    An interrupted comparison of the same config and shares goes on: finished sides stay, the interrupted one is resumed.
+    An interrupted comparison of the same config and shares is resumed, including the interrupted run in it.
 
     Args:
-        loaded: The transfer's config.
+        loaded: The transfer config.
         shares: Shares of the training data.
         run_dir: The folder of the comparison; `runs/NAME-comparison` where None.
-        listener: Draws the progress.
+        listener: Displays the progress.
 
     Raises:
-        ComparisonInterruptedError: It was asked to stop.
+        ComparisonInterruptedError: A signal requested a stop.
     """
     directory, lock, progress = _open_comparison(loaded, shares, run_dir)
     try:
         total = _training_examples(loaded, directory)
-        pairs, figure, note = [], "", ""
+        pairs, metric_name, note = [], "", ""
         for share in shares:
             limit = max(1, round(share * total))
             for side, config in (("transfer", loaded), ("scratch", _from_scratch(loaded))):
@@ -175,11 +182,11 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
                     progress.sides[name] = _run(_with_limit(config, limit), directory / name, f"{side}, {limit:,} examples", listener)
                     progress.write(directory)
             transfer, scratch = (progress.sides[f"{side}-{share:g}"] for side in ("transfer", "scratch"))
-            figure, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
-            metric = find(figure, custom_names(loaded.config.train.metrics))
+            metric_name, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
+            metric = find(metric_name, custom_names(loaded.config.train.metrics))
             pairs.append(Pair(share, limit, *_sides(transfer, scratch, metric)))
-        comparison = Comparison(figure, pairs, directory, note)
-        write_json(directory / "comparison.json", {"figure": figure, "note": note, "pairs": [asdict(pair) for pair in pairs]})
+        comparison = Comparison(metric_name, pairs, directory, note)
+        write_json(directory / "comparison.json", {"figure": metric_name, "note": note, "pairs": [asdict(pair) for pair in pairs]})
         _draw(comparison, loaded.config.name)
         (directory / PROGRESS).unlink()
     finally:
@@ -202,29 +209,29 @@ def _open_comparison(loaded: BoundConfig, shares: Sequence[float], run_dir: Path
 
 
 def _read_progress(folder: Path) -> _Progress | None:
-    """How far an interrupted comparison got; None where the folder has none that can be read."""
+    """The progress of an interrupted comparison; None where `progress.json` is missing or damaged."""
     try:
         return _Progress.model_validate(read_json(folder / PROGRESS))
-    except (OSError, ValueError):  # pydantic's is a ValueError
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
 
 
 def _draw(comparison: Comparison, title: str) -> None:
-    """The test metric over the number of training examples where there are several shares, else the validation metric over the epochs."""
-    pairs, figure = comparison.pairs, comparison.figure
+    """Plot the test metric over the number of training examples; for a single share, the validation metric over the epochs."""
+    pairs, metric_name = comparison.pairs, comparison.metric
     lines: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     for name, side in (("pretrained base", "transfer"), ("from scratch", "scratch")):
         if len(pairs) > 1:
             lines[name] = [pair.examples for pair in pairs], [getattr(pair, side).test for pair in pairs]
         else:
             rows = getattr(pairs[0], side).history
-            lines[name] = [row["epoch"] for row in rows], [row.get(f"val_{figure}", row[figure]) for row in rows]
-    labels = ("training examples", f"test {figure}") if len(pairs) > 1 else ("epoch", f"validation {figure}")
+            lines[name] = [row["epoch"] for row in rows], [row.get(f"val_{metric_name}", row[metric_name]) for row in rows]
+    labels = ("training examples", f"test {metric_name}") if len(pairs) > 1 else ("epoch", f"validation {metric_name}")
     plot_lines(lines, labels, comparison.folder / "comparison.png", title, comparison.note)
 
 
 def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonListener) -> SideResult:
-    """Train one side, or go on where it was interrupted."""
+    """Train one run, or resume it."""
     if CheckpointStore(folder / "checkpoints"):
         resumed = open_interrupted(folder, [], [], None, force=False)
         prepared = prepare(resumed.loaded, None, resumed=resumed)
@@ -248,10 +255,10 @@ def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonList
 
 
 def _sides(transfer: SideResult, scratch: SideResult, metric: Metric) -> tuple[Side, Side]:
-    figure, higher = metric.name, metric.higher_is_better
+    metric_name, higher = metric.name, metric.higher_is_better
 
     def series(result: SideResult) -> list[float]:
-        return [row.get(f"{VALIDATION_PREFIX}{figure}", row[figure]) for row in result.history]
+        return [row.get(f"{VALIDATION_PREFIX}{metric_name}", row[metric_name]) for row in result.history]
 
     bests = [metric.best(series(result)) for result in (transfer, scratch)]
     goal = min(bests) if higher else max(bests)
@@ -260,26 +267,26 @@ def _sides(transfer: SideResult, scratch: SideResult, metric: Metric) -> tuple[S
         rows = result.history
         reached = next((i for i, value in enumerate(series(result)) if (value >= goal if higher else value <= goal)), None)
         seconds = None if reached is None else round(result.feature_seconds + sum(row["seconds"] for row in rows[: reached + 1]), 2)
-        test = result.measured.get(figure, float("nan"))
+        test = result.measured.get(metric_name, float("nan"))
         return Side(result.folder, result.trained_parameters, best, test, None if reached is None else reached + 1, seconds, rows)
 
     return side(transfer, bests[0]), side(scratch, bests[1])
 
 
 def _training_examples(loaded: BoundConfig, folder: Path) -> int:
-    """How many training examples the config uses, validation included where it is taken from them."""
+    """Number of training examples of the config, including those held out for validation."""
     everything = loaded.source.load(Request(loaded.config.seed, folder, {}))
     return sum(len(examples) for name, examples in everything.splits.items() if name != "test")
 
 
 def _with_limit(loaded: BoundConfig, limit: int) -> BoundConfig:
-    """The same config on fewer training examples."""
+    """The config with a limited number of training examples."""
     data = loaded.config.data.model_copy(update={"limit": limit})
     return replace(loaded, config=loaded.config.model_copy(update={"data": data}), source=open_source(data))
 
 
 def _from_scratch(loaded: BoundConfig) -> BoundConfig:
-    """The same network, its base without trained weights, all of it trained for as many epochs."""
+    """The config with random weights in the base, and all layers trained for the same number of epochs."""
     config = loaded.config
     base = config.model.base
     if isinstance(base, dict) and "run" in base:

@@ -1,4 +1,4 @@
-"""`cnnkit init`: inspect a folder, CSV or npz of your own and write a commented config that trains at once."""
+"""`cnnkit init`: inspect a folder, CSV or npz file, and write a commented config that is ready for training."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from cnnkit.data.images.header import read_header
 from cnnkit.data.source import Source, endings, open_source, source_of
 from cnnkit.errors import CnnkitError
 
-SAMPLED = 64  # image files whose headers decide the size and colours of the inputs
-LARGEST_SIDE = 128  # pixels: what a network trained from scratch handles in reasonable time without an accelerator
+SAMPLED = 64  # image files whose headers are read to choose the size and color mode of the inputs
+LARGEST_SIDE = 128  # pixels: a size at which training from scratch takes reasonable time without an accelerator
 TRANSFER_SIDE = 160  # pixels: one of the sizes at which MobileNetV2 was trained
-STEPS = 4000  # optimizer steps to plan for, before early stopping
-IMBALANCE = 3.0  # largest over smallest class from which classes are weighted
+STEPS = 4000  # optimizer steps that the number of epochs is chosen for, without early stopping
+IMBALANCE = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class DataSummary:
     """Shape, task and class balance of the data.
 
     Attributes:
-        key: The source's key in the `data` section.
-        spec: Its input shape and task.
+        key: Key of the source in the `data` section.
+        spec: Input shape and task.
         image_files: Whether the examples are image files.
         count: Number of examples.
         imbalance: Size of the largest class over that of the smallest; 1 where there are no classes.
-        brings_test: Whether it brings test examples of its own.
+        brings_test: Whether it has a test split of its own.
         smallest_class: Examples of the rarest class; 0 where there are no classes.
     """
 
@@ -46,24 +46,24 @@ class DataSummary:
 
 
 def write_init(path: Path, output: Path | None, *, transfer: bool, overrides: dict[str, Any]) -> tuple[Path, DataSummary]:
-    """Write a config for some data.
+    """Write a config for a data set.
 
     Args:
         path: A folder of images, a CSV, an npz or npy file.
         output: The config to write; NAME.yaml in the current folder where None.
-        transfer: Whether to begin with a pretrained base.
+        transfer: Whether to use a pretrained base.
         overrides: Further entries of the `data` section, such as a CSV's target column.
 
     Returns:
         The file written, and the summary of the data.
 
     Raises:
-        CnnkitError: The data is not there or has no sense, or the config is there already.
+        CnnkitError: The data is missing or invalid, or the config exists already.
     """
     from cnnkit.io.atomic import write_text
 
     summary = summarize_data(path, overrides)
-    target = output or Path(f"{_plain(summary.spec.name)}.yaml")
+    target = output or Path(f"{_file_stem(summary.spec.name)}.yaml")
     if target.exists():
         raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another with --output.")
     if transfer and (len(summary.spec.input_shape) != 3):
@@ -100,19 +100,19 @@ def summarize_data(path: Path, overrides: dict[str, Any]) -> DataSummary:
 
 
 def config_text(summary: DataSummary, path: str, target: Path, transfer: bool, overrides: dict[str, Any]) -> str:
-    """The config, with a comment where a reader may want to choose otherwise."""
+    """The text of the config, with comments at values that the user may want to change."""
     task = summary.spec.task
     images = len(summary.spec.input_shape) == 3
-    seen = f"{summary.count:,} examples, " + (
+    description = f"{summary.count:,} examples, " + (
         f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}"
     )
     lines = [
-        f"# {'A pretrained base' if transfer else 'A network'} for {summary.spec.name}: {seen}.",
+        f"# {'A pretrained base' if transfer else 'A network'} for {summary.spec.name}: {description}.",
         *([f"# {summary.spec.interpretation}"] if summary.spec.interpretation else []),
         "#",
         f"#   cnnkit train {target}",
         "",
-        f"name: {_plain(summary.spec.name)}",
+        f"name: {_file_stem(summary.spec.name)}",
         "seed: 42",
         "",
         *_data_lines(summary, path, images, transfer, overrides),
@@ -135,12 +135,12 @@ def _data_lines(summary: DataSummary, path: str, images: bool, transfer: bool, o
             side = str(TRANSFER_SIDE)
         elif height == width:
             side = str(height)
-        lines.append(f"  image_size: {side:<20}# height and width to which every image is brought")
+        lines.append(f"  image_size: {side:<20}# height and width to which every image is resized")
         if summary.spec.input_shape[-1] == 1 and not transfer:
             lines.append("  color: grey                     # the images have no colour")
-    lines.append("  validation: 0.15                # watched while training; stratified by class, never in the final figures")
+    lines.append("  validation: 0.15                # for early stopping; stratified by class, not part of the final evaluation")
     if not summary.brings_test:
-        lines.append("  test: 0.15                      # for the final figures alone")
+        lines.append("  test: 0.15                      # for the final evaluation only")
     lines.append(f"  batch_size: {32 if summary.count >= 640 else 16}")
     if images:
         lines += [
@@ -155,7 +155,7 @@ def _data_lines(summary: DataSummary, path: str, images: bool, transfer: bool, o
 
 
 def _network_lines(summary: DataSummary) -> list[str]:
-    """Blocks of convolution, normalization and pooling until about 4 to 7 places a side are left."""
+    """Lines for blocks of convolution, normalization and pooling, down to feature maps with sides of about 4 to 7."""
     rank = len(summary.spec.input_shape) - 1
     sides = summary.spec.input_shape[:rank]
     blocks = max(1, min(5, int(np.log2(max(min(sides), 2) / 4)) if min(sides) >= 8 else 1))
@@ -165,7 +165,7 @@ def _network_lines(summary: DataSummary) -> list[str]:
     elif rank == 1:
         lines += [
             "  preprocess:",
-            "    - LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and deviation 1",
+            "    - LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and standard deviation 1",
         ]
     lines.append("  layers:")
     for block in range(blocks):
@@ -228,7 +228,7 @@ def _train_lines(summary: DataSummary, transfer: bool) -> list[str]:
 
 
 def _size_of(source: Source) -> tuple[int, int, bool]:
-    """Height and width that suit the images, and whether all that were looked at are grey."""
+    """A height and width that suit the images, and whether all inspected ones are grayscale."""
     paths = source.image_files
     headers = []
     for path in paths[:: max(1, len(paths) // SAMPLED)]:
@@ -237,7 +237,7 @@ def _size_of(source: Source) -> tuple[int, int, bool]:
         except ImageFault:
             continue
     if not headers:
-        raise CnnkitError(f"{source.spec.name}: none of the images looked at can be read", f"DataSummary at them: {paths[0]}.")
+        raise CnnkitError(f"{source.spec.name}: none of the inspected images can be read", f"Check them, such as {paths[0]}.")
     grey = all(header.mode in ("1", "L", "I;16", "I") for header in headers)
     heights, widths = np.array([h.height for h in headers]), np.array([h.width for h in headers])
     height, width = float(np.median(heights)), float(np.median(widths))
@@ -251,11 +251,11 @@ def _size_of(source: Source) -> tuple[int, int, bool]:
     return (longest, shorter, grey) if ratio > 1 else (shorter, longest, grey)
 
 
-def _plain(name: str) -> str:
+def _file_stem(name: str) -> str:
     text = "".join(character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in name)
     return text.strip("._-")[:64] or "data"
 
 
 def _scalar(value: Any) -> str:
-    """A value as YAML writes it in one line."""
+    """A value as YAML on one line."""
     return write_yaml(value, flow=True, width=10_000).removesuffix("...\n").strip()

@@ -1,6 +1,6 @@
-"""The deletion curve: whether the places that a heatmap marks matter, against deleting random ones.
+"""Deletion curve: how a model's output changes as positions are deleted by their heatmap values, compared with random orders.
 
-After Samek et al. 2017 (`Evaluating the visualization of what a deep neural network has learned`).
+After Samek et al. 2017, "Evaluating the visualization of what a deep neural network has learned".
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.interpret.gradcam import spread
+from cnnkit.interpret.gradcam import upsample
 
 Array = npt.NDArray[Any]
 
-STEPS = 20  # steps in which all places are removed
+STEPS = 20  # steps in which all positions are deleted
 ORDERS = 10  # random orders
-BLUR = 1 / 6  # deviation of the blur that takes the place of removed pixels, as a share of the picture's shorter side
+BLUR = 1 / 6  # standard deviation of the blur that replaces deleted pixels, as a share of the image's shorter side
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,36 @@ class DeletionCurve:
 
     @property
     def matters(self) -> bool:
-        """Whether the area exceeds two standard deviations of chance, which happens by chance one time in forty."""
+        """Whether the area exceeds two standard deviations of chance (one-sided p of about 0.025)."""
         return self.area > 2 * self.chance
 
 
-def deletion_curve(answer: Callable[[Array], Array], example: Array, heatmap: Array, *, falls: bool = True, seed: int = 0) -> DeletionCurve:
+def deletion_curve(
+    predict: Callable[[Array], Array], example: Array, heatmap: Array, *, falls: bool = True, seed: int = 0
+) -> DeletionCurve:
     """Delete positions step by step, hottest first, and for comparison in random orders; record the output at each step.
 
-    For a random order the cells of the heatmap are shuffled and spread over the example in the same way, so that as large
-    and as smooth patches go. Removed pixels become those of a strongly blurred picture, removed steps of a signal its mean.
+    For a random order the cells of the heatmap are shuffled and upsampled in the same way, so that the deleted patches are as
+    large and smooth. Deleted pixels are replaced by those of a strongly blurred image, deleted steps of a signal by its mean.
 
     Args:
-        answer: Maps inputs `(n, …)` to one number each `(n,)`, such as the probability of a class.
+        predict: Maps raw inputs `(n, height, width, channels)` to one output each `(n,)`, such as the probability of a class.
         example: `(height, width, channels)` or `(steps, channels)`.
         heatmap: Grad-CAM heatmap of the example, `(rows, columns)` or `(steps,)`, in any resolution.
         falls: Whether deletion should lower the output (a probability); else any change of the output counts.
-        seed: Of the random orders.
+        seed: Seed of the random orders.
     """
     random = np.random.default_rng(seed)
-    places = example.shape[:-1]
-    without = _without(example)
-    counts = np.round(np.linspace(0, 1, STEPS + 1) * np.prod(places)).astype(int)
+    positions = example.shape[:-1]
+    baseline = _baseline(example)
+    counts = np.round(np.linspace(0, 1, STEPS + 1) * np.prod(positions)).astype(int)
 
     def curve(cells: Array) -> Array:
-        hotness = spread(cells, places).ravel()
-        ranks = np.empty(hotness.size, int)
-        ranks[np.lexsort((random.random(hotness.size), -hotness))] = np.arange(hotness.size)  # chance decides where all is equal
-        gone = (ranks < counts[:, None]).reshape(len(counts), *places, 1)
-        return answer(np.where(gone, without, example).astype(example.dtype))
+        relevance = upsample(cells, positions).ravel()
+        ranks = np.empty(relevance.size, int)
+        ranks[np.lexsort((random.random(relevance.size), -relevance))] = np.arange(relevance.size)  # ties are broken at random
+        deleted = (ranks < counts[:, None]).reshape(len(counts), *positions, 1)
+        return predict(np.where(deleted, baseline, example).astype(example.dtype))
 
     hottest = curve(heatmap)
     shuffled = np.stack([curve(random.permutation(heatmap.ravel()).reshape(heatmap.shape)) for _ in range(ORDERS)])
@@ -77,7 +79,7 @@ def deletion_curve(answer: Callable[[Array], Array], example: Array, heatmap: Ar
     return DeletionCurve(shares, hottest, shuffled, float(area), float(random_areas.std()))
 
 
-def _without(example: Array) -> Array:
+def _baseline(example: Array) -> Array:
     """The baseline that deleted positions are set to: an example without information."""
     from scipy import ndimage
 

@@ -1,4 +1,4 @@
-"""What a network sees in one example: its filters, what each convolution makes of it, and which places speak for the answer."""
+"""Explain the prediction for one example: filters, feature maps of each convolution, Grad-CAM heatmap and deletion curve."""
 
 from pathlib import Path
 from typing import Any
@@ -25,49 +25,49 @@ Array = npt.NDArray[Any]
 def explain_run(
     run: Path, image: Path | None, index: int | None, *, output: Path | None = None, name: str | None = None, layer: str | None = None
 ) -> Explanation:
-    """Explain a run's answer to one example; write pictures and `explanation.json` into a folder.
+    """Explain a run's prediction for one example; write plots and `explanation.json` into a folder.
 
     Args:
         run: The run's folder, or a `.keras` file.
-        image: A picture, read as those of the training were; None for a test example.
-        index: Which of the test examples, where no picture is given.
-        output: The folder to write to; `RUN/explain/NAME` where left out.
-        name: The class, label or number to explain; the likeliest where left out.
-        layer: The layer to look at; the last feature maps of a convolution where left out.
+        image: An image file, read as in training; None for a test example.
+        index: Index of the test example; 0 where None.
+        output: The folder to write to; `RUN/explain/NAME` where None.
+        name: The class, label or target to explain; the most probable where None.
+        layer: The layer whose feature maps Grad-CAM uses; those of the last convolution where None.
 
     Raises:
-        CnnkitError: There is no such run, picture, example, class or layer, or the network has no convolution.
+        CnnkitError: There is no such run, image, example, class or layer, or the network has no convolution.
     """
     path = run if run.suffix == ".keras" else find_run(run).model
     predictor = Predictor(path)
     task = predictor.metadata.task
-    wanted = _position(name, task) if name is not None else None
+    output_index = _output_index(name, task) if name is not None else None
     network = unfold(predictor.model)
     cam = GradCam(predictor.model, task, layer)
     if image is not None:
         reader = require_image_reader(predictor.image_reader, predictor.input_shape, str(image))
-        example, words, stem = reader.read(image), str(image), image.stem
+        example, label, stem = reader.read(image), str(image), image.stem
     else:
         split, example = _test_example(path, index or 0)
-        words, stem = f"{split} example {index or 0}", f"{split}-{index or 0}"
+        label, stem = f"{split} example {index or 0}", f"{split}-{index or 0}"
     folder = output if output is not None else path.parent / "explain" / stem
-    _make(folder)
-    heatmap = cam(example[None], [wanted] if wanted is not None else None)
+    _create(folder)
+    heatmap = cam(example[None], [output_index] if output_index is not None else None)
     chosen = int(heatmap.outputs[0])
     deletion = deletion_curve(lambda inputs: predictor.outputs(inputs)[:, chosen], example, heatmap.maps[0], falls=not task.is_regression)
     values = predictor.outputs(example[None])[0]
     order = np.arange(len(values)) if task.is_regression else np.argsort(-values, kind="stable")
-    answers = tuple((task.names[i], float(values[i])) for i in order)
+    predictions = tuple((task.names[i], float(values[i])) for i in order)
     note = predictor.note
-    pictures = ("grad-cam.png", "layers.png", "filters.png", *_draw_layers(network, example, folder, note))
-    result = Explanation(words, answers, task.names[chosen], heatmap.layer, heatmap.maps[0], deletion, folder, pictures, note)
-    plot_explanation(result, example, heatmap.over(example.shape[:-1])[0], task, folder / pictures[0])
+    plots = ("grad-cam.png", "layers.png", "filters.png", *_draw_layers(network, example, folder, note))
+    result = Explanation(label, predictions, task.names[chosen], heatmap.layer, heatmap.maps[0], deletion, folder, plots, note)
+    plot_explanation(result, example, heatmap.over(example.shape[:-1])[0], task, folder / plots[0])
     write_json(folder / "explanation.json", result.as_dict())
     return result
 
 
 def _draw_layers(network: Unfolded, example: Array, folder: Path, note: str) -> list[str]:
-    """Write the filters, an overview and a picture for each convolution's maps; the names of the last."""
+    """Write plots of the filters, an overview and each convolution's feature maps; the file names of the latter."""
     import keras
 
     steps = [step for step in network.convolutions if len(step.shape) >= 2]
@@ -83,9 +83,9 @@ def _draw_layers(network: Unfolded, example: Array, folder: Path, note: str) -> 
     return names
 
 
-def _position(name: str, task: Task) -> int:
+def _output_index(name: str, task: Task) -> int:
     if name not in task.names:
-        known = f"The run knows {', '.join(task.names[:12])}" + (" and more." if len(task.names) > 12 else ".")
+        known = f"Its {task.noun}: {', '.join(task.names[:12])}" + (" and more." if len(task.names) > 12 else ".")
         raise CnnkitError(f"{format_value(name)} is none of the {task.noun} of this run.{did_you_mean(name, task.names)}", known)
     return task.names.index(name)
 
@@ -100,7 +100,7 @@ def _test_example(model: Path, index: int) -> tuple[str, Array]:
         return split, examples.rows.read(examples.index[index : index + 1])[0]
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

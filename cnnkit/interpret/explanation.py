@@ -1,4 +1,4 @@
-"""What was found about one answer of a network."""
+"""The explanation of one prediction."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +13,28 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was found about one answer.
+    """The explanation of one prediction.
 
     Attributes:
         example: The file's path, or `test example 3`.
-        answers: What the network says, the likeliest first: name and value.
-        explained: The class, label or number that the heatmap is for.
-        layer: The layer whose maps it is made of.
-        heatmap: The map `(rows, columns)` or `(steps,)`, in the layer's resolution.
-        deletion: How the answer changes as the hottest places go.
-        folder: Where the pictures are.
-        pictures: Their names, the ones that matter first.
-        note: What has to stand wherever the answer appears; may be empty.
+        predictions: Name and value of each output, the most probable first.
+        explained: The class, label or target that the heatmap is for.
+        layer: The layer whose feature maps it is computed from.
+        heatmap: Grad-CAM map `(rows, columns)` or `(steps,)`, in the layer's resolution, 0 or more.
+        deletion: The deletion curve of the heatmap.
+        folder: Folder of the plots.
+        plots: File names of the plots, the main one first.
+        note: A warning to show beside the prediction; may be empty.
     """
 
     example: str
-    answers: tuple[tuple[str, float], ...]
+    predictions: tuple[tuple[str, float], ...]
     explained: str
     layer: str
     heatmap: Array
     deletion: DeletionCurve
     folder: Path
-    pictures: tuple[str, ...]
+    plots: tuple[str, ...]
     note: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Explanation:
         deletion = self.deletion
         return {
             "example": self.example,
-            "answers": [{"name": name, "value": value} for name, value in self.answers],
+            "answers": [{"name": name, "value": value} for name, value in self.predictions],
             "explained": self.explained,
             "layer": self.layer,
             "heat": self.heatmap.tolist(),

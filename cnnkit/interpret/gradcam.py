@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of an input speak for an answer (Selvaraju et al. 2017, equations 1 and 2)."""
+"""Grad-CAM heatmaps: which positions of an input support a prediction (Selvaraju et al. 2017, equations 1 and 2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,28 +25,28 @@ class Heatmaps:
 
     Attributes:
         maps: `(n, rows, columns)` or `(n, steps)` float32, 0 or more, in the resolution of the layer; the unit is that of the scores.
-        outputs: Which output each map is for `(n,)`.
-        answers: What the network gave `(n, outputs)`.
-        layer: Name of the layer whose output was looked at.
+        outputs: Index of the output that each map explains `(n,)`.
+        predictions: The network's outputs `(n, outputs)`.
+        layer: Name of the layer whose feature maps were used.
     """
 
     maps: Array
     outputs: Array
-    answers: Array
+    predictions: Array
     layer: str
 
     def over(self, shape: Sequence[int]) -> Array:
-        """The maps spread over an input of some places, `(height, width)` or `(steps,)`: `(n, *shape)`, each 0 to 1."""
-        return np.stack([spread(_to_one(each), shape) for each in self.maps])
+        """The maps upsampled to an input's shape, `(height, width)` or `(steps,)`, each scaled to 0..1: `(n, *shape)`."""
+        return np.stack([upsample(_scaled_to_one(each), shape) for each in self.maps])
 
 
 class GradCam:
-    """Makes heatmaps of one network, which is opened once for many inputs.
+    """Computes Grad-CAM heatmaps of one network.
 
     Args:
-        model: The network, raw inputs in.
-        task: What its outputs mean.
-        layer: Name of the layer to look at; where left out, the last feature maps that a convolution made.
+        model: The network; takes raw inputs.
+        task: Kind and names of its outputs.
+        layer: Name of the layer whose feature maps are used; None for those of the last convolution.
 
     Raises:
         CnnkitError: There is no such layer, or no convolution.
@@ -62,55 +62,55 @@ class GradCam:
         self._task = task
 
     def __call__(self, inputs: Array, outputs: Sequence[int] | Array | None = None) -> Heatmaps:
-        """The heatmaps of some inputs.
+        """Compute the heatmaps of a batch of inputs.
 
-        The weight of a channel is the mean over all places of the score's gradient; the map is the weighted sum of the channels,
-        where it is positive. The score is that before a last softmax or sigmoid, whose own gradient vanishes where the network
-        is sure. Where one unit stands for two classes, the score of the first is that of the second with its sign changed.
+        The weight of a channel is the mean of the score's gradient over all positions; the map is the ReLU of the weighted sum of
+        the channels. The score is the logit before a final softmax or sigmoid, whose gradient vanishes where the network is
+        confident. Where one sigmoid unit stands for two classes, the score of the first is the negative of the second's.
 
         Args:
-            inputs: Raw inputs `(n, …)`.
-            outputs: Which output to explain, for each input `(n,)`; the one with the largest answer where left out.
+            inputs: Raw inputs `(n, height, width, channels)` or `(n, steps, channels)`.
+            outputs: Index of the output to explain for each input `(n,)`; the most probable where None.
         """
         batches = range(0, len(inputs), BATCH)
         parts = [self._batch(inputs[i : i + BATCH], outputs[i : i + BATCH] if outputs is not None else None) for i in batches]
-        maps, chosen, answers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return Heatmaps(maps, chosen, answers, self.layer)
+        maps, chosen, predictions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Heatmaps(maps, chosen, predictions, self.layer)
 
     def _batch(self, inputs: Array, outputs: Sequence[int] | Array | None) -> tuple[Array, Array, Array]:
         import tensorflow as tf
 
-        given = tf.cast(inputs, tf.float32)
+        batch = tf.cast(inputs, tf.float32)
         with tf.GradientTape() as tape:
-            tape.watch(given)  # or nothing behind a frozen base would be recorded
-            maps, scores, answers = self._model(given, training=False)
+            tape.watch(batch)  # otherwise nothing after a frozen base would be recorded
+            maps, scores, predictions = self._model(batch, training=False)
             if self._task.is_classification and scores.shape[1] == 1:
                 scores = tf.concat([-scores, scores], axis=1)
-            chosen = np.asarray(outputs) if outputs is not None else self._largest(answers.numpy())
+            chosen = np.asarray(outputs) if outputs is not None else self._most_probable(predictions.numpy())
             explained = tf.gather(scores, chosen, batch_dims=1)
         gradients = tape.gradient(explained, maps, unconnected_gradients="zero")
-        places = list(range(1, len(maps.shape) - 1))
-        weights = tf.reduce_mean(gradients, places, keepdims=True)
+        axes = list(range(1, len(maps.shape) - 1))
+        weights = tf.reduce_mean(gradients, axes, keepdims=True)
         heatmap = tf.nn.relu(tf.reduce_sum(tf.cast(weights * maps, tf.float32), -1))
-        return heatmap.numpy(), chosen, answers.numpy()
+        return heatmap.numpy(), chosen, predictions.numpy()
 
-    def _largest(self, answers: Array) -> Array:
-        return np.asarray(np.argmax(by_class(answers) if self._task.is_classification else answers, axis=1))
+    def _most_probable(self, predictions: Array) -> Array:
+        return np.asarray(np.argmax(by_class(predictions) if self._task.is_classification else predictions, axis=1))
 
 
-def spread(heatmap: Array, shape: Sequence[int]) -> Array:
-    """A coarse map `(rows, columns)` or `(steps,)` spread over more places, linearly between the middles of its cells.
+def upsample(heatmap: Array, shape: Sequence[int]) -> Array:
+    """Upsample a map by linear interpolation between the centers of its cells.
 
     Args:
-        heatmap: The map.
-        shape: Places wanted.
+        heatmap: `(rows, columns)` or `(steps,)`.
+        shape: The shape of the result, with the same number of axes.
     """
     from scipy import ndimage
 
-    places = [(np.arange(size) + 0.5) * cells / size - 0.5 for cells, size in zip(heatmap.shape, shape, strict=True)]
-    spread_map: Array = ndimage.map_coordinates(heatmap.astype(np.float32), np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
-    return spread_map
+    positions = [(np.arange(size) + 0.5) * cells / size - 0.5 for cells, size in zip(heatmap.shape, shape, strict=True)]
+    upsampled: Array = ndimage.map_coordinates(heatmap.astype(np.float32), np.meshgrid(*positions, indexing="ij"), order=1, mode="nearest")
+    return upsampled
 
 
-def _to_one(heatmap: Array) -> Array:
+def _scaled_to_one(heatmap: Array) -> Array:
     return heatmap / heatmap.max() if heatmap.max() > 0 else heatmap

@@ -1,1 +1,1 @@
-"""Draw curves, matrices and pictures as PNG files."""
+"""Plots of metrics and examples as PNG files."""

@@ -1,4 +1,4 @@
-"""`cnnkit data show`: a picture of training examples as the network gets them, without and with augmentation."""
+"""`cnnkit data show`: plot of training examples as the network receives them, without and with augmentation."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import BoundConfig
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
-from cnnkit.plots.style import FAINT, INK, VALIDATION, finish, new_figure, short
+from cnnkit.plots.style import FAINT, INK, VALIDATION, finish, new_figure, shorten
 
 Array = npt.NDArray[Any]
 
@@ -19,7 +19,7 @@ VERSIONS = 3  # augmented versions of each example
 
 
 def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder: Path) -> None:
-    """Write a PNG of `count` training examples: a column each, the plain one on top, augmented ones below.
+    """Write a PNG of `count` training examples: a column per example, the original on top, augmented versions below.
 
     Raises:
         CnnkitError: The data cannot be read.
@@ -42,7 +42,10 @@ def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder
 
 
 def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, note: str) -> None:
-    """Rows of `(inputs, targets)`, the first one plain: images `(n, height, width, channels)` or signals `(n, steps, channels)`."""
+    """Plot rows of `(inputs, targets)`, the first one without augmentation.
+
+    Inputs are images `(n, height, width, channels)` or signals `(n, steps, channels)`.
+    """
     count = len(rows[0][0])
     columns = min(8, count)
     bands = -(-count // columns)
@@ -55,8 +58,8 @@ def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, n
         for version, (inputs, targets) in enumerate(rows):
             axes = figure.add_subplot(grid[band * len(rows) + version, column])
             if images:
-                shown = np.clip(inputs[index] if inputs.dtype == np.uint8 else np.round(inputs[index]), 0, 255).astype(np.uint8)
-                axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
+                pixels = np.clip(inputs[index] if inputs.dtype == np.uint8 else np.round(inputs[index]), 0, 255).astype(np.uint8)
+                axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
             else:
                 axes.plot(inputs[index], linewidth=0.8, color=None if inputs.shape[-1] > 1 else VALIDATION)
             axes.set_xticks([])
@@ -71,12 +74,12 @@ def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, n
 
 
 def _label(target: Any, task: Task) -> str:
-    """The class, the shares of a mixed one, the labels, or the number."""
+    """The label of an example: its class, the shares of mixed classes, its labels, or its numbers."""
     if task.is_classification and np.ndim(target) == 0:
-        return short(task.names[int(target)])
+        return shorten(task.names[int(target)])
     if task.is_regression:
         return ", ".join(f"{value:.3g}" for value in np.ravel(target))
     parts = [(share, name) for share, name in zip(target, task.names, strict=True) if share > 0.005]
     if task.is_multilabel:
-        return short(", ".join(name for _, name in parts)) or "none"
-    return " + ".join(f"{share:.0%} {short(name)}" for share, name in sorted(parts, reverse=True)[:2])
+        return shorten(", ".join(name for _, name in parts)) or "none"
+    return " + ".join(f"{share:.0%} {shorten(name)}" for share, name in sorted(parts, reverse=True)[:2])

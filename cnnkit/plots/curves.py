@@ -1,4 +1,4 @@
-"""Curves over the epochs, and series against each other."""
+"""Plots of learning curves, and of series against each other."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, find, training_columns
-from cnnkit.plots.style import FAINT, INK, RIGHT, SOFT, TRAINING, VALIDATION, WRONG, calm, finish, new_figure
+from cnnkit.plots.style import FAINT, INK, RIGHT, SOFT, TRAINING, VALIDATION, WRONG, finish, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def plot_curves(
     history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "", custom: Mapping[str, str] | None = None
 ) -> None:
-    """Draw loss and metrics over the epochs, each beside its validation twin, with the best validation epoch marked.
+    """Plot training and validation values of the loss and metrics over the epochs, with the best validation epoch marked.
 
     Args:
-        history: A row an epoch with `epoch`, names, and the same names with `val_`; NaN and missing values leave a gap.
+        history: A row per epoch with `epoch`, metrics, and the same with `val_`; NaN and missing values leave a gap.
         path: The PNG to write.
         title: The run's name.
         note: A warning about the results; in a red box where not empty.
-        custom: Names that the config gives metrics, as `metrics.find` takes them.
+        custom: Name -> Keras class of metrics that the config names; see `metrics.find`.
     """
     metrics = [find(name, custom) for name in training_columns(history)]
     columns = 2 if len(metrics) == 4 else min(len(metrics), 3)
@@ -36,7 +36,7 @@ def plot_curves(
 
 
 def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], metric: Metric) -> None:
-    """Draw one metric, whose name is a column, over the epochs of a history; what `plot_curves` has in each panel."""
+    """Draw a panel of `plot_curves`: one metric, whose name is a column of the history, over the epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.margins(y=0.12)
@@ -46,16 +46,16 @@ def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], metric: Met
         np.array([row.get(key, np.nan) for row in history], float) for key in (metric.name, VALIDATION_PREFIX + metric.name)
     )
     curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
-    shown = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
-    for values, _, colour in shown:
+    curves = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
+    for values, _, colour in curves:
         axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
     axes.set_title(metric.label, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("epoch", color=SOFT, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlim(epochs[0] - room, epochs[-1] + room)
     axes.set_ylim(*axes.get_ylim())
-    calm(axes)
-    _label_ends(axes, epochs, shown)
+    style_axes(axes)
+    _label_ends(axes, epochs, curves)
     if np.isfinite(validation).any():
         _mark_best(axes, epochs, _gaps(validation), metric)
 
@@ -65,19 +65,21 @@ def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[npt.NDArray[Any], str, str]]) -> None:
-    """Write each curve's name beside its last value, moved apart where they would overlap."""
+    """Write each curve's name beside its last value; overlapping names are moved apart."""
     low, high = axes.get_ylim()
     ends = [int(np.flatnonzero(np.isfinite(values))[-1]) for values, _, _ in curves]
     heights = np.array([(values[end] - low) / (high - low) for (values, _, _), end in zip(curves, ends, strict=True)])
     if len(curves) == 2 and (missing := 0.07 - abs(heights[0] - heights[1])) > 0:
         heights += np.array([1, -1]) * (missing / 2 if heights[0] >= heights[1] else -missing / 2)
     for (_, label, colour), end, height in zip(curves, ends, heights, strict=True):
-        place = (epochs[end], low + height * (high - low))
-        axes.annotate(label, place, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
+        position = (epochs[end], low + height * (high - low))
+        axes.annotate(
+            label, position, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False
+        )
 
 
 def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], metric: Metric) -> None:
-    """Ring the best value and write it and its epoch below (or above) it, kept inside the panel."""
+    """Circle the best value and write it with its epoch below (or above) it, within the panel."""
     from matplotlib.patheffects import withStroke
 
     best = int(np.nanargmax(values) if metric.higher_is_better else np.nanargmin(values))
@@ -85,9 +87,9 @@ def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any],
     low, high = axes.get_xlim()
     across = (epochs[best] - low) / (high - low)
     alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
-    place = (epochs[best], values[best])
+    position = (epochs[best], values[best])
     axes.annotate(
-        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", place, xytext=(shift, 9 if metric.higher_is_better else -15),
+        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", position, xytext=(shift, 9 if metric.higher_is_better else -15),
         textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
@@ -96,11 +98,11 @@ def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any],
 def plot_lines(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str], path: Path, title: str, note: str = ""
 ) -> None:
-    """Draw two or more series against each other.
+    """Plot two or more series in one panel.
 
     Args:
-        lines: Name -> x and y of each series, the one that matters first.
-        labels: Of the x axis and the y axis.
+        lines: Name -> x and y of each series, the main one first.
+        labels: Labels of the x axis and the y axis.
         path: The PNG to write.
         title: The run's name.
         note: A warning about the results; in a red box where not empty.

@@ -1,4 +1,4 @@
-"""The one style of all pictures: colours, layout, an atomic PNG, and text from users drawn literally."""
+"""The common style of all plots: colors, layout, atomic writing as PNG, and text drawn without math mode."""
 
 import contextlib
 import warnings
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SOFT, FAINT = "#24292f", "#57606a", "#d8dee4"  # words, lesser words, lines and grids
+INK, SOFT, FAINT = "#24292f", "#57606a", "#d8dee4"  # text, secondary text, lines and grids
 TRAINING, VALIDATION = "#8c959f", "#1f6feb"
-RIGHT, WRONG = ("#f6f8fa", "#79b0f7", "#1f6feb", "#0a3069"), ("#ffffff", "#ffc680", "#e16f24", "#8a2b06")  # from none to all
-COLOURS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])  # of runs, one after another
+RIGHT, WRONG = ("#f6f8fa", "#79b0f7", "#1f6feb", "#0a3069"), ("#ffffff", "#ffc680", "#e16f24", "#8a2b06")  # color scales from 0 to 1
+COLOURS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])  # colors of runs, in order
 NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 
 DOTS_PER_INCH = 150
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty white figure of some inches, laid out by matplotlib itself, that needs no screen."""
+    """An empty figure of `width` by `height` inches with constrained layout, independent of a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -35,47 +35,47 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def finish(figure: "Figure", path: Path, title: str, note: str) -> None:
-    """Add title and note to a figure and write it as PNG, atomically; the same content gives the same bytes."""
+    """Add a title and a note to a figure and write it as PNG, atomically and deterministically."""
     width = figure.get_figwidth()
-    figure.suptitle(wrapped(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
+    figure.suptitle(wrap(title, width * 0.65, lines=2), x=0.1 / width, ha="left", fontsize=13, weight="bold", color=INK)
     if note:
         ground = {"facecolor": NOTICE_GROUND, "edgecolor": "none", "boxstyle": "square,pad=0.5"}
-        figure.supxlabel(wrapped(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
+        figure.supxlabel(wrap(note, width - 0.4, lines=6), x=0.18 / width, ha="left", color=NOTICE, fontsize=9, bbox=ground)
     with literal_text(figure):
         write_atomically(path, lambda temporary: _write_png(figure, temporary))
 
 
 def _write_png(figure: "Figure", path: Path) -> None:
-    """Draw once and write; `Figure.savefig` draws everything twice, the first time only to measure it."""
+    """Render once and write; `Figure.savefig` renders twice, the first time only for the layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     figure.set_dpi(DOTS_PER_INCH)
-    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib has no type annotations for its methods
     canvas.draw()
     Image.fromarray(np.asarray(canvas.buffer_rgba())).save(path, format="png", dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
 
 
 @contextlib.contextmanager
 def literal_text(figure: "Figure") -> Iterator[None]:
-    """Context manager: text of figures is drawn literally; a dollar sign does not begin a formula."""
+    """Context manager: text of a figure is drawn literally; a dollar sign does not start a formula."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font has not
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font lacks
         yield
 
 
-def short(name: str) -> str:
-    """A name cut to what has room beside a picture, in its middle: names in a list often differ at the end."""
+def shorten(name: str) -> str:
+    """A name shortened to 18 characters in its middle, as names often differ at the end."""
     name = _drawable(" ".join(name.split()))
     return name if len(name) <= 18 else f"{name[:10].rstrip()}…{name[-7:].lstrip()}"
 
 
-def calm(axes: "Axes") -> None:
-    """A panel's lines and numbers as faint as its content allows."""
+def style_axes(axes: "Axes") -> None:
+    """Apply the common style to a panel: light grid and spines, gray tick labels."""
     axes.grid(visible=True, color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -83,13 +83,13 @@ def calm(axes: "Axes") -> None:
     axes.tick_params(labelcolor=SOFT, length=0, labelsize=9)
 
 
-def wrapped(text: str, inches: float, lines: int) -> str:
-    """The text broken into at most some lines that fit a width in inches."""
+def wrap(text: str, inches: float, lines: int) -> str:
+    """Wrap a text to at most `lines` lines of a width in inches."""
     import textwrap
 
     return "\n".join(textwrap.wrap(_drawable(text), int(inches * 13.5), max_lines=lines, placeholder=" …"))
 
 
 def _drawable(text: str) -> str:
-    """The text without the halves of characters that a folder's undecodable name leaves, on which matplotlib fails."""
+    """Replace surrogate characters, as from file names that are not UTF-8, on which matplotlib fails."""
     return text.encode("utf-8", "replace").decode()

@@ -1,1 +1,1 @@
-"""Use a trained model: predict, measure it on data, calibrate its probabilities."""
+"""Use a trained model: predict, evaluate, calibrate its probabilities."""

@@ -1,4 +1,7 @@
-"""Fit the temperature of a run's probabilities on its validation examples, write it into the model, and measure before and after."""
+"""Temperature scaling: fit a temperature on a run's validation examples, write it into the model, evaluate before and after.
+
+Guo et al. 2017, "On Calibration of Modern Neural Networks".
+"""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-LOWEST, HIGHEST = 0.01, 100.0  # temperatures between which the best one is looked for
+LOWEST, HIGHEST = 0.01, 100.0  # search range of the temperature
 
 ON_TEST = (
     "The temperature was fitted on the test examples (data.validation: test), so on them the probabilities look truer than they are. "
@@ -35,13 +38,13 @@ ON_TEST = (
 
 
 @dataclass(frozen=True)
-class Trust:
-    """How well probabilities are calibrated; for both metrics 0 is best.
+class CalibrationMetrics:
+    """How well probabilities are calibrated; of several labels, each example-label pair counts by itself.
 
     Attributes:
-        expected_calibration_error: Mean gap between a probability and the share that is right; of several labels, over all of them.
-        log_loss: Mean of -ln(probability given to what is true).
-        accuracy: Share that is right, which no temperature changes.
+        expected_calibration_error: Mean gap between confidence and accuracy; 0 is best.
+        log_loss: Mean of -ln(probability of the true class); 0 is best.
+        accuracy: Share of correct predictions, which a temperature does not change.
     """
 
     expected_calibration_error: float
@@ -51,22 +54,22 @@ class Trust:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted temperature and what it did.
+    """A fitted temperature and its effect.
 
     Attributes:
-        temperature: By which the logits are divided now.
+        temperature: The logits are divided by it.
         fitted_on: The examples that it was fitted on.
-        examples: How many they are.
-        before: By split, without a temperature.
-        after: By split, with it.
-        note: What a reader of these metrics has to know.
+        examples: Number of those examples.
+        before: Split -> metrics without a temperature.
+        after: Split -> metrics with it.
+        note: A warning to show beside the metrics; may be empty.
     """
 
     temperature: float
     fitted_on: str
     examples: int
-    before: dict[str, Trust]
-    after: dict[str, Trust]
+    before: dict[str, CalibrationMetrics]
+    after: dict[str, CalibrationMetrics]
     note: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,25 +77,25 @@ class Calibration:
         return asdict(self)
 
 
-def calibrate_run(what: Path | None) -> Calibration:
-    """Calibrate a run's model: `model.keras` then gives the new probabilities, and the final evaluation is made again with it.
+def calibrate_run(path: Path | None) -> Calibration:
+    """Calibrate a run's model: write the temperature into `model.keras`, and repeat the final evaluation with it.
 
     `calibration.json` records the temperature, and the calibration metrics before and after.
-    A model that was calibrated before is fitted anew from its original logits.
+    A model that is already calibrated is fitted again from its original logits.
 
     Args:
-        what: The run; None for the newest.
+        path: The run; None for the newest.
 
     Raises:
-        CnnkitError: There is no such run, it is being written, it predicts numbers, or it has no validation examples that tell a
-            temperature.
+        CnnkitError: There is no such run, it is being written, it is a regression, or its validation examples do not
+            determine a temperature.
     """
-    directory = find_run(what)
+    directory = find_run(path)
     metadata = read_metadata(directory.model)
     if metadata is None:
         raise CnnkitError(f"{directory.path}: has no model.json that names its classes", "Train the run again.")
     if metadata.task.is_regression:
-        raise CnnkitError(f"{directory.path}: predicts numbers, and a temperature is for probabilities", "Name a run that tells classes.")
+        raise CnnkitError(f"{directory.path}: predicts numbers, and a temperature is for probabilities", "Name a run of a classifier.")
     lock = RunLock(directory.path)
     try:
         with reopened(directory.path) as run:
@@ -118,7 +121,7 @@ def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
     fitted_on = next(iter(splits))
     temperature = fit_temperature(logits[fitted_on], validation.targets, activation)
     before, after = (
-        {name: _trust(logits[name] / divisor, examples.targets, activation) for name, examples in splits.items()}
+        {name: _calibration_metrics(logits[name] / divisor, examples.targets, activation) for name, examples in splits.items()}
         for divisor in (1.0, temperature)
     )
     calibrated = with_temperature(to_logits, temperature, activation)
@@ -146,10 +149,10 @@ def fit_temperature(logits: Array, targets: Array, activation: Activation) -> fl
     Args:
         logits: `(n, outputs)`.
         targets: Class indices `(n,)` for softmax; 0 and 1 `(n, outputs)` for sigmoid.
-        activation: What makes probabilities of the logits.
+        activation: The activation that turns logits into probabilities.
 
     Raises:
-        CnnkitError: The minimum is not between `LOWEST` and `HIGHEST`, as where every target is predicted right.
+        CnnkitError: The minimum is not between `LOWEST` and `HIGHEST`, as where every prediction is correct.
     """
     from scipy.optimize import brentq
 
@@ -171,7 +174,7 @@ def fit_temperature(logits: Array, targets: Array, activation: Activation) -> fl
 
 
 def _logits(to_logits: "keras.Model", examples: Examples) -> Array:
-    """The logits of some examples, float64 `(n, outputs)`."""
+    """The logits of examples, float64 `(n, outputs)`."""
     return finite(outputs_for(inference_function(to_logits), examples))
 
 
@@ -182,14 +185,14 @@ def _probabilities(logits: Array, activation: Activation) -> Array:
     return values
 
 
-def _trust(logits: Array, targets: Array, activation: Activation) -> Trust:
-    """The calibration metrics of logits; with several labels an example each label counts by itself."""
+def _calibration_metrics(logits: Array, targets: Array, activation: Activation) -> CalibrationMetrics:
+    """The calibration metrics of logits; with several labels per example, each label counts by itself."""
     from sklearn.metrics import accuracy_score, log_loss
 
     probabilities = _probabilities(logits, activation)
     if activation == "sigmoid":
         probabilities, targets = by_class(probabilities.ravel()), np.ravel(targets).astype(int)
-    return Trust(
+    return CalibrationMetrics(
         expected_calibration_error(probabilities, targets),
         float(log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1]))),
         float(accuracy_score(targets, probabilities.argmax(axis=1))),

@@ -1,4 +1,4 @@
-"""Measure a saved model on a test set, as a user would: load the file, predict, compare."""
+"""Evaluate a saved model on a test set: load the file, predict, compute metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class Evaluation:
     """A model's metrics on a test set.
 
     Attributes:
-        split: Which examples it was measured on.
-        measured: Keras's own loss and metrics, as compiled.
-        metrics: Metrics of the task, overall and by class, label or number.
-        targets: What was to be predicted `(n,)` or `(n, outputs)`.
-        predictions: What the model gave `(n, outputs)` float32.
-        metadata: What data and names stand behind the numbers.
+        split: Name of the split.
+        measured: Keras's loss and metrics, as compiled.
+        metrics: Metrics of the task, overall and by class, label or target.
+        targets: True targets `(n,)` or `(n, outputs)`.
+        predictions: The model's outputs `(n, outputs)` float32.
+        metadata: Data set, and names of the classes, labels or targets.
     """
 
     split: str
@@ -45,7 +45,7 @@ class Evaluation:
     metadata: ModelMetadata
 
     def as_dict(self) -> dict[str, Any]:
-        """The metrics ready for JSON, with what they were measured on."""
+        """The metrics as JSON values, with the data that they were computed on."""
         return {
             "measured_on": f"{self.split} set of {self.metadata.data}",
             "stand_in_for": self.metadata.stand_in_for or None,
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def evaluate_file(path: Path, examples: Examples, metadata: ModelMetadata, split: str = "test") -> Evaluation:
-    """Load a model file and measure it; the arguments are those of `evaluate_model`.
+    """Load a model file and evaluate it; for the arguments see `evaluate_model`.
 
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
@@ -65,14 +65,14 @@ def evaluate_file(path: Path, examples: Examples, metadata: ModelMetadata, split
 
 
 def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], metadata: ModelMetadata, split: str) -> Evaluation:
-    """Measure a model.
+    """Evaluate a model on examples.
 
     Args:
-        model: With its compiled loss and metrics.
-        path: The `.keras` file that it comes from.
-        parts: Raw inputs `(n, …)` and targets `(n, …)`, all together.
-        metadata: Names of the classes or numbers.
-        split: What the examples are called where the metrics appear.
+        model: The model, with its compiled loss and metrics.
+        path: The `.keras` file that it was loaded from.
+        parts: Raw inputs `(n, height, width, channels)` or `(n, steps, channels)` with targets; concatenated.
+        metadata: Names of the classes, labels or targets.
+        split: Name of the examples where the metrics are shown.
 
     Raises:
         CnnkitError: The model does not fit the data.
@@ -87,30 +87,34 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
 
 
 def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task: Task) -> dict[str, float]:
-    """The loss and metrics with which a model was compiled, of predictions that are there already: the network runs once.
+    """A model's compiled loss and metrics of predictions, without running the network again.
 
     Args:
-        model: Compiled.
-        predictions: What it gave `(n, outputs)`.
-        targets: What was to be predicted; class indices become one-hot where the loss wants that.
-        task: What is predicted.
+        model: The compiled model.
+        predictions: Its outputs `(n, outputs)`.
+        targets: True targets `(n,)` or `(n, outputs)`; class indices are one-hot encoded where the loss needs that.
+        task: Kind and names of the outputs.
 
     Returns:
-        Value by name; metrics that do not fit the loss's targets, or are more than one number, are left out.
+        Name -> value, without metrics that need another target encoding than the loss or are not scalar.
     """
     import keras
 
-    verdict = keras.Sequential([keras.Input(predictions.shape[1:]), keras.layers.Identity()])
+    metrics_model = keras.Sequential([keras.Input(predictions.shape[1:]), keras.layers.Identity()])
     compiled = model.get_compile_config()
     encoding = encoding_of_compiled(compiled, task, predictions.shape[1])
-    verdict.compile_from_config({"loss": encoding.loss, "metrics": list(encoding.metrics)})
-    results = verdict.evaluate(predictions, np.asarray(encode(targets, encoding)), batch_size=1024, verbose=0, return_dict=True)
-    penalties = float(sum(model.losses)) if model.losses else 0.0  # regularizers of the weights, which Keras counts to the loss
+    metrics_model.compile_from_config({"loss": encoding.loss, "metrics": list(encoding.metrics)})
+    results = metrics_model.evaluate(predictions, np.asarray(encode(targets, encoding)), batch_size=1024, verbose=0, return_dict=True)
+    penalties = float(sum(model.losses)) if model.losses else 0.0  # weight regularization, which Keras adds to the loss
     return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items() if not np.ndim(value)}}
 
 
 def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:
-    """Write `metrics.json` and the task's pictures into a run's folder; the pictures' paths."""
+    """Write `metrics.json` and the task's plots into a run's folder.
+
+    Returns:
+        Paths of the plots.
+    """
     directory.write_metrics(evaluation.as_dict())
     note, names, metrics = evaluation.metadata.note, evaluation.metadata.task.names, evaluation.metrics
     if isinstance(metrics, ClassificationMetrics):

@@ -1,4 +1,4 @@
-"""Measure a run's model, or a model file, on its test set or on other data."""
+"""Evaluate a run's model, or a model file, on its test set or on other data."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,20 +16,27 @@ from cnnkit.runs.reopen import model_file, reopened
 
 
 def evaluate_run(
-    what: Path | None, config_path: Path | None, further: Sequence[str] = (), data: Path | None = None
+    run_or_model: Path | None, config_path: Path | None, overrides: Sequence[str] = (), data: Path | None = None
 ) -> tuple[Evaluation, list[Path]]:
-    """Measure a run's or a file's model on the test set of its data; the arguments are those of `reopened`.
+    """Evaluate the model of a run or file on the test set of its data, or on other data.
 
-    With `data`, it is measured on all examples of that folder, file or config instead.
+    Args:
+        run_or_model: A run's folder or a `.keras` file; None for the newest run.
+        config_path: The config that names the data; None for the one beside the model.
+        overrides: `a.b.c=value` overrides of that config.
+        data: A folder, file or config, all examples of which are evaluated instead; None for the test set.
 
     Returns:
-        The metrics, and the pictures written into the run's folder (none for a model outside a run, or other data).
+        The metrics, and the paths of plots written into the run's folder (none for other data than the run's own).
+
+    Raises:
+        CnnkitError: There is no such run, model or data, or the model does not fit the data.
     """
     if data is not None:
-        if config_path is not None or further:
+        if config_path is not None or overrides:
             raise CnnkitError("--data names all of the data already", "Leave out --config and --set, or name a config with --config only.")
-        return _evaluate_on_other(model_file(what), data), []
-    with reopened(what, config_path, further) as run:
+        return _evaluate_on_other(model_file(run_or_model), data), []
+    with reopened(run_or_model, config_path, overrides) as run:
         name, examples = run.held_out
         evaluation = evaluate_file(run.model, examples, run.metadata, name)
         return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else []

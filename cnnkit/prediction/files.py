@@ -1,4 +1,4 @@
-"""Predictions to a CSV or JSON Lines file, row by row; the file appears when the last row is written."""
+"""Write predictions to a CSV or JSON Lines file, row by row; the file is renamed into place after the last row."""
 
 import csv
 import json
@@ -13,30 +13,30 @@ from cnnkit.prediction.predict import Prediction
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is predicted.
+    """Check that an output file can be written, before anything is predicted.
 
     Raises:
-        CnnkitError: Its ending is not known, or its folder is not there.
+        CnnkitError: Its extension is unknown, or its folder does not exist.
     """
     if path.suffix.lower() not in _ROWS:
-        raise CnnkitError(f"--output {path}: the ending says which format to write, and this is none", f"Wanted are {' and '.join(_ROWS)}.")
+        raise CnnkitError(f"--output {path}: unknown file extension", f"Supported are {' and '.join(_ROWS)}.")
     if not path.parent.is_dir():
         raise CnnkitError(f"--output {path}: there is no folder {path.parent}", "Make it, or name another.")
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task, top: int, note: str) -> None:
-    """Write a file of predictions, a row each.
+    """Write a file of predictions, a row per input.
 
     A CSV has the columns `input`, then `class` and `probability` (`class_2`, `probability_2`, …), or `labels` and
-    `probabilities` with `|` between several, or a column a number; then `error`. A line of JSON has `input` and `classes`,
+    `probabilities` with `|` between several, or a column per target; then `error`. A line of JSON has `input` and `classes`,
     `labels` or `numbers`, or `error`.
 
     Args:
         path: `.csv` or `.jsonl`.
-        predictions: What to write; only as many as make a batch are in memory at a time.
-        task: What was predicted.
-        top: Classes that each prediction names at most.
-        note: What a reader has to know of the answers, repeated in each row; empty for nothing.
+        predictions: The predictions; at most a batch of them is in memory at a time.
+        task: Kind and names of the outputs.
+        top: Largest number of classes per prediction.
+        note: A warning that is repeated in each row; empty for none.
 
     Raises:
         WriteError: The file cannot be written.
@@ -62,7 +62,7 @@ def _columns(task: Task, top: int) -> list[str]:
         return list(task.names)
     if task.is_multilabel:
         return ["labels", "probabilities"]
-    return [f"{column}{place}" for place in _places(top) for column in ("class", "probability")]
+    return [f"{column}{suffix}" for suffix in _suffixes(top) for column in ("class", "probability")]
 
 
 def _cells(prediction: Prediction, task: Task) -> dict[str, Any]:
@@ -74,24 +74,24 @@ def _cells(prediction: Prediction, task: Task) -> dict[str, Any]:
     if task.is_multilabel:
         return {"labels": "|".join(prediction.names), "probabilities": "|".join(values)}
     cells: dict[str, Any] = {}
-    for place, name, value in zip(_places(len(values)), prediction.names, values, strict=True):
-        cells |= {f"class{place}": name, f"probability{place}": value}
+    for suffix, name, value in zip(_suffixes(len(values)), prediction.names, values, strict=True):
+        cells |= {f"class{suffix}": name, f"probability{suffix}": value}
     return cells
 
 
-def _places(count: int) -> list[str]:
-    return ["", *(f"_{place}" for place in range(2, count + 1))]
+def _suffixes(count: int) -> list[str]:
+    return ["", *(f"_{rank}" for rank in range(2, count + 1))]
 
 
 def _write_jsonl(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, note: Mapping[str, str]) -> None:
     key = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}[task.kind]
     for each in predictions:
-        named: Any = [{"name": name, "probability": value} for name, value in zip(each.names, each.values, strict=True)]
+        values: Any = [{"name": name, "probability": value} for name, value in zip(each.names, each.values, strict=True)]
         if task.is_regression:
-            named = dict(zip(each.names, each.values, strict=True))
-        answer = {"error": each.error} if each.error else {key: named}
-        line = json.dumps({"input": each.name, **answer, **note}, ensure_ascii=False, allow_nan=False)
-        file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")  # \udcff for a byte of a name that is no UTF-8
+            values = dict(zip(each.names, each.values, strict=True))
+        content = {"error": each.error} if each.error else {key: values}
+        line = json.dumps({"input": each.name, **content, **note}, ensure_ascii=False, allow_nan=False)
+        file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")  # \udcff for a byte of a name that is not UTF-8
 
 
 _ROWS: dict[str, Callable[[IO[str], Iterable[Prediction], Task, int, Mapping[str, str]], None]] = {

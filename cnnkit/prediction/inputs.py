@@ -1,4 +1,4 @@
-"""What a user names to be predicted: files, folders, patterns, tables, arrays and lists, as one stream of examples."""
+"""Inputs named on the command line, such as files, folders, patterns, tables, arrays and lists, as streams of examples."""
 
 import glob
 import os
@@ -18,23 +18,23 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True)
 class PictureList:
-    """Image files whose paths come line by line, such as from another program."""
+    """Image files whose paths are read line by line, such as from a pipe."""
 
     lines: Iterable[bytes]
 
     @property
     def count(self) -> None:
-        """Not known before the last line."""
+        """None: unknown before the last line."""
 
     def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
-        """A file a line; empty lines are passed over."""
+        """An example per line; empty lines are skipped."""
         read = require_image_reader(reader, input_shape, "the paths on standard input").read
         names = (os.fsdecode(line.rstrip(b"\r\n")) for line in self.lines)
         return (Example(name, partial(read, Path(name))) for name in names if name)
 
 
 def find_inputs(names: Sequence[str], column: str | None, lines: Iterable[bytes]) -> list[Inputs]:
-    """What some names on the command line stand for, listed but not read.
+    """Resolve names on the command line to inputs, listed but not read.
 
     Args:
         names: Image files, folders of them, patterns with `*`, CSV, npz and npy files; `-` for `lines`.
@@ -42,7 +42,7 @@ def find_inputs(names: Sequence[str], column: str | None, lines: Iterable[bytes]
         lines: Paths of image files, one a line.
 
     Raises:
-        CnnkitError: A name stands for nothing that can be predicted.
+        CnnkitError: A name matches nothing that can be predicted.
     """
     return [inputs for name in names for inputs in _find(name, column, lines)]
 
@@ -62,5 +62,5 @@ def _find(name: str, column: str | None, lines: Iterable[bytes]) -> list[Inputs]
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern such as `photos/*.jpg` that the shell has left as it is, and not a file called so."""
+    """Whether a name is a pattern such as `photos/*.jpg` that the shell has not expanded, and not an existing file."""
     return glob.has_magic(name) and not Path(name).exists()

@@ -1,4 +1,4 @@
-"""Other data than a model was trained on, all its examples: read as in training, with the classes of the model."""
+"""Evaluation data other than the training data: read as in training, with targets mapped to the model's classes."""
 
 import re
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from cnnkit.errors import CnnkitError, did_you_mean, format_value
 Array = npt.NDArray[Any]
 
 CONFIGS = (".yaml", ".yml")
-MOST_NAMED = 12  # classes that an error names before it counts the rest
+MOST_NAMED = 12  # classes that an error lists before it counts the rest
 
-_MADE_NAME = re.compile(r"\d+|.*\[\d+\]")  # what stands for a name where arrays bring none: the place
+_INDEX_NAME = re.compile(r"\d+|.*\[\d+\]")  # names that are only indices, as of arrays without class names
 
 
 @dataclass(frozen=True)
 class OtherData:
-    """Examples with their name.
+    """Examples for evaluation.
 
     Attributes:
-        name: The name its metrics are printed under.
-        task: What is to be predicted, by the model's names.
-        parts: All examples; their targets by the model's names.
-        stand_in_for: Name of the data set that was asked for and could not be had; empty where this is the real one.
+        name: Name of the data.
+        task: Kind and names of the outputs, those of the model.
+        parts: All examples, with targets encoded by the model's names.
+        stand_in_for: The requested data set that this one replaces; empty where this is the requested one.
         notices: Notices for the user.
     """
 
@@ -47,18 +47,18 @@ class OtherData:
 def read_other_data(
     path: Path, input_shape: tuple[int, ...], reader: ImageReader | None, task: Task | None, trained: Data | None, scratch: Path
 ) -> OtherData:
-    """All examples of some data, for a model.
+    """Read all examples of some data for a model.
 
     Args:
-        path: A folder with a folder of images a class, a CSV, npz or npy file, or a config whose `data` section names the data.
-        input_shape: What the model takes.
-        reader: How image files are brought to it, as in training; None for a model that takes no pictures.
-        task: What the model predicts, with its names; None where it is unknown, and the names of the data are used.
-        trained: The `data` section that the model was trained with, by which columns and arrays are found; None for the defaults.
-        scratch: A folder for decoded images, to be removed by the caller afterwards.
+        path: A folder with a subfolder of images per class, a CSV, npz or npy file, or a config whose `data` section names the data.
+        input_shape: The model's input shape `(height, width, channels)` or `(steps, channels)`.
+        reader: Reader of image files as in training; None for a model without image inputs.
+        task: Kind and names of the model's outputs; None where unknown, then the names of the data are used.
+        trained: The `data` section of the training config, for the names of columns and arrays; None for the defaults.
+        scratch: A folder for decoded images, to be removed by the caller.
 
     Raises:
-        CnnkitError: The data is not there or cannot be used, or has a label that the model does not know.
+        CnnkitError: The data does not exist or cannot be used, or has a class that the model does not have.
     """
     if not path.exists():
         raise CnnkitError(f"{path}: there is no such file or folder", f"Name a folder, a {endings()} file, or a config.")
@@ -66,35 +66,35 @@ def read_other_data(
         data, seed = (loaded := load_config([path]).config).data, loaded.seed
     else:
         data, seed = _section(path, task, trained or Data.model_construct()), 0
-    size = {"image_size": [1, 1]} if reader is None else reader.options  # of a model without pictures: none is read
-    whole = data.model_copy(update={"validation": 0.0, "test": 0.0, "limit": None, **size})
-    source = open_source(whole, fewest_classes=1)
+    size = {"image_size": [1, 1]} if reader is None else reader.options  # for a model without image inputs, no image is read
+    unsplit = data.model_copy(update={"validation": 0.0, "test": 0.0, "limit": None, **size})
+    source = open_source(unsplit, fewest_classes=1)
     if source.image_files and reader is None:
         raise CnnkitError(f"{getattr(data, data.source)}: has images, but the model takes inputs of {input_shape}")
     dataset = source.load(Request(seed, scratch, {}))
-    every = (dataset.train, dataset.validation, dataset.test)
-    parts = [part for part in every if part is not None and len(part)]
+    splits = (dataset.train, dataset.validation, dataset.test)
+    parts = [part for part in splits if part is not None and len(part)]
     if task is not None:
-        parts = [replace(part, targets=_in_words_of(path, dataset, part.targets, task)) for part in parts]
+        parts = [replace(part, targets=_mapped_targets(path, dataset, part.targets, task)) for part in parts]
     return OtherData(dataset.name, task or dataset.task, parts, dataset.stand_in_for, dataset.notices)
 
 
 def _section(path: Path, task: Task | None, trained: Data) -> Data:
-    """The `data` section of a path; where it is of the same sort as the training data, columns and arrays are called the same."""
+    """The `data` section for a path, with the training data's names of columns and arrays where the source is of the same kind."""
     key = source_of(path)
     if key is None:
         raise CnnkitError(f"{path}: is neither a folder nor a {endings('.yaml')} file")
-    names = ("input", "target", "separator") if getattr(trained, key) is not None else ()
-    alike = {name: value for name in names if (value := getattr(trained, name)) is not None}
+    keys = ("input", "target", "separator") if getattr(trained, key) is not None else ()
+    shared = {name: value for name in keys if (value := getattr(trained, name)) is not None}
     kind = {"task": task.kind} if task is not None else {}
-    return Data.model_validate({key: str(path.resolve()), **alike, **kind})
+    return Data.model_validate({key: str(path.resolve()), **shared, **kind})
 
 
-def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Array:
-    """Targets of a data set in the classes, labels or numbers of a task.
+def _mapped_targets(path: Path, dataset: Dataset, targets: Array, task: Task) -> Array:
+    """Targets of a data set, encoded by the classes, labels or targets of the model's task.
 
     Raises:
-        CnnkitError: It is another sort of task, or an example has a label that the task does not name.
+        CnnkitError: The tasks differ in kind, or an example has a class or label that the model does not have.
     """
     if dataset.task.kind != task.kind:
         raise CnnkitError(f"{path}: has {dataset.task.noun}, but the model predicts {task.noun}", "Name data of the same kind.")
@@ -103,8 +103,8 @@ def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Ar
         if len(names) != len(known):
             raise CnnkitError(f"{path}: has {len(names)} numbers to predict, but the model predicts {len(known)}")
         return targets
-    if not set(names) <= set(known) and all(_MADE_NAME.fullmatch(name) for name in names):
-        known = {name: place for i, name in enumerate(names) if (place := int(name) if name.isdecimal() else i) < len(known)}
+    if not set(names) <= set(known) and all(_INDEX_NAME.fullmatch(name) for name in names):
+        known = {name: index for i, name in enumerate(names) if (index := int(name) if name.isdecimal() else i) < len(known)}
     used = np.unique(targets) if task.is_classification else np.flatnonzero(targets.any(axis=0))
     unknown = [names[int(index)] for index in used if names[int(index)] not in known]
     if unknown:
@@ -112,12 +112,12 @@ def _in_words_of(path: Path, dataset: Dataset, targets: Array, task: Task) -> Ar
             f"{path}: has the label {format_value(unknown[0])}, which the model does not know.{did_you_mean(unknown[0], task.names)}",
             f"Its {task.noun}: {_few(task.names)}.",
         )
-    places = np.array([known.get(name, -1) for name in names], np.int32)
+    mapping = np.array([known.get(name, -1) for name in names], np.int32)
     if task.is_classification:
-        return places[targets]
-    moved = np.zeros((len(targets), task.outputs), np.float32)
-    moved[:, places[used]] = targets[:, used]
-    return moved
+        return mapping[targets]
+    mapped = np.zeros((len(targets), task.outputs), np.float32)
+    mapped[:, mapping[used]] = targets[:, used]
+    return mapped
 
 
 def _few(names: Sequence[str]) -> str:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-DECODED_AT_ONCE = 16  # examples that a thread reads in one go
-BATCHES_AHEAD = 2  # batches that are read while the model is busy with one
-LABEL_THRESHOLD = 0.5  # probability from which a label counts as predicted
+DECODED_AT_ONCE = 16  # examples per task of a decoding thread
+BATCHES_AHEAD = 2  # batches that are decoded while the model computes one
+LABEL_THRESHOLD = 0.5  # probability at or above which a label counts as predicted
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Prediction:
 
     Attributes:
         name: The example: a file's path, or `x.npz[3]`.
-        names: The most probable classes, best first; the labels that it has, most probable first; or what the numbers are.
-        values: Their probabilities, 0 to 1; or the numbers in their units.
-        error: Why there is no answer; empty where there is one.
+        names: The most probable classes or the predicted labels, most probable first; or the names of the targets.
+        values: Their probabilities, 0 to 1; or the predicted numbers in their units.
+        error: Why there is no prediction; empty where there is one.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Predictor:
     """A trained model with its metadata and the reader of its inputs.
 
     Args:
-        path: A `.keras` file; beside it may stand the `model.json` and the `config.yaml` of a run.
-        top: Classes to name for each example.
+        path: A `.keras` file; `model.json` and `config.yaml` are read from the same folder where they exist.
+        top: Number of classes per prediction.
 
     Raises:
-        CnnkitError: The file cannot be loaded, or has not one input of a fixed shape and one output.
+        CnnkitError: The file cannot be loaded, or has other than one input of a fixed shape and one output.
     """
 
     def __init__(self, path: Path, top: int = 3) -> None:
@@ -73,9 +73,9 @@ class Predictor:
         self.top = min(top, self.metadata.task.outputs)
         self.batch_size = batch_of(self.input_shape)
         self._graph: Callable[[Any], Any] | None = None
-        outputs, wanted = int(self.model.output_shape[-1]), self.metadata.task.outputs
-        if outputs != wanted and not (self.metadata.task.is_classification and (outputs, wanted) == (1, 2)):
-            raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {wanted}", "Train the run again.")
+        outputs, expected = int(self.model.output_shape[-1]), self.metadata.task.outputs
+        if outputs != expected and not (self.metadata.task.is_classification and (outputs, expected) == (1, 2)):
+            raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {expected}", "Train the run again.")
 
     @property
     def note(self) -> str:
@@ -83,27 +83,32 @@ class Predictor:
         data, missing = self.metadata.data, self.metadata.stand_in_for
         if not missing:
             return ""
-        return f"The model was trained on {data}, a stand-in: {missing} could not be had. It tells the {self.metadata.task.noun} of {data}."
+        return (
+            f"The model was trained on {data}, a stand-in: {missing} could not be had. It predicts the {self.metadata.task.noun} of {data}."
+        )
 
     def outputs(self, inputs: Array) -> Array:
-        """The outputs for a batch `(n, …)`: probabilities `(n, classes or labels)` or numbers `(n, outputs)`.
+        """The outputs for raw inputs `(n, height, width, channels)` or `(n, steps, channels)`.
 
-        A few examples are calculated at once; from the first full batch on, the model is compiled to a graph of any batch size.
+        A few examples run eagerly; from the first full batch on, the model runs as a graph for any batch size.
+
+        Returns:
+            Probabilities `(n, classes)` or `(n, labels)` from 0 to 1, or numbers `(n, outputs)`.
         """
         import tensorflow as tf
 
         if self._graph is None and len(inputs) >= self.batch_size:
             self._graph = inference_function(self.model)
-        answer = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
-        values: Array = np.asarray(answer, np.float32).reshape(len(inputs), -1)
+        outputs = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
+        values: Array = np.asarray(outputs, np.float32).reshape(len(inputs), -1)
         return by_class(values) if self.metadata.task.is_classification else values
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
-        """The predictions for a batch `(n, …)` of examples with names."""
-        return [_told(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
+        """The predictions for a batch of named raw inputs `(n, height, width, channels)` or `(n, steps, channels)`."""
+        return [_prediction(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
 
 
-def _told(name: str, row: Array, task: Task, top: int) -> Prediction:
+def _prediction(name: str, row: Array, task: Task, top: int) -> Prediction:
     if not np.isfinite(row).all():
         return Prediction(name, error="the model gives no finite numbers for it")
     chosen = np.arange(task.outputs) if task.is_regression else np.argsort(-row, kind="stable")
@@ -117,46 +122,46 @@ def _told(name: str, row: Array, task: Task, top: int) -> Prediction:
 def predict(
     predictor: Predictor, inputs: Sequence[Inputs], on_progress: Callable[[int, int | None], None] = lambda done, total: None
 ) -> Iterator[Prediction]:
-    """Predictions of all examples, in their order, each as soon as its batch is done.
+    """Predict all examples in order, yielding each prediction as soon as its batch is done.
 
     Args:
         predictor: The model.
-        inputs: Where the examples come from.
-        on_progress: Told how many are done, of how many (None where that is not known).
+        inputs: Sources of examples.
+        on_progress: Called with the number of examples done, and the total number (None where unknown).
 
     Raises:
-        CnnkitError: The inputs are not what the model takes. A single broken example is a prediction with an error instead.
+        CnnkitError: The inputs do not fit the model. A single unreadable example yields a prediction with an error instead.
     """
     counts = [each.count for each in inputs]
     total = None if None in counts else sum(count for count in counts if count is not None)
-    # all of them at once: a wrong shape is reported before the first prediction
+    # all streams are opened first: a wrong shape is reported before the first prediction
     streams = [each.examples(predictor.input_shape, predictor.image_reader) for each in inputs]
     done = 0
     decoded = _decoded(chain.from_iterable(streams), predictor.batch_size)
     while batch := list(islice(decoded, predictor.batch_size)):
         good = [(name, value) for name, value in batch if not isinstance(value, str)]
-        answers = iter(predictor.predictions([name for name, _ in good], np.stack([value for _, value in good])) if good else [])
+        predicted = iter(predictor.predictions([name for name, _ in good], np.stack([value for _, value in good])) if good else [])
         for name, value in batch:
-            yield Prediction(name, error=value) if isinstance(value, str) else next(answers)
+            yield Prediction(name, error=value) if isinstance(value, str) else next(predicted)
         done += len(batch)
         on_progress(done, total)
 
 
-Decoded = tuple[str, Array | str]  # an example's name, and its values or what is wrong with it
+Decoded = tuple[str, Array | str]  # an example's name, and its values or an error message
 
 
 def _decoded(examples: Iterator[Example], batch_size: int) -> Iterator[Decoded]:
-    """The examples read in parallel threads, in order, as many ahead as the next batches need."""
+    """Examples decoded by parallel threads, in order, `BATCHES_AHEAD` batches ahead of the consumer."""
     ahead = -(-BATCHES_AHEAD * batch_size // DECODED_AT_ONCE)
-    waiting: deque[Future[list[Decoded]]] = deque()
+    pending: deque[Future[list[Decoded]]] = deque()
     with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode") as workers:
         try:
             while group := list(islice(examples, DECODED_AT_ONCE)):
-                waiting.append(workers.submit(_read, group))
-                if len(waiting) > ahead:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+                pending.append(workers.submit(_read, group))
+                if len(pending) > ahead:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
         finally:
             workers.shutdown(cancel_futures=True)
 
@@ -172,13 +177,13 @@ def _value(example: Example) -> Array | str:
         return error.message
 
 
-def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """The model that the first argument names, else that of the newest run; and the other arguments, which are inputs.
+def split_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Split command-line arguments into the model (the first argument, or else that of the newest run) and the inputs.
 
     A model is a `.keras` file, the folder of a run, or the name of one below `runs/`.
 
     Raises:
-        CnnkitError: The first argument names nothing, or a run without a model; or there is nothing to predict.
+        CnnkitError: The first argument does not exist, or is a run without a model; or there are no inputs.
     """
     first = Path(arguments[0])
     if first.suffix == ".keras":
@@ -195,7 +200,11 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
 
 
 def data_section(config: Path) -> Data | None:
-    """The `data` section of a run's config, by itself: the data that it names may be gone by now. None where there is no config."""
+    """The `data` section of a run's config, without opening the data, which may no longer exist; None where there is no config.
+
+    Raises:
+        CnnkitError: The section is damaged.
+    """
     if not config.exists():
         return None
     try:
@@ -205,12 +214,12 @@ def data_section(config: Path) -> Data | None:
 
 
 def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape: tuple[int, ...]) -> ImageReader | None:
-    """How picture files were read for a model in its training; None for a model that takes no pictures.
+    """The reader of image files that a model was trained with; None for a model without image inputs.
 
-    It stands in the `model.json`; of a model that an earlier version saved, it follows from the config beside it, else from the defaults.
+    It is stored in `model.json`; for models of earlier versions, it follows from the config in the same folder, or else the defaults.
 
     Raises:
-        CnnkitError: The `model.json` is that of another model, or the config is damaged.
+        CnnkitError: The `model.json` belongs to another model, or the config is damaged.
     """
     reader = metadata.image_reader if metadata is not None else None
     if reader is None:

@@ -1,4 +1,4 @@
-"""The content of a report's page."""
+"""Data classes with the content of a report, for the template."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from cnnkit.runs.listing import ListedRun
 
 @dataclass(frozen=True)
 class DrawnExample:
-    """A chosen example with its picture or signal."""
+    """A chosen example with its rendered image or signal."""
 
     choice: Choice
     example: Picture | Signal
@@ -23,7 +23,7 @@ class DrawnExample:
 
 @dataclass(frozen=True)
 class ExampleGroup:
-    """A group of examples, as the page shows them."""
+    """A group of rendered examples."""
 
     group: Group
     examples: tuple[DrawnExample, ...]
@@ -31,24 +31,24 @@ class ExampleGroup:
 
 @dataclass
 class Report:
-    """The content of the page.
+    """The content of a report.
 
     Attributes:
         run: The run, as `cnnkit runs` lists it.
-        task: What it predicts; None where that is not known.
+        task: Kind and names of the model's outputs; None where unknown.
         notices: Warnings to show above the results.
-        missing: Section -> why it is empty.
+        missing: Section -> reason why it is empty.
         config: The resolved config's text.
-        phases: Of a run in phases, a row each: what trained, and for how many epochs.
-        environment: Names and values.
-        network: The network, row by row.
+        phases: `train` setting and epochs of each phase; empty for a run without phases.
+        environment: Names and values of `environment.json`.
+        network: The summary of the network.
         curves: Plots of the history.
-        metrics: The metrics; None where they are not known.
-        quality: Plots of predictions: reliability, or predicted against true.
-        groups: Examples.
+        metrics: The metrics; None where unknown.
+        quality: Plots of predictions: reliability diagram, or predicted against true values.
+        groups: Groups of examples.
         heatmap_layer: The layer that heatmaps were computed from; empty where there are none.
         probe: Metrics on corrupted examples.
-        probe_plots: The probe's curves as plots.
+        probe_plots: Plots of the probe's curves.
     """
 
     run: ListedRun

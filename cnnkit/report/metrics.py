@@ -1,4 +1,4 @@
-"""A run's metrics as rows of a page, from what `metrics.json` holds: overall, by class, and the confusion matrix."""
+"""A run's metrics for the report, from the content of `metrics.json`: overall, by class, and the confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class MetricsRow:
 
     Attributes:
         name: Its name.
-        support: Examples that have it; None for a number.
-        metrics: In the order of the table's columns.
+        support: Number of examples that have it; None for a regression target.
+        metrics: Values in the order of the table's columns.
     """
 
     name: str
@@ -35,7 +35,7 @@ class MetricsRow:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the confusion matrix: count, share of its row, and strength of its colour (0 to 1)."""
+    """A cell of the confusion matrix: count, share of its row, and color intensity (0 to 1)."""
 
     count: int
     share: float
@@ -44,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """A class that was predicted as another one: how often, and the share of its examples."""
+    """A class that was predicted as another one: number and share of its examples."""
 
     true: str
     predicted: str
@@ -54,11 +54,11 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Which classes were predicted as which.
+    """The confusion matrix.
 
     Attributes:
-        cells: A row for each true class; empty where there are too many classes to write the counts in a page.
-        picture: Data URI of the whole matrix; empty where there are cells.
+        cells: A row for each true class; empty where there are too many classes for a table.
+        picture: Data URI of the matrix as an image; empty where there are cells.
         pairs: The most frequent mistakes.
     """
 
@@ -72,11 +72,11 @@ class PageMetrics:
     """All metrics of a run.
 
     Attributes:
-        measured_on: Which examples they were measured on.
-        examples: How many examples those are.
-        overall: The headline first.
-        rows: Class by class, label by label or number by number.
-        confusion: Of classes; None for anything else.
+        measured_on: Split and data set that they were computed on.
+        examples: Number of those examples.
+        overall: Metrics over all outputs, the headline metric first.
+        rows: Metrics by class, label or target.
+        confusion: The confusion matrix of a classification; else None.
     """
 
     measured_on: str
@@ -90,7 +90,7 @@ def metrics_for_page(results: Mapping[str, Any], task: Task) -> PageMetrics:
     """The metrics in `metrics.json`, or of an evaluation's `as_dict`.
 
     Raises:
-        KeyError, TypeError, ValueError: They are not those of the task.
+        KeyError, TypeError, ValueError: The metrics are not those of the task.
     """
     known = TASK_METRICS[task.kind]
     listed = results[known.rows]
@@ -103,15 +103,15 @@ def metrics_for_page(results: Mapping[str, Any], task: Task) -> PageMetrics:
 
 
 def confusion_for_page(counts: Array, names: Sequence[str]) -> Confusion:
-    """A confusion matrix `(classes, classes)`, rows true, as cells or a picture, with its most frequent mistakes."""
+    """A confusion matrix `(classes, classes)`, rows true, as cells or an image, with its most frequent mistakes."""
     shares = shares_of_rows(counts)
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
-    pairs = [divmod(int(place), len(counts)) for place in order]
+    pairs = [divmod(int(index), len(counts)) for index in order]
     confused = tuple(ConfusedPair(names[i], names[j], int(counts[i, j]), float(shares[i, j])) for i, j in pairs if wrong[i, j])
     if len(counts) > MOST_COUNTED_CLASSES:
         return Confusion((), confusion_picture(shares), confused)
     filled = np.nan_to_num(shares)
-    places = range(len(counts))
-    cells = tuple(tuple(Cell(int(counts[i, j]), float(filled[i, j]), float(filled[i, j] ** GAMMA)) for j in places) for i in places)
+    indices = range(len(counts))
+    cells = tuple(tuple(Cell(int(counts[i, j]), float(filled[i, j]), float(filled[i, j] ** GAMMA)) for j in indices) for i in indices)
     return Confusion(cells, "", confused)

@@ -1,4 +1,4 @@
-"""A report as one HTML page: every text from a run is escaped, nothing in the page runs or is fetched."""
+"""Render a report as one HTML page; all text is escaped, and the page has no scripts and loads nothing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,34 +26,34 @@ def render(report: "Report") -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_visible,
+        finalize=_escape_text,
     )
     environment.filters.update(number=number_text, percent=percent, duration=_duration, shape=_shape, field=_field)
     sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT), "version": __version__}
     return environment.get_template(TEMPLATE).render(report=report, run=report.run, **sizes)
 
 
-def _visible(value: Any) -> Any:
-    """A text without characters that hide or turn what stands around them; markup of our own as it is."""
+def _escape_text(value: Any) -> Any:
+    """Escape unprintable characters of a text, such as those that change the writing direction; Markup stays unchanged."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return "\n".join(escape_unprintable(line) for line in value.split("\n"))
     return value
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration in hours, minutes and seconds: `1 h 02 min`, `3 min 04 s`, `5.0 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
-    """`32 × 32 × 3`, without the batch; several in a row."""
+    """`32 × 32 × 3`, without the batch; several shapes are separated by commas."""
     if shape and isinstance(shape[0], tuple):
         return ", ".join(map(_shape, shape))
     return " × ".join("?" if size is None else str(size) for size in shape[1:]) or "1"
 
 
 def _field(field: Any) -> str:
-    """A receptive field."""
+    """A receptive field as text: `3 × 3`, or `all`."""
     return "–" if not field else "all" if field == "all" else " × ".join(map(str, field))

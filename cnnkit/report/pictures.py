@@ -1,4 +1,4 @@
-"""Examples as a page shows them: pictures and heatmaps over them as data URIs, signals as points of lines."""
+"""Examples for the report: images with heatmaps as data URIs, signals as points of lines."""
 
 import base64
 import io
@@ -10,23 +10,23 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-LARGEST_SIDE = 256  # pixels of a picture in the page; larger ones are made smaller
-SMOOTH_SIDE = 160  # pixels that a heatmap gets at least, so that it is not as coarse as a tiny picture
-HEATMAP_SHARE = 0.55  # of the heatmap's colours over the grey picture
-SIGNAL_WIDTH, SIGNAL_HEIGHT = 240, 96  # units of a drawn signal
-MOST_POINTS = 480  # of a line
-MOST_LINES = 6  # channels of a signal that are drawn
-MOST_STRIPES = 120  # of the heatmap behind a signal
+LARGEST_SIDE = 256  # pixels of an image in the page; larger ones are downscaled
+SMOOTH_SIDE = 160  # smallest side of a heatmap in pixels, so that over tiny images it is still smooth
+HEATMAP_SHARE = 0.55  # opacity of the heatmap over the grayscale image
+SIGNAL_WIDTH, SIGNAL_HEIGHT = 240, 96  # size of a plotted signal, in units of its SVG
+MOST_POINTS = 480  # points per line
+MOST_LINES = 6  # channels of a signal that are plotted
+MOST_STRIPES = 120  # resolution of the heatmap behind a signal
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, and the same in grey under its heatmap.
+    """An image, and the same in grayscale under its heatmap.
 
     Attributes:
         plain: Data URI.
         heatmap: Data URI; empty where there is none.
-        tiny: Whether its pixels are to be seen as squares.
+        tiny: Whether it is to be shown enlarged with visible pixels.
     """
 
     plain: str
@@ -39,20 +39,20 @@ class Signal:
     """A signal in a box of `SIGNAL_WIDTH` by `SIGNAL_HEIGHT`.
 
     Attributes:
-        lines: For each channel the points of a polyline.
-        stripes: Of the heatmap behind it: left edge, width and strength (0 to 1).
+        lines: Points of an SVG polyline for each channel.
+        stripes: Stripes of the heatmap behind it: left edge, width and intensity (0 to 1).
     """
 
     lines: tuple[str, ...]
     stripes: tuple[tuple[float, float, float], ...]
 
 
-def shown_example(example: Array, heatmap: Array | None) -> Picture | Signal:
-    """An example ready for a page.
+def render_example(example: Array, heatmap: Array | None) -> Picture | Signal:
+    """Render an example for the report.
 
     Args:
         example: `(height, width, channels)`, 0 to 255, or `(steps, channels)`.
-        heatmap: The layer's map `(rows, columns)` or `(steps,)`, 0 or more; None where there is none.
+        heatmap: Grad-CAM map in the layer's resolution, `(rows, columns)` or `(steps,)`, 0 or more; None for none.
     """
     return _signal(example, heatmap) if example.ndim == 2 else _picture(example, heatmap)
 
@@ -73,7 +73,7 @@ def data_uri(pixels: Array, *, lossless: bool) -> str:
 def _picture(example: Array, heatmap: Array | None) -> Picture:
     from matplotlib import colormaps
 
-    from cnnkit.interpret.gradcam import spread
+    from cnnkit.interpret.gradcam import upsample
 
     pixels = _pixels(example)
     tiny = max(pixels.shape[:2]) <= 64
@@ -81,27 +81,27 @@ def _picture(example: Array, heatmap: Array | None) -> Picture:
         return Picture(data_uri(pixels, lossless=tiny), "", tiny)
     times = max(1, -(-SMOOTH_SIDE // max(pixels.shape[:2])))
     grey = (pixels if pixels.ndim == 2 else pixels @ (0.299, 0.587, 0.114)).repeat(times, 0).repeat(times, 1)
-    strength = spread(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, grey.shape)
+    strength = upsample(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, grey.shape)
     colours = colormaps["inferno"](strength)[..., :3] * 255
     over = (1 - HEATMAP_SHARE) * grey[..., None] + HEATMAP_SHARE * colours
     return Picture(data_uri(pixels, lossless=tiny), data_uri(np.rint(over).astype(np.uint8), lossless=False), tiny)
 
 
 def _pixels(example: Array) -> Array:
-    """An example as uint8, grey `(height, width)` or RGB, no larger than `LARGEST_SIDE`."""
+    """An example as uint8, grayscale `(height, width)` or RGB `(height, width, 3)`, no larger than `LARGEST_SIDE`."""
     from PIL import Image
 
-    shown = np.nan_to_num(example.astype(np.float32)).round().clip(0, 255).astype(np.uint8)
-    shown = shown[..., 0] if shown.shape[-1] < 3 else shown[..., :3]
-    if max(shown.shape[:2]) <= LARGEST_SIDE:
-        return np.ascontiguousarray(shown)
-    image = Image.fromarray(np.ascontiguousarray(shown))
+    pixels = np.nan_to_num(example.astype(np.float32)).round().clip(0, 255).astype(np.uint8)
+    pixels = pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3]
+    if max(pixels.shape[:2]) <= LARGEST_SIDE:
+        return np.ascontiguousarray(pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     return np.asarray(image)
 
 
 def _signal(example: Array, heatmap: Array | None) -> Signal:
-    from cnnkit.interpret.gradcam import spread
+    from cnnkit.interpret.gradcam import upsample
 
     values = np.nan_to_num(example[:, :MOST_LINES].astype(np.float64))
     low, high = float(values.min()), float(values.max())
@@ -110,17 +110,17 @@ def _signal(example: Array, heatmap: Array | None) -> Signal:
     if heatmap is None:
         return Signal(lines, ())
     count = min(MOST_STRIPES, len(example))
-    strengths = spread(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, (count,))
+    strengths = upsample(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, (count,))
     width = SIGNAL_WIDTH / count
     return Signal(lines, tuple((round(i * width, 2), round(width, 2), round(float(each), 3)) for i, each in enumerate(strengths)))
 
 
 def _thinned(heights: Array) -> list[tuple[float, float]]:
-    """The points of a line; of a long one the lowest and the highest of each stretch, in their order, so that no peak is lost."""
-    places = np.arange(len(heights))
+    """The points of a line; a long one is reduced to the minimum and maximum of each segment, so that no peak is lost."""
+    indices = np.arange(len(heights))
     if len(heights) > MOST_POINTS:
-        stretches = np.array_split(places, MOST_POINTS // 2)
-        ends = [sorted((part[heights[part].argmin()], part[heights[part].argmax()])) for part in stretches]
-        places = np.unique(np.concatenate(ends))
-    across = places / max(len(heights) - 1, 1) * SIGNAL_WIDTH
-    return list(zip(across.tolist(), heights[places].tolist(), strict=True))
+        segments = np.array_split(indices, MOST_POINTS // 2)
+        ends = [sorted((part[heights[part].argmin()], part[heights[part].argmax()])) for part in segments]
+        indices = np.unique(np.concatenate(ends))
+    across = indices / max(len(heights) - 1, 1) * SIGNAL_WIDTH
+    return list(zip(across.tolist(), heights[indices].tolist(), strict=True))

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 VARIABLES = {INK: "ink", SOFT: "soft", FAINT: "faint", TRAINING: "training", VALIDATION: "accent", WRONG[2]: "wrong", "#ffffff": "card"}
-WIDTH = 4.0  # inches of a panel; about the width of a phone, so that its letters are as large as those of the page
+WIDTH = 4.0  # inches; about the width of a phone, so that text in plots is as large as in the page
 
 
 def curve_plots(history: Sequence[Mapping[str, float]], custom: Mapping[str, str]) -> list[Markup]:
-    """Loss and each metric over the epochs, a plot each; `custom` as `metrics.find` takes it."""
+    """Plots of the loss and each metric over the epochs; for `custom` see `metrics.find`."""
     plots: list[Markup] = []
     for name in training_columns(history):
         figure = new_figure(WIDTH, 2.7)
@@ -42,14 +42,14 @@ def curve_plots(history: Sequence[Mapping[str, float]], custom: Mapping[str, str
 
 
 def reliability_plot(curve: Sequence[ReliabilityBin]) -> Markup:
-    """The share that is right by the probability given."""
+    """The reliability diagram."""
     figure = new_figure(WIDTH, 3.4)
     draw_reliability(figure, curve)
     return as_svg(figure, "reliability", "Share that was right by the probability given")
 
 
 def prediction_plots(targets: Array, predictions: Array, names: Sequence[str]) -> list[Markup]:
-    """Predicted against true values `(n, outputs)`, a plot for each of the first numbers."""
+    """Plots of predicted against true values `(n, outputs)`, one for each of the first `MOST_PANELS` targets."""
     plots = []
     for index, name in enumerate(names[:MOST_PANELS]):
         figure = new_figure(WIDTH, WIDTH)
@@ -59,7 +59,7 @@ def prediction_plots(targets: Array, predictions: Array, names: Sequence[str]) -
 
 
 def probe_plots(probe: "Probe") -> list[Markup]:
-    """A plot for each corruption, on one scale."""
+    """A plot for each corruption, all with the same y axis."""
     top = 1.08 * max(max(curve.values) for curve in probe.curves) if not probe.metric.higher_is_better else 1.0
     plots = []
     for index, curve in enumerate(probe.curves):
@@ -73,10 +73,13 @@ def probe_plots(probe: "Probe") -> list[Markup]:
 
 
 def confusion_picture(shares: Array) -> str:
-    """A large confusion matrix as a picture, a pixel a cell: right in blue, wrong in orange, clear where there is nothing.
+    """A large confusion matrix as an image, a pixel per cell: correct in blue, wrong in orange, transparent where zero.
 
     Args:
-        shares: Of each row `(classes, classes)`, NaN in rows without examples.
+        shares: Confusion matrix `(classes, classes)` normalized by row; NaN in rows without examples.
+
+    Returns:
+        A data URI.
     """
     strength = np.nan_to_num(shares) ** GAMMA
     right = np.eye(len(shares), dtype=bool)
@@ -85,13 +88,13 @@ def confusion_picture(shares: Array) -> str:
     return data_uri(pixels.astype(np.uint8), lossless=True)
 
 
-def as_svg(figure: "Figure", salt: str, words: str) -> Markup:
+def as_svg(figure: "Figure", salt: str, label: str) -> Markup:
     """A figure as an SVG element for a page, whose colours are the page's CSS variables.
 
     Args:
         figure: Drawn in the colours of `VARIABLES`.
-        salt: Keeps the names of its parts apart from those of other plots in the page.
-        words: What it shows, for those who do not see it.
+        salt: Makes the ids of SVG elements unique within the page.
+        label: Description for screen readers.
     """
     import matplotlib as mpl
 
@@ -102,9 +105,9 @@ def as_svg(figure: "Figure", salt: str, words: str) -> Markup:
     box = re.search(r'viewBox="[\d. ]+"', text)
     assert box is not None
     inside = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
-    inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)  # it would hold for the whole page
-    inside = re.sub(r' id="[a-z0-9.]+_\d+"', "", inside)  # the same in every plot, and nothing refers to them
+    inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)  # it would apply to the whole page
+    inside = re.sub(r' id="[a-z0-9.]+_\d+"', "", inside)  # duplicated in every plot, and never referenced
     inside = re.sub(r"font-family: [^;\"]*;?", "", inside)
     for colour, variable in VARIABLES.items():
         inside = inside.replace(colour, f"var(--{variable})")
-    return Markup('<svg {} role="img" aria-label="{}">{}</svg>').format(Markup(box[0]), words, Markup(inside))  # noqa: S704 - matplotlib's
+    return Markup('<svg {} role="img" aria-label="{}">{}</svg>').format(Markup(box[0]), label, Markup(inside))  # noqa: S704 - matplotlib's

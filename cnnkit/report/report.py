@@ -1,4 +1,4 @@
-"""`cnnkit report`: everything known about a run, collected for one page; what is missing is named, with the reason."""
+"""`cnnkit report`: collect the content of a run's report; missing parts are listed with the reason."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,13 +18,13 @@ from cnnkit.model.loading.load import load_model
 from cnnkit.model.summary.summarize import summarize
 from cnnkit.prediction.evaluate import Evaluation, evaluate_model
 from cnnkit.report.content import DrawnExample, ExampleGroup, Report
-from cnnkit.report.examples import telling_examples
+from cnnkit.report.examples import informative_examples
 from cnnkit.report.metrics import metrics_for_page
 from cnnkit.report.page import render
-from cnnkit.report.pictures import shown_example
+from cnnkit.report.pictures import render_example
 from cnnkit.report.plots import curve_plots, prediction_plots, probe_plots, reliability_plot
 from cnnkit.robustness.corruptions import corruptions_for
-from cnnkit.robustness.probe import drawn, probe, read_probe
+from cnnkit.robustness.probe import probe, read_probe, subsample
 from cnnkit.robustness.results import Probe
 from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.listing import custom_metric_names, read_run
@@ -34,20 +34,20 @@ from cnnkit.runs.reopen import Reopened, reopened
 if TYPE_CHECKING:
     import keras
 
-PROBED = 500  # examples that are probed for the report of a run that has not been probed
-LEAST_PROBED = 100  # fewer would say too little
-AFFORDABLE = 4e11  # multiply-adds that such a probe may take: some ten seconds on two cores
+PROBED = 500  # examples for a small probe, for a run without probe.json
+LEAST_PROBED = 100  # fewer examples would be too imprecise
+AFFORDABLE = 4e11  # multiply-adds of such a probe at most: about ten seconds on two cores
 
 _STATES = {
-    "interrupted": "This run was interrupted: everything here is of the network as it was then.",
+    "interrupted": "This run was interrupted: everything here is of the network at that time.",
     "running": "This run is still under way: everything here is of the network last saved.",
     "failed": "This run failed before its end: everything here is of the network last saved.",
-    "unknown": "Whether this run got to its end is not known.",
+    "unknown": "Whether this run finished is unknown.",
 }
 
 
 def write_report(run: Path | None, output: Path | None = None) -> Path:
-    """Write the report of a run as one HTML file that needs nothing beside it.
+    """Write the report of a run as one self-contained HTML file.
 
     Args:
         run: The run's folder or name; None for the newest.
@@ -68,7 +68,7 @@ def write_report(run: Path | None, output: Path | None = None) -> Path:
 
 
 def gather(directory: RunDirectory) -> Report:
-    """Everything for the page of a run that has a model; what cannot be had is in `missing`, with the reason.
+    """Collect the report of a run that has a model; parts that are not available are in `missing`, with the reason.
 
     Raises:
         CnnkitError: The model cannot be loaded.
@@ -125,7 +125,7 @@ def _measure(report: Report, model: "keras.Model", run: Reopened) -> None:
 
 
 def _use_stored_metrics(report: Report, directory: RunDirectory, reason: str) -> None:
-    """The metrics that the run ended with, where its data cannot be read any more."""
+    """Add the metrics of `metrics.json`, where the run's data can no longer be read."""
     report.missing.update(dict.fromkeys(("examples", "robustness"), reason))
     metadata = read_metadata(directory.model)
     if metadata is None or report.metrics is not None:
@@ -153,7 +153,7 @@ def _quality(evaluation: Evaluation) -> list[Markup]:
 
 def _example_groups(report: Report, model: "keras.Model", examples: Examples, evaluation: Evaluation) -> list[ExampleGroup]:
     task = evaluation.metadata.task
-    groups = telling_examples(evaluation.targets, evaluation.predictions, task)
+    groups = informative_examples(evaluation.targets, evaluation.predictions, task)
     try:
         cam = GradCam(model, task)
         report.heatmap_layer = cam.layer
@@ -162,18 +162,19 @@ def _example_groups(report: Report, model: "keras.Model", examples: Examples, ev
         report.missing["heatmaps"] = fault.headline
     drawn_groups = []
     for group in groups:
-        places = np.array([choice.position for choice in group.choices], np.int64)
-        inputs = examples.rows.read(examples.index[places]) if len(places) else np.empty(0)
-        maps = cam(inputs, [choice.output for choice in group.choices]).maps if cam is not None and len(places) else [None] * len(places)
+        positions = np.array([choice.position for choice in group.choices], np.int64)
+        inputs = examples.rows.read(examples.index[positions]) if len(positions) else np.empty(0)
+        outputs = [choice.output for choice in group.choices]
+        maps = cam(inputs, outputs).maps if cam is not None and len(positions) else [None] * len(positions)
         pairs = zip(group.choices, inputs, maps, strict=True)
         drawn_groups.append(
-            ExampleGroup(group, tuple(DrawnExample(choice, shown_example(each, heatmap)) for choice, each, heatmap in pairs))
+            ExampleGroup(group, tuple(DrawnExample(choice, render_example(each, heatmap)) for choice, each, heatmap in pairs))
         )
     return drawn_groups
 
 
 def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reopened) -> Probe | None:
-    """The run's own probe where it has one, else a small one where the network is small enough."""
+    """The run's stored probe; or else a new small one, if the network is small enough."""
     stored = run.directory.path / "probe.json"
     if stored.exists():
         try:
@@ -189,7 +190,7 @@ def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reo
         report.missing["robustness"] = f"Not measured yet. `cnnkit probe {run.directory.path}` measures it for the next report."
         return None
     seed, metadata = run.loaded.config.seed, run.metadata
-    metric, clean, curves = probe(model, drawn(examples, count, seed), metadata.task, known, seed)
+    metric, clean, curves = probe(model, subsample(examples, count, seed), metadata.task, known, seed)
     measured_on = f"{run.held_out[0]} set of {metadata.data}"
     return Probe(report.run.name, measured_on, count, metric, clean, curves, note=metadata.note)
 
@@ -199,7 +200,7 @@ def _add_notices(report: Report, notes: Iterable[str]) -> None:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, str]]:
-    """Nested values as rows: `data.name` and `cifar10`; what is not known is left out."""
+    """Nested values as rows such as `data.name` and `cifar10`, without values that are None."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{key}.")

@@ -1,1 +1,1 @@
-"""Corrupt the inputs of a trained model and measure what it withstands."""
+"""Robustness: evaluate a trained model on corrupted inputs."""

@@ -1,4 +1,4 @@
-"""A picture of how runs do on corrupted examples: a panel for each corruption, a line for each run, and the areas side by side."""
+"""Plot of runs on corrupted examples: a panel for each corruption, a line for each run, and a bar chart of the areas."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnkit.plots.style import COLOURS, FAINT, INK, SOFT, calm, finish, new_figure, short
+from cnnkit.plots.style import COLOURS, FAINT, INK, SOFT, finish, new_figure, shorten, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 MOST_BARS_WITH_NUMBERS = 16
-LONGEST_NAME = 32  # characters of a run's name that have room below the panels
+LONGEST_NAME = 32  # characters of a run's name that fit below the panels
 
 
 def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
-    """Draw the curves of one or more runs that were probed on the same examples.
+    """Plot the curves of one or more runs that were probed on the same examples.
 
     Args:
-        probes: The runs, the one that matters first.
+        probes: Results of the runs, the main one first.
         path: The PNG to write.
     """
     names = [curve.name for curve in probes[0].curves]
@@ -33,19 +33,19 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     figure = new_figure((4.6 if wide else 3.3) * columns + 0.3, (3.6 if wide else 2.75) * rows + (1.2 if len(probes) > 1 else 0.9))
     first = probes[0]
     top = 1.0 if first.metric.higher_is_better else 1.08 * max(max(curve.values) for each in probes for curve in each.curves)
-    for place in range(len(names)):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    for index in range(len(names)):
+        axes = figure.add_subplot(rows, columns, index + 1)
         for each, colour in zip(probes, _cycle(len(probes)), strict=True):
-            draw_curve(axes, each.curves[place], colour, marked=len(probes) == 1)
+            draw_curve(axes, each.curves[index], colour, marked=len(probes) == 1)
         axes.set_ylim(0, top)
-        label_axes(axes, first.curves[place], first.metric.label if place % columns == 0 else "")
+        label_axes(axes, first.curves[index], first.metric.label if index % columns == 0 else "")
     _draw_areas(figure.add_subplot(rows, columns, panels), probes, names)
     if len(probes) > 1:
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in _cycle(len(probes))]
         labels = [
-            f"{each.run if len(each.run) <= LONGEST_NAME else short(each.run)}, {first.metric.label} {each.clean:.3f} clean"
+            f"{each.run if len(each.run) <= LONGEST_NAME else shorten(each.run)}, {first.metric.label} {each.clean:.3f} clean"
             for each in probes
         ]
         figure.legend(
@@ -57,30 +57,30 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
 
 
 def draw_curve(axes: "Axes", curve: "Curve", colour: str, *, marked: bool) -> None:
-    """Draw a metric over the strengths of one corruption; marked, with the clean value as a dotted line.
+    """Draw a metric over the strengths of one corruption.
 
     Args:
         axes: The panel.
-        curve: What to draw.
-        colour: Of the line.
-        marked: Whether it is the only one in the panel.
+        curve: The curve.
+        colour: Color of the line.
+        marked: Whether to mark the clean value and fill the area, as for a single curve.
     """
-    places = _places(curve)
-    axes.plot(places, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5)
+    x = _positions(curve)
+    axes.plot(x, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5)
     if marked:
         clean = curve.values[curve.strengths.index(curve.clean)]
         axes.axhline(clean, color=colour, linewidth=0.8, linestyle=(0, (2, 3)))
-        axes.fill_between(places, curve.values, color=colour, alpha=0.08, linewidth=0)
-    axes.set_xticks(places, [f"{strength:g}" for strength in curve.strengths])
+        axes.fill_between(x, curve.values, color=colour, alpha=0.08, linewidth=0)
+    axes.set_xticks(x, [f"{strength:g}" for strength in curve.strengths])
 
 
-def _places(curve: "Curve") -> np.ndarray:
+def _positions(curve: "Curve") -> np.ndarray:
     return np.log2(curve.strengths) if curve.in_ratios else np.asarray(curve.strengths, float)
 
 
 def label_axes(axes: "Axes", curve: "Curve", label: str) -> None:
-    """Name the corruption, its unit and, where `label` is not empty, the metric."""
-    calm(axes)
+    """Label a panel with the corruption, its unit and, unless `label` is empty, the metric."""
+    style_axes(axes)
     axes.set_title(curve.name, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(curve.unit, color=SOFT, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
@@ -91,7 +91,7 @@ def label_axes(axes: "Axes", curve: "Curve", label: str) -> None:
 
 
 def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -> None:
-    """A row of bars a corruption: the area under each curve relative to the clean value."""
+    """A group of bars per corruption: the area under each curve relative to the clean value."""
     from matplotlib.patheffects import withStroke
 
     height = 0.8 / len(probes)
@@ -102,20 +102,20 @@ def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -
         if len(probes) * len(names) <= MOST_BARS_WITH_NUMBERS:
             for row, area in zip(rows, areas, strict=True):
                 halo = [withStroke(linewidth=2.5, foreground="white")]
-                place = (float(np.nan_to_num(area)), row)
+                position = (float(np.nan_to_num(area)), row)
                 axes.annotate(
-                    f"{area:.2f}", place, (3, 0), textcoords="offset points", va="center", fontsize=8, color=INK, path_effects=halo
+                    f"{area:.2f}", position, (3, 0), textcoords="offset points", va="center", fontsize=8, color=INK, path_effects=halo
                 )
     axes.axvline(1, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.invert_yaxis()
     axes.set_title("area relative to clean", loc="left", fontsize=11, color=INK)
     axes.set_xlabel("1: the corruption changes nothing", color=SOFT, fontsize=9)
-    calm(axes)
+    style_axes(axes)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, max(1.18, 1.1 * max(np.nan_to_num(curve.area) for each in probes for curve in each.curves)))
     axes.spines["bottom"].set_color(FAINT)
 
 
 def _cycle(count: int) -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(count)]
+    return [COLOURS[index % len(COLOURS)] for index in range(count)]

@@ -1,4 +1,4 @@
-"""Robustness to corrupted test examples: a curve and one number for each kind of corruption."""
+"""Robustness to corrupted test examples: for each corruption, a metric over its strength and the area under that curve."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -39,18 +39,18 @@ def probe(
     seed: int = 0,
     on_progress: Progress = lambda done, total: None,
 ) -> tuple[Metric, float, tuple[Curve, ...]]:
-    """Measure a model on corrupted examples.
+    """Evaluate a model on corrupted examples.
 
     Args:
-        model: From raw inputs to outputs.
-        examples: Inputs and targets; the targets stay as they are.
-        task: What is predicted.
+        model: Maps raw inputs to outputs.
+        examples: Raw inputs and targets; only the inputs are corrupted.
+        task: Kind and names of the outputs.
         corruptions: The corruptions to apply.
-        seed: Of the noise.
-        on_progress: Told how many of all inputs have been predicted.
+        seed: Seed of the noise.
+        on_progress: Called with the number of inputs predicted, and the total number.
 
     Returns:
-        The metric, its value on the clean examples, and its curves.
+        The metric, its value on the clean examples, and a curve for each corruption.
     """
     function = inference_function(model)
     metric, clean = headline(examples.targets, outputs_for(function, examples), task)
@@ -80,12 +80,12 @@ def probe(
 
 
 def headline(targets: Array, predictions: Array, task: Task) -> tuple[Metric, float]:
-    """The metric that a probe measures and its value, equal to that of `cnnkit evaluate` without computing the other metrics.
+    """The metric of a probe and its value, equal to that of `cnnkit evaluate`, without computing the other metrics.
 
     Args:
-        targets: What was to be predicted `(n,)` or `(n, outputs)`.
+        targets: True targets `(n,)` or `(n, outputs)`.
         predictions: The network's outputs `(n, outputs)`.
-        task: Decides on accuracy, the share of single labels that are right, or the mean absolute error.
+        task: Determines the metric: accuracy, label accuracy, or mean absolute error.
     """
     from sklearn import metrics
 
@@ -101,53 +101,53 @@ def relative_area(strengths: Sequence[float], values: Sequence[float], clean: fl
     """The mean of a curve over its strengths (by the trapezoidal rule), divided by the clean value; NaN where that is 0.
 
     Args:
-        strengths: In rising order.
+        strengths: Strengths in ascending order.
         values: The metric at each strength.
         clean: The metric on the clean examples.
         in_ratios: Whether the mean is over the logarithms of the strengths.
     """
-    places = np.log(strengths) if in_ratios else np.asarray(strengths, float)
-    mean = np.trapezoid(values, places) / (places[-1] - places[0])
+    x = np.log(strengths) if in_ratios else np.asarray(strengths, float)
+    mean = np.trapezoid(values, x) / (x[-1] - x[0])
     return float(mean / clean) if clean else float("nan")
 
 
 def probe_runs(
-    what: Path | None,
+    path: Path | None,
     against: Sequence[Path] = (),
     *,
     only: Sequence[str] = (),
     limit: int | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> tuple[list[Probe], Path]:
-    """Probe a run, and others beside it on the same examples; write `probe.json` and a picture into the first run's folder.
+    """Probe a run and optionally others on the same examples; write `probe.json` and a plot into the first run's folder.
 
     Args:
-        what: A run's folder; None for the newest.
+        path: A run's folder; None for the newest.
         against: Further runs.
-        only: Names of the corruptions wanted; all where empty.
-        limit: How many examples to draw, by the run's seed; all where None.
-        on_progress: Told how many of all inputs have been predicted.
+        only: Names of the corruptions to apply; all where empty.
+        limit: Size of a random sample of the examples, drawn with the run's seed; None for all.
+        on_progress: Called with the number of inputs predicted, and the total number.
 
     Returns:
-        The result of each run, and the picture.
+        The result of each run, and the path of the plot.
 
     Raises:
         CnnkitError: There is no such run or corruption, a run has no test examples, or the runs' test examples differ.
     """
     with ExitStack() as stack:
-        runs = [stack.enter_context(reopened(each)) for each in (what, *against)]
+        runs = [stack.enter_context(reopened(each)) for each in (path, *against)]
         first = runs[0]
         held_out = [run.held_out[1] for run in runs]
         for run, examples in zip(runs[1:], held_out[1:], strict=True):
             _require_same(first, held_out[0], run, examples)
         known = corruptions_for(held_out[0].input_shape)
         chosen = _chosen(known, only)
-        examples = drawn(held_out[0], limit, first.loaded.config.seed)
+        examples = subsample(held_out[0], limit, first.loaded.config.seed)
         probes = []
-        for place, run in enumerate(runs):
+        for number, run in enumerate(runs):
 
-            def on_run_progress(done: int, total: int, place: int = place) -> None:
-                on_progress(place * total + done, len(runs) * total)
+            def on_run_progress(done: int, total: int, number: int = number) -> None:
+                on_progress(number * total + done, len(runs) * total)
 
             seed = first.loaded.config.seed
             require_fit(model := load_model(run.model), run.model, examples, run.metadata.data)
@@ -158,9 +158,9 @@ def probe_runs(
             probes.append(Probe(name, measured_on, len(examples), metric, clean, curves, unfit, note))
         write_json(first.directory.path / "probe.json", probes[0].as_dict())
         others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
-        picture = first.directory.path / f"probe{others}.png"
-        plot_probes(probes, picture)
-        return probes, picture
+        plot_path = first.directory.path / f"probe{others}.png"
+        plot_probes(probes, plot_path)
+        return probes, plot_path
 
 
 def read_probe(path: Path) -> Probe:
@@ -183,20 +183,20 @@ def read_probe(path: Path) -> Probe:
 
 
 def _or_nan(value: float | None) -> float:
-    """A number as JSON has it: null is NaN."""
+    """A number from JSON, where null stands for NaN."""
     return float("nan") if value is None else float(value)
 
 
 def _extent(examples: Examples) -> float:
-    """255 for uint8; for other inputs, what the first of them span."""
+    """The value range of the inputs: 255 for uint8; for other dtypes, that of the first 256 inputs."""
     if examples.rows.dtype == np.uint8:
         return 255.0
     some = examples.rows.read(examples.index[:256])
     return float(np.nanmax(some) - np.nanmin(some))
 
 
-def drawn(examples: Examples, limit: int | None, seed: int) -> Examples:
-    """As many of the examples as are wanted, drawn by a seed, in their order; all where None."""
+def subsample(examples: Examples, limit: int | None, seed: int) -> Examples:
+    """A random sample of the examples without replacement, in their original order; all of them where `limit` is None."""
     if limit is None or limit >= len(examples):
         return examples
     return examples.take(np.sort(np.random.default_rng(seed).choice(len(examples), limit, replace=False)))
@@ -211,10 +211,10 @@ def _chosen(known: Sequence[Corruption], only: Sequence[str]) -> list[Corruption
 
 
 def _require_same(first: Reopened, examples: Examples, other: Reopened, others: Examples) -> None:
-    """Refuse runs that were not measured on the very same examples: their curves could not be compared."""
+    """Raise CnnkitError where two runs do not have the same test examples, so that their curves are not comparable."""
     pairs = [(examples.input_shape, others.input_shape), (first.metadata.task, other.metadata.task), (len(examples), len(others))]
     same = (
-        all(mine == theirs for mine, theirs in pairs)
+        all(first_value == other_value for first_value, other_value in pairs)
         and np.array_equal(examples.index, others.index)
         and np.array_equal(examples.targets, others.targets)
         and examples.rows.identity() == others.rows.identity()

@@ -13,12 +13,12 @@ class Curve:
 
     Attributes:
         name: The corruption.
-        unit: Of the strengths.
-        strengths: In rising order.
+        unit: Unit of the strengths.
+        strengths: Strengths in ascending order.
         values: The metric at each strength.
-        clean: The strength at which nothing is changed.
+        clean: The strength at which inputs are unchanged.
         in_ratios: Whether the strengths are factors.
-        area: Mean of the metric over all strengths, divided by the clean value: 1 where the corruption changes nothing.
+        area: Mean of the metric over the strengths (trapezoidal rule), divided by the clean value: 1 where it does not change.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Probe:
 
     Attributes:
         run: The run's name.
-        measured_on: Which examples of which data.
-        examples: How many.
-        metric: What the curves show: accuracy, label accuracy or MAE.
+        measured_on: Split and data set of the examples.
+        examples: Number of examples.
+        metric: Accuracy, label accuracy or MAE.
         clean: The metric on the clean examples.
-        curves: One for each corruption.
+        curves: A curve for each corruption.
         not_applicable: Corruptions that are not defined for such inputs.
         note: A warning to show beside the results; may be empty.
     """

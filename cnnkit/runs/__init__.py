@@ -1,1 +1,1 @@
-"""A run's folder: paths, lock, model metadata, history, listing, opening it again."""
+"""A run's folder: paths, lock, model metadata, history, listing, reopening with its data."""

@@ -1,4 +1,4 @@
-"""A run's folder: what stands in it under which name, written atomically and read back."""
+"""The run directory: names of its files, atomic writing, and reading."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-_FILES = (  # all that stand directly in a run's folder, as a regular expression
+_FILES = (  # names of all files directly in a run's folder, as a regular expression
     r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow)\.json|"
     r"(curves|confusion|reliability|predictions)\.png"
 )
@@ -40,17 +40,17 @@ class RunDirectory:
 
     @property
     def model(self) -> Path:
-        """The model for use."""
+        """The saved model."""
         return self.path / MODEL_NAME
 
     @property
     def metadata(self) -> Path:
-        """What the model's outputs mean."""
+        """The model metadata."""
         return self.path / "model.json"
 
     @property
     def history(self) -> Path:
-        """Loss and metrics, a row an epoch."""
+        """Loss and metrics, a row per epoch."""
         return self.path / "history.csv"
 
     @property
@@ -60,22 +60,22 @@ class RunDirectory:
 
     @property
     def curves(self) -> Path:
-        """Loss and metrics over the epochs, to look at."""
+        """Plot of loss and metrics over the epochs."""
         return self.path / "curves.png"
 
     @property
     def confusion(self) -> Path:
-        """Confusion matrix, to look at."""
+        """Plot of the confusion matrix."""
         return self.path / "confusion.png"
 
     @property
     def reliability(self) -> Path:
-        """The share that was right by the probability given, to look at."""
+        """Reliability diagram."""
         return self.path / "reliability.png"
 
     @property
     def predictions(self) -> Path:
-        """Predicted against true values of a regression, to look at."""
+        """Plot of predicted against true values of a regression."""
         return self.path / "predictions.png"
 
     def write_config(self, text: str) -> None:
@@ -83,7 +83,7 @@ class RunDirectory:
         write_text(self.config, text)
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Write `history.csv`, a row an epoch."""
+        """Write `history.csv`, a row per epoch."""
         columns = list(dict.fromkeys(column for row in rows for column in row))
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, columns, lineterminator="\n")
@@ -93,16 +93,16 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of all from which training goes on exactly."""
+        """The folder of checkpoints for exact resume."""
         return self.path / "checkpoints"
 
     @property
     def environment(self) -> Path:
-        """Versions, device, the data's fingerprint, times and state."""
+        """Versions, devices, the data's fingerprint, times and state."""
         return self.path / "environment.json"
 
     def read_history(self) -> list[dict[str, float]]:
-        """The rows of `history.csv`, a row an epoch; a column that has no value in an epoch is left out of its row.
+        """The rows of `history.csv`, one per epoch, without the columns that are empty in that epoch.
 
         Raises:
             CnnkitError: The file is missing or damaged.
@@ -118,12 +118,12 @@ class RunDirectory:
 
     @property
     def manifest(self) -> Path:
-        """Which example stands in which split."""
+        """The split of each example."""
         return self.path / "manifest.csv"
 
     @property
     def cache(self) -> Path:
-        """Where decoded images are kept while the run goes on."""
+        """The folder of decoded images, which exists only during training."""
         folder = self.path / "cache"
         folder.mkdir(exist_ok=True)
         return folder
@@ -151,7 +151,7 @@ class RunDirectory:
 
     @property
     def calibration(self) -> Path:
-        """The temperature that the model's probabilities were calibrated by, and what it did."""
+        """The fitted temperature, and calibration metrics before and after."""
         return self.path / "calibration.json"
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -159,36 +159,36 @@ class RunDirectory:
         write_json(self.metrics, metrics)
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Write `environment.json`: versions, device, data fingerprint, time, state."""
+        """Write `environment.json`: versions, devices, data fingerprint, times, state."""
         write_json(self.environment, environment)
 
     def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
-        """Write `model.keras`, without optimizer state, and beside it what its numbers mean."""
+        """Write `model.keras`, without optimizer state, and `model.json`; a calibration of the previous model is deleted."""
         self.write_metadata(metadata)
         write_atomically(self.model, lambda temporary: write_model(model, temporary))
-        self.calibration.unlink(missing_ok=True)  # it tells of the model that stood here before
+        self.calibration.unlink(missing_ok=True)  # it belongs to the previous model
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
-        """Write `model.json`, what the model's numbers mean."""
+        """Write `model.json`, the model metadata."""
         write_json(self.metadata, asdict(metadata))
 
     def missing_files(self) -> list[Path]:
-        """Files that a finished run should have and does not have."""
+        """Files of a finished run that are missing."""
         expected = [self.model, self.metadata, self.history, self.curves]
         if _was_evaluated(self):
             expected.append(self.metrics)
         return [path for path in expected if not path.exists()]
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of processes that were killed while they wrote one of the run's files."""
+        """Remove temporary files of processes that were killed while writing one of the run's files."""
         remove_leftovers(self.path, _FILES)
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
-    """A new folder for a run, locked: `runs/NAME`, `runs/NAME-2` and so on; or exactly the one named.
+    """Create and lock a folder for a run: `runs/NAME`, `runs/NAME-2` and so on; or exactly `run_dir`.
 
     Raises:
-        CnnkitError: The folder named has files in it, or cannot be made.
+        CnnkitError: `run_dir` is not empty, or the folder cannot be created.
     """
     try:
         if run_dir is not None:
@@ -217,18 +217,18 @@ def _occupied(directory: RunDirectory) -> CnnkitError:
     if is_unfinished(directory):
         return CnnkitError(
             f"{directory.path}: holds an unfinished run, and a run is never overwritten",
-            f"Go on with it: `cnnkit train --resume {directory.path}`; or name another --run-dir.",
+            f"Resume it: `cnnkit train --resume {directory.path}`; or name another --run-dir.",
         )
     return CnnkitError(f"{directory.path}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
 
 
 def is_unfinished(directory: RunDirectory) -> bool:
-    """Whether a run was begun, can be gone on with, and has not got to its end."""
+    """Whether a run was started, is not finished, and can be resumed."""
     return directory.checkpoints.is_dir() and not directory.metrics.exists() and read_state(directory) != "finished"
 
 
 def _was_evaluated(directory: RunDirectory) -> bool:
-    """Whether a run has held-out examples, on which its final metrics are measured."""
+    """Whether a run has held-out examples, so that a final evaluation is expected."""
     try:
         data = read_json(directory.environment)["data"]
         return bool(data["validation"] or data["test"])
@@ -237,7 +237,7 @@ def _was_evaluated(directory: RunDirectory) -> bool:
 
 
 def read_state(directory: RunDirectory) -> str:
-    """What `environment.json` says of a run: running, interrupted, failed or finished; empty where it cannot be read."""
+    """The state in `environment.json`: running, interrupted, failed or finished; empty where it cannot be read."""
     try:
         return str(read_json(directory.environment)["state"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -245,10 +245,10 @@ def read_state(directory: RunDirectory) -> str:
 
 
 def run_of(run: Path) -> RunDirectory:
-    """The run in a folder, or of a name below `runs/`.
+    """The run of a path, or of a name in `runs/`.
 
     Raises:
-        CnnkitError: There is none.
+        CnnkitError: There is no such run.
     """
     found = run if run.exists() else RUNS / run
     if not found.exists():
@@ -257,10 +257,10 @@ def run_of(run: Path) -> RunDirectory:
 
 
 def find_run(run: Path | None) -> RunDirectory:
-    """The run in a folder, or of a name below `runs/`; the newest finished one there where none is named.
+    """The run of a path, or of a name in `runs/`; for None, the run there with the newest model.
 
     Raises:
-        CnnkitError: There is none, or it has no model yet.
+        CnnkitError: There is no such run, or it has no model yet.
     """
     if run is None:
         models = sorted(RUNS.glob(f"*/{MODEL_NAME}"), key=lambda path: path.stat().st_mtime)
@@ -268,5 +268,5 @@ def find_run(run: Path | None) -> RunDirectory:
             raise CnnkitError(f"there is no run with a model below {RUNS.resolve()}", "Train one first: `cnnkit train configs/cifar.yaml`.")
         return RunDirectory(models[-1].parent)
     directory = run_of(run)
-    model_in(directory.path, named=run)  # refuses a folder without a model
+    model_in(directory.path, named=run)  # raises for a folder without a model
     return directory

@@ -1,4 +1,4 @@
-"""The runs below a folder at a glance, from the small files in each: no TensorFlow, and no run is too damaged to be listed."""
+"""List the runs in a folder from their small files, without TensorFlow; damaged runs are listed, too."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,19 +21,19 @@ _NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One run.
+    """A run in a list.
 
     Attributes:
-        name: Its folder, as seen from the folder that was listed.
+        name: Its folder, relative to the listed folder.
         data: The data set that it was trained on.
-        stand_in_for: The data set that was asked for; empty where `data` is the real one.
+        stand_in_for: The requested data set that `data` replaces; empty where `data` is the requested one.
         metric: Its headline metric; of a run without an evaluation, a column of its history. None where there is neither yet.
         value: The metric's value; None where it is missing or not finite.
         epochs: Epochs done.
-        seconds: How long it took, in seconds; that of its epochs where it has not ended.
-        started: When it began, in ISO 8601; empty where that is not known.
-        state: Whether it came to its end.
-        faults: Files of it that are damaged or missing, in words.
+        seconds: Wall time in seconds; that of its epochs where it is not finished.
+        started: Start time in ISO 8601; empty where unknown.
+        state: Finished, interrupted, running, failed or unknown.
+        faults: Messages about damaged or missing files.
     """
 
     name: str
@@ -55,14 +55,14 @@ class ListedRun:
 
 
 def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
-    """The runs in a folder and in folders below, such as those of a comparison.
+    """List the runs in a folder and its subfolders, such as those of a comparison.
 
     Args:
-        folder: Which is searched; it may be a run itself.
-        sort: What comes first: the newest run; the first name, data set or state; the best metric; the most epochs; the longest time.
+        folder: The folder to search; it may be a run itself.
+        sort: First the newest run; the first name, data set or state; the best metric; the most epochs; or the longest time.
 
     Raises:
-        CnnkitError: There is no such folder, or no run in it.
+        CnnkitError: The folder does not exist, or has no run.
     """
     remedy = "Train one first: `cnnkit train configs/cifar.yaml`; or name the folder that has runs."
     if not folder.is_dir():
@@ -85,7 +85,7 @@ def _metric_order(run: ListedRun) -> tuple[bool, str, float]:
 
 _ORDER: Mapping[Key, Callable[[ListedRun], Any]] = {
     "when": lambda run: 0,
-    "name": lambda run: _by_number(run.name),
+    "name": lambda run: _natural_key(run.name),
     "data": lambda run: (run.data, run.stand_in_for),
     "figure": _metric_order,
     "epochs": lambda run: -run.epochs,
@@ -94,18 +94,18 @@ _ORDER: Mapping[Key, Callable[[ListedRun], Any]] = {
 }
 
 
-def _by_number(name: str) -> tuple[str, int]:
-    """`cifar-2` before `cifar-10`, as the folders of runs are numbered."""
+def _natural_key(name: str) -> tuple[str, int]:
+    """Sort key of natural order: `cifar-2` before `cifar-10`."""
     stem, _, number = name.rpartition("-")
     return (stem, int(number)) if stem and number.isdecimal() else (name, 0)
 
 
 def read_run(path: Path, folder: Path) -> ListedRun:
-    """One run, read from the small files in its folder.
+    """Read one run from the small files in its folder.
 
     Args:
         path: Its folder.
-        folder: From where its name is seen; the run itself for its folder's name.
+        folder: The folder that its name is relative to; `path` itself for the name of its folder.
     """
     faults: list[str] = []
     environment = _json(path / "environment.json", faults, required=True)
@@ -129,7 +129,7 @@ def read_run(path: Path, folder: Path) -> ListedRun:
 
 
 def _state(environment: Mapping[str, Any], path: Path) -> State:
-    """The state written in `environment.json`; a running one whose process no longer holds the lock was interrupted."""
+    """The state in `environment.json`; a running one whose process no longer holds the lock counts as interrupted."""
     stored = environment.get("state")
     if stored == "running":
         return "running" if is_locked(path) else "interrupted"
@@ -145,7 +145,7 @@ def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]
 
 
 def custom_metric_names(path: Path) -> dict[str, str]:
-    """The names that the run's config gives metrics; none where the config cannot be read."""
+    """Name -> Keras class of the metrics that the run's config names; empty where the config cannot be read."""
     try:
         config = read_file(path / "config.yaml").value
     except (CnnkitError, OSError):

@@ -1,18 +1,18 @@
-"""One writer a run: a lock on its folder that the kernel releases when the process dies, however it dies."""
+"""A lock on a run's folder, so that only one process writes it; the kernel releases it when the process ends."""
 
 import os
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError
 
-NAME = ".lock"  # stays in the folder; only a lock held on it counts, not that it is there
+NAME = ".lock"  # the file stays in the folder; only a lock held on it counts, not its existence
 
 
 class RunLock:
-    """Held until `release`, or until the process ends.
+    """An exclusive lock, held until `release` or the end of the process.
 
     Args:
-        run: The run's folder, which exists.
+        run: The run's existing folder.
 
     Raises:
         CnnkitError: Another process holds it, or the folder cannot be written.
@@ -32,17 +32,17 @@ class RunLock:
             raise CnnkitError(f"{run}: another process is writing this run", "Wait for it, or name another --run-dir.") from error
 
     def release(self) -> None:
-        """Let others write; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
 
 def is_locked(run: Path) -> bool:
-    """Whether a living process is writing a run."""
+    """Whether a running process is writing a run."""
     try:
         file = os.open(run / NAME, os.O_RDWR)
-    except OSError:  # no lock file: nobody has written here since runs are locked
+    except OSError:  # no lock file: written by a version without locks, or never
         return False
     try:
         _lock(file)
@@ -54,7 +54,7 @@ def is_locked(run: Path) -> bool:
 
 
 def _lock(file: int) -> None:
-    """Take the lock at once or raise OSError; closing the file gives it back."""
+    """Acquire the lock or raise OSError, without waiting; closing the file releases it."""
     if os.name == "posix":
         import fcntl
 

@@ -1,4 +1,4 @@
-"""Model metadata: what a model's outputs are and how its pictures are read, stored in model.json beside it."""
+"""Model metadata, stored in `model.json` beside the model: names of its outputs, and how its image files are read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,15 @@ from cnnkit.io.json_file import read_json
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model's numbers mean: the content of `model.json` beside `model.keras`.
+    """The content of `model.json` beside `model.keras`.
 
     Attributes:
         data: The data set that the model was trained on.
-        task: What it predicts.
-        stand_in_for: The data set that was asked for and could not be had; empty where `data` is the real one.
-        notices: What a reader of the metrics has to know, such as weights that stood in.
-        image_reader: How picture files become its inputs; None for a model that takes no pictures, and for one whose `model.json`
-            an earlier version wrote (the config beside it tells then).
+        task: Kind and names of its outputs.
+        stand_in_for: The requested data set that `data` replaces; empty where `data` is the requested one.
+        notices: Warnings to show beside the metrics, such as substituted pretrained weights.
+        image_reader: How image files become its inputs; None for a model without image inputs, and where an earlier version
+            wrote `model.json` (the reader then follows from the config).
     """
 
     data: str
@@ -30,13 +30,13 @@ class ModelMetadata:
 
     @property
     def note(self) -> str:
-        """A notice to print beside the metrics; empty where there is nothing to warn of."""
+        """A warning to print beside the metrics; may be empty."""
         stand_in = f"Measured on {self.data}, a stand-in: {self.stand_in_for} could not be had." if self.stand_in_for else ""
         return " ".join(part for part in (stand_in, *self.notices) if part)
 
 
 def read_metadata(model: Path) -> ModelMetadata | None:
-    """What stands in the `model.json` beside a model; None where there is none.
+    """Read the `model.json` beside a model; None where there is none.
 
     Raises:
         CnnkitError: The file is damaged.

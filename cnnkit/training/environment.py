@@ -1,4 +1,4 @@
-"""What a run was made with: versions, device, commit, and a fingerprint of its data."""
+"""The environment of a run: versions, devices, git commit, and a fingerprint of its data."""
 
 import hashlib
 import os
@@ -32,9 +32,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 over the examples of all splits: targets, places, and the inputs themselves where they are in memory.
+    """SHA-256 (hexadecimal) over the examples of all splits: shapes, indices, targets, and the identity of the inputs.
 
-    Of files too large for that, their names, sizes and times of change stand for them.
+    Inputs in memory are hashed themselves; of inputs in files, the names, sizes and modification times are hashed.
     """
     digest = hashlib.sha256()
     for examples in (dataset.train, dataset.validation, dataset.test):
@@ -49,7 +49,7 @@ def fingerprint(dataset: Dataset) -> str:
 def processor_name() -> str:
     """The processor's model name from /proc/cpuinfo, else what Python reports."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel interface
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
@@ -61,7 +61,7 @@ def processor_name() -> str:
 def _git_commit() -> str | None:
     """The commit of the folder in which the run was started; None outside a checkout."""
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+    return result.stdout.strip() or None

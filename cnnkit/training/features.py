@@ -1,4 +1,4 @@
-"""Features of a frozen base, computed once, on which the head is trained."""
+"""Features of a frozen base, computed once; the head is trained on them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Augment = Callable[[Any, Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class CutModel:
+class SplitModel:
     """A model split in two that share its layers: the frozen base up to the features, and the trained head."""
 
     features: "keras.Model"
@@ -32,12 +32,12 @@ class CutModel:
 
 
 class FrozenFeatures:
-    """A frozen network as a graph whose weights are constants: TensorFlow then folds each normalization into its convolution.
+    """A frozen network as a graph whose weights are constants, so that TensorFlow folds each BatchNormalization into its convolution.
 
-    That takes a fifth less time, and changes the features by no more than the rounding of float32.
+    That takes a fifth less time, and changes the features by no more than float32 rounding.
 
     Args:
-        network: From raw inputs to features.
+        network: Maps raw inputs to features.
     """
 
     def __init__(self, network: "keras.Model") -> None:
@@ -45,7 +45,7 @@ class FrozenFeatures:
         self._run = with_constant_weights(inference_function(network).get_concrete_function())
 
     def __call__(self, inputs: Any) -> Array:
-        """The features of a batch of raw inputs `(batch, …)`, float32."""
+        """Features `(batch, *self.shape)` float32 of a batch of raw inputs `(batch, height, width, channels)`."""
         import tensorflow as tf
 
         result: Array = self._run(tf.cast(inputs, tf.float32))[0].numpy()
@@ -53,19 +53,23 @@ class FrozenFeatures:
 
 
 class PassSource(BatchSource):
-    """Batches of features of several augmented passes over the same examples: one pass an epoch, in turn."""
+    """Batches of features from several augmented passes over the same examples; the epochs cycle through the passes."""
 
     def __init__(self, passes: Sequence[Examples], batch_size: int, *, balanced: bool) -> None:
         super().__init__(passes[0], batch_size, balanced=balanced)
         self._passes = [BatchSource(examples, batch_size, balanced=balanced) for examples in passes]
 
     def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
-        """The pass of an epoch, in the order of `order`."""
+        """The batches of the pass that an epoch uses, shuffled as by `BatchSource.order`."""
         return self._passes[epoch % len(self._passes)].shuffled(seed, epoch, skip)
 
 
-def cut(model: "keras.Model") -> CutModel | None:
-    """Split a model after its frozen base and the pooling that follows; None where a layer below is trained."""
+def split_model(model: "keras.Model") -> SplitModel | None:
+    """Split a model after its frozen base and the layers without weights that follow it, such as pooling.
+
+    Returns:
+        The two parts; None without a base, where the base has trainable weights, or where it is the last layer.
+    """
     import keras
 
     base = base_of(model)
@@ -74,11 +78,11 @@ def cut(model: "keras.Model") -> CutModel | None:
     tensor = all_uses(base)[-1].output_tensors[0]
     while (following := _only_consumer(model, tensor)) is not None and _is_fixed(following):
         tensor = all_uses(following)[-1].output_tensors[0]
-    return CutModel(keras.Model(model.inputs, tensor), keras.Model(tensor, model.output))
+    return SplitModel(keras.Model(model.inputs, tensor), keras.Model(tensor, model.output))
 
 
 def _only_consumer(model: "keras.Model", tensor: Any) -> Any:
-    """The one layer that takes a tensor in; None where there are several or none."""
+    """The only layer that takes a tensor as input; None where there are several or none."""
     consumers = [layer for layer in model.layers for node in all_uses(layer) if any(each is tensor for each in node.input_tensors)]
     return consumers[0] if len(consumers) == 1 else None
 
@@ -92,14 +96,17 @@ def _is_fixed(layer: Any) -> bool:
 def compute_features(
     features: FrozenFeatures, examples: Examples, folder: Path, on_progress: Callable[[int], None], augment: Augment | None = None
 ) -> Examples:
-    """The features of some examples, in memory where they take at most half of what is free, else in a file of the run.
+    """Compute features of examples: in memory where they take at most half of the free memory, else in a file of the run.
 
     Args:
-        features: From raw inputs to features.
-        examples: Raw inputs with targets; the result has the same targets.
+        features: Maps raw inputs to features.
+        examples: Raw inputs with targets.
         folder: Folder for the file, where one is needed.
         on_progress: Called with the number of examples done.
         augment: Augmentation of the inputs; None for none.
+
+    Returns:
+        Features `(n, …)` float32 as inputs, with the same targets.
     """
     source = BatchSource(examples, min(64, evaluation_batch(examples)))
     shape = (len(examples), *features.shape)
@@ -113,8 +120,8 @@ def compute_features(
         rows = ArrayRows(array)
     done = 0
     for inputs, targets in source.in_order():
-        given = augment(inputs, targets)[0] if augment is not None else inputs
-        values = features(given)
+        batch = augment(inputs, targets)[0] if augment is not None else inputs
+        values = features(batch)
         if writable is not None:
             writable.write(np.arange(done, done + len(values)), values)
         else:

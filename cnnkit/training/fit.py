@@ -1,8 +1,8 @@
 """The training loop: epochs of optimizer steps, several in one graph call, with Keras's own train_step and callbacks.
 
 It gives the weights, the history and the callback events of Keras's `fit` on the same batches. `fit` itself is not called,
-because its data order does not follow from seed and epoch, so that a run could not be resumed inside an epoch; because its
-steps per execution are fixed before the first one is timed; and because a signal ends it in the middle of a step.
+because its data order does not follow from seed and epoch, so a run could not be resumed within an epoch; because its steps per
+execution are fixed before the first one is timed; and because a signal interrupts it in the middle of a step.
 """
 
 import time
@@ -22,17 +22,17 @@ from cnnkit.training.phases import LayerState
 if TYPE_CHECKING:
     import keras
 
-SECONDS_PER_EXECUTION = 0.25  # of one graph call: long enough to make few calls from Python, short enough to answer a signal soon
+SECONDS_PER_EXECUTION = 0.25  # of one graph call: long enough for few calls from Python, short enough to react to a signal soon
 FIRST_STEPS = 4  # in the first graph call, which is timed to choose the number of steps of the next
 
-NOT_LOGS = ("epoch", "learning_rate", "seconds", "images_per_second")  # columns of the history that no Keras callback gets
+NOT_LOGS = ("epoch", "learning_rate", "seconds", "images_per_second")  # history columns that are not in the logs of callbacks
 
 
 class Listener(Protocol):
     """Receives the progress of a run, to print or to log it."""
 
-    def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
-        """Before a phase: its number from 1, the number of phases, what trains, and the layers with weights."""
+    def on_phase(self, number: int, count: int, train: str, layers: Sequence[LayerState]) -> None:
+        """Before a phase: its number from 1, the number of phases, its `train` setting, and the layers with weights."""
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
         """Before a resumed run continues: the history so far, and the optimizer steps done in the unfinished epoch."""
@@ -41,10 +41,10 @@ class Listener(Protocol):
         """A warning for the user."""
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """After a phase: the number of frozen parameters, and their SHA-256, which is the one from before the phase."""
+        """After a phase: the number of frozen parameters, and their SHA-256, which equals the one before the phase."""
 
     def on_features(self, done: int, total: int) -> None:
-        """While the features of a frozen base are computed: examples done, and examples in all."""
+        """While the features of a frozen base are computed: examples done, and the total number."""
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
         """After some optimizer steps: epoch and step count from 1; logs are means over the epoch so far."""
@@ -61,14 +61,14 @@ class Fit:
     `stop_training` are handled between executions.
 
     Attributes:
-        model: Compiled; trained in place. Its `jit_compile` is followed; the steps of an execution are chosen by time.
+        model: Compiled; trained in place. Its `jit_compile` is respected; `steps_per_execution` is chosen by time.
         train: Training examples, shuffled anew each epoch.
         validation: Validation examples, evaluated after each epoch; None for none.
         preparation: Augmentation, label mixing and class weights, applied to each training batch.
-        until: The last epoch, counted from 1 over all phases; epochs that have a row in `history` are done.
+        until: Number of the last epoch, from 1 over all phases; training begins after the last row of `history`.
         history: A row per finished epoch; extended in place.
         seed: Seed of the order of the training examples.
-        callbacks: Keras callbacks; they get the events that `fit` gives, those of validation included.
+        callbacks: Keras callbacks; they get the events of `fit`, including those of validation.
         listener: Receives progress.
         should_stop: Called after each execution; True interrupts training there.
         checkpoint_manager: Saves and restores the state; None for no checkpoints.
@@ -170,8 +170,8 @@ class Fit:
             logs = {name: float(value) for name, value in results.items()}
             elapsed = time.perf_counter() - before
             if int(bad) >= 0:
-                place = f"in epoch {epoch + 1}, step {done + int(bad) + 1}"
-                raise DivergedError(f"the loss became {logs['loss']}", place, float(model.optimizer.learning_rate))
+                location = f"in epoch {epoch + 1}, step {done + int(bad) + 1}"
+                raise DivergedError(f"the loss became {logs['loss']}", location, float(model.optimizer.learning_rate))
             done, seconds = done + count, seconds + elapsed
             self._events.on_train_batch_end(done - 1, dict(logs))
             self.listener.on_steps(epoch + 1, done, logs, (self._examples(done) - self._examples(first)) / seconds)
@@ -206,7 +206,7 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
 
     Args:
         model: Compiled. Where its `jit_compile` is true, as Keras makes it by default on a GPU, each step is compiled by XLA.
-        train: Training examples, of which one is evaluated to build the metrics.
+        train: Training examples; the first one gives the shapes by which the metrics are built.
         preparation: Applied to each batch before its step.
 
     Returns:
@@ -234,9 +234,9 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
 
 
 def _build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
-    """Make the variables of a model's loss and metrics, which Keras does at first use and may not do inside a graph's loop.
+    """Create the variables of a model's loss and metrics, which Keras does at first use and cannot do inside a `tf.function` loop.
 
-    A made-up prediction will do, so that the network itself need not be traced.
+    A prediction of zeros is enough for it, so the network itself need not be traced.
     """
     import tensorflow as tf
 

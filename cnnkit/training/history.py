@@ -1,4 +1,4 @@
-"""The history of a run, epoch by epoch, and how much of the epoch under way is done."""
+"""The history of a run, a row per epoch, and the progress within the current epoch."""
 
 from dataclasses import dataclass, field
 
@@ -9,12 +9,12 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class OpenEpoch:
-    """How much of the epoch that is under way is done; nothing between two epochs.
+    """Progress within the current epoch; zero between two epochs.
 
     Attributes:
-        step: Optimizer steps.
-        seconds: Wall time of those.
-        stopped: Whether a callback has ended the phase after the last whole epoch.
+        step: Optimizer steps done.
+        seconds: Their wall time.
+        stopped: Whether a callback has ended the phase after the last complete epoch.
     """
 
     step: int = 0
@@ -23,20 +23,20 @@ class OpenEpoch:
 
 
 class DivergedError(CnnkitError):
-    """The loss, or a weight, is not a finite number any more."""
+    """The loss or a weight became NaN or infinite."""
 
-    def __init__(self, what: str, place: str, rate: float) -> None:
-        self.place = place
+    def __init__(self, what: str, location: str, rate: float) -> None:
+        self.step_location = location
         super().__init__(
-            f"{what} {place}, with a learning rate of {rate:g}",
+            f"{what} {location}, with a learning rate of {rate:g}",
             f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
-            "`train: {on_nan: restore}` goes back to the last checkpoint and on with half the rate.",
+            "`train: {on_nan: restore}` rolls back to the last checkpoint and resumes with half the rate.",
         )
 
 
 @dataclass
 class History:
-    """What happened, a row an epoch.
+    """Losses and metrics, a row per epoch, with the wall time.
 
     Attributes:
         rows: epoch (from 1), loss and metrics, the same with `val_`, learning_rate, seconds (training and validation),

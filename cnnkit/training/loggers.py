@@ -18,7 +18,7 @@ LONGEST_VALUE = 500  # characters of a parameter that every MLflow server takes
 
 
 class Logger(Protocol):
-    """Records the metrics of a run. What it raises after it was opened is reported once, and does not end the run."""
+    """Records the metrics of a run. After it was opened, its exceptions are reported once and do not end the run."""
 
     def on_epoch(self, row: Row) -> None:
         """After an epoch: its row of the history."""
@@ -44,7 +44,7 @@ def open_loggers(names: Sequence[str], directory: RunDirectory, config: Mapping[
         try:
             loggers.append(kinds[name](directory, config))
         except Exception as error:  # whatever a store, a server or its network does
-            raise CnnkitError(f"train.log: {name} cannot be opened: {first_sentence(error)}", "Mend it, or leave it out.") from error
+            raise CnnkitError(f"train.log: {name} cannot be opened: {first_sentence(error)}", "Fix it, or leave it out.") from error
     return loggers
 
 
@@ -63,7 +63,7 @@ class TensorBoardLogger:
         """Add a point to each chart."""
         import tensorflow as tf
 
-        for name, value in figures(row).items():
+        for name, value in logged_metrics(row).items():
             part = "validation" if name.startswith(VALIDATION_PREFIX) else "train"
             with self._writers[part].as_default():
                 tf.summary.scalar(name.removeprefix(VALIDATION_PREFIX), value, step=int(row["epoch"]))
@@ -83,36 +83,36 @@ class MlflowLogger:
     """
 
     def __init__(self, directory: RunDirectory, config: Mapping[str, Any]) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # cnnkit sends nothing that was not asked for
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # cnnkit sends nothing that the user did not ask for
         from mlflow import MlflowClient
 
         self._directory = directory
         self._client = MlflowClient()
-        self._id = self._known_run() or self._new_run(config)
+        self._id = self._stored_run() or self._new_run(config)
         self._client.update_run(self._id, status="RUNNING")
 
     def on_epoch(self, row: Row) -> None:
         """Add a point to each chart."""
-        for name, value in figures(row).items():
+        for name, value in logged_metrics(row).items():
             self._client.log_metric(self._id, name, value, step=int(row["epoch"]))
 
     def close(self, state: str) -> None:
-        """Upload the run's files, and set how the run ended."""
+        """Upload the run's files, and set the run's final status."""
         for path in sorted(self._directory.path.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 self._client.log_artifact(self._id, str(path), "model" if path.stem == "model" else None)
         self._client.set_terminated(self._id, {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED"))
 
-    def _known_run(self) -> str | None:
+    def _stored_run(self) -> str | None:
         """The id of the MLflow run from before an interruption; None where there is none, or where the store no longer has it."""
         from mlflow.exceptions import MlflowException
 
         try:
-            known = str(json.loads(self._marker.read_text(encoding="utf-8"))["run_id"])
-            self._client.get_run(known)
+            run_id = str(json.loads(self._marker.read_text(encoding="utf-8"))["run_id"])
+            self._client.get_run(run_id)
         except (OSError, ValueError, KeyError, TypeError, MlflowException):
             return None
-        return known
+        return run_id
 
     def _new_run(self, config: Mapping[str, Any]) -> str:
         name = str(config["name"])
@@ -129,8 +129,8 @@ class MlflowLogger:
         return self._directory.path / "mlflow.json"
 
 
-def figures(row: Row) -> dict[str, float]:
-    """The values of a row that are charted: all but the epoch."""
+def logged_metrics(row: Row) -> dict[str, float]:
+    """The values of a row to log: all but the epoch."""
     return {name: float(value) for name, value in row.items() if name != EPOCH}
 
 
@@ -141,7 +141,7 @@ def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             return [pair for inner, item in value.items() for pair in walk(item, f"{key}.{inner}".lstrip("."))]
         if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-            return [pair for place, item in enumerate(value) for pair in walk(item, f"{key}.{place}")]
+            return [pair for index, item in enumerate(value) for pair in walk(item, f"{key}.{index}")]
         return [(key, value)]
 
     return dict(walk(config, ""))

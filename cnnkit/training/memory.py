@@ -10,7 +10,7 @@ from cnnkit.keras_api.compat import all_uses, flat_layers
 if TYPE_CHECKING:
     import keras
 
-BYTES = 4  # of a float32
+BYTES = 4  # per float32
 
 
 def check_memory(model: "keras.Model", batch_size: int) -> None:
@@ -25,10 +25,10 @@ def check_memory(model: "keras.Model", batch_size: int) -> None:
     Raises:
         CnnkitError: The outputs exceed the free memory.
     """
-    least = BYTES * batch_size * sum(_values(layer) for layer in flat_layers(model) if layer.trainable_variables)
-    if least > available_memory():
+    needed = BYTES * batch_size * sum(_values(layer) for layer in flat_layers(model) if layer.trainable_variables)
+    if needed > available_memory():
         raise CnnkitError(
-            f"a batch of {batch_size} takes {least / 2**30:.1f} GB or more for the layers' outputs, "
+            f"a batch of {batch_size} takes {needed / 2**30:.1f} GB or more for the layers' outputs, "
             f"but {available_memory() / 2**30:.1f} GB of memory are free",
             _remedy(model, batch_size),
         )
@@ -41,10 +41,10 @@ def out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
 
 def _remedy(model: "keras.Model", batch_size: int) -> str:
     """Suggest a batch size: at most half of this one, and small enough for all layers' outputs and their gradients."""
-    each = 2 * BYTES * sum(_values(layer) for layer in flat_layers(model))
-    fitting = max(1, available_memory() // max(1, each))
-    tried = max(1, min(batch_size // 2, 2 ** int(math.log2(fitting))))
-    return f"Try `data: {{batch_size: {tried}}}`, a smaller image_size, or fewer filters."
+    bytes_per_example = 2 * BYTES * sum(_values(layer) for layer in flat_layers(model))
+    fitting = max(1, available_memory() // max(1, bytes_per_example))
+    suggested = max(1, min(batch_size // 2, 2 ** int(math.log2(fitting))))
+    return f"Try `data: {{batch_size: {suggested}}}`, a smaller image_size, or fewer filters."
 
 
 def _values(layer: Any) -> int:

@@ -1,4 +1,4 @@
-"""Phases of a transfer: which layers train, a check that frozen weights did not change, layer-wise learning-rate decay."""
+"""Phases of transfer learning: trainable layers, a check that frozen weights did not change, layer-wise learning-rate decay."""
 
 import fnmatch
 import hashlib
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerState:
-    """One layer with weights, as the table before a phase lists it.
+    """A layer with weights, as listed in the table before a phase.
 
     Attributes:
         name: The layer's name.
         type: Its class, such as `Conv2D`.
         parameters: The number of its parameters.
-        trained: The number of those that train in this phase.
+        trained: The number of them that are trainable in this phase.
     """
 
     name: str
@@ -33,7 +33,7 @@ class LayerState:
 
 
 def base_of(model: "keras.Model") -> "keras.Model | None":
-    """The pretrained network inside a model, which is its first nested model; None where it has none."""
+    """The pretrained base of a model, which is its first nested model; None where it has none."""
     import keras
 
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -41,56 +41,56 @@ def base_of(model: "keras.Model") -> "keras.Model | None":
 
 
 def set_trainable(model: "keras.Model", phase: Phase, path: Path) -> None:
-    """Freeze and unfreeze layers as a phase says: the head always trains, and of the base the layers that `train` names.
+    """Freeze and unfreeze layers for a phase: the head is always trainable, and of the base the layers selected by `train`.
 
-    BatchNormalization in the base stays frozen, moving statistics included, unless the phase says `batch_norm: train`. In
+    BatchNormalization in the base stays frozen, moving statistics included, unless the phase has `batch_norm: train`. In
     Keras 3 the layer's own `trainable` decides that, not the `training` argument of its call.
 
     Args:
         model: The whole model; it has to be compiled again afterwards.
         phase: The phase.
-        path: Where the phase stands in the config, for errors.
+        path: Path of the phase in the config, for errors.
 
     Raises:
         BuildError: The phase names a layer that does not exist.
     """
     import keras
 
-    for layer in model.layers:  # one by one: a functional model does not hand its own `trainable` down
+    for layer in model.layers:  # one by one: a functional model does not propagate its own `trainable`
         layer.trainable = True
     base = base_of(model)
-    candidates = _leaves(base if base is not None else model)
-    chosen = _chosen(phase.train, candidates, base is not None, path)
+    candidates = _leaf_layers(base if base is not None else model)
+    chosen = _select_layers(phase.train, candidates, base is not None, path)
     for layer in candidates:
         frozen_norm = base is not None and isinstance(layer, keras.layers.BatchNormalization) and phase.batch_norm == "frozen"
         layer.trainable = layer.name in chosen and not frozen_norm
 
 
-def _leaves(model: "keras.Model") -> list[Any]:
+def _leaf_layers(model: "keras.Model") -> list[Any]:
     """The layers of a model in order, with nested models replaced by their layers: a base may contain a base itself."""
     import keras
 
-    return [leaf for layer in model.layers for leaf in (_leaves(layer) if isinstance(layer, keras.Model) else [layer])]
+    return [leaf for layer in model.layers for leaf in (_leaf_layers(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
-def _chosen(words: str, layers: Sequence[Any], has_base: bool, path: Path) -> set[str]:
-    """Names of the layers, out of those a phase can choose from, that train."""
+def _select_layers(selection: str, layers: Sequence[Any], has_base: bool, path: Path) -> set[str]:
+    """Names of the layers that a phase's `train` selects."""
     names = [layer.name for layer in layers]
-    if words == "all" or (words == "head" and not has_base):
+    if selection == "all" or (selection == "head" and not has_base):
         return set(names)
-    if words == "head":
+    if selection == "head":
         return set()
-    if match := re.fullmatch(r"last (\d+)", words):
+    if match := re.fullmatch(r"last (\d+)", selection):
         count = int(match.group(1))
         return set(names[-count:] if count else [])
-    if match := re.fullmatch(r"from (\S+)", words):
+    if match := re.fullmatch(r"from (\S+)", selection):
         if match.group(1) not in names:
             message = f"no layer is called {format_value(match.group(1))}.{did_you_mean(match.group(1), names)}"
             raise BuildError(Fault((*path, "train"), message, f"The layers go from {names[0]} to {names[-1]}."))
         return set(names[names.index(match.group(1)) :])
-    matching = set(fnmatch.filter(names, words))
+    matching = set(fnmatch.filter(names, selection))
     if not matching:
-        message = f"no layer's name matches {format_value(words)}"
+        message = f"no layer's name matches {format_value(selection)}"
         raise BuildError(Fault((*path, "train"), message, "Write head, all, `from LAYER`, `last N`, or a pattern such as `block_16_*`."))
     return matching
 
@@ -128,28 +128,28 @@ def require_unchanged(before: str, after: str, phase: int) -> None:
         phase: The phase's number from 1.
 
     Raises:
-        CnnkitError: A frozen weight has changed, which only an error in cnnkit can cause.
+        CnnkitError: A frozen weight has changed, which only a bug in cnnkit can cause.
     """
     if before != after:
-        raise CnnkitError(f"frozen weights changed in phase {phase}", "This is a mistake of cnnkit's: please report it with the config.")
+        raise CnnkitError(f"frozen weights changed in phase {phase}", "This is a bug in cnnkit: please report it with the config.")
 
 
-def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping[str, float]:
-    """Scale the learning rate of each layer by `decay` once for every layer with trained weights above it.
+def apply_layer_decay(optimizer: Any, model: "keras.Model", decay: float) -> Mapping[str, float]:
+    """Scale the learning rate of each layer by `decay` to the power of the number of layers with trainable weights above it.
 
-    The head counts as one layer. The learning rate is scaled, not the gradient, as Adam normalizes that scale away.
+    The head counts as one layer. The learning rate is scaled and not the gradient, whose scale Adam normalizes away.
     Weight decay is not scaled. (Discriminative fine-tuning: Howard and Ruder 2018, "ULMFiT".)
 
     Args:
         optimizer: The model's optimizer, changed in place.
         model: The compiled model.
-        decay: Factor per layer, in (0, 1]; 1 changes no step.
+        decay: Factor per layer, in (0, 1]; 1 leaves the learning rate unchanged.
 
     Returns:
         The factor of each trained variable, by its path.
     """
     base = base_of(model)
-    layers = [layer for layer in _leaves(base if base is not None else model) if layer.trainable_variables]
+    layers = [layer for layer in _leaf_layers(base if base is not None else model) if layer.trainable_variables]
     factors = {id(variable): 1.0 for variable in model.trainable_variables}  # not by path, which two layers may share
     for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
         for variable in layer.trainable_variables:
@@ -159,7 +159,7 @@ def decay_updates(optimizer: Any, model: "keras.Model", decay: float) -> Mapping
 
 
 def count_parameters(variables: Sequence[Any]) -> int:
-    """The number of values in some variables together."""
+    """The total number of values in some variables."""
     import math
 
     return sum(math.prod(variable.shape) for variable in variables)

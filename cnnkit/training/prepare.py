@@ -1,4 +1,4 @@
-"""A run before its first step: network built, data divided, folder made; whatever can fail early has been checked."""
+"""Prepare a run: build the network, split the data, create the run directory; everything that can fail early is checked here."""
 
 import json
 import math
@@ -30,27 +30,27 @@ from cnnkit.training.phases import set_trainable
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
 
-COPIES = 5  # of weights and optimizer state on disk at most: three checkpoints, one being written, and room for the model
+COPIES = 5  # of weights and optimizer state on disk at most: three checkpoints, one being written, and the model
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run before its first step.
+    """A run that is ready for its first training step.
 
     Attributes:
         loaded: The config.
-        network: Built and compiled.
-        dataset: Divided; the targets of a regression are standardized in its training and validation parts.
-        held_out: The examples that the final metrics are measured on, and what they are called, with targets in the user's
-            unit; None where there are none.
-        target_scaler: Converts a regression's outputs to the user's units; None for other tasks.
-        phases: What is trained one after another; one phase where the config has none.
-        preparation: Augmentation, label mixing and class weights of training batches.
+        network: The built and compiled network.
+        dataset: The data in its splits; regression targets are standardized in the training and validation splits.
+        held_out: Name and examples of the split that the final metrics are computed on, with targets in their original units;
+            None where there is none.
+        target_scaler: Standardizes regression targets; None for other tasks.
+        phases: The phases of training in order; a single one where the config has none.
+        preparation: Augmentation, label mixing and class weights for training batches.
         train: The training batches.
-        metadata: What the model's numbers mean.
+        metadata: Model metadata, for `model.json`.
         directory: The run's folder.
-        lock: Keeps other processes from writing there; held as long as this record lives.
-        checkpoint_manager: Where the run stands: at its beginning, or where an interrupted one was left.
+        lock: Lock on the run's folder against other writers.
+        checkpoint_manager: Training state and checkpoints: at the beginning of the run, or at the checkpoint to resume.
     """
 
     loaded: BoundConfig
@@ -68,7 +68,7 @@ class Prepared:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases, where no callback ends one earlier."""
+        """Epochs of all phases, if no callback ends one earlier."""
         return sum(phase.epochs or self.loaded.config.train.epochs for phase in self.phases)
 
 
@@ -78,36 +78,36 @@ def prepare(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
 ) -> Prepared:
-    """Build the network, get the data and make the run's folder, or open that of an interrupted run.
+    """Build the network, load the data and create the run's folder, or reuse that of an interrupted run.
 
     Args:
         loaded: The config.
         run_dir: The folder for a new run; `runs/NAME` where None.
-        on_progress: Called with how many of all files have been scanned.
-        resumed: The interrupted run to go on with; None for a new one.
+        on_progress: Called with the number of files scanned, and the total number.
+        resumed: The interrupted run to resume; None for a new one.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable; no folder is left behind then, and nothing of an
-            interrupted run is changed.
+        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, and the files of an
+            interrupted run are unchanged.
     """
     if resumed is not None:
         network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state.run.notices))
-        return _filled(loaded, network, _phases(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
+        return _prepare_in_folder(loaded, network, _phases(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
     network = build_and_compile(loaded)
     phases = _phases(loaded, network)
     directory, lock = create_run_directory(loaded.config.name, run_dir)
     complete = False
     try:
-        prepared = _filled(loaded, network, phases, directory, lock, on_progress, None)
+        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, None)
         complete = True
     finally:
         if not complete:
             lock.release()
-            _remove(directory, whole=run_dir is None)
+            _remove(directory, with_folder=run_dir is None)
     return prepared
 
 
-def _filled(
+def _prepare_in_folder(
     loaded: BoundConfig,
     network: Network,
     phases: Sequence[Phase],
@@ -116,7 +116,7 @@ def _filled(
     on_progress: Callable[[int, int], None],
     resumed: Resumed | None,
 ) -> Prepared:
-    """A prepared run in a folder that is there."""
+    """Load the data and set up checkpoints for a run whose folder exists and is locked."""
     config = loaded.config
     try:
         stand_in = resumed is not None and resumed.stand_in
@@ -133,14 +133,14 @@ def _filled(
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
-    mark = fingerprint(dataset)
+    data_fingerprint = fingerprint(dataset)
     if resumed is not None:
-        check_data(resumed, mark)
+        check_data(resumed, data_fingerprint)
     notices = (*network.notices, *dataset.notices, *warnings(config))
     metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
     run = RunIdentity(
-        config=json.loads(json.dumps(resolved(config))),  # as it is read back
-        data=DataIdentity(fingerprint=mark, name=dataset.name, stand_in_for=dataset.stand_in_for),
+        config=json.loads(json.dumps(resolved(config))),  # as read back from JSON
+        data=DataIdentity(fingerprint=data_fingerprint, name=dataset.name, stand_in_for=dataset.stand_in_for),
         base=network.base,
         notices=list(network.notices),
     )
@@ -151,7 +151,7 @@ def _filled(
         manager.forced = resumed.forced
         manager.resume_from(resumed.checkpoint)
     else:
-        _check_room(directory, network)
+        _check_disk_space(directory, network)
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
@@ -160,10 +160,10 @@ def _filled(
 
 
 def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
-    """The phases of a config, each tried once, so that a misspelt layer is an error before the first epoch.
+    """The phases of a config, each applied once, so that a misspelt layer is an error before the first epoch.
 
     Raises:
-        ConfigError: A phase names a layer that is not there.
+        ConfigError: A phase names a layer that does not exist.
     """
     config = loaded.config
     if config.train.phases is None:
@@ -176,15 +176,15 @@ def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
     return config.train.phases
 
 
-def _check_room(directory: RunDirectory, network: Network) -> None:
-    """Refuse to begin where the disk has no room for the checkpoints.
+def _check_disk_space(directory: RunDirectory, network: Network) -> None:
+    """Check that the disk has space for the checkpoints.
 
     Raises:
-        CnnkitError: It has not.
+        CnnkitError: It has too little.
     """
     model = network.model
     weights, trained = (sum(_bytes(variable) for variable in each) for each in (model.variables, model.trainable_variables))
-    needed = COPIES * (weights + 2 * trained)  # Adam keeps two numbers a weight
+    needed = COPIES * (weights + 2 * trained)  # Adam has two slot variables per weight
     free = shutil.disk_usage(directory.path).free
     if free < needed:
         raise CnnkitError(
@@ -197,9 +197,9 @@ def _bytes(variable: Any) -> int:
     return 4 * int(math.prod(variable.shape))
 
 
-def _remove(directory: RunDirectory, *, whole: bool) -> None:
-    """Remove what a run that could not begin has made: its folder, or its files in a folder that was there before."""
-    if whole:
+def _remove(directory: RunDirectory, *, with_folder: bool) -> None:
+    """Clean up after a run that could not begin: remove its folder, or only the files in a folder named by the user."""
+    if with_folder:
         shutil.rmtree(directory.path, ignore_errors=True)
         return
     for path in list(directory.path.iterdir()):

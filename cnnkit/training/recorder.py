@@ -1,4 +1,4 @@
-"""Events of a run, handed on to its history file, its loggers and the screen."""
+"""Writes the events of a run to its history file and loggers, and forwards them to another listener."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,51 +10,58 @@ from cnnkit.training.phases import LayerState
 
 
 class Recorder:
-    """A listener that writes the history as each epoch ends, calls the loggers, and hands everything on to the listener that draws."""
+    """A listener that writes the history and calls the loggers after each epoch, and forwards every event.
+
+    Args:
+        write: Writes the history's rows to the run's folder.
+        listener: The listener that events are forwarded to, such as the console.
+        history: The history, extended by the training loop.
+        loggers: TensorBoard and others; one that fails is disabled.
+    """
 
     def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, loggers: Sequence[Logger]) -> None:
         self._write, self._listener, self._history = write, listener, history
         self._loggers = list(loggers)
 
-    def on_phase(self, number: int, count: int, words: str, layers: Sequence[LayerState]) -> None:
-        """Hand it on."""
-        self._listener.on_phase(number, count, words, layers)
+    def on_phase(self, number: int, count: int, train: str, layers: Sequence[LayerState]) -> None:
+        """Forward."""
+        self._listener.on_phase(number, count, train, layers)
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """Hand it on."""
+        """Forward."""
         self._listener.on_resume(rows, step)
 
     def on_notice(self, text: str) -> None:
-        """Hand it on."""
+        """Forward."""
         self._listener.on_notice(text)
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """Hand it on."""
+        """Forward."""
         self._listener.on_frozen(parameters, checksum)
 
     def on_features(self, done: int, total: int) -> None:
-        """Hand it on."""
+        """Forward."""
         self._listener.on_features(done, total)
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        """Hand it on."""
+        """Forward."""
         self._listener.on_steps(epoch, step, logs, images_per_second)
 
     def on_epoch(self, row: Row) -> None:
-        """Write the history, log the epoch, hand it on."""
+        """Write the history, log the epoch, forward."""
         self._write(self._history.rows)
         self._log(lambda logger: logger.on_epoch(row))
         self._listener.on_epoch(row)
 
     def close(self, state: str) -> None:
-        """Close the loggers with how the run ended: finished, interrupted or failed."""
+        """Close the loggers with the run's final state: finished, interrupted or failed."""
         self._log(lambda logger: logger.close(state))
 
-    def _log(self, what: Callable[[Logger], None]) -> None:
-        """Call every logger; one that fails is left out from then on, so that it does not end the run."""
+    def _log(self, call: Callable[[Logger], None]) -> None:
+        """Call every logger; one that fails is disabled, so that it does not end the run."""
         for logger in list(self._loggers):
             try:
-                what(logger)
-            except Exception as error:  # noqa: BLE001 - whatever a server, a network or a full disk does
+                call(logger)
+            except Exception as error:  # noqa: BLE001 - a server, a network or a full disk may raise anything
                 self._loggers.remove(logger)
                 self._listener.on_notice(f"{type(logger).__name__} failed and is left out from now on: {first_sentence(error)}")

@@ -1,4 +1,4 @@
-"""Open an interrupted run to resume it: its newest whole checkpoint, and whether config and data are still what they were."""
+"""Open an interrupted run to resume it: its newest intact checkpoint, and a check that config and data have not changed."""
 
 import json
 import shutil
@@ -25,21 +25,21 @@ UNRELATED_TO_LEARNING = (
     "train.log",
     "data.cache",
     "data.cache_memory",
-)  # change nothing of what is learned
+)  # config keys that do not affect the trained weights
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """An interrupted run, opened to go on.
+    """An interrupted run, opened to be resumed.
 
     Attributes:
         loaded: Its config, with `--epochs` where given.
         directory: Its folder.
-        lock: Held on it.
-        checkpoint: The one to restore.
-        forced: Whether to go on although its config or data has changed.
-        base_changed: Whether its pretrained base is another one now.
-        notices: Notices for the user, such as damaged checkpoints passed over.
+        lock: The lock held on the folder.
+        checkpoint: The checkpoint to restore.
+        forced: Whether to resume although its config or data has changed.
+        base_changed: Whether the config now names another pretrained base.
+        notices: Notices for the user, such as damaged checkpoints that were skipped.
     """
 
     loaded: BoundConfig
@@ -52,15 +52,15 @@ class Resumed:
 
     @property
     def stand_in(self) -> bool:
-        """Whether the run was begun on a stand-in for its data."""
+        """Whether the run was started on stand-in data."""
         return bool(self.checkpoint.state.run.data.stand_in_for)
 
     @property
     def without_weights(self) -> BoundConfig:
-        """The config with the base that the run was begun with, but no weights for it: they come from the checkpoint.
+        """The config with the base that the run was started with, but without pretrained weights: those come from the checkpoint.
 
         Raises:
-            CnnkitError: The checkpoint names no base that can be built.
+            CnnkitError: The base in the checkpoint cannot be built.
         """
         base = self.checkpoint.state.run.base
         if base is None or self.base_changed:
@@ -74,44 +74,44 @@ class Resumed:
 
     @property
     def epochs_done(self) -> int:
-        """Whole epochs so far."""
+        """Complete epochs so far."""
         return self.checkpoint.state.epoch
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has got to its end, and nothing more is asked of it."""
+        """Whether the run is finished and no further epochs are requested."""
         train = self.loaded.config.train
-        wanted = sum(phase.epochs or train.epochs for phase in train.phases) if train.phases else train.epochs
-        done = self.epochs_done >= wanted or self.checkpoint.state.stopped
+        requested = sum(phase.epochs or train.epochs for phase in train.phases) if train.phases else train.epochs
+        done = self.epochs_done >= requested or self.checkpoint.state.stopped
         return done and not self.forced and read_state(self.directory) == "finished"
 
 
 def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool) -> Resumed:
-    """Open a run to go on with it.
+    """Open an interrupted run to resume it.
 
     Args:
         run: Its folder, or its name below `runs/`.
         configs: Config files in place of the run's own.
         overrides: `a.b.c=value` overrides.
-        epochs: Epochs of all phases together, in place of the config's; None for those.
-        force: Whether to go on although the config or the data has changed.
+        epochs: Total number of epochs of all phases, in place of the config's; None for those.
+        force: Whether to resume although the config or the data has changed.
 
     Raises:
-        CnnkitError: There is no such run, it has no checkpoint, another process writes it, or its config has changed.
+        CnnkitError: There is no such run, it has no intact checkpoint, another process is writing it, or its config has changed.
     """
     directory = run_of(run)
     checkpoints = CheckpointStore(directory.checkpoints)
     if not checkpoints:
-        raise CnnkitError(f"{run}: has no checkpoint to go on from", "Train it anew, or name another run.")
+        raise CnnkitError(f"{run}: has no checkpoint to resume from", "Train it anew, or name another run.")
     lock = RunLock(directory.path)
     try:
-        return _opened(directory, lock, checkpoints, configs, overrides, epochs, force)
+        return _open_locked(directory, lock, checkpoints, configs, overrides, epochs, force)
     except CnnkitError:
         lock.release()
         raise
 
 
-def _opened(
+def _open_locked(
     directory: RunDirectory,
     lock: RunLock,
     checkpoints: CheckpointStore,
@@ -120,26 +120,26 @@ def _opened(
     epochs: int | None,
     force: bool,
 ) -> Resumed:
-    """A run whose lock is held."""
+    """Open a run whose lock is held."""
     run = directory.path
     directory.remove_leftovers()
     checkpoints.remove_leftovers()
     shutil.rmtree(directory.cache)
     checkpoint, damaged = checkpoints.newest()
     if checkpoint is None:
-        raise CnnkitError(f"{run}: none of its checkpoints is whole", "\n    ".join(damaged))
+        raise CnnkitError(f"{run}: none of its checkpoints is intact", "\n    ".join(damaged))
     notices = list(damaged)
     before = checkpoint.state.run.config
     if not configs and not directory.config.exists():
         directory.write_config(write_yaml(before))
-        notices.append(f"{directory.config} was gone; it was written again from the checkpoint.")
+        notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
     loaded = load_config(configs or [directory.config], overrides)
     if epochs is not None:
         loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
     changed = _changes(before, resolved(loaded.config), epochs is not None)
     if changed and not force:
         rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
-        remedy = "Put the config back as it was, or go on all the same with --force."
+        remedy = "Put the config back as it was, or resume anyway with --force."
         if any(key.endswith("epochs") for key in changed):
             remedy += " For more epochs: `--epochs N`."
         raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
@@ -152,22 +152,22 @@ def _opened(
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:
-    """Refuse to go on with other data than the run was begun with.
+    """Check that the data is the same as when the run was started.
 
     Raises:
-        CnnkitError: It has changed, and that was not forced.
+        CnnkitError: It has changed, and the user did not force resuming.
     """
     before = resumed.checkpoint.state.run.data
     if fingerprint != before.fingerprint and not resumed.forced:
         raise CnnkitError(
             f"{resumed.directory.path}: the data ({before.name}) has changed since the run was interrupted "
             f"(fingerprint {before.fingerprint[:12]} -> {fingerprint[:12]})",
-            "Put it back as it was, or go on all the same with --force.",
+            "Put it back as it was, or resume anyway with --force.",
         )
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_asked: bool) -> dict[str, tuple[Any, Any]]:
-    """What has changed that changes what is learned; the epochs count where they were not asked for with `--epochs`."""
-    found = differences(before, json.loads(json.dumps(now)))  # tuples are lists in a checkpoint
-    wanted = {key: pair for key, pair in found.items() if not key.startswith(UNRELATED_TO_LEARNING)}
-    return {key: pair for key, pair in wanted.items() if not (epochs_asked and key.rpartition(".")[2] == "epochs")}
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_given: bool) -> dict[str, tuple[Any, Any]]:
+    """Old and new value of each changed key that affects training; epochs are ignored where given by `--epochs`."""
+    changed = differences(before, json.loads(json.dumps(now)))  # tuples are lists in a checkpoint
+    relevant = {key: pair for key, pair in changed.items() if not key.startswith(UNRELATED_TO_LEARNING)}
+    return {key: pair for key, pair in relevant.items() if not (epochs_given and key.rpartition(".")[2] == "epochs")}

@@ -1,4 +1,4 @@
-"""One training run from its first step, or from where it was interrupted, to a finished run directory."""
+"""Train a prepared or resumed run phase by phase, evaluate the saved model, and write the run directory."""
 
 import shutil
 import time
@@ -17,13 +17,13 @@ from cnnkit.model.compile import compile_model
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.training.environment import describe_environment
-from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, cut
+from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, split_model
 from cnnkit.training.fit import Fit, Listener
 from cnnkit.training.history import DivergedError, History
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
+    apply_layer_decay,
     count_parameters,
-    decay_updates,
     frozen_checksum,
     frozen_weights,
     layer_states,
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run after its last step.
+class TrainingResult:
+    """The result of training a run.
 
     Attributes:
-        history: Losses and metrics, a row an epoch.
+        history: Losses and metrics, a row per epoch.
         evaluation: The final evaluation, measured on the saved file; None for an interrupted run, or without held-out examples.
-        exit_status: 0, or what the signal that ended the run asks for.
+        exit_status: Exit status of the process: 0, or 128 plus the number of the signal that interrupted the run.
     """
 
     history: History
@@ -54,14 +54,14 @@ class Finished:
 
 
 class _Stopped(Exception):  # noqa: N818 - no error: the user asked for it
-    """Training was asked to stop where no step is under way."""
+    """Training was asked to stop while features were being computed."""
 
 
-def train(prepared: Prepared, listener: Listener) -> Finished:
+def train(prepared: Prepared, listener: Listener) -> TrainingResult:
     """Train a prepared run, phase by phase, and write its files.
 
     Raises:
-        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; the checkpoints before are whole.
+        CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; the checkpoints written before are intact.
     """
     directory = prepared.directory
     started = time.time()
@@ -78,24 +78,24 @@ def train(prepared: Prepared, listener: Listener) -> Finished:
         ended = "interrupted"
         raise
     except WriteError as error:
-        hint = f"Make room, then go on with `cnnkit train --resume {directory.path}`: all up to the last checkpoint is whole."
+        hint = f"Make room, then resume with `cnnkit train --resume {directory.path}`: everything up to the last checkpoint is saved."
         raise CnnkitError(error.message, hint, error.location) from error
     except DivergedError as error:
-        message = f"{error.message}; what was learned before is kept: `cnnkit train --resume {directory.path}`"
+        message = f"{error.message}; everything up to the last checkpoint is saved: `cnnkit train --resume {directory.path}`"
         raise CnnkitError(message, error.remedy, error.location) from error
     finally:
         if ended != "finished":
-            _mark(prepared, {**environment, "state": ended})
+            _write_end_state(prepared, {**environment, "state": ended})
         recorder.close(ended)
         prepared.lock.release()
     return result
 
 
-def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> Finished:
+def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> TrainingResult:
     directory, manager = prepared.directory, prepared.checkpoint_manager
     history = manager.history
     with stop_requests() as stop:
-        _train_to_the_end(prepared, listener, stop)
+        _train_remaining(prepared, listener, stop)
         _save(prepared)
     if history.rows:
         _plot(prepared)
@@ -106,15 +106,15 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
     environment |= {"seconds": round(time.time() - started, 2)}
     directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
     directory.remove_leftovers()
-    return Finished(history, evaluation, stop.exit_status if history.interrupted else 0)
+    return TrainingResult(history, evaluation, stop.exit_status if history.interrupted else 0)
 
 
-def write_missing(prepared: Prepared, listener: Listener) -> Finished:
-    """Write again what is missing in the folder of a finished run, from its checkpoints; no step is trained.
+def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
+    """Rewrite the missing files of a finished run from its checkpoints, without training.
 
     Args:
         prepared: The run, resumed from its last checkpoint.
-        listener: Draws the progress where features of a frozen base have to be computed again.
+        listener: Receives progress where features of a frozen base have to be computed again.
 
     Raises:
         CnnkitError: A checkpoint does not fit, or the disk cannot be written.
@@ -124,11 +124,11 @@ def write_missing(prepared: Prepared, listener: Listener) -> Finished:
     try:
         if directory.model in missing:
             with stop_requests() as stop:
-                _train_to_the_end(prepared, listener, stop)
+                _train_remaining(prepared, listener, stop)
             if history.interrupted:
-                return Finished(history, None, stop.exit_status)
+                return TrainingResult(history, None, stop.exit_status)
             if directory.calibration.exists() and directory.metrics.exists():
-                missing.append(directory.metrics)  # it was measured on the calibrated model
+                missing.append(directory.metrics)  # it was computed with the calibrated model
             _save(prepared)
         elif directory.metadata in missing:
             directory.write_metadata(prepared.metadata)
@@ -141,7 +141,7 @@ def write_missing(prepared: Prepared, listener: Listener) -> Finished:
         shutil.rmtree(directory.cache, ignore_errors=True)
     finally:
         prepared.lock.release()
-    return Finished(history, evaluation)
+    return TrainingResult(history, evaluation)
 
 
 def _plot(prepared: Prepared) -> None:
@@ -160,7 +160,7 @@ def _evaluate(prepared: Prepared) -> Evaluation | None:
     return evaluation
 
 
-def _train_to_the_end(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
+def _train_remaining(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
     """Train the remaining phases, then restore the weights of the best epoch where there are several phases."""
     manager = prepared.checkpoint_manager
     if manager.pending is not None:
@@ -180,14 +180,14 @@ def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> 
         except _Stopped:
             manager.history.interrupted = True
         except DivergedError as fault:
-            listener.on_notice(manager.go_back(fault))
+            listener.on_notice(manager.roll_back(fault))
         else:
             if not manager.history.interrupted:
                 manager.end_phase()
 
 
 def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
-    """One phase: unfreeze its layers, compile, train, and check that frozen weights have not changed."""
+    """Train one phase: unfreeze its layers, compile, fit, and check that frozen weights have not changed."""
     config, dataset, manager = prepared.loaded.config, prepared.dataset, prepared.checkpoint_manager
     model, number, phase = prepared.network.model, manager.phase, prepared.phases[manager.phase]
     if config.model.base is not None or config.train.phases is not None:
@@ -199,10 +199,10 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     batches = _batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
     compile_model(batches.model, config, dataset.task, phase.optimizer)
-    manager.slow_down(batches.model.optimizer)
+    manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
-        decay_updates(batches.model.optimizer, batches.model, phase.layer_decay)
-    manager.train_in_phase(batches.model, batches.train.steps)
+        apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
+    manager.set_trained_model(batches.model, batches.train.steps)
     Fit(
         batches.model,
         batches.train,
@@ -224,7 +224,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
 
 @dataclass(frozen=True)
 class _Batches:
-    """What a phase trains, and on what: the whole model on raw inputs, or its head on features computed once."""
+    """The model that a phase trains and its batches: the whole model on raw inputs, or its head on precomputed features."""
 
     model: "keras.Model"
     train: BatchSource
@@ -235,11 +235,11 @@ class _Batches:
 def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batches:
     data, dataset, preparation = prepared.loaded.config.data, prepared.dataset, prepared.preparation
     validation = dataset.validation
-    parts = cut(prepared.network.model)
+    parts = split_model(prepared.network.model)
     if parts is None:
-        watched = BatchSource(validation, evaluation_batch(validation)) if validation is not None else None
-        return _Batches(prepared.network.model, prepared.train, watched, preparation)
-    passes = (data.augment_passes or 0) if data.augment else 1  # 0: fresh pixels each epoch, so nothing to compute beforehand
+        validation_batches = BatchSource(validation, evaluation_batch(validation)) if validation is not None else None
+        return _Batches(prepared.network.model, prepared.train, validation_batches, preparation)
+    passes = (data.augment_passes or 0) if data.augment else 1  # 0: fresh augmentation each epoch, so nothing can be precomputed
     total = len(dataset.train) * passes + (len(validation) if validation is not None else 0)
     done = 0
     frozen = FrozenFeatures(parts.features)
@@ -256,15 +256,15 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
         return result
 
     train = [features_of(dataset.train, preparation if data.augment else None) for _ in range(passes)]
-    watched = BatchSource(features_of(validation), 1024) if validation is not None else None
+    validation_batches = BatchSource(features_of(validation), 1024) if validation is not None else None
     if not passes:
-        return _Batches(parts.head, prepared.train, watched, preparation.with_frozen_base(parts.features))
+        return _Batches(parts.head, prepared.train, validation_batches, preparation.with_frozen_base(parts.features))
     balanced = data.sampling == "balanced"
-    return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), watched, preparation.for_features())
+    return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), validation_batches, preparation.for_features())
 
 
 def _save(prepared: Prepared) -> None:
-    """Write the model for use, which takes raw inputs and answers in the user's unit."""
+    """Save the model for inference: raw inputs in, predictions in the original units out."""
     model = prepared.network.model
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
@@ -290,9 +290,9 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
     }
 
 
-def _mark(prepared: Prepared, environment: dict[str, object]) -> None:
-    """Record in the run's folder how the run ended, where that can still be written."""
+def _write_end_state(prepared: Prepared, environment: dict[str, object]) -> None:
+    """Write the run's final state to `environment.json`, where that is still possible."""
     try:
         prepared.directory.write_environment(environment)
-    except WriteError:  # the error under way says it already
+    except WriteError:  # the exception being handled reports it
         return

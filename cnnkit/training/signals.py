@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: the first asks for a clean end, a second one ends at once."""
+"""SIGINT and SIGTERM during training: the first requests a clean stop, a second one ends the process at once."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """Whether the process was asked to stop, and by which signal (0: not asked)."""
+    """Whether a stop was requested, and by which signal (0 for none)."""
 
     signal_number: int = 0
 
@@ -20,7 +20,7 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """What the shell expects: 130 after SIGINT, 143 after SIGTERM."""
+        """Exit status by the shell's convention: 130 after SIGINT, 143 after SIGTERM."""
         return 128 + self.signal_number
 
 
@@ -34,13 +34,13 @@ def stop_requests() -> Iterator[StopRequest]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
 
     for number in numbers:
-        signal.signal(number, note)
+        signal.signal(number, handle)
     try:
         yield request
     finally:

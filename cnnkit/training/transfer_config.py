@@ -14,7 +14,7 @@ from cnnkit.runs.directory import find_run
 
 @dataclass(frozen=True)
 class FineTune:
-    """A second phase, gentle (Adam at 1e-5): how many of the base's last layers open, and for how many epochs."""
+    """A second phase (Adam with a learning rate of 1e-5): how many of the base's last layers are unfrozen, and for how many epochs."""
 
     layers: int
     epochs: int
@@ -25,8 +25,8 @@ def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[s
 
     Args:
         paths: Config files; none for the packaged transfer.yaml.
-        base: A pretrained base in any spelling, or one's own run or model file; None for the config's own.
-        overrides: `a.b.c=value` overrides, which win over all else.
+        base: Name of a pretrained base in any spelling, or a run or model file of the user; None for the config's base.
+        overrides: `a.b.c=value` overrides, which take precedence over everything else.
         fine_tune: A second phase over the last layers of the base; None for none.
 
     Raises:
@@ -35,9 +35,9 @@ def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[s
     named: list[str] = []
     if base is not None and Path(base).exists():
         if Path(base).suffix != ".keras":
-            find_run(Path(base))  # refuse a folder without a model now, by the name that was typed
+            find_run(Path(base))  # refuse a folder without a model now, by the name as typed
         named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
-        named += [] if paths else ["model.head=null"]  # the packaged head pools, which features of one's own may not need
+        named += [] if paths else ["model.head=null"]  # the packaged head has pooling, which the features of a user's model may not need
     elif base is not None:
         named = [f"model.base={json.dumps(base_name(base))}"]
     files = paths or [packaged_config("transfer")]
@@ -60,9 +60,9 @@ def base_name(spelling: str) -> str:
         CnnkitError: There is no such base.
     """
     names = {fold(name): name for name in signature_table().objects["applications"]}
-    meant = names.get(fold(spelling.replace(" ", "")))
-    if meant is None:
+    match = names.get(fold(spelling.replace(" ", "")))
+    if match is None:
         guess = did_you_mean(spelling, names.values())
-        remedy = "`cnnkit bases` lists those of Keras; a run of your own is a base as well: `--base runs/NAME`."
+        remedy = "`cnnkit bases` lists those of Keras; your own run can be a base, too: `--base runs/NAME`."
         raise CnnkitError(f"--base: unknown pretrained base, and no such run, {format_value(spelling)}.{guess}", remedy)
-    return meant
+    return match

@@ -1,4 +1,4 @@
-"""What Keras callbacks remember from epoch to epoch: an allow-list by class, saved and restored."""
+"""The state of Keras callbacks between epochs, saved and restored by an allow-list of attributes per class."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,22 +27,22 @@ def _is_flag(value: Value) -> bool:
     return isinstance(value, bool)
 
 
-VALUES: Mapping[str, Mapping[str, Callable[[Value], bool]]] = {  # every callback that a config may name, and what it remembers
+VALUES: Mapping[str, Mapping[str, Callable[[Value], bool]]] = {  # callback -> its stateful attributes, each with a validator
     "EarlyStopping": {"wait": _is_count, "stopped_epoch": _is_count, "best": _is_metric, "best_epoch": _is_count},
     "ReduceLROnPlateau": {"wait": _is_count, "cooldown_counter": _is_count, "best": _is_metric},
     "SwapEMAWeights": {"_ema_weights_in_model": _is_flag},
     "TerminateOnNaN": {},
 }
-WEIGHTS: Mapping[str, str] = {"EarlyStopping": "best_weights"}  # the attribute that is None or a copy of the model's weights
+WEIGHTS: Mapping[str, str] = {"EarlyStopping": "best_weights"}  # the attribute that holds None or a copy of the model's weights
 
 
 class CallbackState(BaseModel):
-    """What one callback remembers.
+    """The state of one callback.
 
     Attributes:
         name: Its class in keras.callbacks.
-        values: Attributes of `VALUES`, by name.
-        weights: Number of arrays in its copy of the model's weights, stored as `callback.NUMBER.PLACE`; None where it has none.
+        values: Values of the attributes in `VALUES`, by name.
+        weights: Number of arrays in its copy of the model's weights, stored as `callback.NUMBER.INDEX`; None where it has none.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -63,28 +63,28 @@ class CallbackState(BaseModel):
 
 
 def snapshot_callbacks(callbacks: Sequence[Any]) -> tuple[list[CallbackState], dict[str, Array]]:
-    """The state of Keras callbacks, and their copies of the model's weights as `callback.NUMBER.PLACE`."""
+    """The state of Keras callbacks, and their copies of the model's weights as `callback.NUMBER.INDEX`."""
     states: list[CallbackState] = []
     arrays: dict[str, Array] = {}
     for number, callback in enumerate(callbacks):
         name = type(callback).__name__
         values = {attribute: _plain(getattr(callback, attribute)) for attribute in VALUES.get(name, {})}
         weights = getattr(callback, WEIGHTS[name]) if name in WEIGHTS else None
-        arrays |= {f"callback.{number}.{place}": np.array(array) for place, array in enumerate(weights or ())}
+        arrays |= {f"callback.{number}.{index}": np.array(array) for index, array in enumerate(weights or ())}
         states.append(CallbackState(name=name, values=values, weights=None if weights is None else len(weights)))
     return states, arrays
 
 
 def restore_callbacks(callbacks: Sequence[Any], states: Sequence[CallbackState], arrays: Mapping[str, Array]) -> None:
-    """Give callbacks the state that `snapshot_callbacks` read; to be called after `on_train_begin`, in which Keras resets them.
+    """Restore callbacks from a snapshot; to be called after `on_train_begin`, in which Keras resets them.
 
     Raises:
-        CnnkitError: The config has other callbacks, or their copies of the weights are not of this model.
+        CnnkitError: The config has other callbacks, or their copies of the weights do not fit this model.
     """
-    before, now = [state.name for state in states], [type(callback).__name__ for callback in callbacks]
-    if before != now:
+    stored, configured = [state.name for state in states], [type(callback).__name__ for callback in callbacks]
+    if stored != configured:
         raise CnnkitError(
-            f"the checkpoint has the callbacks {format_value(before)}, the config {format_value(now)}", "Train it anew instead."
+            f"the checkpoint has the callbacks {format_value(stored)}, the config {format_value(configured)}", "Train it anew instead."
         )
     for number, (callback, state) in enumerate(zip(callbacks, states, strict=True)):
         for attribute, value in state.values.items():
@@ -95,14 +95,14 @@ def restore_callbacks(callbacks: Sequence[Any], states: Sequence[CallbackState],
 
 def _weights(callback: Any, number: int, state: CallbackState, arrays: Mapping[str, Array]) -> list[Array]:
     """A callback's copy of the model's weights."""
-    wanted = [(weight.shape, weight.dtype) for weight in callback.model.get_weights()]
-    weights = [arrays[name] for place in range(len(wanted)) if (name := f"callback.{number}.{place}") in arrays]
-    if state.weights != len(wanted) or [(weight.shape, weight.dtype) for weight in weights] != wanted:
+    expected = [(weight.shape, weight.dtype) for weight in callback.model.get_weights()]
+    weights = [arrays[name] for index in range(len(expected)) if (name := f"callback.{number}.{index}") in arrays]
+    if state.weights != len(expected) or [(weight.shape, weight.dtype) for weight in weights] != expected:
         raise CnnkitError(f"the checkpoint does not fit the network: {state.name} holds other weights", "Train it anew instead.")
     return weights
 
 
 def _plain(value: Any) -> Value:
-    """A number as JSON has it."""
+    """A NumPy scalar as a Python number."""
     plain: Value = value.item() if isinstance(value, np.generic) else value
     return plain

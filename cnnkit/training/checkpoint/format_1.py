@@ -1,7 +1,7 @@
-"""Checkpoints that cnnkit wrote before `cnnkit-checkpoint-2`, read into the state and array names of today.
+"""Migration of checkpoints in the older format `cnnkit-checkpoint-1` to the current state and array names.
 
-Format 1 counted the phase that had ended, -1 for none, with `phase_ended`; called the random states of augmentation
-`augment`, and those with which the phase began `start`; and stored every plain attribute of a callback.
+Format 1 stored the phase that had ended (-1 for none) with `phase_ended`; named the random states of augmentation
+`augment`, and those at the start of the phase `start`; and stored every plain attribute of a callback.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class _Callback(BaseModel):
     values: dict[str, Any]
 
     def migrated(self) -> CallbackState:
-        """The state of today; attributes that the callback does not need are left out."""
+        """The state in the current format, without attributes that are not in `VALUES`."""
         allowed = VALUES.get(self.class_, {})
         weights = self.values.get(WEIGHTS.get(self.class_, ""))
         return CallbackState(
@@ -63,7 +63,7 @@ def migrated_state(stored: Any) -> TrainingState:
     """The training state of a format 1 checkpoint.
 
     Raises:
-        ValueError: It is not one (pydantic's ValidationError among them).
+        ValueError: It is invalid (pydantic's ValidationError included).
     """
     old = _State.model_validate(stored)
     if old.epoch != len(old.history):
@@ -86,7 +86,7 @@ def migrated_state(stored: Any) -> TrainingState:
 
 
 def migrated_arrays(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays of a format 1 checkpoint, by their names of today."""
+    """The arrays of a format 1 checkpoint, by their current names."""
     return {_migrated_name(name): array for name, array in arrays.items()}
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint manager of a run: saves its training state, restores it exactly, goes back when the loss diverges."""
+"""The checkpoint manager of a run: saves its training state, restores it exactly, rolls back when the loss diverges."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -28,27 +28,27 @@ from cnnkit.training.history import DivergedError, History, OpenEpoch
 if TYPE_CHECKING:
     import keras
 
-MANY = 2**62
+NO_LIMIT = 2**62
 
 
 @dataclass
 class CheckpointManager:
-    """Where a run stands, and its checkpoints.
+    """Training state of a run, saved to and restored from checkpoints.
 
     Attributes:
         model: The whole model.
         augmentation: The layers of `data.augment`.
-        train: The config's section.
-        checkpoints: The files.
-        run: What every checkpoint holds of the run: its config, the data's fingerprint.
+        train: The `train` section of the config.
+        checkpoints: The checkpoint files.
+        run: Config and data fingerprint, stored in every checkpoint.
         last_phase: Number of the last phase, from 0.
-        history: What happened so far.
+        history: The history so far.
         best: The best epoch so far.
-        phase: The phase that is trained now, from 0.
-        epochs_before_phase: Epochs that were done when it began.
+        phase: The current phase, from 0.
+        epochs_before_phase: Epochs done when it began.
         halvings: How often the learning rate was halved in this phase after the loss had diverged.
         pending: Checkpoint to restore once the phase's model is compiled; None for none.
-        forced: Whether to go on although the config or the data has changed: only what still fits is restored.
+        forced: Whether to resume although the config or the data has changed: only variables that still fit are restored.
         saving_seconds: Wall time that saving checkpoints has taken in this process.
     """
 
@@ -72,7 +72,7 @@ class CheckpointManager:
     _augmentation_at_phase_start: dict[str, Array] = field(default_factory=dict)
 
     def resume_from(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: its history now, its variables when the phase begins.
+        """Resume from a checkpoint: its history now, its variables when the phase begins.
 
         Raises:
             CnnkitError: It is of a phase that the config does not have.
@@ -104,15 +104,15 @@ class CheckpointManager:
         self._augmentation_at_phase_start = snapshot({AUGMENTATION_AT_PHASE_START: augmentation})
         if self.pending is None or not self.pending.state.phase_started:
             self.epochs_before_phase = len(self.history.rows)
-        if self.pending is None and not self.history.rows:  # a checkpoint to go back to, and proof that they can be written
+        if self.pending is None and not self.history.rows:  # a checkpoint to roll back to, and proof that checkpoints can be written
             self._save_between_phases()
 
-    def train_in_phase(self, trained: "keras.Model", steps_per_epoch: int) -> None:
-        """Once a phase is built: its compiled model, which may be a part of the whole one, is saved and restored from now on."""
+    def set_trained_model(self, trained: "keras.Model", steps_per_epoch: int) -> None:
+        """Set the phase's compiled model, which may be a part of the whole one; its state is saved and restored from now on."""
         self._trained, self._steps_per_epoch = trained, steps_per_epoch
 
     def end_phase(self) -> None:
-        """After a phase: where another one follows, a checkpoint from which that begins."""
+        """After a phase: save a checkpoint for the start of the next one, if there is one."""
         self.pending, self.halvings = None, 0
         self.phase += 1
         self.epochs_before_phase = len(self.history.rows)
@@ -124,11 +124,14 @@ class CheckpointManager:
             arrays = snapshot({MODEL: self.model.variables, AUGMENTATION: augmentation_variables(self.augmentation)})
             self._write(OpenEpoch(), arrays, phase_started=False)
 
-    def go_back(self, fault: DivergedError) -> str:
-        """After the loss diverged: go back to the last checkpoint, with half the learning rate; a notice for the user.
+    def roll_back(self, fault: DivergedError) -> str:
+        """After divergence: return to the last checkpoint with half the learning rate.
+
+        Returns:
+            A notice for the user.
 
         Raises:
-            DivergedError: The config does not want that, it was tried often enough, or there is no checkpoint.
+            DivergedError: `on_nan` is not `restore`, the limit of `MOST_HALVINGS` is reached, or there is no checkpoint.
         """
         checkpoint, _ = self.checkpoints.newest()
         if self.train.on_nan != "restore" or self.halvings >= MOST_HALVINGS or checkpoint is None:
@@ -137,13 +140,12 @@ class CheckpointManager:
         self.resume_from(checkpoint)
         self.halvings = halvings
         epoch, step = checkpoint.state.epoch, checkpoint.state.step
-        place = f"step {step} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}" if epoch else "the beginning"
-        return (
-            f"Training diverged {fault.place}. It goes on from {place} with half the learning rate ({halvings} of {MOST_HALVINGS} times)."
-        )
+        position = f"step {step} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}" if epoch else "the beginning"
+        rate = f"half the learning rate ({halvings} of {MOST_HALVINGS} times)"
+        return f"Training diverged {fault.step_location}. It resumes from {position} with {rate}."
 
-    def slow_down(self, optimizer: Any) -> None:
-        """Halve the learning rate of a new optimizer as often as it was halved before in this phase."""
+    def reduce_learning_rate(self, optimizer: Any) -> None:
+        """Halve the learning rate of a new optimizer as often as this phase has been rolled back."""
         if not self.halvings:
             return
         factor = 0.5**self.halvings
@@ -153,12 +155,16 @@ class CheckpointManager:
             optimizer.learning_rate = float(optimizer.learning_rate) * factor
 
     def restore_best(self) -> str:
-        """Restore the weights of the best epoch; a notice for the user, empty for none."""
+        """Restore the weights of the best epoch.
+
+        Returns:
+            A notice for the user where its checkpoint is missing or damaged; else empty.
+        """
         if not self.best.epoch or self.best.epoch == len(self.history.rows):
             return ""
         checkpoint = self.checkpoints.of_epoch(self.best.epoch)
         if checkpoint is None or not fits(self.model.variables, MODEL, checkpoint.arrays):
-            return f"The checkpoint of the best epoch ({self.best.epoch}) is gone or damaged: the last weights are used."
+            return f"The checkpoint of the best epoch ({self.best.epoch}) is missing or damaged: the last weights are used."
         weights = {id(weight) for weight in self.model.weights}
         for index, variable in enumerate(self.model.variables):
             if id(variable) in weights:
@@ -166,13 +172,13 @@ class CheckpointManager:
         return ""
 
     def restore(self, callbacks: Sequence[Any]) -> OpenEpoch:
-        """Restore optimizer, metrics, augmentation and callbacks of a phase that had begun; called when all of them are built.
+        """Restore optimizer, metrics, augmentation and callbacks of a phase that had begun; called once all of them are built.
 
         Returns:
-            How much of the epoch under way is done.
+            Progress within the current epoch.
 
         Raises:
-            CnnkitError: The checkpoint is of another network, optimizer or callbacks, and that was not forced.
+            CnnkitError: The checkpoint is of another network, optimizer or callbacks, and resuming was not forced.
         """
         assert self._trained is not None
         self._saved_at = time.monotonic()
@@ -182,11 +188,11 @@ class CheckpointManager:
         groups, optimizer = variables_of(self.model, self._trained, self.augmentation), self._trained.optimizer
         if self.forced:
             groups = {name: variables for name, variables in groups.items() if fits(variables, name, pending.arrays)}
-        given = float(optimizer.learning_rate)
+        configured = float(optimizer.learning_rate)
         restore_variables(groups, pending.arrays)
         if self.forced:
             if not is_scheduled(optimizer):
-                optimizer.learning_rate = given
+                optimizer.learning_rate = configured
             return OpenEpoch()
         state = pending.state
         if state.step > self._steps_per_epoch:
@@ -198,28 +204,28 @@ class CheckpointManager:
         return OpenEpoch(state.step, state.epoch_seconds, state.stopped)
 
     def steps_left(self, step: int) -> int:
-        """Optimizer steps from `step` of an epoch to the next checkpoint inside it; many where none is wanted by steps."""
+        """Optimizer steps from `step` of an epoch to the next checkpoint within it; `NO_LIMIT` where the interval is not in steps."""
         every, _ = self.train.checkpoint_interval
-        return every - step % every if every else MANY
+        return every - step % every if every else NO_LIMIT
 
     def is_due(self, step: int) -> bool:
-        """Whether a checkpoint inside an epoch is due after a step."""
+        """Whether a checkpoint within an epoch is due after a step."""
         every, seconds = self.train.checkpoint_interval
         return step % every == 0 if every else time.monotonic() - self._saved_at >= seconds
 
     def save(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
-        """Write a checkpoint inside a phase.
+        """Write a checkpoint during a phase.
 
         Raises:
-            DivergedError: A weight is not a finite number any more, so that there is nothing worth saving.
+            DivergedError: A weight is NaN or infinite; nothing is written.
         """
         assert self._trained is not None
         with self._timed():
             arrays = snapshot(variables_of(self.model, self._trained, self.augmentation))
             if not all_finite({name: array for name, array in arrays.items() if name.startswith(f"{MODEL}.")}):
                 done = len(self.history.rows)
-                place = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
-                raise DivergedError("a weight became NaN or infinite", place, float(self._trained.optimizer.learning_rate))
+                location = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
+                raise DivergedError("a weight became NaN or infinite", location, float(self._trained.optimizer.learning_rate))
             states, weights = snapshot_callbacks(callbacks)
             if not epoch.step and self.history.rows:
                 self.best = self.best.better(self.history.rows[-1])
@@ -229,7 +235,7 @@ class CheckpointManager:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Context manager: wall time counts as saving."""
+        """Context manager: adds its wall time to `saving_seconds`."""
         begun = time.perf_counter()
         yield
         self.saving_seconds += time.perf_counter() - begun
@@ -254,12 +260,12 @@ class CheckpointManager:
 
 
 def is_scheduled(optimizer: Any) -> bool:
-    """Whether an optimizer's learning rate follows a schedule, so that it is no variable of its own."""
+    """Whether an optimizer's learning rate follows a schedule and is not a variable."""
     return schedule_of(optimizer) is not None
 
 
 def _scaled(schedule: Any, factor: float) -> Any:
-    """A learning-rate schedule whose every rate is `factor` times that of another."""
+    """A learning-rate schedule multiplied by `factor`."""
     import keras
 
     class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Keras variables that change in training: their values as plain arrays, saved and restored."""
+"""Snapshots of the Keras variables that training changes, as NumPy arrays, and restoring from them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,9 @@ def variables_of(whole: "keras.Model", trained: "keras.Model", augmentation: Seq
     """All Keras variables that training changes, by group.
 
     Args:
-        whole: The model for use: weights, BatchNormalization statistics, the random states of its Dropout layers.
-        trained: The model that is compiled and trained, which may be a part of it: its optimizer and metrics.
-        augmentation: Layers of `data.augment`, with random states of their own.
+        whole: The whole model: weights, BatchNormalization statistics, the random states of its Dropout layers.
+        trained: The compiled model, which may be a part of it: its optimizer and metrics.
+        augmentation: Layers of `data.augment`, which have their own random states.
     """
     return {
         MODEL: list(whole.variables),
@@ -40,7 +40,7 @@ def augmentation_variables(augmentation: Sequence[Any]) -> list[Any]:
 
 
 def snapshot(groups: Groups) -> dict[str, Array]:
-    """Copies of the values of variables, as `group.number`."""
+    """Copies of the values of variables, named `group.index`."""
     return {f"{group}.{i}": np.array(variable.value) for group, variables in groups.items() for i, variable in enumerate(variables)}
 
 
@@ -52,14 +52,14 @@ def restore_variables(groups: Groups, arrays: Mapping[str, Array]) -> None:
     """
     for group, variables in groups.items():
         if not fits(variables, group, arrays):
-            words = group.replace("_", " ")
-            raise CnnkitError(f"the checkpoint does not fit the network: its {words} has other variables", "Train it anew instead.")
+            label = group.replace("_", " ")
+            raise CnnkitError(f"the checkpoint does not fit the network: its {label} has other variables", "Train it anew instead.")
         for i, variable in enumerate(variables):
             variable.assign(arrays[f"{group}.{i}"])
 
 
 def fits(variables: Sequence[Any], group: str, arrays: Mapping[str, Array]) -> bool:
-    """Whether a group of a snapshot is of variables of the same number, shapes and dtypes."""
+    """Whether a group of a snapshot matches variables in number, shapes and dtypes."""
     stored = {name: (array.shape, array.dtype) for name, array in arrays.items() if name.partition(".")[0] == group}
     return stored == {f"{group}.{i}": (tuple(v.shape), np.array(v.value).dtype) for i, v in enumerate(variables)}
 

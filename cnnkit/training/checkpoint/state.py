@@ -1,4 +1,4 @@
-"""Where a run stands: the one schema that checkpoints are written from and read into."""
+"""The training state of a run: the one schema that checkpoints are written from and read into."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cnnkit.training.checkpoint.callbacks import CallbackState
 from cnnkit.training.history import Row
 
-MOST_HALVINGS = 3  # times that `on_nan: restore` goes back before it gives up
+MOST_HALVINGS = 3  # times that `on_nan: restore` rolls back in a phase before training fails
 
 _IN_EVERY_ROW = {"epoch", "loss", "learning_rate", "seconds", "images_per_second"}
 
@@ -18,12 +18,12 @@ class _Record(BaseModel):
 
 
 class DataIdentity(_Record):
-    """The data that a run is trained on.
+    """The identity of the data that a run is trained on.
 
     Attributes:
         fingerprint: SHA-256 over its examples in all splits.
         name: Its name.
-        stand_in_for: The data set that was asked for; empty where this is the one.
+        stand_in_for: The requested data set that this one replaces; empty where this is the requested one.
     """
 
     fingerprint: str
@@ -32,13 +32,13 @@ class DataIdentity(_Record):
 
 
 class RunIdentity(_Record):
-    """What stays the same throughout a run.
+    """The part of the training state that is constant throughout a run.
 
     Attributes:
         config: The resolved config.
-        data: The data.
-        base: The entry that builds the same pretrained base with random weights; None where there is no base.
-        notices: Notices to the user from when the network was built, such as weights that stand in for others.
+        data: Identity of the data.
+        base: Config entry that builds the same base with random weights; None where there is no base.
+        notices: Notices to the user from building the network, such as substituted pretrained weights.
     """
 
     config: dict[str, Any]
@@ -59,28 +59,28 @@ class BestEpoch(_Record):
     loss: float = math.inf
 
     def better(self, row: Row) -> "BestEpoch":
-        """This one, or the epoch of a history row where its validation loss is lower."""
+        """The epoch of a history row where its validation loss is lower, else this one."""
         loss = row.get("val_loss", math.inf)
         return BestEpoch(epoch=int(row["epoch"]), loss=loss) if loss < self.loss else self
 
 
 class TrainingState(_Record):
-    """Where a run stands, beside the values of its variables.
+    """The training state of a run, except for the values of its variables.
 
     Attributes:
-        run: What stays the same throughout the run.
-        phase: The phase that is trained now, from 0; between two phases the one that comes next.
+        run: The constant part.
+        phase: The current phase, from 0; between two phases the next one.
         phase_started: Whether that phase has begun, so that optimizer and metrics are stored too.
-        epochs_before_phase: Epochs that were done when it began.
-        step: Optimizer steps done in the epoch under way; 0 between two epochs.
-        epoch_seconds: Wall time of those.
-        stopped: Whether a callback ended the phase after the last whole epoch.
-        history: One row an epoch, as in history.csv.
+        epochs_before_phase: Epochs done when it began.
+        step: Optimizer steps done in the current epoch; 0 between two epochs.
+        epoch_seconds: Their wall time.
+        stopped: Whether a callback ended the phase after the last complete epoch.
+        history: One row per epoch, as in history.csv.
         seconds: Wall time of the training loop so far.
         feature_seconds: Wall time in which features of a frozen base were computed.
         best: The best epoch so far.
         halvings: How often the learning rate was halved in this phase after the loss had diverged.
-        callbacks: What the config's callbacks remember, in order; empty between two phases.
+        callbacks: State of the config's callbacks, in order; empty between two phases.
     """
 
     run: RunIdentity
@@ -99,7 +99,7 @@ class TrainingState(_Record):
 
     @property
     def epoch(self) -> int:
-        """Whole epochs done."""
+        """Complete epochs done."""
         return len(self.history)
 
     @model_validator(mode="after")

@@ -22,18 +22,18 @@ Array = npt.NDArray[Any]
 
 FORMAT = "cnnkit-checkpoint-2"
 SUFFIX = ".safetensors"
-NEWEST_KEPT = 2  # the newest ones; that of the best epoch is kept beside them
+MOST_RECENT = 2  # number of most recent checkpoints that are retained, besides that of the best epoch
 
 _NAME = re.compile(r"epoch-(\d+)(?:-before-phase-(\d+)|-step-(\d+))?")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A moment of a run.
+    """A checkpoint of a run.
 
     Attributes:
-        state: Where the run stands.
-        arrays: The values of its variables by group and number, such as `model.3`.
+        state: The training state.
+        arrays: The values of the variables by group and index, such as `model.3`.
     """
 
     state: TrainingState
@@ -41,7 +41,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """Its file's name, by which checkpoints are ordered."""
+        """Its file name; checkpoints are ordered by it."""
         name = f"epoch-{self.state.epoch:05}"
         if not self.state.phase_started:
             return f"{name}-before-phase-{self.state.phase + 1}{SUFFIX}"  # people count from 1
@@ -55,22 +55,25 @@ class CheckpointStore:
         self._folder = folder
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, then remove old ones: the newest two and that of the best epoch stay; the path written.
+        """Write a checkpoint, then delete all but the two most recent ones and that of the best epoch.
+
+        Returns:
+            The path written.
 
         Raises:
-            CnnkitError: The disk is full or cannot be written; the checkpoints of before are as they were.
+            CnnkitError: The disk is full or cannot be written; earlier checkpoints are unchanged.
         """
         self._folder.mkdir(exist_ok=True)
         path = self._folder / checkpoint.name
         write_checkpoint(path, checkpoint)
-        kept = {path, *self._paths()[-NEWEST_KEPT:], self._of_epoch(checkpoint.state.best.epoch)}
+        retained = {path, *self._paths()[-MOST_RECENT:], self._of_epoch(checkpoint.state.best.epoch)}
         for old in self._paths():
-            if old not in kept:
+            if old not in retained:
                 old.unlink(missing_ok=True)
         return path
 
     def newest(self) -> tuple[Checkpoint | None, Sequence[str]]:
-        """The newest checkpoint that is whole (None where there is none), and a notice for each that was passed over."""
+        """The newest intact checkpoint (None where there is none), and a notice for each damaged one that was skipped."""
         notices: list[str] = []
         for path in reversed(self._paths()):
             try:
@@ -80,7 +83,7 @@ class CheckpointStore:
         return None, notices
 
     def of_epoch(self, epoch: int) -> Checkpoint | None:
-        """The checkpoint at the end of an epoch (from 1); None where it is gone or damaged."""
+        """The checkpoint at the end of an epoch (from 1); None where it is missing or damaged."""
         try:
             return read_checkpoint(self._of_epoch(epoch))
         except CnnkitError:
@@ -97,19 +100,19 @@ class CheckpointStore:
         return self._folder / f"epoch-{epoch:05}{SUFFIX}"
 
     def _paths(self) -> list[Path]:
-        """All that are there, oldest first."""
+        """Paths of all checkpoints, oldest first."""
         found = [(match, path) for path in self._folder.glob(f"epoch-*{SUFFIX}") if (match := _NAME.fullmatch(path.stem))]
-        return [path for _, path in sorted(found, key=lambda pair: _place(pair[0]))]
+        return [path for _, path in sorted(found, key=lambda pair: _sort_key(pair[0]))]
 
 
-def _place(match: re.Match[str]) -> tuple[int, int, int]:
-    """Where a checkpoint stands among others: the end of an epoch, then that of its phase, then the steps of the next one."""
+def _sort_key(match: re.Match[str]) -> tuple[int, int, int]:
+    """Chronological order: the end of an epoch, then the end of its phase, then the steps of the next epoch."""
     epoch, phase, step = match.groups()
     return int(epoch), int(step or 0), int(phase or 0)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write one checkpoint, whole or not at all."""
+    """Write one checkpoint atomically."""
     from safetensors.numpy import save
 
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
@@ -123,7 +126,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint, of this format or of format 1.
 
     Raises:
-        CnnkitError: It is not there, or not what was written.
+        CnnkitError: It is missing, damaged, of an unknown format, or has an invalid state.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -133,22 +136,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError) as error:
         raise CnnkitError(f"{path}: the checkpoint is damaged or cannot be read.") from error
-    state, written_as = metadata.get("state", ""), metadata.get("format")
-    if written_as not in (FORMAT, FORMAT_1):
+    state, stored_format = metadata.get("state", ""), metadata.get("format")
+    if stored_format not in (FORMAT, FORMAT_1):
         raise CnnkitError(f"{path}: is not a checkpoint of this cnnkit.")
     if metadata.get("sha256") != _digest(state, arrays):
         raise CnnkitError(f"{path}: the checkpoint is damaged: its checksum is not that of its content.")
     try:
         stored = parse_json(state.encode())
-        if written_as == FORMAT_1:
+        if stored_format == FORMAT_1:
             return Checkpoint(migrated_state(stored), migrated_arrays(arrays))
         return Checkpoint(TrainingState.model_validate(stored), arrays)
-    except ValueError as error:  # pydantic's is one as well
-        raise CnnkitError(f"{path}: the checkpoint does not tell where a run stands ({_reason(error)}).") from error
+    except ValueError as error:  # pydantic's ValidationError is one, too
+        raise CnnkitError(f"{path}: the checkpoint's training state is invalid ({_reason(error)}).") from error
 
 
 def _reason(error: ValueError) -> str:
-    """The first fault of a stored state, with its place."""
+    """The first validation error of a stored state, with its location."""
     if not isinstance(error, ValidationError):
         return escape_unprintable(str(error))
     first = error.errors(include_input=False, include_url=False)[0]
@@ -156,7 +159,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _digest(state: str, arrays: Mapping[str, Array]) -> str:
-    """SHA-256 over the state and all arrays with their names and forms."""
+    """SHA-256 over the state and all arrays with their names, dtypes and shapes."""
     digest = hashlib.sha256(state.encode())
     for part in _parts(arrays):
         digest.update(part)
