@@ -337,7 +337,7 @@ OTHERS = {
 }
 
 
-LISTED = "    `cnnkit bases` lists those of Keras; a run of your own is a base as well: `--base runs/NAME`.\n"
+LISTED = "    `cnnkit bases` lists those of Keras; your own run can be a base, too: `--base runs/NAME`.\n"
 
 
 @pytest.mark.parametrize("wrong", OTHERS)

@@ -245,7 +245,7 @@ def test_a_loss_that_is_not_finite_ends_training_at_the_step_at_which_terminate_
     assert int(theirs.optimizer.iterations) == 3
     with pytest.raises(DivergedError) as caught:
         run_ours(ours, 2, [keras.callbacks.TerminateOnNaN()], batches=source(position))
-    assert caught.value.place == "in epoch 1, step 3"
+    assert caught.value.step_location == "in epoch 1, step 3"
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         assert np.array_equal(mine, other, equal_nan=True)
 
