@@ -18,6 +18,7 @@ from cnnkit.data.encode import encode
 from cnnkit.data.source import Request
 from cnnkit.errors import ConfigError
 from cnnkit.keras_api.building import build
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.prediction.evaluate import compiled_metrics
 from cnnkit.training.prepare import prepare
@@ -75,7 +76,7 @@ def best_of(kind: str, name: str) -> float | None:
 
 @pytest.mark.parametrize("kind", ["losses", "metrics"])
 def test_every_loss_and_metric_of_the_installed_keras_is_known(kind: Any) -> None:
-    unknown = [name for name in signature_table().names(kind) if forms_of(kind, name, 3) is None]
+    unknown = [name for name in signature_table().names(kind) if forms_of(kind, Entry(name, {}), 3) is None]
     assert not unknown, f"say in config/keras_targets.py which targets these take: {unknown}"
 
 
@@ -253,4 +254,4 @@ def test_the_word_accuracy_is_what_keras_makes_of_it_for_each_encoding() -> None
 
 def test_names_of_the_same_loss_are_one() -> None:
     assert canonical("kld") == canonical("KLDivergence") == canonical("kl_divergence")
-    assert never_fits("losses", "ctc", 3) is not None
+    assert never_fits("losses", Entry("ctc", {}), 3) is not None

@@ -66,9 +66,9 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
 
 
 def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
-    if not is_entry(layer) or split_entry(layer)[0] != "Dense":
+    if not is_entry(layer) or (entry := split_entry(layer)).name != "Dense":
         return
-    name, arguments = split_entry(layer)
+    name, arguments = entry
     task, here = spec.task, (*path, name)
     units, activation = arguments.get("units"), arguments.get("activation")
     single = units == 1 or (units == OUTPUTS and task.outputs == 1)
@@ -84,7 +84,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
     elif (
         not task.is_regression
         and activation != (wanted := "sigmoid" if binary else task.activation)
-        and not (config.train.loss is not None and is_loss_for_numbers(config.train.loss))
+        and not (config.train.loss is not None and is_loss_for_numbers(split_entry(config.train.loss)))
     ):
         got = "raw scores" if activation in (None, "linear") else f"{activation} outputs"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
@@ -133,12 +133,12 @@ def _check_log(config: Config) -> Iterator[Fault]:
 def _check_callbacks(config: Config) -> Iterator[Fault]:
     train = config.train
     phases = train.phases or []
-    optimizers = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in phases] or [train.optimizer]
+    written = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in phases] or [train.optimizer]
+    without_ema = [each.name for each in map(split_entry, written) if each.arguments.get("use_ema") is not True]
     for index, entry in enumerate(train.callbacks):
         name, path = split_entry(entry)[0], ("train", "callbacks", index)
-        without = [split_entry(optimizer)[0] for optimizer in optimizers if split_entry(optimizer)[1].get("use_ema") is not True]
-        if name == "SwapEMAWeights" and without:
-            message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without[0]} computes none"
+        if name == "SwapEMAWeights" and without_ema:
+            message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without_ema[0]} computes none"
             yield Fault(path, message, "Give the optimizer `use_ema: true`, such as `Adam: {use_ema: true}`.")
         elif name == "TerminateOnNaN" and train.on_nan == "restore":
             message = "TerminateOnNaN ends training when the loss becomes NaN, but `on_nan: restore` continues from the last checkpoint"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from cnnkit.errors import fold
-from cnnkit.keras_api.checking import split_entry
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.signatures import REQUIRED, signature_table
 
 Form = Literal["class index", "one-hot", "one column", "multi-hot", "numbers"]
@@ -116,7 +116,7 @@ def canonical(name: str) -> str:
     return _ALIASES.get(folded, folded)
 
 
-def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
+def forms_of(kind: Kind, entry: Entry, outputs: int) -> frozenset[Form] | None:
     """The forms of targets that a loss or metric accepts; None where this table does not know it.
 
     Args:
@@ -124,7 +124,7 @@ def forms_of(kind: Kind, entry: Any, outputs: int) -> frozenset[Form] | None:
         entry: Its config entry.
         outputs: Number of outputs of the network.
     """
-    name, arguments = split_entry(entry)
+    name, arguments = entry
     folded = canonical(name)
     if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; of several labels it would compare the argmax
         return _ONE_CLASS | _BINARY if outputs == 1 else _ONE_CLASS
@@ -151,25 +151,24 @@ def _of_vectors(folded: str, arguments: Mapping[str, Any], outputs: int) -> froz
     return _NUMBERS | _EACH_OUTPUT
 
 
-def is_loss_for_numbers(loss: Any) -> bool:
+def is_loss_for_numbers(loss: Entry) -> bool:
     """Whether a loss is a regression loss."""
-    return _BY_NAME.get(canonical(split_entry(loss)[0])) == _NUMBERS
+    return _BY_NAME.get(canonical(loss.name)) == _NUMBERS
 
 
-def is_per_batch(loss: Any) -> bool:
+def is_per_batch(loss: Entry) -> bool:
     """Whether a loss is one number per batch instead of one per example."""
-    name, arguments = split_entry(loss)
-    return canonical(name) in _PER_BATCH and arguments.get("axis") not in (-1, 1, [-1], [1])
+    return canonical(loss.name) in _PER_BATCH and loss.arguments.get("axis") not in (-1, 1, [-1], [1])
 
 
-def needs_hard_labels(metric: Any) -> bool:
+def needs_hard_labels(metric: Entry) -> bool:
     """Whether a metric treats soft labels, as MixUp makes them, as 0 or 1."""
-    return canonical(split_entry(metric)[0]) in (*_THRESHOLDED, "binaryaccuracy", "binaryiou", "hinge", "squaredhinge")
+    return canonical(metric.name) in (*_THRESHOLDED, "binaryaccuracy", "binaryiou", "hinge", "squaredhinge")
 
 
-def never_fits(kind: Kind, entry: Any, outputs: int) -> tuple[str, str] | None:
+def never_fits(kind: Kind, entry: Entry, outputs: int) -> tuple[str, str] | None:
     """Message and remedy for a loss or metric that fits no targets at all; None where it may fit some."""
-    name, arguments = split_entry(entry)
+    name, arguments = entry
     folded = canonical(name)
     instead = "Leave `loss` out." if kind == "losses" else "Leave it out."
     if folded in _WHY_NEVER:
@@ -185,15 +184,14 @@ def never_fits(kind: Kind, entry: Any, outputs: int) -> tuple[str, str] | None:
     return None
 
 
-def not_standardized(entry: Any) -> str | None:
+def not_standardized(entry: Entry) -> str | None:
     """Why a loss or metric is wrong on standardized regression targets; None where it is not."""
-    name = split_entry(entry)[0]
-    if canonical(name) not in _NOT_STANDARDIZED:
+    if canonical(entry.name) not in _NOT_STANDARDIZED:
         return None
-    return f"{name} is for values above 0, but numbers are learned in standard deviations from their mean"
+    return f"{entry.name} is for values above 0, but numbers are learned in standard deviations from their mean"
 
 
-def argument_faults(kind: Kind, entry: Any, form: Form, outputs: int) -> Iterator[tuple[str, str, str]]:
+def argument_faults(kind: Kind, entry: Entry, form: Form, outputs: int) -> Iterator[tuple[str, str, str]]:
     """Arguments with which a loss or metric crashes or computes a wrong value, although it accepts the targets.
 
     Args:
@@ -205,7 +203,7 @@ def argument_faults(kind: Kind, entry: Any, form: Form, outputs: int) -> Iterato
     Yields:
         (argument, or an empty text where one is missing; message; remedy).
     """
-    name, given = split_entry(entry)
+    name, given = entry
     folded = canonical(name)
     arguments = {**_defaults(kind, name), **given}
     missing = [argument for argument, value in arguments.items() if value == REQUIRED]

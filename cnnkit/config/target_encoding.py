@@ -19,7 +19,7 @@ from cnnkit.config.keras_targets import (
 from cnnkit.config.schema import Config
 from cnnkit.config.task import Task
 from cnnkit.errors import Fault, Path
-from cnnkit.keras_api.checking import entry_path, is_entry, split_entry
+from cnnkit.keras_api.checking import Entry, is_entry, split_entry
 
 MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
 
@@ -65,15 +65,12 @@ class TargetEncoding:
 
 @dataclass(frozen=True)
 class _LossOrMetric:
-    """A loss or metric entry of the config, with its path."""
+    """A loss or metric of the config, with its path."""
 
     kind: Kind
-    entry: Any
+    entry: Entry
     path: Path
-
-    @property
-    def name(self) -> str:
-        return split_entry(self.entry)[0]
+    has_arguments: bool = False  # whether it is written as a mapping
 
     def fits(self, form: Form, outputs: int) -> bool:
         forms = forms_of(self.kind, self.entry, outputs)
@@ -103,8 +100,8 @@ def target_encoding(
     possible = _last_units(config, task) if outputs is None else [outputs]
     decided = [decide(task, train.loss, train.metrics, mixes=mixes, outputs=units, data=data) for units in possible]
     encoding, faults = next((each for each in decided if not each[1]), decided[0])
-    if train.class_weight is not None and is_per_batch(encoding.loss):
-        name = split_entry(encoding.loss)[0]
+    if train.class_weight is not None and is_per_batch(loss := split_entry(encoding.loss)):
+        name = loss.name
         remedy = f"Write `{name}: {{axis: -1}}`, one number an example, or leave `class_weight` out."
         faults = (*faults, Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighted", remedy))
     return encoding, faults
@@ -135,9 +132,9 @@ def decide(
         The encoding, and the faults of the loss and metrics that do not accept it.
     """
     units = task.outputs if outputs is None else outputs
-    requested = [_LossOrMetric("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
+    requested = [_requested("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
     if loss is not None:
-        requested.insert(0, _LossOrMetric("losses", loss, ("train", "loss")))
+        requested.insert(0, _requested("losses", loss, ("train", "loss")))
     possible = _possible(task, mixes, units)
     fitting = [form for form in possible if all(item.fits(form, units) for item in requested)]
     by_loss = [form for form in possible if loss is not None and requested[0].fits(form, units)]
@@ -156,6 +153,10 @@ def decide(
     return encoding, tuple(faults)
 
 
+def _requested(kind: Kind, entry: Any, path: Path) -> _LossOrMetric:
+    return _LossOrMetric(kind, split_entry(entry), path, isinstance(entry, Mapping))
+
+
 def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> TargetEncoding:
     """The encoding that a saved model's own loss and metrics accept; metrics incompatible with its loss are left out.
 
@@ -169,14 +170,14 @@ def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) 
     pairs = [(entry, each) for each in listed if (entry := _entry_of(each)) is not None]
     loss = _entry_of(compiled.get("loss"))
     encoding, _ = decide(task, loss, [entry for entry, _ in pairs], outputs=outputs)
-    fitting = tuple(each for entry, each in pairs if _LossOrMetric("metrics", entry, ()).fits(encoding.form, outputs))
+    fitting = tuple(each for entry, each in pairs if _requested("metrics", entry, ()).fits(encoding.form, outputs))
     return TargetEncoding(encoding.form, outputs, compiled.get("loss"), fitting)
 
 
 def warnings_of(config: Config) -> Iterator[str]:
     """Warnings about metrics that are correct on validation examples, but not on mixed training examples."""
     metrics = config.train.metrics or []
-    if mixes_labels(config.data.augment) and (names := [split_entry(each)[0] for each in metrics if needs_hard_labels(each)]):
+    if mixes_labels(config.data.augment) and (names := [each.name for each in map(split_entry, metrics) if needs_hard_labels(each)]):
         yield (
             f"{' and '.join(names)} of training examples ignore the soft labels that MixUp and CutMix make: "
             "read their `val_` columns, whose examples are not mixed."
@@ -199,8 +200,8 @@ def _last_units(config: Config, task: Task) -> list[int]:
     if not task.is_classification or task.outputs != 2:
         return [task.outputs]
     layers = config.model.layers or config.model.head
-    if layers and is_entry(layers[-1]) and split_entry(layers[-1])[0] == "Dense":
-        return [1 if split_entry(layers[-1])[1].get("units") == 1 else 2]
+    if layers and is_entry(layers[-1]) and (last := split_entry(layers[-1])).name == "Dense":
+        return [1 if last.arguments.get("units") == 1 else 2]
     return [2, 1]
 
 
@@ -225,13 +226,13 @@ def _entry_of(stored: Any) -> Any:
 
 def _faults(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> Iterator[Fault]:
     """Faults of a loss or metric with respect to the target encoding."""
-    at, outputs = entry_path(item.entry, item.path), encoding.outputs
+    at, outputs = ((*item.path, item.entry.name) if item.has_arguments else item.path), encoding.outputs
     if item.fits(encoding.form, outputs):
         if task.is_regression and (message := not_standardized(item.entry)):
             yield Fault(item.path, message, "Write `loss: mean_squared_error`." if item.kind == "losses" else "Write `mae`.")
         for argument, message, remedy in argument_faults(item.kind, item.entry, encoding.form, outputs):
-            given = isinstance(item.entry, dict) and argument in (item.entry[item.name] or {})
-            yield Fault((*at, argument) if given else at, message, remedy, on_key=isinstance(item.entry, dict))
+            given = argument in item.entry.arguments
+            yield Fault((*at, argument) if given else at, message, remedy, on_key=item.has_arguments)
         return
     for_numbers = item.kind == "losses" and is_loss_for_numbers(item.entry)
     if not (for_numbers and not task.is_regression) and (never := never_fits(item.kind, item.entry, outputs)):
@@ -242,7 +243,7 @@ def _faults(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bo
 
 def _misfit(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> tuple[str, str]:
     """Why a loss or metric does not fit the targets, and what to write."""
-    name, form = item.name, encoding.form
+    name, form = item.entry.name, encoding.form
     loss = item.kind == "losses"
     usual = f"Write `loss: {_LOSS[form]}`." if loss else f"Write `{_METRIC[form]}`."
     wanted = forms_of(item.kind, item.entry, encoding.outputs) or frozenset()

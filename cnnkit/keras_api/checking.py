@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
 from cnnkit.keras_api.signatures import KINDS, REFUSED, REQUIRED, Argument, signature_table
@@ -54,12 +54,24 @@ def is_entry(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and len(value) == 1)
 
 
-def split_entry(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+class Entry(NamedTuple):
+    """A config entry that names a Keras object, such as `{"Conv2D": {"filters": 32}}`, taken apart.
+
+    Attributes:
+        name: Name of the object.
+        arguments: Its arguments as written; empty where there are none.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def split_entry(entry: str | Mapping[str, Any]) -> Entry:
     """`"Flatten"` or `{"Conv2D": {"filters": 32}}` to the name and the arguments."""
     if isinstance(entry, str):
-        return entry, {}
+        return Entry(entry, {})
     ((name, arguments),) = entry.items()
-    return name, dict(arguments or {})
+    return Entry(name, dict(arguments or {}))
 
 
 def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:

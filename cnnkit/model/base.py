@@ -10,7 +10,7 @@ import numpy as np
 from cnnkit.config.schema import Model, OwnBase
 from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
 from cnnkit.keras_api.building import build
-from cnnkit.keras_api.checking import split_entry
+from cnnkit.keras_api.checking import Entry, split_entry
 from cnnkit.keras_api.compat import fresh_names, preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 from cnnkit.model.loading.load import load_model
@@ -63,15 +63,15 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {format_shape(shape)}"))
     tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
-    side = preferred_size(split_entry(config.base)[0]) if config.image_size == "auto" else config.image_size
+    entry = split_entry(config.base)
+    side = preferred_size(entry.name) if config.image_size == "auto" else config.image_size
     if side and shape[:2] != (side, side):
         tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
-    base, notices = load_base(config.base, tuple(tensor.shape[1:]))
-    prepared = apply_preprocessing(split_entry(config.base)[0], tensor)
+    base, notices = load_base(entry, tuple(tensor.shape[1:]))
+    prepared = apply_preprocessing(entry.name, tensor)
     base.trainable = False  # also puts BatchNormalization into inference mode inside fit
-    name, arguments = split_entry(config.base)
     substituted = {"alpha": PACKAGED_ALPHA} if notices else {}  # the packaged weights cause the only notice
-    return AppliedBase(base(prepared), prepared, {name: {**arguments, **substituted, "weights": "none"}}, notices)
+    return AppliedBase(base(prepared), prepared, {entry.name: {**entry.arguments, **substituted, "weights": "none"}}, notices)
 
 
 @fresh_names()
@@ -122,11 +122,11 @@ def _feature_tensor(model: "keras.Model", until: str | None) -> Any:
     return head.input
 
 
-def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", tuple[str, ...]]:
+def load_base(entry: Entry, input_shape: tuple[int, ...]) -> tuple["keras.Model", tuple[str, ...]]:
     """A network of keras.applications without its top, with the weights that the entry names.
 
     Args:
-        entry: `MobileNetV2` or `{MobileNetV2: {alpha: 0.35}}`; `weights` is imagenet where left out, or a file's path.
+        entry: Class of the network and its arguments; `weights` is imagenet where left out, or a file's path.
         input_shape: `(height, width, 3)` of the base's input.
 
     Returns:
@@ -136,7 +136,7 @@ def load_base(entry: Any, input_shape: tuple[int, ...]) -> tuple["keras.Model", 
         BuildError: The input is too small, Keras rejects an argument, or the weights file is of another network.
         CnnkitError: The weights are neither on this machine nor downloadable.
     """
-    name, arguments = split_entry(entry)
+    name, arguments = entry.name, dict(entry.arguments)
     weights = arguments.pop("weights", "imagenet")
     weights = None if weights in (None, "none") else weights
 

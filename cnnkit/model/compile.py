@@ -1,8 +1,9 @@
 """Build and compile a config's model: network, optimizer, loss and metrics."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.config.schema import Config
+from cnnkit.config.schema import Config, Train
 from cnnkit.config.target_encoding import TargetEncoding, target_encoding
 from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     import keras
 
 
-def build_and_compile(loaded: BoundConfig) -> Network:
+@dataclass(frozen=True, kw_only=True)
+class CompiledNetwork(Network):
+    """A network with its loss and metrics.
+
+    Attributes:
+        target_encoding: The form of the targets, which decides loss and metrics; batches are prepared in it.
+    """
+
+    target_encoding: TargetEncoding
+
+
+def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
     """The network of a config, compiled with its optimizer, loss and metrics.
 
     Raises:
@@ -27,26 +39,26 @@ def build_and_compile(loaded: BoundConfig) -> Network:
     keras.utils.set_random_seed(config.seed)
     try:
         network = build_network(config.model, spec.input_shape, spec.task)
-        compile_model(network.model, config, spec.task)
+        encoding = encoding_for(network.model, config, spec.task)
+        compile_model(network.model, config.train, encoding)
     except BuildError as error:
         raise loaded.located(error) from error
-    return network
+    return CompiledNetwork(**vars(network), target_encoding=encoding)
 
 
 @fresh_names()
-def compile_model(model: "keras.Model", config: Config, task: Task, optimizer: Any = None) -> None:
-    """Compile a model with the config's `train` section.
+def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Any = None) -> None:
+    """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
     Args:
         model: Built; compiled in place.
-        config: The config.
-        task: The prediction task.
+        train: The `train` section.
+        encoding: The target encoding.
         optimizer: Entry of a phase's own optimizer; None for `train.optimizer`.
 
     Raises:
-        BuildError: Keras rejects optimizer, loss or metrics, or they do not fit the model's outputs.
+        BuildError: Keras rejects optimizer, loss or metrics.
     """
-    train, encoding = config.train, encoding_for(model, config, task)
     try:
         model.compile(
             optimizer=build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer")),

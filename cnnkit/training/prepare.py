@@ -17,8 +17,7 @@ from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
-from cnnkit.model.builder import Network
-from cnnkit.model.compile import build_and_compile, encoding_for
+from cnnkit.model.compile import CompiledNetwork, build_and_compile
 from cnnkit.runs.directory import RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
@@ -54,7 +53,7 @@ class Prepared:
     """
 
     loaded: BoundConfig
-    network: Network
+    network: CompiledNetwork
     dataset: Dataset
     held_out: tuple[str, Examples] | None
     target_scaler: TargetScaler | None
@@ -109,7 +108,7 @@ def prepare(
 
 def _prepare_in_folder(
     loaded: BoundConfig,
-    network: Network,
+    network: CompiledNetwork,
     phases: Sequence[Phase],
     directory: RunDirectory,
     lock: RunLock,
@@ -124,8 +123,7 @@ def _prepare_in_folder(
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
-        encoding = encoding_for(network.model, config, dataset.task)
-        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, encoding)
+        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
         preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
@@ -159,7 +157,7 @@ def _prepare_in_folder(
     return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
 
 
-def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
+def _phases(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phase]:
     """The phases of a config, each applied once, so that a misspelt layer is an error before the first epoch.
 
     Raises:
@@ -176,7 +174,7 @@ def _phases(loaded: BoundConfig, network: Network) -> Sequence[Phase]:
     return config.train.phases
 
 
-def _check_disk_space(directory: RunDirectory, network: Network) -> None:
+def _check_disk_space(directory: RunDirectory, network: CompiledNetwork) -> None:
     """Check that the disk has space for the checkpoints.
 
     Raises:

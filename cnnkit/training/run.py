@@ -188,7 +188,7 @@ def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> 
 
 def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
     """Train one phase: unfreeze its layers, compile, fit, and check that frozen weights have not changed."""
-    config, dataset, manager = prepared.loaded.config, prepared.dataset, prepared.checkpoint_manager
+    config, manager = prepared.loaded.config, prepared.checkpoint_manager
     model, number, phase = prepared.network.model, manager.phase, prepared.phases[manager.phase]
     if config.model.base is not None or config.train.phases is not None:
         set_trainable(model, phase, ("train", "phases", number))
@@ -198,7 +198,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     begun = time.perf_counter()
     batches = _batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
-    compile_model(batches.model, config, dataset.task, phase.optimizer)
+    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer)
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
         apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
@@ -268,7 +268,7 @@ def _save(prepared: Prepared) -> None:
     model = prepared.network.model
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
-    compile_model(model, prepared.loaded.config, prepared.dataset.task, prepared.phases[-1].optimizer)
+    compile_model(model, prepared.loaded.config.train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
     prepared.directory.save_model(model, prepared.metadata)
 
 
