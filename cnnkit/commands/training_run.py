@@ -64,8 +64,9 @@ def write_missing_and_print(resumed: "Resumed") -> None:
 
 def _print_unfinished(name: str) -> None:
     """Print how to resume the unfinished run in the default folder, if there is one; the new run gets another folder."""
-    from cnnkit.runs.directory import RUNS, RunDirectory, is_unfinished
+    from cnnkit.runs.directory import RunDirectory, is_unfinished
     from cnnkit.runs.lock import is_locked
+    from cnnkit.runs.names import RUNS
 
     existing = RunDirectory(RUNS / name)
     if is_unfinished(existing) and not is_locked(existing.path):

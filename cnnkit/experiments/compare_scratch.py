@@ -25,8 +25,9 @@ from cnnkit.io.json_file import read_json
 from cnnkit.keras_api.checking import split_entry
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, custom_names, find, headline_column
 from cnnkit.plots.curves import plot_lines
-from cnnkit.runs.directory import RUNS, create_run_directory
+from cnnkit.runs.directory import create_run_directory
 from cnnkit.runs.lock import RunLock, is_locked
+from cnnkit.runs.names import RUNS
 from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.fit import Listener
 from cnnkit.training.prepare import prepare

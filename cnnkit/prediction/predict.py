@@ -24,8 +24,9 @@ from cnnkit.evaluation.calibration import by_class
 from cnnkit.model.inference import inference_function, input_shape_of
 from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
-from cnnkit.runs.directory import RUNS, RunDirectory, find_run
+from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.metadata import ModelMetadata, read_metadata
+from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:
     import keras

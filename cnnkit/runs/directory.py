@@ -15,11 +15,10 @@ from cnnkit.model.saving import write_model
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:
     import keras
-
-RUNS = Path("runs")
 
 _FILES = (  # names of all files directly in a run's folder, as a regular expression
     r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow)\.json|"

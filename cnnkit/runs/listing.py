@@ -10,11 +10,11 @@ from cnnkit.config.yaml_loader import read_file
 from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import Metric, custom_names, find, headline, headline_column
-from cnnkit.runs.directory import RUNS, RunDirectory
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import is_locked
+from cnnkit.runs.names import RUNS, SortKey
 
 State = Literal["finished", "interrupted", "running", "failed", "unknown"]
-Key = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
 
 _NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
 
@@ -54,7 +54,7 @@ class ListedRun:
         return {**values, "figure": label, "stand_in_for": self.stand_in_for or None, "started": self.started or None}
 
 
-def list_runs(folder: Path = RUNS, sort: Key = "when") -> list[ListedRun]:
+def list_runs(folder: Path = RUNS, sort: SortKey = "when") -> list[ListedRun]:
     """List the runs in a folder and its subfolders, such as those of a comparison.
 
     Args:
@@ -83,7 +83,7 @@ def _metric_order(run: ListedRun) -> tuple[bool, str, float]:
     return False, run.metric.label, run.metric.sort_key(run.value)
 
 
-_ORDER: Mapping[Key, Callable[[ListedRun], Any]] = {
+_ORDER: Mapping[SortKey, Callable[[ListedRun], Any]] = {
     "when": lambda run: 0,
     "name": lambda run: _natural_key(run.name),
     "data": lambda run: (run.data, run.stand_in_for),

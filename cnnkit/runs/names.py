@@ -1,0 +1,8 @@
+"""What the command line needs before anything is loaded: where runs are, and by what they can be sorted."""
+
+from pathlib import Path
+from typing import Literal
+
+RUNS = Path("runs")
+
+SortKey = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
