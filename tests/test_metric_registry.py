@@ -52,7 +52,8 @@ def run_with(folder: Path, history: str, config: str = "") -> None:
 def test_the_best_run_comes_first_by_a_metric_of_keras(tmp_path: Path) -> None:
     for area in (0.7, 0.9, 0.8):
         run_with(tmp_path / f"auc-{area}", f"epoch,loss,auc_3,val_loss,val_auc_3\n1,1,{area},1,{area}\n")
-    assert [run.value for run in list_runs(tmp_path, "figure")] == [0.9, 0.8, 0.7]
+    assert [run.value for run in list_runs(tmp_path, "metric")] == [0.9, 0.8, 0.7]
+    assert list_runs(tmp_path, "figure") == list_runs(tmp_path, "metric")  # its former word
 
 
 def test_the_best_run_comes_first_by_an_error_with_a_name_of_its_own(tmp_path: Path) -> None:

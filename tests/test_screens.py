@@ -36,7 +36,7 @@ from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
-from cnnkit.metrics import ACCURACY, LOSS, TASK_METRICS, MetricValue, find
+from cnnkit.metrics import ACCURACY, LOSS, MAE, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
 from cnnkit.model.summary.summarize import Row, Summary
 from cnnkit.prediction.calibrate import Calibration, CalibrationMetrics
@@ -212,6 +212,14 @@ def probe(patch: pytest.MonkeyPatch) -> None:
     command("probe", "runs/cifar", "--against", "runs/cifar-augmented-twice")
 
 
+def probe_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Errors in the user's unit are longer than shares."""
+    curves = (Curve("shift", "pixels", tuple(range(9)), tuple(1188.63 + 20 * i for i in range(9)), 0, False, 1.0673),)
+    probes = [Probe("prices", "test set of prices", 400, MAE, 1188.63, curves)]
+    patch.setattr("cnnkit.robustness.probe.probe_runs", lambda *arguments, **options: (probes, Path("runs/prices/probe.png")))
+    command("probe", "runs/prices")
+
+
 def init(patch: pytest.MonkeyPatch) -> None:
     look = SimpleNamespace(count=1200, spec=DataSpec("photos", (64, 64, 3), Task("classification", CLASSES)))
     patch.setattr("cnnkit.experiments.starter_config.write_init", lambda *arguments, **options: (Path("photos.yaml"), look))
@@ -282,6 +290,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "calibrate": calibrate,
     "explain": explain,
     "probe": probe,
+    "probe-numbers": probe_numbers,
     "report": report,
     "init": init,
     "data-check": lambda patch: data_check(),

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.console.text import new_table, output, print_notice
-from cnnkit.errors import escape_unprintable, format_value
+from cnnkit.errors import escape_unprintable
 from cnnkit.metrics import ABSENT, Metric
 
 if TYPE_CHECKING:
     from cnnkit.experiments.compare_runs import RunComparison, Versus
 
+MOST_OF_AN_ENTRY = 120  # characters of a config entry that are shown
 WIDEST_KEY = 34  # characters of a config key that are not wrapped
 
 
@@ -56,7 +58,13 @@ def _marked(metric: Metric, values: list[float]) -> list[Text]:
 
 
 def _entry_text(value: Any) -> str:
-    return ABSENT if value is None else escape_unprintable(value if isinstance(value, str) else format_value(value))
+    return ABSENT if value is None else escape_unprintable(value if isinstance(value, str) else _as_yaml(value))
+
+
+def _as_yaml(value: Any) -> str:
+    """A config entry on one line as the config writes it."""
+    text = write_yaml(value, flow=True, width=10_000).removesuffix("...\n").strip()
+    return text if len(text) <= MOST_OF_AN_ENTRY else f"{text[: MOST_OF_AN_ENTRY - 1]}…"
 
 
 def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:

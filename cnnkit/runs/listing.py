@@ -87,6 +87,7 @@ _ORDER: Mapping[SortKey, Callable[[ListedRun], Any]] = {
     "when": lambda run: 0,
     "name": lambda run: _natural_key(run.name),
     "data": lambda run: (run.data, run.stand_in_for),
+    "metric": _metric_order,
     "figure": _metric_order,
     "epochs": lambda run: -run.epochs,
     "time": lambda run: -run.seconds,

@@ -5,4 +5,5 @@ from typing import Literal
 
 RUNS = Path("runs")
 
-SortKey = Literal["when", "name", "data", "figure", "epochs", "time", "state"]
+# `figure` is the former word for `metric`
+SortKey = Literal["when", "name", "data", "metric", "figure", "epochs", "time", "state"]
