@@ -176,7 +176,7 @@ def runs(patch: pytest.MonkeyPatch) -> None:
         ListedRun("waves", "shapes", "mnist", TASK_METRICS["regression"].overall[0], 12.5, 8, 60000.0, "", "failed", ("metrics.json is damaged",)),
         ListedRun("new", "digits", "", None, None, 0, 2.0, "2026-11-22T08:05:00+0000", "running", ()),
     ]  # fmt: skip
-    patch.setattr("cnnkit.commands.runs.list_runs", lambda folder, sort: listed)
+    patch.setattr("cnnkit.runs.listing.list_runs", lambda folder, sort: listed)
     command("runs")
 
 
@@ -214,8 +214,8 @@ def probe(patch: pytest.MonkeyPatch) -> None:
 
 def probe_numbers(patch: pytest.MonkeyPatch) -> None:
     """Errors in the user's unit are longer than shares."""
-    curves = (Curve("shift", "pixels", tuple(range(9)), tuple(1188.63 + 20 * i for i in range(9)), 0, False, 1.0673),)
-    probes = [Probe("prices", "test set of prices", 400, MAE, 1188.63, curves)]
+    curves = (Curve("shift", "pixels", tuple(range(9)), tuple(118_863.4 + 2_000 * i for i in range(9)), 0, False, 1.0673),)
+    probes = [Probe("prices", "test set of prices", 400, MAE, 118_863.4, curves)]
     patch.setattr("cnnkit.robustness.probe.probe_runs", lambda *arguments, **options: (probes, Path("runs/prices/probe.png")))
     command("probe", "runs/prices")
 

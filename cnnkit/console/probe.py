@@ -62,4 +62,5 @@ def _cells(curve: "Curve") -> list[str]:
 
 def _value_text(value: float) -> str:
     """A share with three decimals; an error in the user's unit with four significant digits."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:,.4g}" if size < 1e4 else f"{value:,.0f}" if size < 1e9 else f"{value:.3g}"
