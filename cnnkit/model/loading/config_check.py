@@ -14,6 +14,7 @@ from cnnkit.keras_api.compat import application_layers, operations, registry
 from cnnkit.keras_api.signatures import KINDS, REFUSED, signature_table
 
 MAX_LAYERS = 3_000  # layers, cells and layer calls; the largest of keras.applications has 1,029 layers
+MAX_CELLS = 200  # of recurrent layers: Keras takes 13 ms for each, and unrolls a stack of them in every step
 MAX_TABLE_SIZE = 8192  # maximum size of tables that are built from a number in the config: thresholds of a metric, a mel matrix
 MAX_NAME_LENGTH = 200  # characters
 
@@ -46,6 +47,7 @@ _KIND_OF_KEY = {  # key in a stored config, or its last word as in kernel_initia
     "fn": "metrics",
     "dtype": "policies",
 }
+_CELL_KEYS = ("cell", "cells")
 _CONTAINERS = ("layers", "losses", "metrics")  # kinds that also apply inside a mapping, such as losses by output name
 _MODELS = {(module, name) for module in ("keras", "keras.models") for name in ("Functional", "Model", "Sequential")} | {
     ("keras.src.models.functional", "Functional"),
@@ -81,7 +83,7 @@ def fault_of_config(config: Any) -> str:
     """
     if not isinstance(config, dict) or "class_name" not in config:
         return "holds no Keras model"
-    layers = 0
+    layers = cells = 0
     for value, key, kind in _items(config):
         if isinstance(value, str):
             fault = _fault_of_text(value, key)
@@ -90,10 +92,13 @@ def fault_of_config(config: Any) -> str:
         else:
             fault = _fault_of_mapping(value, key, kind)
         layers += _layers_in(value, kind)
+        cells += key in _CELL_KEYS and _is_object(value)
         if fault:
             return fault
         if layers > MAX_LAYERS:
             return f"has more than {MAX_LAYERS:,} layers"
+        if cells > MAX_CELLS:
+            return f"has more than {MAX_CELLS:,} recurrent cells"
     return ""
 
 
