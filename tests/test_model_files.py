@@ -469,6 +469,11 @@ def test_more_layers_one_after_another_than_keras_can_connect_are_refused_in_pla
     assert refusal(path) == "FILE: has more layers one after another than Keras can connect, some 900"
 
 
+def test_as_many_cells_as_the_limit_are_accepted() -> None:
+    model = keras.Sequential([keras.Input((4, 1)), keras.layers.RNN([keras.layers.SimpleRNNCell(1) for _ in range(200)])])
+    assert fault_of_config(json.loads(json.dumps(keras.saving.serialize_keras_object(model)))) == ""
+
+
 def test_a_model_without_known_shapes_is_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
     def unbuilt(config: Any) -> None:
         sequential(config, [layer(config, "flat")])
