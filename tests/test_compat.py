@@ -207,11 +207,32 @@ def fresh_names() -> bool:
     return first == second == ["auc", "auc_1"]
 
 
+def sequentials_built_once() -> bool:
+    layers = [keras.Input((4,)), *(keras.layers.Dense(4) for _ in range(3))]
+    config = keras.Sequential(layers).get_config()
+    with compat.sequentials_built_once():
+        once = keras.Sequential.from_config(config)
+    again = keras.Sequential.from_config(config)
+    uses = [[len(compat.all_uses(layer)) for layer in model.layers] for model in (once, again)]
+    return once.built and uses[0] == [1, 1, 1] and uses[1][0] > 1
+
+
+def layer_not_deserialized() -> bool:
+    inputs = keras.Input((4,))
+    config = keras.Model(inputs, keras.layers.Dense(4, name="wide")(inputs)).get_config()
+    config["layers"][1]["config"]["units"] = -4
+    try:
+        keras.Model.from_config(config)
+    except Exception as error:  # noqa: BLE001 - of which kind is Keras's choice
+        return compat.layer_not_deserialized(error) == ("Dense", "wide") and compat.layer_not_deserialized(ValueError("other")) is None
+    return False
+
+
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
-        stopped_before_weights, registry, operations, application_layers, mismatched_weight, limited_variables, socket_timeout,
+        stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
         fresh_names,
     )

@@ -64,8 +64,8 @@ def test_the_same_and_nearly_the_same_picture_across_splits_are_told(folder: Pat
     (folder / "test" / "a" / "copy.png").write_bytes((folder / "train" / "a" / "2.png").read_bytes())
     picture(6).save(folder / "test" / "a" / "near.jpg", quality=92)
     report = report_of(folder)
-    assert report["errors"] == ["the same file stands in test and train: test/a/copy.png, train/a/2.png"]
-    assert "nearly the same picture stands in test and train: test/a/near.jpg, train/a/6.png" in report["warnings"]  # type: ignore[operator]
+    assert report["errors"] == ["the same file stands in train and test: test/a/copy.png, train/a/2.png"]
+    assert "nearly the same picture stands in train and test: test/a/near.jpg, train/a/6.png" in report["warnings"]  # type: ignore[operator]
 
 
 def test_flat_pictures_are_not_taken_for_copies_of_each_other(folder: Path) -> None:
@@ -80,15 +80,43 @@ def test_training_stops_with_their_names_skips_them_or_leaves_them_out(folder: P
     with pytest.raises(CnnkitError) as caught:
         open_folder(Data(folder=str(folder), image_size=8)).load(request)
     assert str(caught.value).splitlines()[:2] == [
-        "photos: 1 files cannot be used:",
+        "photos: 1 file cannot be used:",
         "  train/a/bad.png: not a JPEG, PNG, GIF, BMP, WebP or TIFF image",
     ]
     skipping = open_folder(Data(folder=str(folder), image_size=8, on_bad_file="skip")).load(request)
-    assert skipping.notices == ("1 of 25 files cannot be used and are left out (data.on_bad_file: skip).",)
+    assert skipping.notices == ("1 of 25 files cannot be used and is left out (data.on_bad_file: skip).",)
     assert "train/a/bad.png" not in {name for name, _, _ in skipping.manifest}
     (tmp_path / "bad.txt").write_text("train/a/bad.png\t# whatever\n")
     excluding = open_folder(Data(folder=str(folder), image_size=8, exclude=str(tmp_path / "bad.txt"))).load(request)
     assert len(excluding.manifest) == 24
+
+
+def test_check_and_training_split_the_same_files_alike_though_some_are_bad(folder: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    for number in range(40):
+        path = flat / "ab"[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(path)
+    for number in (0, 1, 2, 3, 5, 7, 9):
+        (flat / "ab"[number % 2] / f"{number:02}.png").write_bytes(b"oh")
+    source = open_folder(Data(folder=str(flat), image_size=8, test=0.2, validation=0.2, on_bad_file="skip"))
+    report, dataset = source.check(Request(0, tmp_path, {})), source.load(Request(0, tmp_path, {}))
+    assert list(report.splits.items()) == [(name, len(examples)) for name, examples in dataset.splits.items()]
+    assert list(report.splits) == ["train", "validation", "test"]
+    (twin, _, _), (other, _, _) = (next(row for row in dataset.manifest if row[2] == split) for split in ("train", "test"))
+    (flat / twin).write_bytes((flat / other).read_bytes())
+    source = open_folder(Data(folder=str(flat), image_size=8, test=0.2, validation=0.2, on_bad_file="skip"))
+    assert source.check(Request(0, tmp_path, {})).errors[-1].startswith("the same file stands in train and test: ")
+    assert source.load(Request(0, tmp_path, {})).notices[0] == ("1 picture stands in more than one split: `cnnkit data check` names them.")
+
+
+def test_a_folder_of_bad_files_alone_is_refused(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"oh")
+    source = open_folder(Data(folder=str(folder), image_size=8, on_bad_file="skip"))
+    assert source.check(Request(0, tmp_path, {})).splits == {}
+    with pytest.raises(CnnkitError, match="photos: none of its 24 files can be used"):
+        source.load(Request(0, tmp_path, {}))
 
 
 def test_data_check_exits_1_and_writes_the_quarantine(

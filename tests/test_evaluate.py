@@ -14,6 +14,7 @@ from cnnkit import cli
 from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.evaluate_run import evaluate_run
+from cnnkit.prediction.other_data import read_other_data
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.metadata import ModelMetadata
 
@@ -86,6 +87,13 @@ def test_whole_numbers_of_an_array_are_the_models_classes_in_their_order(run: Pa
     assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].metrics.accuracy == 1
     np.savez(tmp_path / "new.npz", x_train=images, y_train=np.array([2, 1]), x_test=images, y_test=np.array([2, 1]))
     assert evaluate_run(run, None, data=tmp_path / "new.npz")[0].metrics.examples == 4
+
+
+def test_boolean_targets_fit_a_run_of_an_earlier_version_which_named_them_0_and_1(tmp_path: Path) -> None:
+    np.savez(tmp_path / "new.npz", x=np.zeros((3, 4, 4, 1), np.uint8), y=np.array([True, False, True]))
+    for names in (("0", "1"), ("False", "True")):
+        other = read_other_data(tmp_path / "new.npz", (4, 4, 1), None, Task("classification", names), None, tmp_path)
+        assert np.concatenate([part.targets for part in other.parts]).tolist() == [1, 0, 1]
 
 
 def test_a_config_names_data_of_which_all_is_measured(run: Path, tmp_path: Path) -> None:

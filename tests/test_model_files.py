@@ -406,7 +406,7 @@ def many_layers(config: Any) -> None:
 
 
 def many_cells(config: Any) -> None:
-    cells = [instance("keras.layers", "SimpleRNNCell", units=1)] * 5_000
+    cells = [instance("keras.layers", "SimpleRNNCell", units=1)] * 300
     sequential(config, [instance("keras.layers", "RNN", cell=instance("keras.layers", "StackedRNNCells", cells=cells))])
 
 
@@ -427,7 +427,7 @@ def a_number_as_layer(config: Any) -> None:
         (long_name, "holds a name of 100,000 characters; at most 200 are allowed"),
         (words_as_constants, "holds an array of something else than numbers"),
         (many_layers, "has more than 3,000 layers"),
-        (many_cells, "has more than 3,000 layers"),
+        (many_cells, "has more than 200 recurrent cells"),
         (many_thresholds, "asks for a AUC of size 200,000; at most 8,192 are allowed"),
         (a_number_as_layer, "holds 3 where a layer belongs"),
     ],
@@ -440,6 +440,40 @@ def test_what_would_end_inside_keras_or_take_minutes_is_refused_at_once(
     assert fault_of_config(config) == message
 
 
+def renumbered(count: int) -> list[Any]:
+    return [{**instance("keras.layers", "ReLU"), "config": {"name": f"relu_{number}"}} for number in range(count)]
+
+
+def test_a_long_sequential_model_is_built_once_and_not_again_for_each_layer(
+    saved: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [0]
+    call = keras.layers.ReLU.__call__
+
+    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        calls[0] += isinstance(self, keras.layers.ReLU)
+        return call(self, *arguments, **options)
+
+    monkeypatch.setattr(keras.layers.ReLU, "__call__", counted)
+    path = write(tmp_path / "m.keras", with_config(saved, lambda config: sequential(config, renumbered(60))))
+    assert len(load_model(path).layers) == 60
+    assert calls[0] == 60
+    keras.Sequential([keras.Input((4, 4, 1)), *(keras.layers.ReLU() for _ in range(60))]).save(tmp_path / "own.keras")
+    calls[0] = 0
+    assert len(load_model(tmp_path / "own.keras").layers) == 60
+    assert calls[0] == 60
+
+
+def test_more_layers_one_after_another_than_keras_can_connect_are_refused_in_plain_words(saved: dict[str, bytes], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras", with_config(saved, lambda config: sequential(config, renumbered(1_200))))
+    assert refusal(path) == "FILE: has more layers one after another than Keras can connect, some 900"
+
+
+def test_as_many_cells_as_the_limit_are_accepted() -> None:
+    model = keras.Sequential([keras.Input((4, 1)), keras.layers.RNN([keras.layers.SimpleRNNCell(1) for _ in range(200)])])
+    assert fault_of_config(json.loads(json.dumps(keras.saving.serialize_keras_object(model)))) == ""
+
+
 def test_a_model_without_known_shapes_is_refused(saved: dict[str, bytes], tmp_path: Path) -> None:
     def unbuilt(config: Any) -> None:
         sequential(config, [layer(config, "flat")])
@@ -448,6 +482,25 @@ def test_a_model_without_known_shapes_is_refused(saved: dict[str, bytes], tmp_pa
     assert refusal(write(tmp_path / "m.keras", with_config(saved, unbuilt))) == (
         "FILE: is a model whose shapes are not known\n    Give its first layer an input shape, and save it again."
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("filters", -8, "Invalid value for argument `filters`"),
+        ("filters", "8", "'<=' not supported between instances of 'str' and 'int'"),
+        ("dtype", "float7", "Cannot convert 'float7' to a mixed precision DTypePolicy"),
+        ("zzz", 1, "Unrecognized keyword arguments passed to Conv2D: {'zzz': 1}"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_reason_that_keras_gives_and_the_layer(
+    saved: dict[str, bytes], tmp_path: Path, key: str, value: Any, reason: str
+) -> None:
+    path = write(tmp_path / "m.keras", with_config(saved, lambda config: layer(config, "conv")["config"].update({key: value})))
+    message = refusal(path)
+    assert message.startswith(f"FILE: Keras cannot load it: Conv2D 'conv': {reason}")
+    assert "\n" not in message
+    assert len(message) < 300
 
 
 def test_what_keras_says_of_a_file_is_shown_on_one_line_without_control_characters(saved: dict[str, bytes], tmp_path: Path) -> None:

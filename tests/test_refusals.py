@@ -263,5 +263,5 @@ def test_what_is_passed_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         f"{folder}: beside the splits, these folders are passed over: more.",
         f"{folder}: these folders have no images and are not classes: test/empty.",
         f"{folder}: 1 images lie beside the class folders and are passed over.",
-        "1 files are left out, as bad.txt says.",
+        "1 file is left out, as bad.txt says.",
     )

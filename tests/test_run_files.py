@@ -7,7 +7,7 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import faults
 import h5py
@@ -16,10 +16,12 @@ import pytest
 from test_resume import BASE, NEVER, PLAIN, Silent, StopAfter, go_on
 
 from cnnkit import cli
+from cnnkit.config.task import Kind
 from cnnkit.data.binding import load
 from cnnkit.io.atomic import write_text
 from cnnkit.prediction.evaluate_run import evaluate_run
 from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.intact import is_intact
 from cnnkit.training import run as run_module
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
@@ -64,6 +66,14 @@ def test_leftovers_of_killed_writes_are_removed_and_nothing_else(run: Path, monk
         ".model-ab12_xyz.keras",
         ".curves-abcdefgh.png",
         ".confusion-01234567.png",
+        ".probe-abcdefgh.png",
+        ".probe-against-other-run-abcdefgh.png",
+        ".probe-abcdefgh.json",
+        ".report-abcdefgh.html",
+        ".comparison-abcdefgh.png",
+        "explain/a/.grad-cam-abcdefgh.png",
+        "explain/a/.layer-01-conv2d-abcdefgh.png",
+        "explain/a/.explanation-abcdefgh.json",
         "checkpoints/.epoch-00001-abcdefgh.safetensors",
     ]
     others = [
@@ -73,7 +83,12 @@ def test_leftovers_of_killed_writes_are_removed_and_nothing_else(run: Path, monk
         ".notes",
         ".model-abcdefgh.txt",
         "checkpoints/.my-settings.json",
+        ".report-abcdefgh.txt",
+        ".photo-abcdefgh.png",
+        "explain/a/.photo-abcdefgh.png",
+        "explain/a/grad-cam-abcdefgh.png",
     ]
+    (run / "explain" / "a").mkdir(parents=True)
     for name in (*leftovers, *others):
         (run / name).write_text("")
 
@@ -103,7 +118,11 @@ def test_leftovers_are_removed_when_a_run_finishes(tmp_path: Path, monkeypatch: 
     assert called == [tmp_path / "run"]
 
 
-@pytest.mark.parametrize("gone", [("model.keras",), ("model.json", "metrics.json", "history.csv", "curves.png")], ids=["model", "records"])
+@pytest.mark.parametrize(
+    "gone",
+    [("model.keras",), ("model.json", "metrics.json", "history.csv", "curves.png"), ("confusion.png", "reliability.png")],
+    ids=["model", "records", "plots"],
+)
 def test_a_finished_run_is_made_whole_from_its_checkpoints_without_training(
     gone: tuple[str, ...], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,8 +132,9 @@ def test_a_finished_run_is_made_whole_from_its_checkpoints_without_training(
     assert command(monkeypatch, "train", "--resume", str(run)) == 0
     out = capsys.readouterr().out
     assert f"{run} is finished, after 2 epochs." in out
-    assert f"Missing in it: {', '.join(gone_in_order(gone))}. Written again from its checkpoints, without training:" in out
+    assert f"Missing or damaged in it: {', '.join(gone_in_order(gone))}. Written again from its checkpoints, without training:" in out
     assert "epoch 1/" not in out
+    assert "resuming" not in out
     assert faults.differing_files(before, run) == []
     assert (run / "history.csv").read_bytes() == (before / "history.csv").read_bytes()
     for kept in (*(before / "checkpoints").iterdir(), before / "environment.json"):
@@ -123,8 +143,49 @@ def test_a_finished_run_is_made_whole_from_its_checkpoints_without_training(
     assert "Missing" not in capsys.readouterr().out
 
 
+ORDER = ("model.keras", "model.json", "history.csv", "curves.png", "metrics.json", "confusion.png", "reliability.png")
+
+
 def gone_in_order(gone: tuple[str, ...]) -> list[str]:
-    return [name for name in ("model.keras", "model.json", "history.csv", "curves.png", "metrics.json") if name in gone]
+    return [name for name in ORDER if name in gone]
+
+
+def test_damaged_files_of_a_finished_run_are_written_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path(shutil.copytree(run, run.with_name("before")))
+    for name in ORDER:
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(b"" if name in ("metrics.json", "model.json") else content[: len(content) - 20])
+    assert command(monkeypatch, "train", "--resume", str(run)) == 0
+    assert f"Missing or damaged in it: {', '.join(ORDER)}. Written again" in capsys.readouterr().out
+    assert faults.differing_files(before, run) == []
+    assert [name for name in ORDER if not is_intact(run / name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.keras", b""), ("a.keras", b"PK\x03\x04 and no directory"), ("a.json", b""), ("a.json", b"{}"), ("a.json", b"[1]"),
+        ("a.json", b'{"a": 1'), ("a.json", b"\xff"), ("a.csv", b""), ("a.csv", b"epoch,loss\n"), ("a.csv", b"epoch,loss\n1,2\n2"),
+        ("a.csv", b"epoch,loss\n\xff,1\n"), ("a.png", b""), ("a.png", b"\x89PNG\r\n\x1a\n cut"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_not_intact(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert not is_intact(tmp_path / name)
+    assert not is_intact(tmp_path / f"missing-{name}")
+
+
+def test_the_plots_of_a_run_depend_on_its_task(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text('{"data": {"validation": 3, "test": 0}}')
+    always = ["model.keras", "model.json", "history.csv", "curves.png", "metrics.json"]
+    names = {kind: [path.name for path in RunDirectory(tmp_path).unusable_files(kind)] for kind in get_args(Kind)}
+    assert names == {
+        "classification": [*always, "confusion.png", "reliability.png"],
+        "multilabel": always,
+        "regression": [*always, "predictions.png"],
+    }
 
 
 COMPARED = """

@@ -103,7 +103,7 @@ def test_a_manifest_brings_back_the_same_division_though_files_have_come(photos:
     (photos / "class2" / "3.png").unlink()
     with pytest.raises(CnnkitError) as caught:
         open_folder(Data(folder=str(photos))).load(request_for(tmp_path, manifest))
-    assert str(caught.value) == ("photos: 1 files of the run's manifest are gone, such as class2/3.png\n    Put them back, or train anew.")
+    assert str(caught.value) == ("photos: 1 file of the run's manifest is gone, such as class2/3.png\n    Put them back, or train anew.")
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
@@ -241,6 +241,53 @@ def test_npy_pair_and_keras_own_form(tmp_path: Path) -> None:
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test) if part is not None] == [24, 6, 6]
 
 
+def write_arrays(folder: Path, y: np.ndarray, **further: np.ndarray) -> str:
+    np.savez(folder / "y.npz", x=np.zeros((len(y), 4, 4, 1), np.uint8), y=y, **further)
+    return str(folder / "y.npz")
+
+
+def write_cells(folder: Path, y: np.ndarray) -> str:
+    return str(write_csv(folder / "y.csv", [["path", "label"], *[["photos/class1/1.png", str(value)] for value in y]]))
+
+
+def test_boolean_targets_are_the_classes_false_and_true_in_arrays_and_tables(photos: Path, tmp_path: Path) -> None:
+    y = np.array([True, False, True, True])
+    arrays, table = open_npz(Data(npz=write_arrays(tmp_path, y))), open_csv(Data(csv=write_cells(tmp_path, y)))
+    for source in (arrays, table):
+        assert (source.spec.task.names, source.spec.interpretation) == (("False", "True"), "")
+    assert arrays.all_targets()[0].tolist() == table.all_targets()[0].tolist() == [1, 0, 1, 1]
+    named = open_npz(Data(npz=write_arrays(tmp_path, y, class_names=np.array(["no", "yes"]))))
+    assert named.spec.task.names == ("no", "yes")
+    earlier = open_npz(Data(npz=write_arrays(tmp_path, y), task="classification", classes=["0", "1"]))  # as runs of before name them
+    assert (earlier.spec.task.names, earlier.all_targets()[0].tolist()) == (("0", "1"), [1, 0, 1, 1])
+
+
+@pytest.mark.parametrize("value", [0, 1, 7, True, "a"])
+def test_targets_of_one_class_are_refused_alike_in_arrays_and_tables_unless_the_classes_are_named(
+    photos: Path, tmp_path: Path, value: int | str
+) -> None:
+    y = np.full(6, value)
+    for opening, path in (
+        (lambda path: open_npz(Data(npz=path)), write_arrays(tmp_path, y)),
+        (lambda path: open_csv(Data(csv=path)), write_cells(tmp_path, y)),
+    ):
+        with pytest.raises(CnnkitError) as caught:
+            opening(path)
+        assert str(caught.value) == f"{path}: two or more different labels are wanted, got ['{value}']"
+    named = open_npz(Data(npz=write_arrays(tmp_path, y), classes=["other", str(value)]))
+    assert named.all_targets()[0].tolist() == [1] * 6
+    assert open_npz(Data(npz=write_arrays(tmp_path, y)), fewest_classes=1).spec.task.names == (str(value),)  # to evaluate on
+    if not isinstance(value, str) and value is not True:
+        assert open_npz(Data(npz=write_arrays(tmp_path, y), task="regression")).spec.task.kind == "regression"
+
+
+def test_a_column_of_one_whole_number_is_described_in_the_singular(tmp_path: Path) -> None:
+    from cnnkit.data.target_kinds import kind_of_column
+
+    _, notice = kind_of_column("y", np.full(9, 4), whole=True, named=False, requested=None)
+    assert notice.startswith("'y' holds whole numbers, all of them 4, which are taken for classes")
+
+
 def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
     with pytest.raises(CnnkitError) as caught:
@@ -275,4 +322,4 @@ def test_given_splits_are_kept_and_a_torn_group_is_refused() -> None:
     assert assign_splits(given, None, None, SplitFractions(0.5, 0.5), 4, 0).tolist() == given.tolist()
     with pytest.raises(CnnkitError) as caught:
         assign_splits(given, None, np.array(["a", "a", "b", "c"]), SplitFractions(0.5, 0.5), 4, 0)
-    assert str(caught.value) == "group 'a' stands in test and in train: the splits leak\n    Put each group into one split."
+    assert str(caught.value) == "group 'a' stands in train and in test: the splits leak\n    Put each group into one split."

@@ -169,6 +169,38 @@ def test_a_state_of_another_phase_or_step_is_refused(model: keras.Model, checkpo
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("callbacks", 0, "values", "best"), 10**30, "best is of another type, or out of range"),
+        (("callbacks", 0, "values", "wait"), 2**31, "wait is of another type, or out of range"),
+        (("callbacks", 1, "values", "best"), -(10**30), "best is of another type, or out of range"),
+        (("callbacks", 1, "values", "cooldown_counter"), 10**30, "cooldown_counter is of another type, or out of range"),
+        (("step",), 10**30, "less than or equal to 2147483647"),
+        (("best", "epoch"), 10**30, "less than or equal to 2147483647"),
+        (("epochs_before_phase",), 2**31, "less than or equal to 2147483647"),
+        (("history", 0, "loss"), 10**30, "row 1 of the history has an integer out of range"),
+        (("history", 0, "seconds"), float("inf"), "row 1 of the history has a time or a learning rate that is not finite"),
+        (("history", 0, "learning_rate"), float("nan"), "row 1 of the history has a time or a learning rate that is not finite"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_as_damage(
+    checkpoint: Path, tmp_path: Path, path: tuple[Any, ...], value: Any, message: str
+) -> None:
+    faults.forge(checkpoint, tmp_path / "c.safetensors", changed(stored(checkpoint), path, put=value))
+    with pytest.raises(CnnkitError) as caught:
+        read_checkpoint(tmp_path / "c.safetensors")
+    assert "the checkpoint's training state is invalid" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_the_best_metric_may_be_infinite_or_large(checkpoint: Path, tmp_path: Path) -> None:
+    for value in (float("inf"), 1e30, 7):
+        state = changed(stored(checkpoint), ("callbacks", 0, "values", "best"), put=value)
+        faults.forge(checkpoint, tmp_path / "c.safetensors", state)
+        assert read_checkpoint(tmp_path / "c.safetensors").state.callbacks[0].values["best"] == value
+
+
 def test_the_place_in_a_wrong_state_is_named(checkpoint: Path, tmp_path: Path) -> None:
     state = stored(checkpoint)
     state["history"][0]["\x1b[31mloss"] = "low"

@@ -49,7 +49,7 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
     if resumed.is_finished:
         run = resumed.directory.path
         print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
-        if resumed.directory.missing_files():
+        if resumed.unusable_files:
             write_missing_and_print(resumed)
         resumed.lock.release()
         raise typer.Exit

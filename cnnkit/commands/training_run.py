@@ -47,12 +47,12 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
 
 
 def write_missing_and_print(resumed: "Resumed") -> None:
-    """Rewrite the missing files of a finished run, and print their names."""
+    """Rewrite the missing and damaged files of a finished run, and print their names."""
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import write_missing
 
-    names = ", ".join(path.name for path in resumed.directory.missing_files())
-    print_line(f"Missing in it: {names}. Written again from its checkpoints, without training:")
+    names = ", ".join(path.name for path in resumed.unusable_files)
+    print_line(f"Missing or damaged in it: {names}. Written again from its checkpoints, without training:")
     with counting("files") as on_progress:
         prepared = prepare(resumed.loaded, None, on_progress, resumed)
     with progress_listener(prepared.epochs, prepared.train.steps) as listener:

@@ -1,6 +1,6 @@
 """Split examples into training, validation and test without leakage: stratified, by group, seeded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ SPELLINGS = {
     "test": "test",
     "testing": "test",
 }
+
+
+def in_split_order(names: Iterable[str]) -> list[str]:
+    """Each name of a split once: train, validation, test, then others."""
+    different = set(names)
+    return [name for name in SPLITS if name in different] + sorted(different.difference(SPLITS))
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,6 @@ def stratified_sample(candidates: Indices, classes: Array | None, count: int, se
 
 def _check_groups(splits: Array, groups: Array) -> None:
     for group in np.unique(groups):
-        inside = sorted(set(splits[groups == group]))
+        inside = in_split_order(splits[groups == group])
         if len(inside) > 1:
             raise CnnkitError(f"group '{group}' stands in {' and in '.join(inside)}: the splits leak", "Put each group into one split.")

@@ -9,11 +9,14 @@ temperatures have many values and gaps, and numbers with decimals are measuremen
 and ambiguous cases produce a notice.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Kind
-from cnnkit.errors import escape_unprintable
+from cnnkit.errors import CnnkitError, escape_unprintable, format_value
 
 Array = npt.NDArray[np.generic]
 
@@ -43,10 +46,28 @@ def kind_of_column(name: str, values: Array | None, *, whole: bool, named: bool,
         return "regression", ""
     few = len(different) <= MAX_CODES
     numbered = len(different) <= MAX_CLASSES and bool((different == np.arange(len(different))).all()) and int(counts.min()) > 1
-    what = f"'{escape_unprintable(name)}' holds whole numbers, {len(different):,} different ones from {different[0]} to {different[-1]}"
+    values_held = (
+        f"{len(different):,} different ones from {different[0]} to {different[-1]}" if len(different) > 1 else f"all of them {different[0]}"
+    )
+    what = f"'{escape_unprintable(name)}' holds whole numbers, {values_held}"
     if few or numbered:
         return "classification", f"{what}, which are taken for classes; for numbers to predict write `data: {{task: regression}}`."
     return "regression", f"{what}, which are taken for numbers to predict; for classes write `data: {{task: classification}}`."
+
+
+def require_classes(path: Path, classes: Sequence[str], fewest: int) -> None:
+    """Refuse targets of too few classes.
+
+    Args:
+        path: The file, for messages.
+        classes: The classes or labels in it.
+        fewest: Minimum number of them.
+
+    Raises:
+        CnnkitError: There are fewer.
+    """
+    if len(classes) < fewest:
+        raise CnnkitError(f"{path}: two or more different labels are wanted, got {format_value(list(classes))}")
 
 
 def kind_of_columns(values: Array, requested: Kind | None) -> Kind:

@@ -8,6 +8,8 @@ from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
 from cnnkit.keras_api.checking import as_number, entry_path, is_entry, split_entry
 from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
 
+_WRAPPER = re.compile(r"\nException encountered: |\n\nError encountered during deserialization: ")  # before the message of the cause
+
 
 def build(kind: str, entry: str | Mapping[str, Any], path: Path, **defaults: Any) -> Any:
     """Build the Keras object that a validated entry names.
@@ -53,8 +55,8 @@ def _built_value(argument: Argument, value: Any, path: Path) -> Any:
 
 
 def first_sentence(error: BaseException) -> str:
-    """The message of a Keras error without traceback and argument dump, as one line of at most 300 characters."""
-    text = str(error).strip() or type(error).__name__
+    """The message of a Keras error without traceback, argument dump and wrappers, as one line of at most 300 characters."""
+    text = _WRAPPER.split(str(error))[-1].strip() or type(error).__name__
     text = text.split("\n\nArguments received by")[0].split("\nFull object config")[0]
     text = re.sub(r"^Exception encountered when calling [^\n]*\n+", "", text)
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())

@@ -157,6 +157,38 @@ def _subclasses(parent: type, modules: tuple[str, ...]) -> frozenset[tuple[str, 
     return frozenset(found)
 
 
+@contextlib.contextmanager
+def sequentials_built_once() -> Iterator[None]:
+    """Context manager: a sequential model from a config is built once, after its last layer.
+
+    Keras builds it again for each layer it adds, which takes time quadratic in the number of layers: minutes for 800.
+    """
+    import keras
+
+    add, from_config = keras.Sequential.add, keras.Sequential.__dict__["from_config"]
+
+    def add_only(self: Any, layer: Any, rebuild: bool = True) -> None:
+        add(self, layer, rebuild=False)
+
+    def built_at_the_end(cls: Any, config: Any, custom_objects: Any = None) -> Any:
+        model = from_config.__func__(cls, config, custom_objects)
+        if model._functional is None and model._layers:
+            model._maybe_rebuild()
+        return model
+
+    keras.Sequential.add, keras.Sequential.from_config = add_only, classmethod(built_at_the_end)
+    try:
+        yield
+    finally:
+        keras.Sequential.add, keras.Sequential.from_config = add, from_config
+
+
+def layer_not_deserialized(error: Exception) -> tuple[str, str] | None:
+    """Class and name of the innermost layer that Keras could not make from its config; None where the error names none."""
+    found = re.findall(r"Error when deserializing class '(\w+)' using config=\{'name': '([^'\n]*)'", str(error))
+    return found[-1] if found else None
+
+
 def mismatched_weight(error: Exception) -> tuple[str, str, str] | None:
     """Path, expected shape and stored shape of a weight that Keras could not load.
 

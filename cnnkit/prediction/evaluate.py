@@ -120,9 +120,7 @@ def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str
     if isinstance(metrics, ClassificationMetrics):
         plot_confusion(metrics.confusion, names, directory.confusion, title, note)
         plot_reliability(metrics.reliability, directory.reliability, title, note)
-        return [directory.confusion, directory.reliability]
-    if isinstance(metrics, RegressionMetrics):
+    elif isinstance(metrics, RegressionMetrics):
         targets = evaluation.targets.reshape(evaluation.predictions.shape)
         plot_predictions(targets, evaluation.predictions, names, directory.predictions, title, note)
-        return [directory.predictions]
-    return []
+    return directory.evaluation_plots(evaluation.metadata.task.kind)

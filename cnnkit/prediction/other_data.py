@@ -103,6 +103,8 @@ def _mapped_targets(path: Path, dataset: Dataset, targets: Array, task: Task) ->
         if len(names) != len(known):
             raise CnnkitError(f"{path}: has {len(names)} numbers to predict, but the model predicts {len(known)}")
         return targets
+    if not set(names) <= set(known):  # runs of earlier versions name the classes of Boolean targets 0 and 1
+        names = tuple({"False": "0", "True": "1"}.get(name, name) for name in names)
     if not set(names) <= set(known) and all(_INDEX_NAME.fullmatch(name) for name in names):
         known = {name: index for i, name in enumerate(names) if (index := int(name) if name.isdecimal() else i) < len(known)}
     used = np.unique(targets) if task.is_classification else np.flatnonzero(targets.any(axis=0))

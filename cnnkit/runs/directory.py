@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.config.task import Kind
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import remove_leftovers, write_atomically, write_json, write_text
 from cnnkit.io.json_file import read_json
 from cnnkit.model.model_file import MODEL_NAME, model_in
 from cnnkit.model.saving import write_model
+from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import ModelMetadata
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     import keras
 
 _FILES = (  # names of all files directly in a run's folder, as a regular expression
-    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow)\.json|"
-    r"(curves|confusion|reliability|predictions)\.png"
+    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow|probe)\.json|"
+    r"(curves|confusion|reliability|predictions|comparison|probe|probe-against-.+)\.png|report\.html"
 )
+_EXPLANATION_FILES = r"explanation\.json|(grad-cam|layers|filters|layer-\d\d-.+)\.png"
 
 
 @dataclass(frozen=True)
@@ -171,16 +174,27 @@ class RunDirectory:
         """Write `model.json`, the model metadata."""
         write_json(self.metadata, asdict(metadata))
 
-    def missing_files(self) -> list[Path]:
-        """Files of a finished run that are missing."""
+    def evaluation_plots(self, kind: Kind) -> list[Path]:
+        """The plots of the final evaluation of a kind of task."""
+        plots = {"classification": [self.confusion, self.reliability], "regression": [self.predictions]}
+        return plots.get(kind, [])
+
+    def unusable_files(self, kind: Kind) -> list[Path]:
+        """Files of a finished run that are missing or damaged.
+
+        Args:
+            kind: The kind of the run's task, on which its plots depend.
+        """
         expected = [self.model, self.metadata, self.history, self.curves]
         if _was_evaluated(self):
-            expected.append(self.metrics)
-        return [path for path in expected if not path.exists()]
+            expected += [self.metrics, *self.evaluation_plots(kind)]
+        return [path for path in expected if not is_intact(path)]
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of processes that were killed while writing one of the run's files."""
+        """Remove temporary files of processes that were killed while writing one of the run's files, or an explanation in it."""
         remove_leftovers(self.path, _FILES)
+        for folder in self.path.glob("explain/*"):
+            remove_leftovers(folder, _EXPLANATION_FILES)
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:

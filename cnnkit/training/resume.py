@@ -14,6 +14,7 @@ from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
+from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.metadata import read_metadata
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
@@ -76,6 +77,11 @@ class Resumed:
     def epochs_done(self) -> int:
         """Complete epochs so far."""
         return self.checkpoint.state.epoch
+
+    @property
+    def unusable_files(self) -> Sequence[Path]:
+        """Files of the finished run that are missing or damaged."""
+        return self.directory.unusable_files(self.loaded.spec.task.kind)
 
     @property
     def is_finished(self) -> bool:
@@ -146,7 +152,7 @@ def _open_locked(
     if changed:
         notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
     base_changed = any(key.startswith("model.base") for key in changed)
-    written = None if changed else read_metadata(directory.model)
+    written = None if changed or not is_intact(directory.metadata) else read_metadata(directory.model)
     bound = bind(loaded, written.task if written is not None else None)
     return Resumed(bound, directory, lock, checkpoint, bool(changed) or force, base_changed, notices)
 

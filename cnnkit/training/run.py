@@ -94,6 +94,8 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
 def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> TrainingResult:
     directory, manager = prepared.directory, prepared.checkpoint_manager
     history = manager.history
+    if manager.pending is not None:
+        listener.on_resume(history.rows, manager.pending.state.step)
     with stop_requests() as stop:
         _train_remaining(prepared, listener, stop)
         _save(prepared)
@@ -110,7 +112,7 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
 
 
 def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
-    """Rewrite the missing files of a finished run from its checkpoints, without training.
+    """Rewrite the missing and damaged files of a finished run from its checkpoints, without training.
 
     Args:
         prepared: The run, resumed from its last checkpoint.
@@ -120,23 +122,24 @@ def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
         CnnkitError: A checkpoint does not fit, or the disk cannot be written.
     """
     directory, history = prepared.directory, prepared.checkpoint_manager.history
-    missing, evaluation = directory.missing_files(), None
+    kind = prepared.metadata.task.kind
+    unusable, evaluation = directory.unusable_files(kind), None
     try:
-        if directory.model in missing:
+        if directory.model in unusable:
             with stop_requests() as stop:
                 _train_remaining(prepared, listener, stop)
             if history.interrupted:
                 return TrainingResult(history, None, stop.exit_status)
             if directory.calibration.exists() and directory.metrics.exists():
-                missing.append(directory.metrics)  # it was computed with the calibrated model
+                unusable.append(directory.metrics)  # it was computed with the calibrated model
             _save(prepared)
-        elif directory.metadata in missing:
+        elif directory.metadata in unusable:
             directory.write_metadata(prepared.metadata)
-        if directory.history in missing:
+        if directory.history in unusable:
             directory.write_history(history.rows)
-        if directory.curves in missing:
+        if directory.curves in unusable:
             _plot(prepared)
-        if directory.metrics in missing:
+        if not {directory.metrics, *directory.evaluation_plots(kind)}.isdisjoint(unusable):
             evaluation = _evaluate(prepared)
         shutil.rmtree(directory.cache, ignore_errors=True)
     finally:
@@ -163,8 +166,6 @@ def _evaluate(prepared: Prepared) -> Evaluation | None:
 def _train_remaining(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
     """Train the remaining phases, then restore the weights of the best epoch where there are several phases."""
     manager = prepared.checkpoint_manager
-    if manager.pending is not None:
-        listener.on_resume(manager.history.rows, manager.pending.state.step)
     _train_phases(prepared, listener, stop)
     chosen_on_test = prepared.loaded.config.data.validation == "test"
     if len(prepared.phases) > 1 and not chosen_on_test and (notice := manager.restore_best()):

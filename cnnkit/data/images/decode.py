@@ -58,7 +58,7 @@ def read_image_and_header(
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise ImageFault(Reason.EMPTY, source=source)
-    with pillow_faults(source, data):
+    with pillow_faults(source, data, max_pixels):
         image, header = open_image(data, source, max_pixels)
         if header.format == "PNG":
             _verify_png(data)

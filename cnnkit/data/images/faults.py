@@ -112,18 +112,19 @@ _quiet = _Quiet()
 
 
 @contextmanager
-def pillow_faults(source: Path | bytes, data: bytes) -> Iterator[None]:
+def pillow_faults(source: Path | bytes, data: bytes, max_pixels: int) -> Iterator[None]:
     """Context manager: whatever Pillow raises on a file becomes an ImageFault, and its warnings are not printed.
 
     Args:
         source: The file that the error names, or the bytes of one.
         data: The bytes, whose end distinguishes a truncated file from a corrupt one; empty where they have not been read.
+        max_pixels: The limit that applies to the file, named where Pillow refuses it for its own, larger one.
     """
     try:
         with _quiet:
             yield
     except Image.DecompressionBombError as error:
-        raise ImageFault(Reason.MAX_PIXELS, f"more than {LARGEST_MAX_PIXELS} pixels", source) from error
+        raise ImageFault(Reason.MAX_PIXELS, f"more than {LARGEST_MAX_PIXELS} pixels, max_pixels is {max_pixels}", source) from error
     except PILLOW_RAISES as error:
         detail = first_line(error)
         cut = isinstance(error, EOFError) or "truncat" in detail.lower() or _ends_early(data)

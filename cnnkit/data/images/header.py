@@ -80,7 +80,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
         ImageFault: The file is missing, empty, too large, or not an image.
     """
     size = _file_size(path)
-    with pillow_faults(path, b""), path.open("rb") as file:
+    with pillow_faults(path, b"", max_pixels), path.open("rb") as file:
         return _open(file, size, path, max_pixels)[1]
 
 

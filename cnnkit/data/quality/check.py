@@ -17,6 +17,7 @@ from cnnkit.data.examples import Dataset
 from cnnkit.data.images.decode import read_image_and_header
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import SUFFIXES, read_file
+from cnnkit.data.split import in_split_order
 
 Array = npt.NDArray[Any]
 
@@ -85,7 +86,7 @@ class DataReport:
         """Problems that would corrupt training or evaluation, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.bad]
         messages += [
-            f"the same file stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
+            f"the same file stands in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
         ]
         messages += [
             f"the same file bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}"
@@ -100,13 +101,14 @@ class DataReport:
         """Less serious findings, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
         near = [t for t in self.twins if not t.exact]
-        messages += [f"nearly the same picture stands in {_joined(sorted(set(t.splits)))}: {_few(t.names)}" for t in near if t.leaks]
+        messages += [f"nearly the same picture stands in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in near if t.leaks]
         messages += [
             f"nearly the same picture bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}" for t in near if t.contradicts
         ]
         redundant = sum(len(t.names) - 1 for t in self.twins if not t.leaks and not t.contradicts)
         if redundant:
-            messages.append(f"{redundant} files repeat another of the same split and label")
+            repeat = "file repeats" if redundant == 1 else "files repeat"
+            messages.append(f"{redundant} {repeat} another of the same split and label")
         counts = [count for count in self.classes.values() if count]
         if counts and max(counts) >= IMBALANCE_RATIO * min(counts):
             ratio = max(counts) / min(counts)
@@ -135,7 +137,7 @@ def check_files(
     paths: Sequence[Path],
     names: Sequence[str],
     labels: Sequence[Sequence[str]],
-    splits: Sequence[str],
+    split: Callable[[Array], Sequence[str]],
     *,
     class_names: Sequence[str],
     max_pixels: int,
@@ -147,7 +149,7 @@ def check_files(
         paths: The files.
         names: Their names in messages.
         labels: The labels of each: one for classification, any number for multilabel, none for regression.
-        splits: The split of each.
+        split: The split of each usable file, given their positions: bad files have none, and are left out before the others are split.
         class_names: All classes or labels; empty for regression.
         max_pixels: Largest width x height that is decoded.
         on_progress: Called with the number of files done.
@@ -158,6 +160,10 @@ def check_files(
             found.append(result)
             if done % 64 == 0 or done == len(paths):
                 on_progress(done)
+    good = np.array([i for i, result in enumerate(found) if isinstance(result, _InspectedFile)], int)
+    splits = [""] * len(paths)
+    for i, name in zip(good, split(good) if len(good) else (), strict=True):
+        splits[i] = str(name)
     return _report(found, paths, names, labels, splits, class_names)
 
 
@@ -210,6 +216,7 @@ def _report(
         if paths is not None and SUFFIXES.get(paths[i].suffix.lower(), each.format) != each.format
     ]
     counts = Counter(label for i in good for label in labels[i])
+    by_split = Counter(splits[i] for i in good)
     by_pixels = sorted((each.size for each in inspected), key=lambda size: size[0] * size[1])
     return DataReport(
         files=len(names),
@@ -217,7 +224,7 @@ def _report(
         mistyped=tuple(mistyped),
         twins=tuple(_duplicates(good, inspected, names, labels, splits)),
         classes={name: counts[name] for name in class_names},
-        splits=dict(Counter(splits[i] for i in good)),
+        splits={name: by_split[name] for name in in_split_order(by_split)},
         formats=dict(Counter(each.format for each in inspected).most_common()),
         modes=dict(Counter(each.mode for each in inspected).most_common()),
         sizes=(by_pixels[0], by_pixels[len(by_pixels) // 2], by_pixels[-1]) if by_pixels and paths is not None else (),

@@ -11,12 +11,14 @@ from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.npy_format import Member
-from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
+from cnnkit.data.target_kinds import kind_of_column, kind_of_columns, require_classes
 from cnnkit.errors import CnnkitError, format_value
 
 Array = npt.NDArray[Any]
 
 CLASS_NAME_ARRAYS = ("class_names", "classes", "label_names")
+
+_BOOLEANS = ("False", "True")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def class_names_in(members: dict[str, Member]) -> tuple[str, ...]:
     return ()
 
 
-def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
+def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data, fewest: int = 2) -> Targets:
     """Infer the task from targets, and convert them.
 
     Args:
@@ -73,10 +75,12 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
         values: Its values `(n,)` or `(n, outputs)`.
         names: Names of the classes, labels or numbers; empty where none are given.
         data: The section, whose `task` and `classes` override what is inferred.
+        fewest: Minimum number of classes, where none are named.
 
     Raises:
-        CnnkitError: Values are not finite, or do not fit the task or the classes named.
+        CnnkitError: Values are not finite, do not fit the task or the classes named, or are all of one class.
     """
+    given = data.classes or list(names)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -84,20 +88,16 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
         raise CnnkitError(
             f"{path}: {len(bad)} targets in '{name}' are NaN or infinite, the first at index {bad[0]}", "Take those examples out."
         )
+    if values.dtype.kind == "b" and values.ndim == 1 and data.task != "regression" and set(given) <= set(_BOOLEANS):
+        values = values.astype(str)  # classes named False and True, as in a table
     if values.dtype.kind in "US":
-        classes = data.classes or sorted(set(map(str, values)), key=natural)
-        index = {each: i for i, each in enumerate(classes)}
-        unknown = sorted(set(map(str, values)) - set(index))
-        if unknown:
-            raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
-        return Targets(Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32))
+        return _named_classes(path, name, values, data, fewest)
     if values.ndim == 2:
         kind = kind_of_columns(values, data.task)
         if kind == "multilabel" and not np.isin(values, (0, 1)).all():
             raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
         columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
         return Targets(Task(kind, columns), values.astype(np.float32))
-    given = data.classes or list(names)
     kind, interpretation = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), requested=data.task)
     if kind == "regression":
         return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], interpretation)
@@ -106,13 +106,25 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
             f"{path}: '{name}' has values that are not whole numbers, such as classes are",
             f"They go from {values.min()} to {values.max()}.",
         )
-    return _numbered_classes(path, name, values.astype(np.int64), given, interpretation)
+    return _numbered_classes(path, name, values.astype(np.int64), given, interpretation, fewest)
 
 
-def _numbered_classes(path: Path, name: str, values: Array, given: list[str], interpretation: str) -> Targets:
+def _named_classes(path: Path, name: str, values: Array, data: Data, fewest: int) -> Targets:
+    """Texts as class indices."""
+    classes = data.classes or sorted(set(map(str, values)), key=natural)
+    require_classes(path, classes, 0 if data.classes else fewest)
+    index = {each: i for i, each in enumerate(classes)}
+    unknown = sorted(set(map(str, values)) - set(index))
+    if unknown:
+        raise CnnkitError(f"{path}: '{name}' has {format_value(unknown[0])}, which `data.classes` does not name")
+    return Targets(Task("classification", tuple(classes)), np.array([index[str(value)] for value in values], np.int32))
+
+
+def _numbered_classes(path: Path, name: str, values: Array, given: list[str], interpretation: str, fewest: int) -> Targets:
     """Whole numbers as class indices: each number is a class name, or the index of a given name."""
     texts = {str(value): int(value) for value in np.unique(values)}
-    classes = given or (["0", "1"] if set(texts) <= {"0", "1"} else sorted(texts, key=natural))
+    classes = given or sorted(texts, key=natural)
+    require_classes(path, classes, 0 if given else fewest)
     if texts.keys() <= set(classes):
         class_index = {value: classes.index(text) for text, value in texts.items()}
     elif values.min() < 0 or values.max() >= len(classes):

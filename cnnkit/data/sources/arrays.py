@@ -65,11 +65,11 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
     path = Path(data.npz)
     members = read_members(path)
     if {"x_train", "y_train", "x_test", "y_test"} <= members.keys() and data.input is None:
-        return _open_divided(data, path, members)
+        return _open_divided(data, path, members, fewest_classes)
     x_name = array_name(path, members, data.input, INPUT_NAMES, "data.input")
     y_name = array_name(path, members, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, members)
-    targets = targets_of(path, y_name, read_targets(path, y_name, members), class_names_in(members), data)
+    targets = targets_of(path, y_name, read_targets(path, y_name, members), class_names_in(members), data, fewest_classes)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets.values))
     groups = _per_example_values(path, members, data.group, "data.group") if data.group else None
     splits = _splits(path, _per_example_values(path, members, data.split, "data.split")) if data.split else None
@@ -97,7 +97,7 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     target_shape, target_dtype, target_offset = npy_header(target_path)
     check_targets(target_path, target_path.name, target_shape, target_dtype)
     values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
-    targets = targets_of(target_path, target_path.name, values, (), data)
+    targets = targets_of(target_path, target_path.name, values, (), data, fewest_classes)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets.values))
     return ArraySource(data, path.stem, rows, targets, None, None)
 
@@ -214,14 +214,14 @@ def _splits(path: Path, values: Array) -> Array:
     return np.array([SPELLINGS[text] for text in texts], dtype=object)
 
 
-def _open_divided(data: Data, path: Path, members: dict[str, Member]) -> DividedArraySource:
+def _open_divided(data: Data, path: Path, members: dict[str, Member], fewest_classes: int) -> DividedArraySource:
     rows = {split: _rows(path, f"x_{split}", members) for split in ("train", "test")}
     values = {split: read_targets(path, f"y_{split}", members) for split in rows}
     for split in rows:
         _check_count(path, f"x_{split}", rows[split].shape[0], f"y_{split}", len(values[split]))
     if values["train"].shape[1:] != values["test"].shape[1:]:
         raise CnnkitError(f"{path}: y_train is {values['train'].shape}, y_test {values['test'].shape}", "Each row has to be of one form.")
-    converted = targets_of(path, "y_train", np.concatenate(list(values.values())), class_names_in(members), data)
+    converted = targets_of(path, "y_train", np.concatenate(list(values.values())), class_names_in(members), data, fewest_classes)
     count = len(values["train"])
     targets = {"train": converted.values[:count], "test": converted.values[count:]}
     if converted.task.is_classification and targets["test"].max() > targets["train"].max():

@@ -15,7 +15,7 @@ from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
-from cnnkit.data.target_kinds import kind_of_column, kind_of_columns
+from cnnkit.data.target_kinds import kind_of_column, kind_of_columns, require_classes
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 from cnnkit.io.regular_file import require_text_table
 
@@ -213,8 +213,7 @@ def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str], f
         raise CnnkitError(
             f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out."
         )
-    if len(classes) < fewest:
-        raise CnnkitError(f"{path}: two or more different labels are wanted, got {format_value(list(classes))}")
+    require_classes(path, classes, fewest)
 
 
 def _numbers(column: Column) -> Array | None:

@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 MAX_LISTED_FILES = 20  # bad files that an error lists before it counts the rest
 SAMPLED_FILES = 64  # files whose headers are read to infer the image size
-CHECK_VERSION = 1  # increase when `check_files` or the limits on images change, to invalidate cached results
+CHECK_VERSION = 2  # increase when `check_files` or the limits on images change, to invalidate cached results
 
 _BAD_FILES_REMEDY = (
     "Mend or remove them; or leave them out: `cnnkit data check CONFIG --quarantine bad.txt` and `data: {exclude: bad.txt}`; "
@@ -121,7 +121,10 @@ class ImageFileSource(Source):
         if bad:
             names = {name for name, _ in bad}
             listing = listing.take(np.array([i for i, name in enumerate(listing.names) if name not in names], int))
-            notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and are left out (data.on_bad_file: skip).")
+            if not len(listing.paths):
+                raise CnnkitError(f"{listing.name}: none of its {len(bad):,} files can be used", _BAD_FILES_REMEDY)
+            are = "is" if len(bad) == 1 else "are"
+            notices.append(f"{len(bad)} of {len(self.listing.paths)} files cannot be used and {are} left out (data.on_bad_file: skip).")
         parts = self._split(listing, request, self._cache(request))
         manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, parts.splits), strict=True))
         all_notices = (*notices, *parts.notices)
@@ -129,16 +132,17 @@ class ImageFileSource(Source):
 
     def check(self, request: Request) -> DataReport:
         """Inspect every file and report problems."""
-        return self._inspect(self._split(self.listing, request, None).splits, request)
+        return self._inspect(request)
 
-    def _inspect(self, splits: Array, request: Request) -> DataReport:
+    def _inspect(self, request: Request) -> DataReport:
+        """Inspect every file; the usable ones are split as in training, which leaves bad files out first."""
         listing = self.listing
         labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
         return check_files(
             listing.paths,
             listing.names,
             [[] for _ in labels] if listing.task.is_regression else labels,
-            list(map(str, splits)),
+            lambda good: list(map(str, self._split(listing.take(good), request, None).splits)),
             class_names=() if listing.task.is_regression else listing.task.names,
             max_pixels=self.data.max_pixels,
             on_progress=lambda done: request.on_progress(done, len(listing.paths)),
@@ -166,10 +170,11 @@ class ImageFileSource(Source):
             stored = read_json(path)
             return [(name, reason) for name, reason in stored["bad"]], list(map(str, stored["told"]))
         except (OSError, ValueError, KeyError, TypeError):  # not inspected yet
-            report = self._inspect(splits, request)
+            report = self._inspect(request)
         bad = [(each.name, each.reason) for each in report.bad]
         leaks = sum(1 for twins in report.twins if twins.leaks)
-        warnings = [f"{leaks} pictures stand in more than one split: `cnnkit data check` names them."] if leaks else []
+        leaking = "1 picture stands" if leaks == 1 else f"{leaks:,} pictures stand"
+        warnings = [f"{leaking} in more than one split: `cnnkit data check` names them."] if leaks else []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"bad": bad, "told": warnings})
@@ -228,7 +233,8 @@ def _size(data: Data, listing: Listing) -> tuple[int, int]:
 def _bad_files_message(name: str, bad: Sequence[tuple[str, str]]) -> str:
     lines = [f"  {escape_unprintable(file)}: {escape_unprintable(reason)}" for file, reason in bad[:MAX_LISTED_FILES]]
     more = [f"  and {len(bad) - MAX_LISTED_FILES} more"] if len(bad) > MAX_LISTED_FILES else []
-    return "\n".join([f"{name}: {len(bad)} files cannot be used:", *lines, *more])
+    files = "1 file" if len(bad) == 1 else f"{len(bad)} files"
+    return "\n".join([f"{name}: {files} cannot be used:", *lines, *more])
 
 
 def _is_text(name: str) -> bool:
@@ -250,7 +256,7 @@ def _without_excluded(listing: Listing, data: Data) -> Listing:
     pairs = zip(listing.paths, listing.names, strict=True)
     selected = np.array([i for i, (path, name) in enumerate(pairs) if not {str(path), name} & excluded], int)
     left_out = len(listing.paths) - len(selected)
-    notice = f"{left_out} files are left out, as {Path(data.exclude).name} says."
+    notice = f"{left_out} {'file is' if left_out == 1 else 'files are'} left out, as {Path(data.exclude).name} says."
     return replace(listing.take(selected), notices=(*listing.notices, notice))
 
 
@@ -259,7 +265,8 @@ def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
     missing = set(manifest) - set(listing.names)
     if missing:
         raise CnnkitError(
-            f"{listing.name}: {len(missing)} files of the run's manifest are gone, such as {escape_unprintable(sorted(missing)[0])}",
+            f"{listing.name}: {'1 file' if len(missing) == 1 else f'{len(missing)} files'} of the run's manifest "
+            f"{'is' if len(missing) == 1 else 'are'} gone, such as {escape_unprintable(sorted(missing)[0])}",
             "Put them back, or train anew.",
         )
     return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)

@@ -98,7 +98,7 @@ def read_members(path: Path) -> dict[str, Member]:
     except FileNotFoundError:
         raise CnnkitError(f"{path}: there is no such file") from None
     except _BROKEN as error:
-        raise CnnkitError(f"{path}: not a readable npz file ({format_value(str(error))})", "numpy.savez writes them.") from error
+        raise CnnkitError(f"{path}: not a readable npz file ({_reason(error)})", "numpy.savez writes them.") from error
     with archive:
         return {
             info.filename.removesuffix(".npy"): Member(path, info, archive) for info in archive.infolist() if info.filename.endswith(".npy")
@@ -118,9 +118,14 @@ def npy_header(path: Path) -> Header:
     except FileNotFoundError:
         raise CnnkitError(f"{path}: there is no such file") from None
     except _BROKEN as error:
-        raise CnnkitError(f"{path}: not a readable npy file ({format_value(str(error))})", "numpy.save writes them.") from error
+        raise CnnkitError(f"{path}: not a readable npy file ({_reason(error)})", "numpy.save writes them.") from error
     _check_size(str(path), offset + math.prod(shape) * dtype.itemsize, path.stat().st_size)
     return shape, dtype, offset
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be opened, without the number of the system's error."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else format_value(str(error))
 
 
 def _header(stream: Any, what: str) -> Header:

@@ -14,6 +14,7 @@ from cnnkit.keras_api.compat import application_layers, operations, registry
 from cnnkit.keras_api.signatures import KINDS, REFUSED, signature_table
 
 MAX_LAYERS = 3_000  # layers, cells and layer calls; the largest of keras.applications has 1,029 layers
+MAX_CELLS = 200  # of recurrent layers: Keras takes some 15 ms for each, and unrolls a stack of them in every step
 MAX_TABLE_SIZE = 8192  # maximum size of tables that are built from a number in the config: thresholds of a metric, a mel matrix
 MAX_NAME_LENGTH = 200  # characters
 
@@ -81,7 +82,7 @@ def fault_of_config(config: Any) -> str:
     """
     if not isinstance(config, dict) or "class_name" not in config:
         return "holds no Keras model"
-    layers = 0
+    layers = cells = 0
     for value, key, kind in _items(config):
         if isinstance(value, str):
             fault = _fault_of_text(value, key)
@@ -90,10 +91,13 @@ def fault_of_config(config: Any) -> str:
         else:
             fault = _fault_of_mapping(value, key, kind)
         layers += _layers_in(value, kind)
+        cells += _is_cell(value, key)
         if fault:
             return fault
         if layers > MAX_LAYERS:
             return f"has more than {MAX_LAYERS:,} layers"
+        if cells > MAX_CELLS:
+            return f"has more than {MAX_CELLS:,} recurrent cells"
     return ""
 
 
@@ -119,6 +123,10 @@ def _items(config: Any) -> Iterator[_Item]:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and "class_name" in value and "config" in value
+
+
+def _is_cell(value: Any, key: str) -> bool:
+    return key in ("cell", "cells") and _is_object(value) and value["class_name"] != "StackedRNNCells"
 
 
 def _kind_of(key: str) -> str:

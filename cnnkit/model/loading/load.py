@@ -4,9 +4,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, format_value
 from cnnkit.keras_api.building import first_sentence
-from cnnkit.keras_api.compat import VariableLimitError, graph_of, limited_variables, mismatched_weight
+from cnnkit.keras_api.compat import (
+    VariableLimitError,
+    graph_of,
+    layer_not_deserialized,
+    limited_variables,
+    mismatched_weight,
+    sequentials_built_once,
+)
 from cnnkit.model.loading.archive import read_archive
 from cnnkit.model.loading.config_check import fault_of_config
 
@@ -33,11 +40,13 @@ def load_model(path: Path, *, compiled: bool = True) -> "keras.Model":
     import keras
 
     try:
-        with limited_variables(COPIES * stored.weight_count + SPARE), warnings.catch_warnings():
+        with limited_variables(COPIES * stored.weight_count + SPARE), sequentials_built_once(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about optimizer state that does not fit: it is not used
             model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except VariableLimitError as error:
         raise CnnkitError(f"describes a network of more weights than the {stored.weight_count:,} that it holds", location=path) from error
+    except RecursionError as error:
+        raise CnnkitError("has more layers one after another than Keras can connect, some 900", location=path) from error
     except Exception as error:
         raise CnnkitError(_describe_load_error(error), location=path) from error
     if not isinstance(model, keras.Model):
@@ -52,4 +61,6 @@ def _describe_load_error(error: Exception) -> str:
         path, wanted, stored = mismatch
         reason = f"{path} is {wanted}, but {stored} is stored" if path else "Keras could not give each layer its own"
         return f"its weights are of another network: {reason}"
-    return f"Keras cannot load it: {first_sentence(error)}"
+    layer = layer_not_deserialized(error)
+    where = f"{layer[0]} {format_value(layer[1])}: " if layer is not None else ""
+    return f"Keras cannot load it: {where}{first_sentence(error)}"

@@ -13,14 +13,18 @@ from cnnkit.errors import CnnkitError, format_value
 Array = npt.NDArray[Any]
 Value = Annotated[bool | int | float | None, Field(union_mode="smart")]
 
+MAX_INTEGER = 2**31 - 1  # of epochs, steps and waits: Keras counts in 32 bits, and larger integers are no tensors
+
 
 def _is_count(value: Value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
 
 
 def _is_metric(value: Value) -> bool:
-    """Whether a value may be the best metric so far; None before the first epoch."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value))
+    """Whether a value may be the best metric so far, infinite or None before the first epoch."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= MAX_INTEGER
+    return value is None or (isinstance(value, float) and not math.isnan(value))
 
 
 def _is_flag(value: Value) -> bool:
@@ -49,7 +53,7 @@ class CallbackState(BaseModel):
 
     name: str
     values: dict[str, Value]
-    weights: int | None = Field(ge=0)
+    weights: int | None = Field(ge=0, le=MAX_INTEGER)
 
     @model_validator(mode="after")
     def _is_allowed(self) -> "CallbackState":
@@ -58,7 +62,7 @@ class CallbackState(BaseModel):
             raise ValueError("other attributes than the callback has")
         for name, value in self.values.items():
             if not allowed[name](value):
-                raise ValueError(f"{name} is of another type")
+                raise ValueError(f"{name} is of another type, or out of range")
         return self
 
 

@@ -1,16 +1,19 @@
 """The training state of a run: the one schema that checkpoints are written from and read into."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cnnkit.training.checkpoint.callbacks import CallbackState
+from cnnkit.training.checkpoint.callbacks import MAX_INTEGER, CallbackState
 from cnnkit.training.history import Row
 
 MOST_HALVINGS = 3  # times that `on_nan: restore` rolls back in a phase before training fails
 
-_IN_EVERY_ROW = {"epoch", "loss", "learning_rate", "seconds", "images_per_second"}
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+
+_ALWAYS_FINITE = {"epoch", "learning_rate", "seconds", "images_per_second"}
+_IN_EVERY_ROW = {"loss", *_ALWAYS_FINITE}
 
 
 class _Record(BaseModel):
@@ -55,7 +58,7 @@ class BestEpoch(_Record):
         loss: Its validation loss; infinite before the first.
     """
 
-    epoch: int = Field(default=0, ge=0)
+    epoch: Count = 0
     loss: float = math.inf
 
     def better(self, row: Row) -> "BestEpoch":
@@ -84,10 +87,10 @@ class TrainingState(_Record):
     """
 
     run: RunIdentity
-    phase: int = Field(ge=0)
+    phase: Count
     phase_started: bool
-    epochs_before_phase: int = Field(ge=0)
-    step: int = Field(ge=0)
+    epochs_before_phase: Count
+    step: Count
     epoch_seconds: float = Field(ge=0, allow_inf_nan=False)
     stopped: bool
     history: list[dict[str, int | float]]
@@ -107,6 +110,10 @@ class TrainingState(_Record):
         for number, row in enumerate(self.history, start=1):
             if not row.keys() >= _IN_EVERY_ROW or row["epoch"] != number:
                 raise ValueError(f"row {number} of the history is not that of an epoch")
+            if any(isinstance(value, int) and abs(value) > MAX_INTEGER for value in row.values()):
+                raise ValueError(f"row {number} of the history has an integer out of range")
+            if not all(math.isfinite(row[name]) for name in _ALWAYS_FINITE):
+                raise ValueError(f"row {number} of the history has a time or a learning rate that is not finite")
         if max(self.best.epoch, self.epochs_before_phase) > self.epoch:
             raise ValueError("an epoch is named that has not been trained")
         if math.isnan(self.best.loss):
