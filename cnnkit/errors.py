@@ -142,6 +142,11 @@ def format_value(value: object) -> str:
     return rendered if len(rendered) <= MAX_VALUE_LENGTH else rendered[: MAX_VALUE_LENGTH - 1] + "…"
 
 
+def count(number: int, noun: str) -> str:
+    """A number with its noun, in the singular for one: `1 output`, `3 outputs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def escape_unprintable(text: str) -> str:
     """A text with its unprintable characters as escapes: control characters, line ends, bidirectional control marks."""
     return "".join(

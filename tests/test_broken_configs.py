@@ -172,7 +172,7 @@ BROKEN = {
     "softmax over one": (
         "units: 10",
         "units: 1",
-        "Error: c.yaml:12:22: model.layers[3].Dense.units: the last layer gives 1 outputs, but cifar10 has 10 classes\n    Write `units: 10`, or `units: outputs`, which follows the data.\nc.yaml:12:37: model.layers[3].Dense.activation: softmax over one unit is always 1\n    Write `units: 10`, or `activation: sigmoid` for two classes.\n",
+        "Error: c.yaml:12:22: model.layers[3].Dense.units: the last layer gives 1 output, but cifar10 has 10 classes\n    Write `units: 10`, or `units: outputs`, which follows the data.\nc.yaml:12:37: model.layers[3].Dense.activation: softmax over one unit is always 1\n    Write `units: 10`, or `activation: sigmoid` for two classes.\n",
     ),
     "raw scores": (
         "units: 10, activation: softmax",
@@ -214,10 +214,10 @@ BROKEN = {
 SHAPES = ("window too large", "Conv2D after Flatten", "no Flatten", "merge layer")  # need TensorFlow
 
 
-def check(folder: Path, text: str | bytes, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+def check(folder: Path, text: str | bytes, monkeypatch: pytest.MonkeyPatch, *arguments: str, command: str = "check") -> int:
     monkeypatch.chdir(folder)
     Path("c.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    monkeypatch.setattr(sys, "argv", ["cnnkit", "check", "c.yaml", *arguments])
+    monkeypatch.setattr(sys, "argv", ["cnnkit", command, "c.yaml", *arguments])
     with pytest.raises(SystemExit) as exit_status:
         cli.main()
     return int(exit_status.value.code or 0)
@@ -238,6 +238,44 @@ def test_the_config_that_the_others_are_broken_from_is_good(
 ) -> None:
     assert check(tmp_path, GOOD, monkeypatch) == 0
     assert capsys.readouterr().out == "c.yaml: good. 6 layers, 72,906 parameters.\n"
+
+
+DIGITS = """data: {dataset: digits, limit: 100}
+model: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}
+train: {epochs: 1}
+"""
+
+# what only Keras refuses -> overrides, the whole of standard error after the override
+REFUSED_BY_KERAS = {
+    "factor of a callback": (
+        ["train.callbacks=[ReduceLROnPlateau: {factor: 2}]"],
+        "train.callbacks[0].ReduceLROnPlateau: ReduceLROnPlateau does not support a factor >= 1.0. Received factor=2",
+    ),
+    "direction of a metric": (
+        ["train.metrics=[FalsePositives]", "train.callbacks=[EarlyStopping: {monitor: val_false_positives}]"],
+        "train.callbacks[0].EarlyStopping: Keras cannot tell whether val_false_positives is better high or low\n    Write `mode: max` where high is better, or `mode: min`.",
+    ),
+    "augmentation": (
+        ["data.augment=[RandomRotation: {factor: a lot}]"],
+        "data.augment[0].RandomRotation: The `factor` argument should be a number (or a list of two numbers) in the range [-1, 1]. Received: factor=a lot",
+    ),
+    "phase": (
+        ["train.phases=[{train: from nosuch}]"],
+        "train.phases[0].train: no layer is called 'nosuch'.\n    The layers go from input to dense.",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("case", REFUSED_BY_KERAS)
+def test_what_only_keras_refuses_is_told_before_training_with_its_place(
+    case: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides, expected = REFUSED_BY_KERAS[case]
+    named = [argument for override in overrides for argument in ("--set", override)]
+    assert check(tmp_path, DIGITS, monkeypatch, *named, command=command) == 1
+    assert capsys.readouterr().err == f"Error: --set {overrides[-1][:60]}: {expected}\n"
+    assert not Path("runs").exists()
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.utils.naming import to_snake_case
 
 import cnnkit
 from cnnkit.keras_api import compat
@@ -228,13 +229,33 @@ def layer_not_deserialized() -> bool:
     return False
 
 
+def snake_case() -> bool:
+    classes = [each for each in vars(keras.metrics).values() if inspect.isclass(each)]
+    return len(classes) > 40 and all(compat.snake_case(each.__name__) == to_snake_case(each.__name__) for each in classes)
+
+
+def choose_direction() -> bool:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae", keras.metrics.FalsePositives()])
+    model.test_on_batch(np.zeros((1, 2)), np.zeros((1, 1)))
+    refused = []
+    for column in ("val_mae", "false_positives"):
+        callback = keras.callbacks.EarlyStopping(column)
+        callback.set_model(model)
+        try:
+            compat.choose_direction(callback)
+        except ValueError:
+            refused.append(column)
+    return refused == ["false_positives"]
+
+
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
-        fresh_names,
+        fresh_names, snake_case, choose_direction,
     )
 }  # fmt: skip
 

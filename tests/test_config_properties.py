@@ -101,7 +101,7 @@ CHANGES = st.fixed_dictionaries(
         "data.limit": st.none() | st.integers(1, 10**6),
         "train.optimizer": st.sampled_from(["adam", "{Adam: {learning_rate: 1e-3}}", "{SGD: {momentum: 0.9, nesterov: true}}"]),
         "data.augment": st.sampled_from(["[]", "[RandomFlip]", "[{RandomRotation: {factor: 1/12}}]"]),
-        "train.callbacks": st.sampled_from(["[]", "[{EarlyStopping: {monitor: val_loss, patience: 3}}]"]),
+        "train.callbacks": st.sampled_from(["[]", "[{EarlyStopping: {monitor: loss, patience: 3}}]"]),
         "model.layers[0].Conv2D.filters": st.integers(1, 4096),
     },
 )

@@ -210,7 +210,7 @@ def giant_metric(config: Any) -> None:
         (constants_only, "computes with constants while it is loaded"),
         (giant_text, "holds values of type 'U999999999'"),
         (a_file, "names a file, '/etc/passwd', to be read while it is loaded"),
-        (giant_metric, "asks for a AUC of size 1,000,000,000; at most 8,192 are allowed"),
+        (giant_metric, "gives AUC a table of 1,000,000,000 entries; at most 8,192 are allowed"),
     ],
 )  # fmt: skip
 def test_configs_of_other_than_keras_own_objects_are_refused(
@@ -428,7 +428,7 @@ def a_number_as_layer(config: Any) -> None:
         (words_as_constants, "holds an array of something else than numbers"),
         (many_layers, "has more than 3,000 layers"),
         (many_cells, "has more than 200 recurrent cells"),
-        (many_thresholds, "asks for a AUC of size 200,000; at most 8,192 are allowed"),
+        (many_thresholds, "gives AUC a table of 200,000 entries; at most 8,192 are allowed"),
         (a_number_as_layer, "holds 3 where a layer belongs"),
     ],
 )  # fmt: skip

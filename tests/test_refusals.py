@@ -12,6 +12,7 @@ from cnnkit.config.yaml_loader import parse, parse_value, read_file
 from cnnkit.data.binding import load
 from cnnkit.data.source import Request, open_source
 from cnnkit.errors import CnnkitError, ConfigError
+from cnnkit.keras_api.checking import check_entry
 
 CLASSES = "data: {dataset: digits}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n"
 NUMBERS = "data: {dataset: waves, target: frequency}\nmodel: {layers: [Flatten, {Dense: {units: outputs}}]}\n"
@@ -57,6 +58,27 @@ REFUSED = [  # config, overrides, the message without the override that each lin
     (CLASSES, ["train..epochs=3"], "'train..epochs' is not a path to an entry\n    Write it as in `model.layers[0].Conv2D.filters`."),
     (CLASSES, ["train.log=[wandb]"], "train.log[0]: wants 'tensorboard' or 'mlflow', got 'wandb'"),
     (CLASSES, ["model.layers[1].Dense.activation=sigmoid"], "model.layers[1].Dense.activation: the last layer gives sigmoid outputs, but the loss wants probabilities that add up to 1\n    Write `activation: softmax`."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: my layer}}"], "model.layers[0].Flatten.name: TensorFlow does not accept the name 'my layer'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: été}}"], "model.layers[0].Flatten.name: TensorFlow does not accept the name 'été'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: a/b}}"], "model.layers[0].Flatten.name: TensorFlow does not accept the name 'a/b'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: _a}}"], "model.layers[0].Flatten.name: TensorFlow does not accept the name '_a'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: \"a\\n\"}}"], "model.layers[0].Flatten.name: TensorFlow does not accept the name 'a\\n'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["model.layers[0]={Flatten: {name: 3}}"], "model.layers[0].Flatten.name: wants a word, got 3"),
+    (CLASSES, ["train.metrics=[AUC: {name: my metric}]"], "train.metrics[0].AUC.name: TensorFlow does not accept the name 'my metric'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["train.optimizer={Adam: {name: my adam}}"], "train.optimizer.Adam.name: TensorFlow does not accept the name 'my adam'\n    Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit."),
+    (CLASSES, ["train.metrics=[AUC: {num_thresholds: 8193}]"], "train.metrics[0].AUC.num_thresholds: wants at most 8,192, got 8,193"),
+    *[(CLASSES, [f"train.metrics=[AUC: {{name: {name}}}]"], f"train.metrics[0].AUC.name: '{name}' is the name of another column of the history\n    Write another name.") for name in ("loss", "epoch", "learning_rate", "seconds", "images_per_second")],
+    (CLASSES, ["train.metrics=[AUC: {name: val_area}]"], "train.metrics[0].AUC.name: 'val_area' is the name of another column of the history\n    Write another name without `val_`."),
+    (CLASSES, ["train.callbacks=[EarlyStopping: {patience: x}]"], "train.callbacks[0].EarlyStopping.patience: wants a number, got 'x'"),
+    (CLASSES, ["train.callbacks=[EarlyStopping: {baseline: x}]"], "train.callbacks[0].EarlyStopping.baseline: wants a number, got 'x'"),
+    (CLASSES, ["train.callbacks=[EarlyStopping: {monitor: 3}]"], "train.callbacks[0].EarlyStopping.monitor: wants a word, got 3"),
+    (CLASSES, ["train.callbacks=[EarlyStopping: {mode: mim}]"], "train.callbacks[0].EarlyStopping.mode: wants 'auto', 'min' or 'max', got 'mim'. Did you mean 'min'?"),
+    (CLASSES, ["train.callbacks=[EarlyStopping: {monitor: val_acuracy}]"], "train.callbacks[0].EarlyStopping.monitor: EarlyStopping monitors 'val_acuracy', which is neither the loss nor a metric. Did you mean 'val_accuracy'?"),
+    (CLASSES, ["train.callbacks=[ReduceLROnPlateau: {monitor: x}]"], "train.callbacks[0].ReduceLROnPlateau.monitor: ReduceLROnPlateau monitors 'x', which is neither the loss nor a metric.\n    There are: loss, accuracy, val_loss, val_accuracy."),
+    (CLASSES, ["data.validation=0", "train.callbacks=[EarlyStopping]"], "train.callbacks[0]: EarlyStopping monitors val_loss, but there are no validation examples\n    Hold out a share of the training examples: `data: {validation: 0.1}`; or write `monitor: loss`."),
+    (CLASSES, ["train.optimizer={Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 1e-3, decay_steps: 9}}}}", "train.callbacks=[ReduceLROnPlateau]"], "train.callbacks[0]: ReduceLROnPlateau sets the learning rate, but that of Adam follows CosineDecay\n    Leave one of them out."),
+    (CLASSES, ["train.loss=mse", "train.metrics=[CategoricalAccuracy]"], "train.loss: mse is a loss for numbers, but digits has classes\n    Write `loss: categorical_crossentropy`."),
+    (NUMBERS, ["model.layers[1].Dense.units=2"], "model.layers[1].Dense.units: the last layer gives 2 outputs, but waves has 1 number to predict\n    Write `units: 1`, or `units: outputs`, which follows the data."),
     (NUMBERS, ["model.layers[1].Dense.activation=softmax"], "model.layers[1].Dense.activation: softmax over one unit is always 1\n    Leave the activation out for a number."),
     (NUMBERS, ["model.layers[1].Dense.activation=sigmoid"], "model.layers[1].Dense.activation: sigmoid gives values from 0 to 1, but frequency is a number\n    Leave the activation out."),
     (NUMBERS, ["train.class_weight=balanced"], "train.class_weight: frequency is a number, so there are no classes to weight\n    Leave it out."),
@@ -86,6 +108,60 @@ def test_a_logger_that_is_not_installed_is_told_with_the_command(tmp_path: Path,
     with pytest.raises(CnnkitError) as caught:
         load([tmp_path / "c.yaml"], ["train.log=[mlflow]"])
     assert "train.log[0]: mlflow is not installed\n    Install it: `pip install 'cnnkit[mlflow]'`." in str(caught.value)
+
+
+def test_limits_of_names_and_tables_are_the_last_that_are_allowed() -> None:
+    def told(kind: str, entry: Any) -> list[str]:
+        return [fault.message for fault in check_entry(kind, entry, ())]
+
+    assert told("layers", {"Flatten": {"name": 200 * "a"}}) == told("layers", {"Flatten": {"name": ".a-1_>\\"}}) == []
+    assert told("layers", {"Flatten": {"name": None}}) == []
+    assert told("layers", {"Flatten": {"name": 201 * "a"}}) == ["is a name of 201 characters; at most 200 are allowed"]
+    assert told("metrics", {"AUC": {"num_thresholds": 8192}}) == told("metrics", {"AUC": {"thresholds": 8192 * [0.5]}}) == []
+    assert told("metrics", {"AUC": {"thresholds": 8193 * [0.5]}}) == ["wants at most 8,192 entries, got 8,193"]
+    assert told("layers", {"MelSpectrogram": {"sampling_rate": 44100, "num_mel_bins": 9000}}) == ["wants at most 8,192, got 9,000"]
+    assert told("layers", {"Dense": {"units": 9000}}) == []
+
+
+def test_a_path_that_leads_nowhere_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.npz").symlink_to("loop.npz")
+    for path, message in (
+        ("loop.npz", "the symbolic links of 'loop.npz' lead in a circle\n    Mend the link, or name the file itself."),
+        ("~nobody-here/x.npz", "the home folder in '~nobody-here/x.npz' is unknown\n    Write the path in full."),
+    ):
+        Path("c.yaml").write_text(CLASSES.replace("dataset: digits", f"npz: {path}"))
+        with pytest.raises(ConfigError) as caught:
+            load([Path("c.yaml")])
+        assert str(caught.value) == f"c.yaml:1:13: data.npz: {message}"
+
+
+def test_faults_of_an_entry_do_not_hide_those_of_others_against_built_in_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(
+        "data: {dataset: digits}\nmodel:\n  layers:\n    - MaxPooling2D: {pool_size: 0}\n    - Flatten\n"
+        "    - Dense: {units: 7, activation: softmax}\n"
+        "train:\n  loss: mse\n  metrics: [R2Score]\n  class_weight: {tre: 1}\n  epochs: no\n  callbacks: [EarlyStopping: {monitor: x}]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load([Path("c.yaml")])
+    told = [line.split(" ", 1) for line in str(caught.value).splitlines() if not line.startswith(" ")]
+    assert [where for where, _ in told] == ["c.yaml:4:33:", "c.yaml:6:22:", "c.yaml:8:9:", "c.yaml:10:18:", "c.yaml:11:11:"]
+
+
+def test_an_entry_with_a_fault_accuses_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(CLASSES)
+    for overrides in (
+        ["train.optimizer={Adam: {use_ema: 3}}", "train.callbacks=[SwapEMAWeights]"],
+        ["train.metrics=[{AUC: {num_thresholds: 9000}}]", "train.callbacks=[EarlyStopping: {monitor: auc}]"],
+        ["data.augment_passes=2", "data.augment=[RandomFlip]", "model.layers=null", "model.base={MobileNetV2: {alfa: 1}}"],
+        ["model.layers[1].Dense.units=-1"],
+        ["model.layers[1].Dense.activation=sotfmax"],
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load([Path("c.yaml")], overrides)
+        assert len(caught.value.problems) == 1, caught.value
 
 
 BROKEN_YAML = [  # text, the message after the file's name

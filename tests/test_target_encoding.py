@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from cnnkit.config.callback_check import log_columns
 from cnnkit.config.keras_targets import canonical, forms_of, never_fits
-from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled
+from cnnkit.config.schema import Config
+from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled, warnings_of
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import load
@@ -18,7 +20,8 @@ from cnnkit.data.encode import encode
 from cnnkit.data.source import Request
 from cnnkit.errors import ConfigError
 from cnnkit.keras_api.building import build
-from cnnkit.keras_api.checking import Entry
+from cnnkit.keras_api.checking import Entry, split_entry
+from cnnkit.keras_api.compat import fresh_names
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.prediction.evaluate import compiled_metrics
 from cnnkit.training.prepare import prepare
@@ -107,6 +110,34 @@ def value_of(kind: str, encoding: TargetEncoding, targets: np.ndarray, predictio
     model.compile(loss=build("losses", encoding.loss, ()), metrics=metrics, run_eagerly=True)
     found = model.test_on_batch(predictions, np.asarray(encode(targets, encoding)), return_dict=True)
     return np.asarray(found["loss"] if kind == "losses" else found[next(name for name in found if name != "loss")])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_columns_of_the_logs_are_known_before_training(case: str) -> None:
+    task, outputs, targets, perfect = CASES[case]
+    entries: list[Any] = []
+    for name in signature_table().names("metrics"):
+        entry: Any = {name: ARGUMENTS[name]} if name in ARGUMENTS else name
+        if not decide(task, None, [*entries, entry], outputs=outputs)[1]:
+            entries.append(entry)
+    named: list[Any] = [{split_entry(entry).name: {**split_entry(entry).arguments, "name": "own"}} for entry in entries[:2]]
+    encoding = decide(task, None, [*entries, *entries, *named], outputs=outputs)[0]
+    model = keras.Sequential([keras.Input(perfect.shape[1:]), keras.layers.Identity()])
+    with fresh_names():
+        model.compile(loss=build("losses", encoding.loss, ()), metrics=[build("metrics", entry, ()) for entry in encoding.metrics])
+    logged = model.test_on_batch(perfect, np.asarray(encode(targets, encoding)), return_dict=True)
+    assert len(logged) > 10
+    assert sorted(log_columns(encoding.metrics)) == sorted(logged)
+
+
+def test_the_warning_about_soft_labels_names_a_metric_once() -> None:
+    config = Config.model_validate({
+        "data": {"dataset": "digits", "augment": ["MixUp"]}, "model": {"layers": ["Flatten"]}, "train": {"metrics": ["AUC", {"AUC": {"curve": "PR"}}]}
+    })  # fmt: skip
+    (warning,) = warnings_of(config)
+    assert warning == (
+        "AUC of training examples ignores the soft labels that MixUp and CutMix make: read its `val_` column, whose examples are not mixed."
+    )
 
 
 def form(task: Task, loss: Any = None, metrics: list[Any] | None = None, **options: Any) -> str:

@@ -8,7 +8,9 @@ def check(configs: Configs, overrides: Set = None) -> None:
     """List every error of a config, by line."""
     loaded = load_config(configs, overrides)
     from cnnkit.model.summary.summarize import summarize
+    from cnnkit.training.trial import try_training
 
     network = build_model(loaded)
+    try_training(loaded, network)
     total = summarize(network.model, preprocess=network.preprocess).total_parameters
     print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.task import Task
 
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -54,4 +55,16 @@ BUILT_IN = {
     "waves": BuiltIn((128, 1), ("sine", "square", "triangle", "sawtooth", "pulse", "chirp"), ("class", "frequency")),
 }
 
+
 OFFLINE = tuple(name for name, built_in in BUILT_IN.items() if not built_in.of_keras)
+
+
+def built_in_spec(name: str, target: object = None) -> DataSpec:
+    """The data spec of a built-in data set.
+
+    Args:
+        name: A key of BUILT_IN.
+        target: `data.target`; its first target where that is not a name.
+    """
+    built_in = BUILT_IN[name]
+    return DataSpec(name, built_in.input_shape, built_in.task(target if isinstance(target, str) else None))

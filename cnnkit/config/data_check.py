@@ -4,19 +4,22 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+from cnnkit.config.callback_check import check_callbacks
 from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.keras_targets import is_loss_for_numbers
 from cnnkit.config.schema import Config
 from cnnkit.config.target_encoding import MIXING, mixes_labels, target_encoding, warnings_of
-from cnnkit.errors import Fault, Path, did_you_mean, format_value
+from cnnkit.errors import Fault, Path, count, did_you_mean, format_value
 from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
+from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, VALIDATION_PREFIX
 
 
 def check_sections(config: Config) -> Iterator[Fault]:
     """Faults between the sections of a config whose sections are each valid; no data is read."""
     yield from _check_built_in(config)
     yield from _check_log(config)
+    yield from _check_metric_names(config)
 
 
 def _check_built_in(config: Config) -> Iterator[Fault]:
@@ -59,8 +62,10 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
     if layers:
         yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), spec, config)
     if not trained:
-        yield from target_encoding(config, spec.task, data=spec.name)[1]
-        yield from _check_callbacks(config)
+        encoding, faults = target_encoding(config, spec.task, data=spec.name)
+        yield from faults
+        own = config.data.dataset is None  # a source of one's own may bring validation examples
+        yield from check_callbacks(config, encoding.metrics, has_validation=own or config.data.validation != 0)
     yield from _check_weights(config, spec)
     yield from _check_augment(config, spec)
 
@@ -92,7 +97,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
         yield Fault(at_activation, message, f"Write `activation: {wanted}`.", on_key=activation is None)
     if isinstance(units, int) and units != task.outputs and not binary:
         remedy = f"Write `units: {task.outputs}`, or `units: {OUTPUTS}`, which follows the data."
-        yield Fault((*here, "units"), f"the last layer gives {units} outputs, but {spec.name} has {task.outputs} {task.noun}", remedy)
+        yield Fault((*here, "units"), f"the last layer gives {count(units, 'output')}, but {spec.name} has {task.outputs_text}", remedy)
 
 
 def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
@@ -130,19 +135,15 @@ def _check_log(config: Config) -> Iterator[Fault]:
             yield Fault(("train", "log", index), f"{name} is not installed", f"Install it: `pip install 'cnnkit[{name}]'`.")
 
 
-def _check_callbacks(config: Config) -> Iterator[Fault]:
-    train = config.train
-    phases = train.phases or []
-    written = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in phases] or [train.optimizer]
-    without_ema = [each.name for each in map(split_entry, written) if each.arguments.get("use_ema") is not True]
-    for index, entry in enumerate(train.callbacks):
-        name, path = split_entry(entry)[0], ("train", "callbacks", index)
-        if name == "SwapEMAWeights" and without_ema:
-            message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without_ema[0]} computes none"
-            yield Fault(path, message, "Give the optimizer `use_ema: true`, such as `Adam: {use_ema: true}`.")
-        elif name == "TerminateOnNaN" and train.on_nan == "restore":
-            message = "TerminateOnNaN ends training when the loss becomes NaN, but `on_nan: restore` continues from the last checkpoint"
-            yield Fault(path, message, "Leave one of them out.")
+def _check_metric_names(config: Config) -> Iterator[Fault]:
+    """Faults of metrics named like another column of the history, which would overwrite it."""
+    for index, entry in enumerate(config.train.metrics or []):
+        kind, arguments = split_entry(entry)
+        name = arguments.get("name")
+        if name in (EPOCH, LOSS_COLUMN, *COSTS) or str(name).startswith(VALIDATION_PREFIX):
+            message = f"{format_value(name)} is the name of another column of the history"
+            remedy = "Write another name" + (f" without `{VALIDATION_PREFIX}`" if str(name).startswith(VALIDATION_PREFIX) else "") + "."
+            yield Fault(("train", "metrics", index, kind, "name"), message, remedy)
 
 
 def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:

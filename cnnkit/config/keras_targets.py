@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from cnnkit.errors import fold
+from cnnkit.errors import count, fold
 from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.signatures import REQUIRED, signature_table
 
@@ -252,12 +252,16 @@ def _wrong_sizes(given: Mapping[str, Any], outputs: int) -> Iterator[tuple[str, 
         if isinstance(value, bool) or not isinstance(value, int):
             continue
         if argument in ("class_id", "top_k") and value > outputs - (argument == "class_id"):
-            yield argument, f"is {value}, but the network has {outputs} outputs", "Write a smaller one."
+            yield argument, f"is {value}, but the network has {count(outputs, 'output')}", "Write a smaller one."
         elif (argument == "num_labels" and value != outputs) or (argument == "num_classes" and value < outputs):
-            yield argument, f"is {value}, but the network has {outputs} outputs", f"Write `{argument}: {outputs}`."
+            yield argument, f"is {value}, but the network has {count(outputs, 'output')}", f"Write `{argument}: {outputs}`."
     weights = given.get("label_weights")
     if isinstance(weights, list) and len(weights) != outputs:
-        yield "label_weights", f"has {len(weights)} weights, but the network has {outputs} outputs", "Write one weight an output."
+        yield (
+            "label_weights",
+            f"has {count(len(weights), 'weight')}, but the network has {count(outputs, 'output')}",
+            "Write one weight an output.",
+        )
 
 
 def _defaults(kind: Kind, name: str) -> dict[str, Any]:

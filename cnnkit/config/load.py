@@ -13,6 +13,7 @@ from cnnkit.config.yaml_loader import Document, read_file
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
+from cnnkit.io.regular_file import absolute
 
 PATHS = (  # entries that name files
     *(("data", key) for key, source in SOURCES.items() if source.value != "name"),
@@ -60,7 +61,11 @@ def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedC
 
 
 def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
-    """The stacked files as plain values with marks; a run takes the first file's name where none is given."""
+    """The stacked files as plain values with marks; a run takes the first file's name where none is given.
+
+    Raises:
+        ConfigError: A path cannot be made absolute.
+    """
     document = stack([read_file(path) for path in paths], overrides)
     if "name" not in document.value:
         stem = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in paths[0].stem)
@@ -78,7 +83,10 @@ def _resolve_paths(document: Document) -> None:
         if isinstance(section, dict) and isinstance(value := section.get(path[-1]), str):
             mark = document.mark(path)
             folder = Path(mark.source).parent if mark and mark.line else Path()
-            section[path[-1]] = str((folder / Path(value).expanduser()).resolve())
+            try:
+                section[path[-1]] = str(absolute(folder, value))
+            except CnnkitError as error:
+                raise ConfigError([Problem(error.headline, error.remedy, dotted(path), mark)]) from error
 
 
 def _weights_files(value: Any) -> Iterator[EntryPath]:

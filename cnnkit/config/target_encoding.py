@@ -138,8 +138,9 @@ def decide(
     possible = _possible(task, mixes, units)
     fitting = [form for form in possible if all(item.fits(form, units) for item in requested)]
     by_loss = [form for form in possible if loss is not None and requested[0].fits(form, units)]
+    by_metrics = [form for form in possible if all(item.fits(form, units) for item in requested if item.kind == "metrics")]
     otherwise = possible[-1] if loss is None else possible[0]
-    form = (fitting or by_loss or [otherwise])[0]
+    form = (fitting or by_loss or by_metrics or [otherwise])[0]
     encoding = TargetEncoding(
         form,
         units,
@@ -176,11 +177,13 @@ def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) 
 
 def warnings_of(config: Config) -> Iterator[str]:
     """Warnings about metrics that are correct on validation examples, but not on mixed training examples."""
-    metrics = config.train.metrics or []
-    if mixes_labels(config.data.augment) and (names := [each.name for each in map(split_entry, metrics) if needs_hard_labels(each)]):
+    metrics = map(split_entry, config.train.metrics or [])
+    names = list(dict.fromkeys(each.name for each in metrics if needs_hard_labels(each)))
+    if names and mixes_labels(config.data.augment):
+        ignore, columns = ("ignores", "its `val_` column") if len(names) == 1 else ("ignore", "their `val_` columns")
         yield (
-            f"{' and '.join(names)} of training examples ignore the soft labels that MixUp and CutMix make: "
-            "read their `val_` columns, whose examples are not mixed."
+            f"{' and '.join(names)} of training examples {ignore} the soft labels that MixUp and CutMix make: "
+            f"read {columns}, whose examples are not mixed."
         )
 
 
@@ -265,8 +268,9 @@ def _misfit(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bo
         return f"{name} is for two classes, but {data} has {task.outputs}", usual
     if mixes:
         return f"{name} wants class indices, but MixUp and CutMix make soft labels", usual
-    other = split_entry(encoding.loss)[0]
     if form == "class index":
-        return f"{name} wants one-hot labels, but {other} wants class indices", "Write `loss: categorical_crossentropy`."
+        by_loss = "class index" in (forms_of("losses", split_entry(encoding.loss), encoding.outputs) or ())
+        other = f"{split_entry(encoding.loss)[0]} wants" if by_loss else "others of the metrics want"
+        return f"{name} wants one-hot labels, but {other} class indices", "Write `loss: categorical_crossentropy`."
     remedy = f"Write `{name[6:].lstrip('_')}`." if canonical(name).startswith("sparse") else usual
     return f"{name} wants class indices, but others of the loss and the metrics want one-hot labels", remedy

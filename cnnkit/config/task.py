@@ -47,3 +47,9 @@ class Task:
     def noun(self) -> str:
         """The plural noun for `names`, for messages."""
         return {"classification": "classes", "multilabel": "labels", "regression": "numbers to predict"}[self.kind]
+
+    @property
+    def outputs_text(self) -> str:
+        """The number of outputs with its noun: `10 classes`, `1 number to predict`."""
+        singular = {"classification": "class", "multilabel": "label", "regression": "number to predict"}[self.kind]
+        return f"1 {singular}" if self.outputs == 1 else f"{self.outputs} {self.noun}"

@@ -5,7 +5,8 @@ from typing import Any, get_args, get_origin
 
 import pydantic
 
-from cnnkit.config.data_check import check_sections
+from cnnkit.config.catalogue import built_in_spec
+from cnnkit.config.data_check import check_against_data, check_sections
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, Train
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import check_entry, is_entry
@@ -62,17 +63,43 @@ def validate(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
 
 
 def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
-    """Cross-section faults, checked among the sections without faults of their own; none where `data` has faults."""
-    invalid_sections = {fault.path[0] for fault in faults if fault.path}
-    if "data" in invalid_sections:
+    """Faults of the valid entries with respect to each other; where a config has faults, those against a built-in data set as well.
+
+    Where it has none, it is checked against its data, of whatever source, once that is opened.
+    """
+    config = _valid_part(raw, faults)
+    if config is None:
         return []
-    valid = {key: value for key, value in raw.items() if key in Config.model_fields and key not in invalid_sections}
-    valid.setdefault("model", {"layers": ["Flatten"]})
+    found = list(check_sections(config))
+    if config.data.dataset is not None and (faults or found) and not any(fault.path[0] == "data" for fault in found):
+        found += check_against_data(config, built_in_spec(config.data.dataset, config.data.target))
+    return found
+
+
+def _valid_part(raw: Mapping[str, Any], faults: list[Fault]) -> Config | None:
+    """A config of the entries without faults, and without the entries that are checked against those; None where `data` has faults."""
+    faulty = {fault.path[:3] for fault in faults}
+    if any(path[:1] == ("data",) for path in faulty):
+        return None
+    valid = {key: value for key, value in raw.items() if key in Config.model_fields and (key,) not in faulty}
+    wrong = {path[1] for path in faulty if path[0] == "train" and len(path) > 1}
+    if wrong and isinstance(valid.get("train"), Mapping):
+        valid["train"] = {key: value for key, value in valid["train"].items() if key not in wrong | {"callbacks"}}
+    if not all(_before_the_last_layer(path, raw) for path in faulty if path[0] == "model"):
+        valid["model"] = {"layers": ["Flatten"]}
+        valid["data"] = {key: value for key, value in raw["data"].items() if key != "augment_passes"}
     try:
-        config = Config.model_validate(valid)
+        return Config.model_validate(valid)
     except pydantic.ValidationError:  # reported already
-        return []
-    return [fault for fault in check_sections(config) if fault.path[0] not in invalid_sections]
+        return None
+
+
+def _before_the_last_layer(path: Path, raw: Mapping[str, Any]) -> bool:
+    """Whether a path leads to a layer that is not checked against the data."""
+    if len(path) < 3:
+        return False
+    _, stack, index = path
+    return stack == "preprocess" or (stack in ("layers", "head") and index != len(raw["model"][stack]) - 1)
 
 
 def _schema_faults(error: pydantic.ValidationError, raw: object, prefix: Path, root: type[Section] = Config) -> Iterator[Fault]:

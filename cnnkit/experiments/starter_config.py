@@ -103,9 +103,7 @@ def config_text(summary: DataSummary, path: str, target: Path, transfer: bool, o
     """The text of the config, with comments at values that the user may want to change."""
     task = summary.spec.task
     images = len(summary.spec.input_shape) == 3
-    description = f"{summary.count:,} examples, " + (
-        f"{task.outputs} {task.noun}" if not task.is_regression else f"predicting {', '.join(task.names)}"
-    )
+    description = f"{summary.count:,} examples, " + (task.outputs_text if not task.is_regression else f"predicting {', '.join(task.names)}")
     lines = [
         f"# {'A pretrained base' if transfer else 'A network'} for {summary.spec.name}: {description}.",
         *([f"# {summary.spec.interpretation}"] if summary.spec.interpretation else []),

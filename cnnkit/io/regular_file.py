@@ -1,8 +1,10 @@
-"""Accept regular files only: devices and pipes can be endless or block for ever."""
+"""Paths and files as users name them: made absolute; regular files only, as devices and pipes can be endless or block for ever."""
 
 import errno
 import stat
 from pathlib import Path
+
+from cnnkit.errors import CnnkitError, format_value
 
 MAX_TABLE_BYTES = 256 * 2**20  # of a text table; as Python objects it takes several times as much memory
 
@@ -32,3 +34,21 @@ def require_text_table(path: Path) -> None:
     size = regular_file_size(path)
     if size > MAX_TABLE_BYTES:
         raise OSError(errno.EFBIG, f"{size / 2**20:,.0f} MB; text of at most {MAX_TABLE_BYTES // 2**20} MB is read")
+
+
+def absolute(folder: Path, path: str) -> Path:
+    """The absolute path of a path relative to a folder, `~` and symbolic links resolved; it need not exist.
+
+    Raises:
+        CnnkitError: Its home folder is unknown, or its symbolic links lead in a circle.
+    """
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError as error:
+        raise CnnkitError(f"the home folder in {format_value(path)} is unknown", "Write the path in full.") from error
+    try:
+        return (folder / expanded).resolve()
+    except RuntimeError as error:  # before Python 3.13
+        raise CnnkitError(
+            f"the symbolic links of {format_value(path)} lead in a circle", "Mend the link, or name the file itself."
+        ) from error

@@ -22,6 +22,9 @@ SINGULAR = {
     "applications": "pretrained base",
 }
 
+MAX_NAME_LENGTH = 200  # characters
+MAX_TABLE_SIZE = 8192  # maximum size of tables that are built from an argument: thresholds of a metric, a mel matrix
+
 OUTPUTS = "outputs"  # placeholder in a layer's integer argument: the number of classes, labels or regression targets of the data
 
 _NOUNS = {
@@ -37,6 +40,8 @@ _COUNTS = {  # arguments of layers that are counts, sizes or strides: at least 1
     "height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads", "input_dim",
     "output_dim", "num_tokens", "num_bins",
 }  # fmt: skip
+
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\>-]*")  # TensorFlow's rule for a name scope, less the '/' that Keras refuses
 
 _FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
 
@@ -79,7 +84,7 @@ def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:
     return path if isinstance(entry, str) else (*path, *entry)
 
 
-def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a way to be wrong
+def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901, PLR0912 - one branch a way to be wrong
     """Faults of an entry's name and arguments, found without TensorFlow.
 
     Args:
@@ -126,6 +131,7 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
         return
     given = arguments or {}
     suggestions = ""
+    too_large = table_too_large(kind, name, given)
     for argument, value in given.items():
         known = signature.arguments.get(argument)
         if known is None:
@@ -133,6 +139,11 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
             suggestions += meant
             remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
+        elif argument == "name":
+            yield from _check_name(value, (*at_name, argument))
+        elif too_large and argument == too_large[0]:
+            entries = " entries" if isinstance(value, list) else ""
+            yield Fault((*at_name, argument), f"wants at most {MAX_TABLE_SIZE:,}{entries}, got {too_large[1]:,}")
         elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
             yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
@@ -154,6 +165,41 @@ def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
     if elsewhere and not meant:
         remedy = f"Keras has it among its {elsewhere[0]}; here one of its {kind} is wanted."
     return Fault(path, f"unknown {what} {format_value(name)}.{meant}", remedy, on_key=on_key)
+
+
+def table_too_large(kind: str, name: str, arguments: Mapping[str, Any]) -> tuple[str, int | float] | None:
+    """The first argument whose value makes Keras build a table of more than MAX_TABLE_SIZE entries, and that size.
+
+    Args:
+        kind: A key of KINDS.
+        name: Name of the object.
+        arguments: Its arguments, unchecked.
+
+    Returns:
+        None where no argument does.
+    """
+    if kind != "metrics" and name != "MelSpectrogram":
+        return None
+    for argument, value in arguments.items():
+        size = len(value) if isinstance(value, list) else value
+        if argument != "sampling_rate" and isinstance(size, int | float) and size > MAX_TABLE_SIZE:
+            return argument, size
+    return None
+
+
+def _check_name(value: object, path: Path) -> Iterator[Fault]:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        yield Fault(path, f"wants {_NOUNS['string']}, got {format_value(value)}")
+    elif len(value) > MAX_NAME_LENGTH:
+        yield Fault(path, f"is a name of {len(value):,} characters; at most {MAX_NAME_LENGTH} are allowed", "Write a shorter one.")
+    elif not _NAME.fullmatch(value):
+        yield Fault(
+            path,
+            f"TensorFlow does not accept the name {format_value(value)}",
+            "Use letters from A to Z, digits, dots, dashes and underscores; begin with a letter or a digit.",
+        )
 
 
 def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Fault]:  # noqa: C901 - one branch a type

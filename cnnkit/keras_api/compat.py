@@ -283,6 +283,19 @@ def download_failure(error: Exception) -> str | None:
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
+def choose_direction(callback: Any) -> None:
+    """Let a callback that monitors a column choose whether its values are better high or low, as it does after the first epoch.
+
+    Args:
+        callback: A Keras callback whose model has built its metrics.
+
+    Raises:
+        ValueError: Keras does not know the direction of the column.
+    """
+    if hasattr(callback, "_set_monitor_op"):
+        callback._set_monitor_op()
+
+
 def schedule_of(optimizer: "keras.optimizers.Optimizer") -> Any | None:
     """The learning-rate schedule of an optimizer; None where its learning rate is constant."""
     import keras
@@ -322,6 +335,12 @@ def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
 
 
 # --- Automatic names ------------------------------------------------------------------------------------------------
+
+
+def snake_case(name: str) -> str:
+    """The name that Keras derives from a class: `MeanIoU` gives `mean_io_u`. Needs no Keras, so that a config is checked without it."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cnnkit.errors import fold
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.compat import registry
 
-FORMAT = 2  # version of the cached table; increase it when the table changes for the same Keras
+FORMAT = 3  # version of the cached table; increase it when the table changes for the same Keras
 
 KINDS = {  # kind of object -> the public Keras module that holds it
     "layers": "keras.layers",
@@ -130,7 +130,7 @@ def introspect() -> SignatureTable:
     words: dict[str, tuple[str, ...]] = {}
     for kind, module_name in KINDS.items():
         module = importlib.import_module(module_name)
-        objects[kind] = {name: _signature(member) for name, member in _members(kind, module)}
+        objects[kind] = {name: _signature(kind, member) for name, member in _members(kind, module)}
         words[kind] = tuple(_accepted_strings(kind, objects[kind]))
     return SignatureTable(objects, words)
 
@@ -158,13 +158,16 @@ def _accepted_strings(kind: str, objects: Mapping[str, Signature]) -> Iterator[s
     yield from sorted(name for name in known if name.lower() == name)
 
 
-def _signature(member: Any) -> Signature:
+def _signature(kind: str, member: Any) -> Signature:
     documentation = inspect.getdoc(member) or ""
     described = _documented_arguments(documentation)
     arguments: dict[str, Argument] = {}
     for parameter in _parameters(member):
         if parameter.name not in arguments:
-            arguments[parameter.name] = _argument(parameter, described.get(parameter.name, ""))
+            argument = _argument(parameter, described.get(parameter.name, ""))
+            if kind == "callbacks" and not argument.takes:
+                argument = replace(argument, takes=_takes_of_callback(argument.description, argument.default))
+            arguments[parameter.name] = argument
     return Signature(arguments, documentation.split("\n\n")[0].replace("\n", " ").strip())
 
 
@@ -224,7 +227,7 @@ def _object_kind(name: str) -> str:
 def _choices(text: str, default: Any) -> tuple[str, ...]:
     """The strings that a docstring lists as `one of "a", "b"` or `either "a" or "b"` in one sentence."""
     listed = re.search(
-        r"(?:one of|either|string,?) *[:\[({]*((?:[`'\"]+[\w-]+[`'\"]+(?: \(default\))?(?:,? or |, *|,? and )?){2,})", text, re.IGNORECASE
+        r"(?:one of|either|string,?) *[:\[({`]*((?:[`'\"]+[\w-]+[`'\"]+(?: \(default\))?(?:,? or |, *|,? and )?){2,})", text, re.IGNORECASE
     )
     words = tuple(dict.fromkeys(re.findall(r"[`'\"]+([\w-]+)[`'\"]+", listed.group(1)))) if listed else ()
     words = tuple(word for word in words if word not in ("None", "True", "False"))
@@ -246,6 +249,15 @@ def _takes(sentence: str, default: Any, choices: tuple[str, ...]) -> tuple[str, 
     if choices and "string" not in takes:
         takes.append("string")
     return tuple(takes) if _fits(default, takes) else ()
+
+
+def _takes_of_callback(sentence: str, default: Any) -> tuple[str, ...]:
+    """The types of a callback's argument whose docstring says what it counts, not its type, as those of EarlyStopping do."""
+    if isinstance(default, str):
+        return ("string",)
+    if re.search(r"\b0 or 1\b", sentence):
+        return ("number", "boolean")
+    return ("number",) if isinstance(default, int | float) or re.search(r"\bvalue for\b", sentence) else ()
 
 
 def _fits(default: Any, takes: list[str]) -> bool:

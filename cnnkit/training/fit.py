@@ -216,7 +216,7 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     import tensorflow as tf
 
     for inputs, targets in train.batches(np.arange(1)):
-        _build_metrics(model, *preparation.without_augmentation(inputs, targets))
+        build_metrics(model, *preparation.without_augmentation(inputs, targets))
     model.optimizer.build(model.trainable_variables)
     step_function = model.train_step
     if model.jit_compile:
@@ -233,7 +233,7 @@ def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPre
     return runner
 
 
-def _build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
+def build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
     """Create the variables of a model's loss and metrics, which Keras does at first use and cannot do inside a `tf.function` loop.
 
     A prediction of zeros is enough for it, so the network itself need not be traced.

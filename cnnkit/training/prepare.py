@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cnnkit.config.callback_check import check_monitors
 from cnnkit.config.data_check import warnings
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
@@ -25,9 +26,9 @@ from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.environment import fingerprint
-from cnnkit.training.phases import set_trainable
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
+from cnnkit.training.trial import try_training
 
 COPIES = 5  # of weights and optimizer state on disk at most: three checkpoints, one being written, and the model
 
@@ -91,9 +92,9 @@ def prepare(
     """
     if resumed is not None:
         network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state.run.notices))
-        return _prepare_in_folder(loaded, network, _phases(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
+        return _prepare_in_folder(loaded, network, try_training(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
     network = build_and_compile(loaded)
-    phases = _phases(loaded, network)
+    phases = try_training(loaded, network)
     directory, lock = create_run_directory(loaded.config.name, run_dir)
     complete = False
     try:
@@ -122,9 +123,11 @@ def _prepare_in_folder(
         dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
+        monitors = check_monitors(config.train.callbacks, network.target_encoding.metrics, has_validation=dataset.validation is not None)
+        if faults := list(monitors):
+            raise loaded.config_error(faults)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
-        preparation.check(dataset.train.input_shape)
     except BuildError as error:
         raise loaded.located(error) from error
     held_out = dataset.held_out
@@ -155,23 +158,6 @@ def _prepare_in_folder(
         directory.write_manifest(dataset.manifest)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
-
-
-def _phases(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phase]:
-    """The phases of a config, each applied once, so that a misspelt layer is an error before the first epoch.
-
-    Raises:
-        ConfigError: A phase names a layer that does not exist.
-    """
-    config = loaded.config
-    if config.train.phases is None:
-        return [Phase(train="all" if config.model.base is None else "head")]
-    try:
-        for number, phase in reversed(list(enumerate(config.train.phases))):
-            set_trainable(network.model, phase, ("train", "phases", number))
-    except BuildError as error:
-        raise loaded.located(error) from error
-    return config.train.phases
 
 
 def _check_disk_space(directory: RunDirectory, network: CompiledNetwork) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.catalogue import BUILT_IN, BuiltIn
-from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.catalogue import BUILT_IN, BuiltIn, built_in_spec
 from cnnkit.config.schema import Data
 from cnnkit.data.divide import split_dataset
 from cnnkit.data.examples import Dataset, Examples
@@ -30,8 +29,7 @@ class BuiltInSource(Source):
         assert data.dataset is not None
         self._name = data.dataset
         self._target = data.target if isinstance(data.target, str) else None
-        built_in = BUILT_IN[data.dataset]
-        super().__init__(data, DataSpec(data.dataset, built_in.input_shape, built_in.task(self._target)))
+        super().__init__(data, built_in_spec(data.dataset, data.target))
 
     def load(self, request: Request) -> Dataset:
         """The data set; where it is unavailable and a fallback is named, the fallback, marked as a substitute.

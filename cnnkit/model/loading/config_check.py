@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cnnkit.errors import format_value
+from cnnkit.keras_api.checking import MAX_NAME_LENGTH, MAX_TABLE_SIZE, table_too_large
 from cnnkit.keras_api.compat import application_layers, operations, registry
 from cnnkit.keras_api.signatures import KINDS, REFUSED, signature_table
 
 MAX_LAYERS = 3_000  # layers, cells and layer calls; the largest of keras.applications has 1,029 layers
 MAX_CELLS = 200  # of recurrent layers: Keras takes some 15 ms for each, and unrolls a stack of them in every step
-MAX_TABLE_SIZE = 8192  # maximum size of tables that are built from a number in the config: thresholds of a metric, a mel matrix
-MAX_NAME_LENGTH = 200  # characters
 
 _NOUNS = {
     "layers": "a layer",
@@ -228,12 +227,8 @@ def _only_numbers(value: Any) -> bool:
 
 def _fault_of_size(name: str, kind: str, config: Any) -> str:
     """Why an object is too large to build: Keras allocates tables of sizes given in its config."""
-    if kind != "metrics" and name != "MelSpectrogram":
-        return ""
-    items = config.items() if isinstance(config, dict) else ()
-    sizes = [len(each) if isinstance(each, list) else each for key, each in items if key != "sampling_rate"]
-    largest = max((size for size in sizes if isinstance(size, int) and not isinstance(size, bool)), default=0)
-    return f"asks for a {name} of size {largest:,}; at most {MAX_TABLE_SIZE:,} are allowed" if largest > MAX_TABLE_SIZE else ""
+    too_large = table_too_large(kind, name, config) if isinstance(config, dict) else None
+    return f"gives {name} a table of {too_large[1]:,} entries; at most {MAX_TABLE_SIZE:,} are allowed" if too_large else ""
 
 
 def _takes_tensors(node: Any) -> bool:

@@ -1,0 +1,101 @@
+"""Check a config's callbacks before training: the column that each monitors, and other entries that they depend on. No TensorFlow."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cnnkit.config.schema import Config
+from cnnkit.errors import Fault, did_you_mean, format_value
+from cnnkit.keras_api.checking import Entry, entry_path, split_entry
+from cnnkit.keras_api.compat import snake_case
+from cnnkit.keras_api.signatures import signature_table
+from cnnkit.metrics import LOSS_COLUMN, VALIDATION_PREFIX
+
+
+def check_callbacks(config: Config, metrics: Sequence[Any], *, has_validation: bool) -> Iterator[Fault]:
+    """Faults of `train.callbacks`.
+
+    Args:
+        config: A config whose sections are each valid.
+        metrics: Entries of the metrics that the model is compiled with.
+        has_validation: Whether there are validation examples, or may be.
+    """
+    train = config.train
+    optimizers = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in train.phases or []] or [train.optimizer]
+    written = [split_entry(optimizer) for optimizer in optimizers]
+    without_ema = [each.name for each in written if each.arguments.get("use_ema") is not True]
+    for index, entry in enumerate(train.callbacks):
+        name, path = split_entry(entry).name, ("train", "callbacks", index)
+        if name == "SwapEMAWeights" and without_ema:
+            message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without_ema[0]} computes none"
+            yield Fault(path, message, "Give the optimizer `use_ema: true`, such as `Adam: {use_ema: true}`.")
+        elif name == "TerminateOnNaN" and train.on_nan == "restore":
+            message = "TerminateOnNaN ends training when the loss becomes NaN, but `on_nan: restore` continues from the last checkpoint"
+            yield Fault(path, message, "Leave one of them out.")
+        elif name == "ReduceLROnPlateau":
+            yield from (_schedule_fault(each, entry_path(entry, path)) for each in written if _has_schedule(each))
+    yield from check_monitors(train.callbacks, metrics, has_validation=has_validation)
+
+
+def check_monitors(callbacks: Sequence[Any], metrics: Sequence[Any], *, has_validation: bool) -> Iterator[Fault]:
+    """Faults of callbacks that monitor a column which Keras's logs will not have.
+
+    Args:
+        callbacks: Valid entries of `train.callbacks`.
+        metrics: Entries of the metrics that the model is compiled with.
+        has_validation: Whether there are validation examples, or may be.
+    """
+    columns = log_columns(metrics)
+    of_validation = [f"{VALIDATION_PREFIX}{column}" for column in columns]
+    known = [*columns, *(of_validation if has_validation else [])]
+    for index, entry in enumerate(callbacks):
+        name, arguments = split_entry(entry)
+        argument = signature_table().objects["callbacks"][name].arguments.get("monitor")
+        if argument is None:
+            continue
+        monitor = arguments.get("monitor", argument.default)
+        path = entry_path(entry, ("train", "callbacks", index))
+        path = (*path, "monitor") if "monitor" in arguments else path
+        if monitor in of_validation and not has_validation:
+            remedy = f"Hold out a share of the training examples: `data: {{validation: 0.1}}`; or write `monitor: {monitor[4:]}`."
+            yield Fault(path, f"{name} monitors {monitor}, but there are no validation examples", remedy, on_key="monitor" not in arguments)
+        elif monitor not in known:
+            meant = did_you_mean(str(monitor), known)
+            remedy = "" if meant else f"There are: {', '.join(known)}."
+            yield Fault(path, f"{name} monitors {format_value(monitor)}, which is neither the loss nor a metric.{meant}", remedy)
+        if name == "ReduceLROnPlateau":
+            known.append("learning_rate")  # it adds the rate to the logs of the callbacks after it
+
+
+def log_columns(metrics: Sequence[Any]) -> list[str]:
+    """The columns that training logs without validation: `loss`, and the metrics under the names that Keras gives them.
+
+    Args:
+        metrics: Entries of the metrics that the model is compiled with.
+    """
+    automatic: Counter[str] = Counter()  # names that Keras derives from a class
+    taken: Counter[str] = Counter()
+    columns = [LOSS_COLUMN]
+    for entry in metrics:
+        name, arguments = split_entry(entry)
+        signature = signature_table().objects["metrics"].get(name)
+        default = signature.arguments["name"].default if signature is not None and "name" in signature.arguments else None
+        column = arguments.get("name") or default or (name if signature is None else _numbered(snake_case(name), automatic))
+        columns.append(_numbered(column, taken))
+    return list(dict.fromkeys(columns))
+
+
+def _numbered(name: str, taken: Counter[str]) -> str:
+    """`auc` the first time, then `auc_1`, `auc_2`."""
+    taken[name] += 1
+    return name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
+
+
+def _has_schedule(optimizer: Entry) -> bool:
+    return isinstance(optimizer.arguments.get("learning_rate"), dict)
+
+
+def _schedule_fault(optimizer: Entry, path: tuple[str | int, ...]) -> Fault:
+    schedule = split_entry(optimizer.arguments["learning_rate"]).name
+    message = f"ReduceLROnPlateau sets the learning rate, but that of {optimizer.name} follows {schedule}"
+    return Fault(path, message, "Leave one of them out.", on_key=True)

@@ -1,0 +1,93 @@
+"""Build and try what training uses before it begins, so that what Keras rejects is an error of the config, with its line."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cnnkit.config.schema import Config, Phase
+from cnnkit.config.task import Task
+from cnnkit.data.augmentation import BatchPreparation
+from cnnkit.data.binding import BoundConfig
+from cnnkit.data.encode import encode
+from cnnkit.errors import BuildError, Fault
+from cnnkit.keras_api.building import build
+from cnnkit.keras_api.checking import entry_path
+from cnnkit.keras_api.compat import choose_direction, fresh_names
+from cnnkit.model.compile import CompiledNetwork
+from cnnkit.model.loading.config_check import fault_of_config
+from cnnkit.training.fit import build_metrics
+from cnnkit.training.phases import set_trainable
+
+if TYPE_CHECKING:
+    import keras
+
+
+@fresh_names()
+def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phase]:
+    """Apply each phase once, run the augmentation on one small batch, build the callbacks, and check the model's file.
+
+    Args:
+        loaded: The config.
+        network: Its network; afterwards the layers of its first phase are trainable.
+
+    Returns:
+        The phases in order; a single one where the config has none.
+
+    Raises:
+        ConfigError: A phase names no layer; Keras rejects an augmentation or a callback; or the saved model could not be loaded.
+    """
+    config, spec = loaded.config, loaded.spec
+    try:
+        phases = _phases(config, network.model)
+        BatchPreparation(config.data.augment, config.seed, spec.task, None, network.target_encoding).check(spec.input_shape)
+        if config.train.callbacks:
+            _try_callbacks(config, network, spec.task)
+        _check_file(network.model)
+    except BuildError as error:
+        raise loaded.located(error) from error
+    return phases
+
+
+def _phases(config: Config, model: "keras.Model") -> Sequence[Phase]:
+    if config.train.phases is None:
+        return [Phase(train="all" if config.model.base is None else "head")]
+    for number, phase in reversed(list(enumerate(config.train.phases))):
+        set_trainable(model, phase, ("train", "phases", number))
+    return config.train.phases
+
+
+def _try_callbacks(config: Config, network: CompiledNetwork, task: Task) -> None:
+    """Build the callbacks, and let each choose between high and low values, as it does after the first epoch."""
+    import tensorflow as tf
+
+    model = network.model
+    targets = tf.zeros((1,), tf.int32) if task.is_classification else tf.zeros((1, task.outputs))
+    build_metrics(model, tf.zeros((1, *model.input_shape[1:])), encode(targets, network.target_encoding))
+    for index, entry in enumerate(config.train.callbacks):
+        path = ("train", "callbacks", index)
+        callback = build("callbacks", entry, path)
+        callback.set_model(model)
+        try:
+            choose_direction(callback)
+        except ValueError as error:
+            raise BuildError(
+                Fault(
+                    entry_path(entry, path),
+                    f"Keras cannot tell whether {callback.monitor} is better high or low",
+                    "Write `mode: max` where high is better, or `mode: min`.",
+                    on_key=True,
+                )
+            ) from error
+
+
+def _check_file(model: "keras.Model") -> None:
+    """Check the model's config by the rules by which its file is loaded again.
+
+    Raises:
+        BuildError: It would be refused.
+    """
+    import keras
+
+    stored = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    if fault := fault_of_config(stored):
+        raise BuildError(Fault(("model",), f"cnnkit would not load the saved model again: its file {fault}", on_key=True))
