@@ -288,8 +288,7 @@ def _with_limit(loaded: BoundConfig, limit: int) -> BoundConfig:
 
 def _from_scratch(loaded: BoundConfig) -> BoundConfig:
     """The config with random weights in the base, and all layers trained for the same number of epochs."""
-    config = loaded.config
-    base = config.model.base
+    config, base = loaded.config, loaded.config.model.base
     if isinstance(base, dict) and "run" in base:
         fresh: Any = {**OwnBase.model_validate(base).model_dump(exclude_none=True), "weights": "none"}
     else:
