@@ -245,6 +245,8 @@ model: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}
 train: {epochs: 1}
 """
 
+MANY = "[{repeat: {times: 760, layers: [ReLU]}}]"
+
 # what only Keras refuses -> overrides, the whole of standard error after the override
 REFUSED_BY_KERAS = {
     "factor of a callback": (
@@ -258,6 +260,18 @@ REFUSED_BY_KERAS = {
     "augmentation": (
         ["data.augment=[RandomRotation: {factor: a lot}]"],
         "data.augment[0].RandomRotation: The `factor` argument should be a number (or a list of two numbers) in the range [-1, 1]. Received: factor=a lot",
+    ),
+    "two layers of one name": (
+        ["model.layers=[{Flatten: {name: a}}, {Dense: {name: a, units: 10, activation: softmax}}]"],
+        "model.layers[1].Dense.name: the model already has a layer called 'a'\n    Give each layer a name of its own, or none.",
+    ),
+    "a layer with the name of a block's": (
+        ["model.layers=[{residual: {layers: [{Dense: {units: 1, name: add}}]}}, Flatten, {Dense: {units: 10, activation: softmax}}]"],
+        'model.layers: The name "add" is used 2 times in the model. All operation names should be unique.\n    Give each layer a name of its own, or none.',
+    ),
+    "more layers than a model file may have": (
+        [f"model.layers=[{{branches: {{merge: add, paths: [{MANY}, {MANY}]}}}}, Flatten, {{Dense: {{units: 10, activation: softmax}}}}]"],
+        "model.layers: cnnkit would not load the saved model again: its file has more than 3,000 layers\n    Use fewer or other layers.",
     ),
     "phase": (
         ["train.phases=[{train: from nosuch}]"],

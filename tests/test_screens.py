@@ -249,6 +249,7 @@ def check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
     patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
+    patch.setattr("cnnkit.training.trial.try_training", lambda loaded, network: None)
     patch.setattr("cnnkit.model.summary.summarize.summarize", lambda model, preprocess: summary_of())
     command("check", "photos.yaml")
 

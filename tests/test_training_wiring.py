@@ -14,6 +14,7 @@ from cnnkit.data.binding import load
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
+from cnnkit.errors import ConfigError
 from cnnkit.training.environment import fingerprint
 from cnnkit.training.phases import apply_layer_decay
 from cnnkit.training.prepare import prepare
@@ -76,6 +77,20 @@ def test_a_regression_without_test_examples_is_measured_in_the_unit_of_the_data(
     assert finished.evaluation.split == "validation"
     assert finished.evaluation.targets.min() > 800
     assert finished.evaluation.as_dict()["overall"]["mae"] < 500  # in standard deviations it would be about 1000
+
+
+def test_a_callback_that_monitors_validation_examples_wants_some_in_the_data(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(40, 4, 4, 1)), y=np.arange(40) % 2)
+    (tmp_path / "c.yaml").write_text(
+        "data: {npz: d.npz, validation: 0}\nmodel: {layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}\n"
+        "train: {epochs: 1, callbacks: [EarlyStopping]}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
+    assert caught.value.message == "EarlyStopping monitors val_loss, but there are no validation examples"
+    assert caught.value.location == f"{tmp_path / 'c.yaml'}:3:32: train.callbacks[0]"
+    prepare(load([tmp_path / "c.yaml"], ["data.validation=0.2"]), tmp_path / "other").lock.release()
 
 
 def test_layer_decay_over_a_base_begins_below_the_head() -> None:

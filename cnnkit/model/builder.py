@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
 from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
-from cnnkit.keras_api.building import build
+from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import OUTPUTS, entry_path, split_entry
 from cnnkit.model.shape_faults import call_layer, format_shape
 
 if TYPE_CHECKING:
     import keras
+
+
+INPUT = "input"  # name of the model's input layer
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ class LayerStack:
         outputs: Value of the placeholder `outputs`.
         shrinking: Paths of the layers so far that at least halved height or width.
         flattening: Paths of the layers so far that removed the spatial axes.
+        names: Names of the model's input and the layers so far.
     """
 
     outputs: int
     shrinking: list[Path] = field(default_factory=list)
     flattening: list[Path] = field(default_factory=list)
+    names: set[str] = field(default_factory=lambda: {INPUT})
 
     def apply(self, entries: Sequence[Any], tensor: Any, path: Path) -> Any:
         """Apply a list of entries, whose path is `path`, to a tensor."""
@@ -60,6 +65,11 @@ class LayerStack:
             return apply_block(self, block, tensor, (*path, name))
         arguments = {key: self.outputs if value == OUTPUTS else value for key, value in arguments.items()}
         layer = build("layers", {name: arguments} if arguments else name, path)
+        if layer.name in self.names:
+            at = entry_path(entry, path)
+            message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
+            raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
+        self.names.add(layer.name)
         output = call_layer(layer, tensor, entry_path(entry, path), self.shrinking, self.flattening)
         if len(output.shape) < len(tensor.shape):
             self.flattening.append(path)
@@ -83,7 +93,7 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     import keras
 
     keras.utils.clear_session(free_memory=False)
-    inputs = keras.Input(tuple(input_shape), name="input")
+    inputs = keras.Input(tuple(input_shape), name=INPUT)
     stack = LayerStack(task.outputs)
     prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))
     base = None
@@ -109,7 +119,7 @@ def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
     """The model between two tensors.
 
     Raises:
-        BuildError: The model is deeper than Keras, which traverses it recursively, can connect.
+        BuildError: The model is deeper than Keras, which traverses it recursively, can connect; or two layers have one name.
     """
     import keras
 
@@ -118,6 +128,8 @@ def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
     except RecursionError as error:
         message = "the network has more layers one after another than Keras can connect, some 900"
         raise BuildError(Fault(last[:2], message, "Repeat blocks fewer times, or make them wider.", on_key=True)) from error
+    except ValueError as error:  # a layer of the config is called as one that a block or the base brings
+        raise BuildError(Fault(last[:2], first_sentence(error), "Give each layer a name of its own, or none.", on_key=True)) from error
 
 
 def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:

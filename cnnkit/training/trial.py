@@ -9,7 +9,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import BoundConfig
 from cnnkit.data.encode import encode
-from cnnkit.errors import BuildError, Fault
+from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import entry_path
 from cnnkit.keras_api.compat import choose_direction, fresh_names
@@ -42,7 +42,7 @@ def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phas
         BatchPreparation(config.data.augment, config.seed, spec.task, None, network.target_encoding).check(spec.input_shape)
         if config.train.callbacks:
             _try_callbacks(config, network, spec.task)
-        _check_file(network.model)
+        _check_file(network.model, ("model", "base" if config.model.layers is None else "layers"))
     except BuildError as error:
         raise loaded.located(error) from error
     return phases
@@ -80,8 +80,12 @@ def _try_callbacks(config: Config, network: CompiledNetwork, task: Task) -> None
             ) from error
 
 
-def _check_file(model: "keras.Model") -> None:
+def _check_file(model: "keras.Model", path: Path) -> None:
     """Check the model's config by the rules by which its file is loaded again.
+
+    Args:
+        model: The model.
+        path: Path of the entry that decides its layers.
 
     Raises:
         BuildError: It would be refused.
@@ -90,4 +94,5 @@ def _check_file(model: "keras.Model") -> None:
 
     stored = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
     if fault := fault_of_config(stored):
-        raise BuildError(Fault(("model",), f"cnnkit would not load the saved model again: its file {fault}", on_key=True))
+        message = f"cnnkit would not load the saved model again: its file {fault}"
+        raise BuildError(Fault(path, message, "Use fewer or other layers.", on_key=True))
