@@ -209,6 +209,13 @@ def test_a_stand_in_is_never_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         told = " ".join(capsys.readouterr().err.replace("│", " ").split())
         assert "Measured on shapes, a stand-in: cifar10 could not be had." in told
     assert json.loads(Path("runs/small/metrics.json").read_text())["stand_in_for"] == "cifar10"
+    trained_on_the_data = json.loads(Path("runs/small/model.json").read_text()) | {"stand_in_for": ""}
+    Path("runs/small/model.json").write_text(json.dumps(trained_on_the_data))
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "evaluate"])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    assert exit_status.value.code == 1
+    assert "as Keras's mnist.npz has them: the run was trained on it.\n" in capsys.readouterr().err
     Path("small.yaml").write_text(text.replace(", fallback: shapes", ""))
     monkeypatch.setattr(sys, "argv", ["cnnkit", "train", "small.yaml"])
     with pytest.raises(SystemExit):

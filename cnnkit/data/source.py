@@ -29,14 +29,15 @@ class Request:
         cache_folder: Folder for a cache on disk.
         manifest: Splits of an earlier run by example name, which are used instead of a new split; empty for none.
         on_progress: Called with the number of files inspected and the total.
-        stand_in: Whether to use the substitute (`data.fallback`) directly, as an earlier run of this config did.
+        stand_in: Whether an earlier run of this config used the substitute (`data.fallback`): True to use it as well, False to
+            use the data itself or fail. None for a first run, which uses the substitute only where the data is unavailable.
     """
 
     seed: int
     cache_folder: Path
     manifest: Mapping[str, str]
     on_progress: Callable[[int, int], None] = lambda done, total: None
-    stand_in: bool = False
+    stand_in: bool | None = None
 
 
 class Source(ABC):

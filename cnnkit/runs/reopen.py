@@ -52,8 +52,8 @@ class Reopened:
 def reopened(run_or_model: Path | None, config_path: Path | None = None, overrides: Sequence[str] = ()) -> Iterator[Reopened]:
     """Context manager: a run with its data; decoded files are cached in a folder that is removed on exit.
 
-    A run that was trained on stand-in data gets the same stand-in, even where the requested data is available now. Splits made
-    by cnnkit are restored from the run's manifest.
+    A run that was trained on stand-in data gets the same stand-in, even where the requested data is available now; one that was
+    trained on the requested data never gets a stand-in. Splits made by cnnkit are restored from the run's manifest.
 
     Args:
         run_or_model: A run's folder or a `.keras` file; None for the newest run.
@@ -61,7 +61,7 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
         overrides: `a.b.c=value` overrides of that config.
 
     Raises:
-        CnnkitError: There is no such run or model, or no config names its data.
+        CnnkitError: There is no such run or model, no config names its data, or the data is unavailable.
     """
     model = model_file(run_or_model)
     directory = RunDirectory(model.parent)
@@ -69,11 +69,11 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     if config_path is None and not directory.config.exists():
         raise CnnkitError(f"{model}: no config.yaml beside it names its data", "Name one: `--config configs/cifar.yaml`.")
     trained = read_metadata(model)
-    use_stand_in = trained is not None and own_data and bool(trained.stand_in_for)
+    stand_in = bool(trained.stand_in_for) if trained is not None and own_data else None
     loaded = load([config_path or directory.config], overrides, trained.task if trained is not None and own_data else None)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = directory.read_manifest() if own_data else {}
-        dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=use_stand_in))
+        dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stand_in))
         notices = trained.notices if trained is not None else ()
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
         yield Reopened(model, directory, loaded, dataset, metadata, own_data)

@@ -119,7 +119,7 @@ def _prepare_in_folder(
     """Load the data and set up checkpoints for a run whose folder exists and is locked."""
     config = loaded.config
     try:
-        stand_in = resumed is not None and resumed.stand_in
+        stand_in = resumed.stand_in if resumed is not None else None
         dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")

@@ -42,13 +42,13 @@ class BuiltInSource(Source):
         try:
             return self._dataset(self._name, _arrays(self._name, self._target, request.seed), request, "")
         except DownloadError as error:
-            if self.data.fallback is None:
+            if self.data.fallback is None or request.stand_in is False:
                 path = keras_home() / "datasets" / f"{self._name}.npz"
-                remedy = (
-                    f"Put the data at {path} as an npz file of x_train, y_train, x_test and y_test, as Keras's mnist.npz has them; "
-                    "or name a stand-in: `data: {fallback: shapes}`."
+                remedy = f"Put the data at {path} as an npz file of x_train, y_train, x_test and y_test, as Keras's mnist.npz has them"
+                instead = (
+                    "; or name a stand-in: `data: {fallback: shapes}`." if request.stand_in is None else ": the run was trained on it."
                 )
-                raise CnnkitError(error.message, remedy) from error
+                raise CnnkitError(error.message, f"{remedy}{instead}") from error
         return self._stand_in(self.data.fallback, request)
 
     def _stand_in(self, fallback: str, request: Request) -> Dataset:
