@@ -123,8 +123,9 @@ def _prepare_in_folder(
         dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
-        monitors = check_monitors(config.train.callbacks, network.target_encoding.metrics, has_validation=dataset.validation is not None)
-        if faults := list(monitors):
+        watched = config.train.callbacks if resumed is None else []  # a run that was begun before this check goes on
+        faults = list(check_monitors(watched, network.target_encoding.metrics, has_validation=dataset.validation is not None))
+        if faults:
             raise loaded.config_error(faults)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
