@@ -35,6 +35,7 @@ REFUSED = [  # config, overrides, the message without the override that each lin
     (CLASSES, ["data.validation=true"], "data.validation: wants a share of the training examples from 0 up to 1, or `test`, got true"),
     (CLASSES, ["train.class_weight=heavy"], "train.class_weight: wants 'balanced', got 'heavy'\ntrain.class_weight: wants a mapping, got 'heavy'"),
     (CLASSES, ["data.test=1"], "data.test: wants less than 1, got 1"),
+    (CLASSES, ["train.optimizer=null"], "train.optimizer: wants one optimizer, got null\n    Write a name, or `Name: {argument: value}`, from keras.optimizers."),
     (CLASSES, ["train.checkpoint_every=0"], "train.checkpoint_every: wants a number of steps, or a time such as `10 minutes`, got 0"),
     (CLASSES, ["train.checkpoint_every=3 days"], "train.checkpoint_every: wants a number of steps, or a time such as `10 minutes`, got '3 days'"),
     (CLASSES, ["data.cache_memory=2TB"], "data.cache_memory: wants an integer, got '2TB'"),

@@ -197,6 +197,13 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
         return
     for name, field in section.model_fields.items():
         if raw.get(name) is None:
+            if name in raw and field.default is not None:  # `optimizer: null`, where there is no training without one
+                yield from (
+                    fault
+                    for mark in field.metadata
+                    if isinstance(mark, KerasObject)
+                    for fault in check_entry(mark.kind, None, (*path, name))
+                )
             continue
         value, here = raw[name], (*path, name)
         inner = next(_sections_within(field.annotation), None)
