@@ -57,7 +57,8 @@ def check_monitors(callbacks: Sequence[Any], metrics: Sequence[Any], *, has_vali
         path = entry_path(entry, ("train", "callbacks", index))
         path = (*path, "monitor") if "monitor" in arguments else path
         if monitor in of_validation and not has_validation:
-            remedy = f"Hold out a share of the training examples: `data: {{validation: 0.1}}`; or write `monitor: {monitor[4:]}`."
+            column = monitor.removeprefix(VALIDATION_PREFIX)
+            remedy = f"Hold out a share of the training examples: `data: {{validation: 0.1}}`; or write `monitor: {column}`."
             yield Fault(path, f"{name} monitors {monitor}, but there are no validation examples", remedy, on_key="monitor" not in arguments)
         elif monitor not in known:
             meant = did_you_mean(str(monitor), known)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, evaluation_batch
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, count
 
 if TYPE_CHECKING:
     import keras
@@ -25,10 +25,9 @@ def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
     Raises:
         CnnkitError: It does not have exactly one input of a fixed shape and one output.
     """
-    counts = {"input": len(network.inputs), "output": len(network.outputs)}
-    if set(counts.values()) != {1}:
-        counts_text = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
-        raise CnnkitError(f"{path}: has {counts_text}", "A model with one of each is wanted.")
+    inputs, outputs = len(network.inputs), len(network.outputs)
+    if (inputs, outputs) != (1, 1):
+        raise CnnkitError(f"{path}: has {count(inputs, 'input')} and {count(outputs, 'output')}", "A model with one of each is wanted.")
     shape = tuple(network.input_shape[1:])
     if None in shape:
         raise CnnkitError(f"{path}: takes inputs of {shape}, which leaves their size open", "Save it with a fixed input shape.")
