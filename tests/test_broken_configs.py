@@ -44,6 +44,16 @@ BROKEN = {
         "    - Flattn",
         "Error: c.yaml:11:7: model.layers[2]: unknown layer 'Flattn'. Did you mean 'Flatten'?\n",
     ),
+    "block": (
+        "    - Flatten",
+        "    - repaet: {times: 2, layers: [Flatten]}",
+        "Error: c.yaml:11:7: model.layers[2].repaet: unknown block 'repaet'. Did you mean 'repeat'?\n",
+    ),
+    "block where there are none": (
+        "  optimizer: adam",
+        "  optimizer: adam\n  metrics: [repaet]",
+        "Error: c.yaml:16:13: train.metrics[0]: unknown metric 'repaet'.\n    The names are those of keras.metrics.\n",
+    ),
     "layer argument": (
         "filters: 32",
         "filtres: 32",

@@ -265,6 +265,10 @@ def shape_bomb(file: h5py.File) -> None:
     file.create_dataset("x", (10**12,), "f4")
 
 
+def unwritten(file: h5py.File) -> None:
+    file.create_dataset("x", (100,), "f4")
+
+
 def compressed(file: h5py.File) -> None:
     file.create_dataset("x", (1000,), "f4", compression="gzip")
 
@@ -285,6 +289,7 @@ def circle(file: h5py.File) -> None:
         (external_storage, "'/x' stand in another file"),
         (virtual, "'/x' stand in another file"),
         (shape_bomb, "'/x' take 4,000,000,000,000 bytes, but 0 are there"),
+        (unwritten, "'/x' take 400 bytes, but 0 are there"),
         (compressed, "'/x' are compressed"),
         (texts, "'/x' are of type 'object', not numbers"),
         (circle, "'/layers/again' stand there twice"),
