@@ -54,6 +54,16 @@ BROKEN = {
         "  optimizer: adam\n  metrics: [repaet]",
         "Error: c.yaml:16:13: train.metrics[0]: unknown metric 'repaet'.\n    The names are those of keras.metrics.\n",
     ),
+    "layer that Keras itself refuses": (
+        "    - Flatten",
+        "    - GroupNormalization: {groups: 5}\n    - Flatten",
+        "Error: c.yaml:11:7: model.layers[2].GroupNormalization: GroupNormalization cannot take the incoming (15, 15, 32)\n    Keras says: Number of groups (5) must be a multiple of the number of channels (32).\n",
+    ),
+    "missing section": (
+        "data:\n  dataset: cifar10\n  validation: test\n",
+        "",
+        "Error: c.yaml:1:1: data: is missing\n",
+    ),
     "layer argument": (
         "filters: 32",
         "filtres: 32",

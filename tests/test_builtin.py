@@ -84,6 +84,12 @@ def test_truncated_and_pickled_files_are_told(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_where_a_set_was_looked_for_is_told_when_it_cannot_be_had(tmp_path: Path) -> None:
+    home = os.environ["KERAS_HOME"]
+    with pytest.raises(CnnkitError, match=f"^cifar10 is not at {home}/datasets and could not be downloaded: "):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("module", [digits, shapes, waves], ids=lambda module: module.__name__.rpartition(".")[2])
 def test_offline_sets_are_balanced_typed_and_follow_their_seed(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
     if module is not digits:
@@ -162,3 +168,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
     write_json(path, {"x": float("nan"), "y": [float("inf"), 1.5]})
     assert path.read_text() == '{\n  "x": null,\n  "y": [\n    null,\n    1.5\n  ]\n}\n'
+
+
+def test_the_level_of_noise_differs_from_wave_to_wave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waves, "TRAIN_EXAMPLES", 600)
+    made = waves.load(target=None, seed=0)
+    smooth = made.x_train[made.y_train == waves.CLASS_NAMES.index("sine"), :, 0]
+    levels = np.diff(smooth, n=4, axis=1).std(axis=1) / np.sqrt(70)  # white noise grows by the sum of squared binomials, 70
+    assert 0.03 < levels.min() < 0.08
+    assert 0.25 < levels.max() < 0.4
+
+
+def test_shapes_are_the_same_in_every_version_since_figures_are_recorded_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "TRAIN_EXAMPLES", 500)
+    made = shapes.load(target=None, seed=0)  # recorded from version 0.1; within rounding, as processors differ in the last bit
+    some = made.x_train[[0, 1, 2, 3, 6, 9, 27, 29]]  # the last four are stars
+    assert made.y_train[:8].tolist() == [6, 5, 2, 0, 6, 6, 3, 2]
+    assert some.std(axis=(1, 2, 3)) == pytest.approx([43.74, 67.68, 68.65, 40.19, 44.31, 68.88, 70.48, 53.85], abs=0.05)
+    below_less_above = (some * (np.arange(32) - 15.5)[:, None, None]).mean(axis=(1, 2, 3))
+    assert below_less_above == pytest.approx([-272.9, 22.42, -113.55, -111.43, 185.31, 45.8, 4.92, -28.94], abs=0.5)

@@ -151,6 +151,7 @@ def test_near_copies_across_splits_are_warned_of(files: Files, change: str) -> N
         files.add(f"{seed}.png", seed, "dog" if seed % 2 else "cat")
     files.add("changed.jpg", changed, "cat", "train", quality=80)
     report = files.check()
+    assert [twin["exact"] for twin in report.as_dict()["twins"]] == [False]
     assert report.errors == ()
     assert report.warnings == (
         "nearly the same picture stands in train and test: original.png, changed.jpg",

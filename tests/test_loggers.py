@@ -9,6 +9,8 @@ import pytest
 
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
+from cnnkit.runs.directory import RunDirectory
+from cnnkit.training import loggers
 from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -100,3 +102,13 @@ def test_a_missing_logger_is_told_before_training(tmp_path: Path, monkeypatch: p
     assert str(caught.value) == (
         f"{tmp_path}/c.yaml:5:26: train.log[0]: mlflow is not installed\n    Install it: `pip install 'cnnkit[mlflow]'`."
     )
+
+
+def test_a_logger_that_cannot_be_opened_ends_the_start_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(directory: RunDirectory, config: object) -> None:
+        raise ConnectionError("no answer from localhost")
+
+    monkeypatch.setattr(loggers, "MlflowLogger", fail)
+    with pytest.raises(CnnkitError) as caught:
+        loggers.open_loggers(["mlflow"], RunDirectory(tmp_path), {})
+    assert str(caught.value) == "train.log: mlflow cannot be opened: no answer from localhost\n    Fix it, or leave it out."

@@ -103,6 +103,7 @@ def test_files_that_are_no_model_are_named_for_what_they_are(saved: dict[str, by
     for member, message in archives.items():
         assert refusal(write(path, {member: b"x"})) == message + ZIP_REMEDY
     (tmp_path / "folder.keras").mkdir()
+    assert refusal(tmp_path / "folder.keras") == "FILE: is a folder, not a .keras file" + ZIP_REMEDY
     (tmp_path / "folder.keras" / "saved_model.pb").touch()
     assert refusal(tmp_path / "folder.keras") == "FILE: is a folder (a SavedModel), not a .keras file" + ZIP_REMEDY
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.config.load import load_config, with_epochs
 from cnnkit.config.schema import Phase
 from cnnkit.data.binding import load
 from cnnkit.errors import BuildError, CnnkitError
@@ -180,3 +181,9 @@ def test_one_history_goes_over_the_phases_and_the_best_epoch_is_kept(tmp_path: P
     assert validation is not None
     measured = model.evaluate(validation.rows.read(validation.index), validation.targets, verbose=0, return_dict=True)
     assert measured["loss"] == pytest.approx(best["val_loss"], abs=1e-4)
+
+
+def test_another_number_of_epochs_lengthens_the_last_phase_only(tmp_path: Path) -> None:
+    path = write(tmp_path, "[{train: head, epochs: 2}, {train: all, epochs: 3}]")
+    changed = with_epochs([path], [], load_config([path]), 9)
+    assert [phase.epochs for phase in changed.config.train.phases or ()] == [2, 7]

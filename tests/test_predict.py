@@ -142,6 +142,10 @@ def test_signals_are_answered_and_a_row_with_nan_is_a_row_with_an_error(tmp_path
     np.savez(tmp_path / "x.npz", x=signals)
     answers = list(predict(Predictor(folder / "model.keras"), find_inputs([str(tmp_path / "x.npz")], None, [])))
     assert [each.error for each in answers] == ["", "", "", "", "has NaN or infinite values", "", "", "", ""]
+    (source,) = find_inputs([str(tmp_path / "x.npz")], None, [])
+    with pytest.raises(CnnkitError) as caught:
+        list(source.examples((20, 2), None))[4].read()
+    assert str(caught.value) == f"{tmp_path}/x.npz[4]: has NaN or infinite values"
     plain = model.predict(signals.astype(np.float32), verbose=0)
     for index in (0, 3, 5, 8):
         assert answers[index].names == ("speed [m/s]", "angle")

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow
 from sklearn import metrics as sklearn_metrics
 
 from cnnkit import cli
@@ -139,6 +140,8 @@ def test_a_run_directory_holds_what_the_readme_says(tmp_path: Path) -> None:
     environment = json.loads((run / "environment.json").read_text())
     assert environment["state"] == "finished"
     assert environment["data"]["train"] + environment["data"]["validation"] == 300
+    assert environment["tensorflow"] == tensorflow.__version__
+    assert environment["training_seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows), rel=0.5)
     again = load([run / "config.yaml"]).config
     assert again == load([tmp_path / "small.yaml"]).config
 

@@ -4,6 +4,8 @@ Over 300 lines: every source answers the same questions.
 """
 
 import csv
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_folder_orders_classes_naturally_and_passes_over_hidden_and_empty_ones(photos: Path) -> None:
     listing = list_folder(photos, None)
+    assert listing.targets.dtype == np.int32
     assert listing.task.names == ("class1", "class2", "class10")
     assert len(listing.paths) == 60
     assert listing.notices == (f"{photos}: these folders have no images and are not classes: empty.",)
@@ -304,9 +307,9 @@ def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CnnkitError, match=r"is cut short: 374 of 384 bytes"):
         open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy"))
     x = np.zeros((8, 4, 2), np.float32)
-    x[3, 0, 0] = np.nan
+    x[3, 0] = x[5, 0, 0] = np.nan
     np.savez(tmp_path / "nan.npz", x=x, y=np.arange(8))
-    with pytest.raises(CnnkitError, match="1 of 8 examples in 'x' have NaN or infinite values"):
+    with pytest.raises(CnnkitError, match="2 of 8 examples in 'x' have NaN or infinite values"):
         open_npz(Data(npz=str(tmp_path / "nan.npz")))
     np.savez(tmp_path / "y.npz", x=np.zeros((8, 4, 2), np.float32), y=np.array([0, 1, 2, np.nan, 0, 0, 0, 0]))
     with pytest.raises(CnnkitError, match="1 targets in 'y' are NaN or infinite, the first at index 3"):
@@ -326,3 +329,20 @@ def test_given_splits_are_kept_and_a_torn_group_is_refused() -> None:
     with pytest.raises(CnnkitError) as caught:
         assign_splits(given, None, np.array(["a", "a", "b", "c"]), SplitFractions(0.5, 0.5), 4, 0)
     assert str(caught.value) == "group 'a' stands in train and in test: the splits leak\n    Put each group into one split."
+
+
+def test_the_type_of_arrays_is_kept_where_it_is_that_of_pixels_or_signals(tmp_path: Path) -> None:
+    for given, kept in ((np.uint8, np.uint8), (np.float32, np.float32), (np.float64, np.float32), (np.int16, np.float32)):
+        np.savez(tmp_path / "x.npz", x=np.ones((8, 4, 2), given), y=np.arange(8) % 2)
+        dataset = open_npz(Data(npz=str(tmp_path / "x.npz"))).load(request_for(tmp_path))
+        assert dataset.train.rows.dtype == kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_a_folder_above_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    photos = tmp_path / os.fsdecode(b"\xff")
+    for label in ("a", "b"):
+        paint(photos / label / "1.png", (9, 9, 9))
+    source = open_folder(Data(folder=str(photos)))
+    dataset = source.load(request_for(tmp_path))
+    assert source.identity(dataset, "train", dataset.train) == os.fsencode(photos) + b"\na/1.png\nb/1.png"

@@ -14,7 +14,7 @@ from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
 from cnnkit.data.sources.arrays import open_npy, open_npz
 from cnnkit.data.sources.csv_file import list_csv
-from cnnkit.data.split import hold_out
+from cnnkit.data.split import SplitFractions, hold_out, split_size_notices
 from cnnkit.errors import CnnkitError
 
 
@@ -143,3 +143,14 @@ def test_named_classes_are_the_places_of_their_names_and_gaps_keep_them(tmp_path
     test = open_npz(Data(npz=str(tmp_path / "halves.npz"), validation=0.0)).load(Request(0, tmp_path, {})).test
     assert test is not None
     assert test.targets.tolist() == [1, 2]  # of the classes 0, 2 and 3
+
+
+def test_a_split_that_whole_groups_bring_less_near_than_asked_is_noted_with_its_share() -> None:
+    splits = np.array(["test"] * 5 + ["validation"] * 1 + ["train"] * 4)
+    assert split_size_notices(splits, SplitFractions("test", 0.5), ["test", "validation"]) == []
+    assert split_size_notices(splits, SplitFractions(0.2, 0.4), ["test", "validation"]) == [
+        "The test split holds 50.0% of the examples, not 40.0%: whole groups cannot come closer (data.test)."
+    ]
+    assert split_size_notices(splits, SplitFractions(0.4, 0.5), ["validation"]) == [
+        "The validation split holds 20.0% of the examples that are not test, not 40.0%: whole groups cannot come closer (data.validation)."
+    ]

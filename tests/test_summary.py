@@ -266,6 +266,12 @@ def nothing_between(tensor):
     return kl.Conv1D(2, 2)(kl.Add()([sparse, kl.Conv1D(2, 2, padding="same")(tensor)]))
 
 
+def narrow_beside_wide(tensor):
+    """A path through an upsampling that sees little, beside one that sees more."""
+    narrow = kl.UpSampling1D(2)(kl.AveragePooling1D(2)(tensor))
+    return kl.Add()([narrow, kl.Conv1D(2, 7, padding="same")(tensor)])
+
+
 def enlarged_again(tensor):
     """A padded transposed convolution beside the places that it brings back."""
     return kl.Add()([kl.Conv1DTranspose(2, 5, strides=2, padding="same")(kl.AveragePooling1D(2)(tensor)), tensor])
@@ -306,6 +312,7 @@ STACKS = [
         ((21, 2), beside_a_shift("causal", 1)),
         ((21, 2), nothing_between),
         ((20, 2), enlarged_again),
+        ((20, 2), narrow_beside_wide),
         ((20, 20, 2), nested),
     ],
 )

@@ -15,6 +15,7 @@ from cnnkit.config.schema import Train
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.signatures import REFUSED, signature_table
 from cnnkit.training.checkpoint.callbacks import VALUES
+from cnnkit.training.checkpoint.format_1 import _Callback
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore, read_checkpoint
@@ -232,3 +233,11 @@ def test_a_base_in_a_checkpoint_that_cannot_be_built_is_refused(checkpoint: Path
         resumed.lock.release()
         with pytest.raises(CnnkitError, match="the base in its checkpoint cannot be built"):
             _ = resumed.without_weights
+
+
+def test_a_callback_of_an_old_checkpoint_keeps_its_listed_attributes_only() -> None:
+    listed = {"wait": 2, "best": 0.5, "cooldown_counter": 0}
+    kept = _Callback.model_validate({"class": "ReduceLROnPlateau", "values": {**listed, "monitor": "x", "_model": "y"}}).migrated()
+    assert (kept.name, kept.values, kept.weights) == ("ReduceLROnPlateau", listed, None)
+    with pytest.raises(ValueError, match="other attributes than the callback has"):  # which is reported as a damaged checkpoint
+        _Callback.model_validate({"class": "OfAnotherPackage", "values": listed}).migrated()
