@@ -59,6 +59,11 @@ BROKEN = {
         "    - GroupNormalization: {groups: 5}\n    - Flatten",
         "Error: c.yaml:11:7: model.layers[2].GroupNormalization: GroupNormalization cannot take the incoming (15, 15, 32)\n    Keras says: Number of groups (5) must be a multiple of the number of channels (32).\n",
     ),
+    "paths that do not add up": (
+        "    - Flatten",
+        "    - residual: {layers: [{Dense: {units: 3}}], shortcut: [{Dense: {units: 4}}]}\n    - Flatten",
+        "Error: c.yaml:11:7: model.layers[2].residual: the shortcut gives (15, 15, 4), the layers (15, 15, 3)\n    They are added, so make them equal.\n",
+    ),
     "missing section": (
         "data:\n  dataset: cifar10\n  validation: test\n",
         "",

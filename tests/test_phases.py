@@ -176,6 +176,7 @@ def test_one_history_goes_over_the_phases_and_the_best_epoch_is_kept(tmp_path: P
     model, finished = run(tmp_path, "[{train: head, epochs: 2}, {train: all, epochs: 1, optimizer: {SGD: {learning_rate: 3.0}}}]")
     rows = finished.history.rows
     assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[2]["learning_rate"] == 3.0
     best = min(rows, key=lambda row: row["val_loss"])
     validation = prepare(load([tmp_path / "c.yaml"]), tmp_path / "again").dataset.validation
     assert validation is not None

@@ -25,6 +25,7 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
+from cnnkit.training.environment import describe_environment
 from cnnkit.training.fit import Fit
 from cnnkit.training.history import History
 from cnnkit.training.prepare import prepare
@@ -139,6 +140,8 @@ def test_a_run_directory_holds_what_the_readme_says(tmp_path: Path) -> None:
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "images_per_second"} <= set(rows[0])
     environment = json.loads((run / "environment.json").read_text())
     assert environment["state"] == "finished"
+    for row in rows:  # without the seconds of validation
+        assert environment["data"]["train"] <= float(row["images_per_second"]) * float(row["seconds"]) + 1
     assert environment["data"]["train"] + environment["data"]["validation"] == 300
     assert environment["tensorflow"] == tensorflow.__version__
     assert environment["training_seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows), rel=0.5)
@@ -271,3 +274,14 @@ def test_choosing_an_epoch_on_the_test_examples_is_told(tmp_path: Path) -> None:
         "EarlyStopping watch the test examples (data.validation: test), so the test metrics are biased: "
         "the model was selected on the same examples. Hold out a share instead: `data: {validation: 0.1}`."
     )
+
+
+def test_the_commit_of_the_folder_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert describe_environment()["git_commit"] is None
+    author = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    for command in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert describe_environment()["git_commit"] == head

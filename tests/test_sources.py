@@ -346,3 +346,10 @@ def test_a_folder_above_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
     source = open_folder(Data(folder=str(photos)))
     dataset = source.load(request_for(tmp_path))
     assert source.identity(dataset, "train", dataset.train) == os.fsencode(photos) + b"\na/1.png\nb/1.png"
+
+
+def test_texts_as_targets_are_classes_in_natural_order(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.ones((8, 4, 2), np.float32), y=np.array(["c10", "c2"] * 4))
+    dataset = open_npz(Data(npz=str(tmp_path / "x.npz"), validation=0.0, test=0.0)).load(request_for(tmp_path))
+    assert dataset.task.names == ("c2", "c10")
+    assert dataset.train.targets.tolist() == [1, 0] * 4
