@@ -10,6 +10,7 @@ from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.divide import split_examples
 from cnnkit.data.examples import Dataset, Examples
+from cnnkit.data.group_split import select_groups
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
 from cnnkit.data.sources.arrays import open_npy, open_npz
@@ -154,3 +155,16 @@ def test_a_split_that_whole_groups_bring_less_near_than_asked_is_noted_with_its_
     assert split_size_notices(splits, SplitFractions(0.4, 0.5), ["validation"]) == [
         "The validation split holds 20.0% of the examples that are not test, not 40.0%: whole groups cannot come closer (data.validation)."
     ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_classes_no_other_groups_come_nearer_to_the_share(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    sizes = random.integers(60, 300, 20)
+    groups = np.repeat(np.arange(20), sizes)
+    desired = 0.3 * len(groups)
+    sums = {0}
+    for size in sizes:
+        sums |= {total + int(size) for total in sums}
+    nearest = min(abs(total - desired) for total in sums - {0, len(groups)})
+    assert abs(select_groups(groups, None, 0.3, seed).sum() - desired) == nearest
