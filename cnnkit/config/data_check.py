@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Iterator
-from typing import Any
 
 from cnnkit.config.callback_check import check_callbacks
 from cnnkit.config.catalogue import BUILT_IN
@@ -11,7 +10,7 @@ from cnnkit.config.keras_targets import is_loss_for_numbers
 from cnnkit.config.schema import Config
 from cnnkit.config.target_encoding import MIXING, mixes_labels, target_encoding, warnings_of
 from cnnkit.errors import Fault, Path, count, did_you_mean, format_value
-from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
+from cnnkit.keras_api.checking import OUTPUTS, Entry
 from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, VALIDATION_PREFIX
 
 
@@ -70,11 +69,11 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
     yield from _check_augment(config, spec)
 
 
-def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
-    if not is_entry(layer) or (entry := split_entry(layer)).name != "Dense":
+def _check_output_layer(layer: Entry, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
+    if layer.name != "Dense":
         return
-    name, arguments = entry
-    task, here = spec.task, (*path, name)
+    arguments = layer.arguments
+    task, here = spec.task, (*path, layer.name)
     units, activation = arguments.get("units"), arguments.get("activation")
     single = units == 1 or (units == OUTPUTS and task.outputs == 1)
     binary = single and task.is_classification and task.outputs == 2
@@ -89,7 +88,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
     elif (
         not task.is_regression
         and activation != (wanted := "sigmoid" if binary else task.activation)
-        and not (config.train.loss is not None and is_loss_for_numbers(split_entry(config.train.loss)))
+        and not (config.train.loss is not None and is_loss_for_numbers(config.train.loss))
     ):
         got = "raw scores" if activation in (None, "linear") else f"{activation} outputs"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
@@ -119,7 +118,7 @@ def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
 
 def warnings(config: Config) -> Iterator[str]:
     """Warnings for a valid config whose metrics could be misread."""
-    names = [split_entry(entry)[0] for entry in config.train.callbacks]
+    names = [entry.name for entry in config.train.callbacks]
     selecting = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
     if config.data.validation == "test" and selecting:
         yield (
@@ -138,12 +137,11 @@ def _check_log(config: Config) -> Iterator[Fault]:
 def _check_metric_names(config: Config) -> Iterator[Fault]:
     """Faults of metrics named like another column of the history, which would overwrite it."""
     for index, entry in enumerate(config.train.metrics or []):
-        kind, arguments = split_entry(entry)
-        name = arguments.get("name")
+        name = entry.arguments.get("name")
         if name in (EPOCH, LOSS_COLUMN, *COSTS) or str(name).startswith(VALIDATION_PREFIX):
             message = f"{format_value(name)} is the name of another column of the history"
             remedy = "Write another name" + (f" without `{VALIDATION_PREFIX}`" if str(name).startswith(VALIDATION_PREFIX) else "") + "."
-            yield Fault(("train", "metrics", index, kind, "name"), message, remedy)
+            yield Fault(("train", "metrics", index, *entry.key, "name"), message, remedy)
 
 
 def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
@@ -154,7 +152,7 @@ def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
         elif mixes_labels(config.data.augment):
             yield Fault(passes, "does not go with MixUp or CutMix, whose labels change with the pixels", "Leave it out.")
     for index, entry in enumerate(config.data.augment):
-        name = split_entry(entry)[0]
+        name = entry.name
         if name in MIXING and not spec.task.is_classification:
             yield Fault(("data", "augment", index), f"{name} mixes classes, but {spec.name} has {spec.task.noun}", "Leave it out.")
         if len(spec.input_shape) != 3 and name not in ("GaussianNoise", "GaussianDropout", "Dropout", "SpatialDropout1D"):

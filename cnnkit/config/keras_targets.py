@@ -124,7 +124,7 @@ def forms_of(kind: Kind, entry: Entry, outputs: int) -> frozenset[Form] | None:
         entry: Its config entry.
         outputs: Number of outputs of the network.
     """
-    name, arguments = entry
+    name, arguments = entry.name, entry.arguments
     folded = canonical(name)
     if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; of several labels it would compare the argmax
         return _ONE_CLASS | _BINARY if outputs == 1 else _ONE_CLASS
@@ -168,7 +168,7 @@ def needs_hard_labels(metric: Entry) -> bool:
 
 def never_fits(kind: Kind, entry: Entry, outputs: int) -> tuple[str, str] | None:
     """Message and remedy for a loss or metric that fits no targets at all; None where it may fit some."""
-    name, arguments = entry
+    name, arguments = entry.name, entry.arguments
     folded = canonical(name)
     instead = "Leave `loss` out." if kind == "losses" else "Leave it out."
     if folded in _WHY_NEVER:
@@ -203,7 +203,7 @@ def argument_faults(kind: Kind, entry: Entry, form: Form, outputs: int) -> Itera
     Yields:
         (argument, or an empty text where one is missing; message; remedy).
     """
-    name, given = entry
+    name, given = entry.name, entry.arguments
     folded = canonical(name)
     arguments = {**_defaults(kind, name), **given}
     missing = [argument for argument, value in arguments.items() if value == REQUIRED]

@@ -19,7 +19,7 @@ from cnnkit.config.keras_targets import (
 from cnnkit.config.schema import Config
 from cnnkit.config.task import Task
 from cnnkit.errors import Fault, Path
-from cnnkit.keras_api.checking import Entry, is_entry, split_entry
+from cnnkit.keras_api.checking import Entry, parse_entry
 
 MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
 
@@ -59,8 +59,8 @@ class TargetEncoding:
 
     form: Form
     outputs: int
-    loss: Any
-    metrics: tuple[Any, ...]
+    loss: Entry
+    metrics: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,15 @@ class _LossOrMetric:
     kind: Kind
     entry: Entry
     path: Path
-    has_arguments: bool = False  # whether it is written as a mapping
 
     def fits(self, form: Form, outputs: int) -> bool:
         forms = forms_of(self.kind, self.entry, outputs)
         return forms is None or form in forms
 
 
-def mixes_labels(augment: Iterable[Any]) -> bool:
+def mixes_labels(augment: Iterable[Entry]) -> bool:
     """Whether entries of `data.augment` mix examples, so that labels become soft labels."""
-    return any(split_entry(entry)[0] in MIXING for entry in augment)
+    return any(entry.name in MIXING for entry in augment)
 
 
 def target_encoding(
@@ -100,8 +99,8 @@ def target_encoding(
     possible = _last_units(config, task) if outputs is None else [outputs]
     decided = [decide(task, train.loss, train.metrics, mixes=mixes, outputs=units, data=data) for units in possible]
     encoding, faults = next((each for each in decided if not each[1]), decided[0])
-    if train.class_weight is not None and is_per_batch(loss := split_entry(encoding.loss)):
-        name = loss.name
+    if train.class_weight is not None and is_per_batch(encoding.loss):
+        name = encoding.loss.name
         remedy = f"Write `{name}: {{axis: -1}}`, one number an example, or leave `class_weight` out."
         faults = (*faults, Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighted", remedy))
     return encoding, faults
@@ -109,8 +108,8 @@ def target_encoding(
 
 def decide(
     task: Task,
-    loss: Any = None,
-    metrics: Sequence[Any] | None = None,
+    loss: Entry | None = None,
+    metrics: Sequence[Entry] | None = None,
     *,
     mixes: bool = False,
     outputs: int | None = None,
@@ -132,9 +131,9 @@ def decide(
         The encoding, and the faults of the loss and metrics that do not accept it.
     """
     units = task.outputs if outputs is None else outputs
-    requested = [_requested("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
+    requested = [_LossOrMetric("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
     if loss is not None:
-        requested.insert(0, _requested("losses", loss, ("train", "loss")))
+        requested.insert(0, _LossOrMetric("losses", loss, ("train", "loss")))
     possible = _possible(task, mixes, units)
     fitting = [form for form in possible if all(item.fits(form, units) for item in requested)]
     by_loss = [form for form in possible if loss is not None and requested[0].fits(form, units)]
@@ -144,8 +143,8 @@ def decide(
     encoding = TargetEncoding(
         form,
         units,
-        loss if loss is not None else _LOSS[form],
-        tuple(_normalized_accuracy(entry) for entry in metrics) if metrics is not None else (_METRIC[form],),
+        loss if loss is not None else parse_entry(_LOSS[form]),
+        tuple(_normalized_accuracy(entry) for entry in metrics) if metrics is not None else (parse_entry(_METRIC[form]),),
     )
     faults = [fault for item in requested for fault in _faults(item, encoding, task, mixes, data)]
     if mixes and form == "one column":
@@ -154,31 +153,27 @@ def decide(
     return encoding, tuple(faults)
 
 
-def _requested(kind: Kind, entry: Any, path: Path) -> _LossOrMetric:
-    return _LossOrMetric(kind, split_entry(entry), path, isinstance(entry, Mapping))
-
-
-def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> TargetEncoding:
-    """The encoding that a saved model's own loss and metrics accept; metrics incompatible with its loss are left out.
+def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> tuple[TargetEncoding, list[Any]]:
+    """The encoding that a saved model's own loss and metrics accept, and the metrics that are compatible with its loss.
 
     Args:
         compiled: The return value of `keras.Model.get_compile_config`, also of models that cnnkit did not save.
         task: The prediction task.
         outputs: Number of outputs of the model.
+
+    Returns:
+        The encoding, and the compatible metrics as `compiled` has them.
     """
     stored = compiled.get("metrics")
     listed = stored if isinstance(stored, list) else []
     pairs = [(entry, each) for each in listed if (entry := _entry_of(each)) is not None]
-    loss = _entry_of(compiled.get("loss"))
-    encoding, _ = decide(task, loss, [entry for entry, _ in pairs], outputs=outputs)
-    fitting = tuple(each for entry, each in pairs if _requested("metrics", entry, ()).fits(encoding.form, outputs))
-    return TargetEncoding(encoding.form, outputs, compiled.get("loss"), fitting)
+    encoding, _ = decide(task, _entry_of(compiled.get("loss")), [entry for entry, _ in pairs], outputs=outputs)
+    return encoding, [each for entry, each in pairs if _LossOrMetric("metrics", entry, ()).fits(encoding.form, outputs)]
 
 
 def warnings_of(config: Config) -> Iterator[str]:
     """Warnings about metrics that are correct on validation examples, but not on mixed training examples."""
-    metrics = map(split_entry, config.train.metrics or [])
-    names = list(dict.fromkeys(each.name for each in metrics if needs_hard_labels(each)))
+    names = list(dict.fromkeys(each.name for each in config.train.metrics or [] if needs_hard_labels(each)))
     if names and mixes_labels(config.data.augment):
         ignore, columns = ("ignores", "its `val_` column") if len(names) == 1 else ("ignore", "their `val_` columns")
         yield (
@@ -203,39 +198,39 @@ def _last_units(config: Config, task: Task) -> list[int]:
     if not task.is_classification or task.outputs != 2:
         return [task.outputs]
     layers = config.model.layers or config.model.head
-    if layers and is_entry(layers[-1]) and (last := split_entry(layers[-1])).name == "Dense":
-        return [1 if last.arguments.get("units") == 1 else 2]
+    if layers and layers[-1].name == "Dense":
+        return [1 if layers[-1].arguments.get("units") == 1 else 2]
     return [2, 1]
 
 
-def _normalized_accuracy(metric: Any) -> Any:
+def _normalized_accuracy(metric: Entry) -> Entry:
     """`Accuracy` without arguments as the string `accuracy`, which Keras resolves by the shape of the targets."""
-    return "accuracy" if metric in ("Accuracy", {"Accuracy": {}}, {"Accuracy": None}) else metric
+    return parse_entry("accuracy") if metric.name == "Accuracy" and not metric.arguments else metric
 
 
-def _entry_of(stored: Any) -> Any:
+def _entry_of(stored: Any) -> Entry | None:
     """A loss or metric of a compile config as a config entry; None where it cannot be one."""
     if isinstance(stored, str):
-        return stored
+        return parse_entry(stored)
     if not isinstance(stored, dict) or not isinstance(stored.get("class_name"), str):
         return None
     name, arguments = stored["class_name"], stored.get("config")
     if name == "function":
-        return arguments if isinstance(arguments, str) else None
+        return parse_entry(arguments) if isinstance(arguments, str) else None
     given = dict(arguments) if isinstance(arguments, dict) else {}
     given.pop("name", None)
-    return {name: given} if canonical(name) != "accuracy" else {name: {"dtype": None}}
+    return parse_entry({name: given if canonical(name) != "accuracy" else {"dtype": None}})
 
 
 def _faults(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> Iterator[Fault]:
     """Faults of a loss or metric with respect to the target encoding."""
-    at, outputs = ((*item.path, item.entry.name) if item.has_arguments else item.path), encoding.outputs
+    at, outputs = (*item.path, *item.entry.key), encoding.outputs
     if item.fits(encoding.form, outputs):
         if task.is_regression and (message := not_standardized(item.entry)):
             yield Fault(item.path, message, "Write `loss: mean_squared_error`." if item.kind == "losses" else "Write `mae`.")
         for argument, message, remedy in argument_faults(item.kind, item.entry, encoding.form, outputs):
             given = argument in item.entry.arguments
-            yield Fault((*at, argument) if given else at, message, remedy, on_key=item.has_arguments)
+            yield Fault((*at, argument) if given else at, message, remedy, on_key=bool(item.entry.key))
         return
     for_numbers = item.kind == "losses" and is_loss_for_numbers(item.entry)
     if not (for_numbers and not task.is_regression) and (never := never_fits(item.kind, item.entry, outputs)):
@@ -269,8 +264,8 @@ def _misfit(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bo
     if mixes:
         return f"{name} wants class indices, but MixUp and CutMix make soft labels", usual
     if form == "class index":
-        by_loss = "class index" in (forms_of("losses", split_entry(encoding.loss), encoding.outputs) or ())
-        other = f"{split_entry(encoding.loss)[0]} wants" if by_loss else "others of the metrics want"
+        by_loss = "class index" in (forms_of("losses", encoding.loss, encoding.outputs) or ())
+        other = f"{encoding.loss.name} wants" if by_loss else "others of the metrics want"
         return f"{name} wants one-hot labels, but {other} class indices", "Write `loss: categorical_crossentropy`."
     remedy = f"Write `{name[6:].lstrip('_')}`." if canonical(name).startswith("sparse") else usual
     return f"{name} wants class indices, but others of the loss and the metrics want one-hot labels", remedy

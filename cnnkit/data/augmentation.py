@@ -13,7 +13,7 @@ from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
-from cnnkit.keras_api.checking import entry_path, split_entry
+from cnnkit.keras_api.checking import Entry
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ class BatchPreparation:
 
     def __init__(
         self,
-        augment: Sequence[Any],
+        augment: Sequence[Entry],
         seed: int,
         task: Task,
         weights: npt.NDArray[Any] | None,
@@ -42,10 +42,10 @@ class BatchPreparation:
     ) -> None:
         self._task = task
         self._weights = weights
-        self._paths = [entry_path(entry, ("data", "augment", index)) for index, entry in enumerate(augment)]
+        self._paths = [("data", "augment", index, *entry.key) for index, entry in enumerate(augment)]
         self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
         self._features: Any = None
-        self._mixes = [split_entry(entry)[0] in MIXING for entry in augment]
+        self._mixes = [entry.name in MIXING for entry in augment]
         self._encoding = encoding or decide(task, mixes=any(self._mixes))[0]
 
     @property

@@ -1,7 +1,7 @@
 """Build and compile a config's model: network, optimizer, loss and metrics."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnkit.config.schema import Config, Train
 from cnnkit.config.target_encoding import TargetEncoding, target_encoding
@@ -9,6 +9,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
 
@@ -47,14 +48,14 @@ def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
 
 
 @fresh_names()
-def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Any = None) -> None:
+def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Entry | None = None) -> None:
     """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
     Args:
         model: Built; compiled in place.
         train: The `train` section.
         encoding: The target encoding.
-        optimizer: Entry of a phase's own optimizer; None for `train.optimizer`.
+        optimizer: A phase's own optimizer; None for `train.optimizer`.
 
     Raises:
         BuildError: Keras rejects optimizer, loss or metrics.
