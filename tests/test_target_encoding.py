@@ -10,9 +10,11 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from cnnkit.config.callback_check import log_columns
-from cnnkit.config.keras_targets import canonical, forms_of, never_fits
+from cnnkit.config.data_check import warnings
+from cnnkit.config.keras_targets import canonical, loss_or_metric
 from cnnkit.config.schema import Config
-from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled, warnings_of
+from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled
+from cnnkit.config.target_faults import never_fits
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import load
@@ -85,7 +87,7 @@ def best_of(kind: str, name: str) -> float | None:
 
 @pytest.mark.parametrize("kind", ["losses", "metrics"])
 def test_every_loss_and_metric_of_the_installed_keras_is_known(kind: Any) -> None:
-    unknown = [name for name in signature_table().names(kind) if forms_of(kind, parse_entry(name), 3) is None]
+    unknown = [name for name in signature_table().names(kind) if loss_or_metric(kind, parse_entry(name), (), 3).forms is None]
     assert not unknown, f"say in config/keras_targets.py which targets these take: {unknown}"
 
 
@@ -140,7 +142,7 @@ def test_the_warning_about_soft_labels_names_a_metric_once() -> None:
     config = Config.model_validate({
         "data": {"dataset": "digits", "augment": ["MixUp"]}, "model": {"layers": ["Flatten"]}, "train": {"metrics": ["AUC", {"AUC": {"curve": "PR"}}]}
     })  # fmt: skip
-    (warning,) = warnings_of(config)
+    (warning,) = warnings(config)
     assert warning == (
         "AUC of training examples ignores the soft labels that MixUp and CutMix make: read its `val_` column, whose examples are not mixed."
     )
@@ -291,4 +293,4 @@ def test_the_word_accuracy_is_what_keras_makes_of_it_for_each_encoding() -> None
 
 def test_names_of_the_same_loss_are_one() -> None:
     assert canonical("kld") == canonical("KLDivergence") == canonical("kl_divergence")
-    assert never_fits("losses", parse_entry("ctc"), 3) is not None
+    assert never_fits(loss_or_metric("losses", parse_entry("ctc"), (), 3)) is not None

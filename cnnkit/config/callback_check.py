@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from cnnkit.config.schema import Config
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
-from cnnkit.keras_api.checking import Entry, parse_entry
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import snake_case
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.metrics import LOSS_COLUMN, VALIDATION_PREFIX
@@ -95,6 +95,6 @@ def _has_schedule(optimizer: Entry) -> bool:
 
 
 def _schedule_fault(optimizer: Entry, path: Path) -> Fault:
-    schedule = parse_entry(optimizer.arguments["learning_rate"]).name
+    (schedule,) = optimizer.arguments["learning_rate"]
     message = f"ReduceLROnPlateau sets the learning rate, but that of {optimizer.name} follows {schedule}"
     return Fault(path, message, "Leave one of them out.", on_key=True)

@@ -53,6 +53,8 @@ def _parsed(value: object) -> object:
     return parse_entry(value) if isinstance(value, str) or is_mapping else value  # type: ignore[arg-type]
 
 
+MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
+
 Layer = Annotated[Entry, KerasObject("layers")]
 Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_number(value) is not None else value)]
 
@@ -210,6 +212,11 @@ class Data(Section):
     def source(self) -> str:
         """The name of the field that names the source, such as `folder`."""
         return next(name for name in SOURCES if getattr(self, name) is not None)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether `augment` mixes examples, so that labels become soft labels."""
+        return any(entry.name in MIXING for entry in self.augment)
 
 
 SOURCES = {name: mark for name, field in Data.model_fields.items() for mark in field.metadata if isinstance(mark, NamesSource)}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.target_encoding import MIXING, TargetEncoding, decide
+from cnnkit.config.schema import MIXING
+from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
@@ -29,7 +30,7 @@ class BatchPreparation:
         seed: The run's seed.
         task: The prediction task.
         weights: Weight of each class or label `(outputs,)`; None for none.
-        encoding: Target encoding of the loss; None for the task's default.
+        encoding: Target encoding of the loss.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class BatchPreparation:
         seed: int,
         task: Task,
         weights: npt.NDArray[Any] | None,
-        encoding: TargetEncoding | None = None,
+        encoding: TargetEncoding,
     ) -> None:
         self._task = task
         self._weights = weights
@@ -46,7 +47,7 @@ class BatchPreparation:
         self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
         self._features: Any = None
         self._mixes = [entry.name in MIXING for entry in augment]
-        self._encoding = encoding or decide(task, mixes=any(self._mixes))[0]
+        self._encoding = encoding
 
     @property
     def mixes_labels(self) -> bool:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnkit.config.schema import Config, Train
-from cnnkit.config.target_encoding import TargetEncoding, target_encoding
-from cnnkit.config.task import Task
+from cnnkit.config.schema import Train
+from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
@@ -40,7 +39,7 @@ def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
     keras.utils.set_random_seed(config.seed)
     try:
         network = build_network(config.model, spec.input_shape, spec.task)
-        encoding = encoding_for(network.model, config, spec.task)
+        encoding = loaded.target_encoding(int(network.model.output_shape[-1]))
         compile_model(network.model, config.train, encoding)
     except BuildError as error:
         raise loaded.located(error) from error
@@ -68,15 +67,3 @@ def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, 
         )
     except (ValueError, TypeError) as error:
         raise BuildError(Fault(("train",), f"Keras cannot compile the model: {first_sentence(error)}")) from error
-
-
-def encoding_for(model: "keras.Model", config: Config, task: Task) -> TargetEncoding:
-    """The target encoding for a built model, whose output shape decides between one and two outputs for two classes.
-
-    Raises:
-        BuildError: Loss or metrics do not fit the model's outputs.
-    """
-    encoding, faults = target_encoding(config, task, int(model.output_shape[-1]))
-    if faults:
-        raise BuildError(faults[0])
-    return encoding
