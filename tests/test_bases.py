@@ -252,7 +252,7 @@ def test_a_weights_file_is_named_relative_to_its_config_and_loaded_whole(name: s
     )
     monkeypatch.chdir("/")
     loaded = load([files / "c.yaml"])
-    assert loaded.config.model.base == {"MobileNetV2": {"alpha": 0.35, "weights": str(files / name)}}
+    assert loaded.config.model.base.written == {"MobileNetV2": {"alpha": 0.35, "weights": str(files / name)}}
     base = base_of(build_and_compile(loaded).model)
     assert base is not None
     plain = keras.applications.MobileNetV2(weights=str(PACKAGED_WEIGHTS), include_top=False, input_shape=(64, 64, 3), alpha=0.35)

@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
+from cnnkit.config.target_encoding import decide
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation, class_weights
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.rows import ArrayRows, DiskRows
 from cnnkit.errors import BuildError
+from cnnkit.keras_api.checking import parse_entry
 from cnnkit.training.target_scaler import TargetScaler
 
 THREE = Task("classification", ("a", "b", "c"))
@@ -64,11 +66,11 @@ def test_balanced_weights_are_scikit_learns() -> None:
 def test_example_weights_are_those_of_the_class_the_mix_or_the_labels() -> None:
     weights = np.array([1.0, 2.0, 4.0])
     inputs = tf.zeros((2, 6, 6, 3))
-    assert BatchPreparation([], 0, THREE, weights)(inputs, tf.constant([2, 0]))[2].numpy().tolist() == [4.0, 1.0]
-    mixing = BatchPreparation([{"MixUp": {"alpha": 0.2}}], 0, THREE, weights)
+    assert BatchPreparation([], 0, THREE, weights, decide(THREE)[0])(inputs, tf.constant([2, 0]))[2].numpy().tolist() == [4.0, 1.0]
+    mixing = BatchPreparation([parse_entry({"MixUp": {"alpha": 0.2}})], 0, THREE, weights, decide(THREE, mixes=True)[0])
     _, mixed, given = mixing(inputs, tf.constant([1, 2]))
     assert np.allclose(given.numpy(), mixed.numpy() @ weights, atol=1e-6)
-    labels = BatchPreparation([], 0, LABELS, np.array([1.0, 3.0]))
+    labels = BatchPreparation([], 0, LABELS, np.array([1.0, 3.0]), decide(LABELS)[0])
     assert labels(inputs, tf.constant([[1.0, 1.0], [0.0, 0.0]]))[2].numpy().tolist() == [2.0, 1.0]
 
 
@@ -76,7 +78,8 @@ def test_augmentation_follows_the_seed_and_leaves_targets_alone() -> None:
     pixels, targets = tf.constant(images(8)), tf.range(8)
 
     def augmented(seed: int) -> np.ndarray:
-        preparation = BatchPreparation([{"RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3}}], seed, THREE, None)
+        moved = parse_entry({"RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3}})
+        preparation = BatchPreparation([moved], seed, THREE, None, decide(THREE)[0])
         x, y = preparation(pixels, targets)
         assert np.array_equal(y, np.arange(8))
         return x.numpy()
@@ -88,7 +91,9 @@ def test_augmentation_follows_the_seed_and_leaves_targets_alone() -> None:
 def test_mixed_pixels_and_labels_are_the_same_mixture() -> None:
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
     pixels[1] = 200
-    x, y = BatchPreparation(["MixUp"], 3, Task("classification", ("dark", "bright")), None)(tf.constant(pixels), tf.constant([0, 1]))
+    task = Task("classification", ("dark", "bright"))
+    mixing = BatchPreparation([parse_entry("MixUp")], 3, task, None, decide(task, mixes=True)[0])
+    x, y = mixing(tf.constant(pixels), tf.constant([0, 1]))
     assert np.allclose(x.numpy()[:, 0, 0, 0], 200 * y.numpy()[:, 1], atol=1e-3)
     assert np.allclose(y.numpy().sum(axis=1), 1)
 
@@ -99,9 +104,9 @@ def test_mixed_pixels_and_labels_are_the_same_mixture() -> None:
         ({"RandomCrop": {"height": 3, "width": 3}}, "data.augment[0].RandomCrop: changes inputs of (6, 6, 3) to (3, 3, 3)\n    Layers that change the shape belong in `model.preprocess`."),
     ],
 )  # fmt: skip
-def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: object, message: str) -> None:
+def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: dict[str, object], message: str) -> None:
     with pytest.raises(BuildError) as caught:
-        BatchPreparation([entry], 0, THREE, None).check((6, 6, 3))
+        BatchPreparation([parse_entry(entry)], 0, THREE, None, decide(THREE)[0]).check((6, 6, 3))
     assert str(caught.value) == message
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from cnnkit.config.json_schema import json_schema
+from cnnkit.config.load import resolved
 from cnnkit.config.packaged import folder
+from cnnkit.config.schema import Config
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
 from cnnkit.keras_api.checking import _check_value, check_entry
@@ -44,6 +46,36 @@ def test_a_resolved_config_loads_to_the_same_config(path: Path, tmp_path: Path) 
     first = load([path])
     (tmp_path / "config.yaml").write_text(first.as_yaml())
     assert load([tmp_path / "config.yaml"]).config == first.config
+
+
+def test_entries_are_dumped_as_they_were_written() -> None:
+    layers = [
+        "Flatten",
+        {"Dropout": {"rate": "1/2", "seed": None}},
+        {"BatchNormalization": None},
+        {"ReLU": {}},
+        {"residual": {"activation": "relu", "layers": [{"Dense": {"units": 8, "kernel_initializer": {"HeNormal": None}}}]}},
+    ]
+    train = {
+        "optimizer": {"Adam": {"learning_rate": {"CosineDecay": {"decay_steps": 9, "initial_learning_rate": "1/10"}}}},
+        "metrics": ["accuracy", {"Accuracy": None}, {"AUC": {"name": None}}],
+        "phases": [{"train": "all", "optimizer": {"SGD": None}}],
+    }
+    config = Config.model_validate(
+        {"data": {"dataset": "digits", "augment": [{"RandomFlip": None}]}, "model": {"layers": layers}, "train": train}
+    )
+    dumped = resolved(config)
+    assert dumped["model"]["layers"] == layers
+    assert {key: dumped["train"][key] for key in ("optimizer", "metrics")} == {key: train[key] for key in ("optimizer", "metrics")}
+    assert dumped["train"]["phases"][0]["optimizer"] == {"SGD": None}
+    assert dumped["data"]["augment"] == [{"RandomFlip": None}]
+    assert list(dumped["model"]["layers"][4]["residual"]) == ["activation", "layers"]
+    assert resolved(Config.model_validate({"data": {"dataset": "digits"}, "model": {"base": {"until": "x", "run": "y"}}}))["model"][
+        "base"
+    ] == {
+        "until": "x",
+        "run": "y",
+    }
 
 
 def test_cifar_is_the_network_of_the_tutorial() -> None:

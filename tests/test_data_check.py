@@ -160,7 +160,7 @@ def test_init_sees_numbers_and_signals(tmp_path: Path) -> None:
     assert look.spec.task.kind == "regression"
     loaded = load([written])
     assert loaded.config.model.layers is not None
-    assert loaded.config.model.layers[-1] == {"Dense": {"units": 1}}
+    assert loaded.config.model.layers[-1].written == {"Dense": {"units": 1}}
 
 
 def test_files_are_inspected_again_only_when_something_that_matters_has_changed(

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from cnnkit.config.data_check import check_against_data
+from cnnkit.config.target_encoding import decide, target_encodings
 from cnnkit.config.task import Task
 from cnnkit.config.validate import validate
 from cnnkit.data.augmentation import BatchPreparation
@@ -26,6 +27,8 @@ from cnnkit.keras_api.signatures import REFUSED, signature_table
 from cnnkit.training import fit as fit_module
 from cnnkit.training.fit import Fit
 from cnnkit.training.history import DivergedError, History, OpenEpoch
+
+THREE = Task("classification", ("a", "b", "c"))
 
 SEED = 3
 EXAMPLES, BATCH = 26, 8  # four steps an epoch; the last batch is smaller
@@ -165,7 +168,7 @@ def run_ours(
         model,
         batches,
         batches if validate else None,
-        BatchPreparation([], 0, Task("classification", ("a", "b", "c")), weights),
+        BatchPreparation([], 0, THREE, weights, decide(THREE)[0]),
         until=epochs,
         seed=SEED,
         callbacks=list(callbacks),
@@ -305,7 +308,7 @@ def test_a_run_stopped_inside_an_epoch_and_interrupted_at_once_is_resumed_to_its
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_step_is_compiled_by_xla_where_the_model_is_compiled_so(jit_compile: bool) -> None:
-    batches, preparation = source(), BatchPreparation([], 0, Task("classification", ("a", "b", "c")), None)
+    batches, preparation = source(), BatchPreparation([], 0, THREE, None, decide(THREE)[0])
     run_steps: Any = fit_module._step_runner(network("sgd", jit_compile=jit_compile), batches, preparation)
     graph = run_steps.get_concrete_function(iter(batches.in_order()), tf.constant(1)).graph.as_graph_def()
     assert any(function.attr["_XlaMustCompile"].b for function in graph.library.function) == jit_compile
@@ -336,7 +339,8 @@ def test_what_the_loop_does_not_follow_is_refused_by_name(train: dict[str, Any],
     config = {"data": {"dataset": "digits"}, "model": {"layers": ["Flatten", {"Dense": {"units": 10, "activation": "softmax"}}]}}
     checked, faults = validate({**config, "train": train})
     if checked is not None:
-        faults = list(check_against_data(checked, open_source(checked.data).spec))
+        spec = open_source(checked.data).spec
+        faults = list(check_against_data(checked, spec, target_encodings(checked, spec.task, spec.name)))
     assert [fault.message[: len(message)] for fault in faults] == [message]
 
 

@@ -14,7 +14,7 @@ import pytest
 from cnnkit.config.schema import Model
 from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, CnnkitError
-from cnnkit.keras_api.checking import Entry
+from cnnkit.keras_api.checking import parse_entry
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.model.base import PACKAGED_WEIGHTS, apply_preprocessing, load_base, preferred_size
 from cnnkit.model.builder import build_network
@@ -117,7 +117,7 @@ def test_every_base_gets_its_pixels_as_keras_prepares_them(name: str) -> None:
 
 
 def test_the_packaged_weights_give_keras_own_features() -> None:
-    base, notices = load_base(Entry("MobileNetV2", {"alpha": 0.35, "weights": str(PACKAGED_WEIGHTS)}), (64, 64, 3))
+    base, notices = load_base(parse_entry({"MobileNetV2": {"alpha": 0.35, "weights": str(PACKAGED_WEIGHTS)}}), (64, 64, 3))
     assert notices == ()
     plain = keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=str(PACKAGED_WEIGHTS))
     images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
@@ -133,7 +133,7 @@ def test_the_preferred_size_is_the_one_keras_builds_with(name: str, size: int) -
 
 def test_too_small_an_input_is_refused_with_the_smallest() -> None:
     with pytest.raises(BuildError) as caught:
-        load_base(Entry("Xception", {"weights": "none"}), (70, 70, 3))
+        load_base(parse_entry({"Xception": {"weights": "none"}}), (70, 70, 3))
     assert str(caught.value) == (
         "model.base: Xception takes images of at least 71x71, got 70x70\n"
         "    Write `model: {image_size: 71}` or more, or `image_size: auto` for what it prefers."
@@ -141,14 +141,14 @@ def test_too_small_an_input_is_refused_with_the_smallest() -> None:
 
 
 def test_without_a_network_the_packaged_weights_stand_in_and_say_so() -> None:
-    base, notices = load_base(Entry("MobileNetV2", {}), (64, 64, 3))
+    base, notices = load_base(parse_entry("MobileNetV2"), (64, 64, 3))
     assert base.count_params() == 410_208
     assert "This run uses the smaller MobileNetV2 with alpha 0.35, whose ImageNet weights come with cnnkit." in notices[0]
 
 
 def test_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -> None:
     with pytest.raises(CnnkitError) as caught:
-        load_base(Entry("VGG16", {}), (48, 48, 3))
+        load_base(parse_entry("VGG16"), (48, 48, 3))
     message = str(caught.value)
     assert "the ImageNet weights of VGG16 are not in " in message
     assert "or write `VGG16: {weights: none}` to start from random ones." in message

@@ -17,6 +17,7 @@ import tensorflow
 from sklearn import metrics as sklearn_metrics
 
 from cnnkit import cli
+from cnnkit.config.target_encoding import decide
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import load
@@ -68,7 +69,7 @@ def run_fit(model: keras.Model, epochs: int, **options: Any) -> History:
     history = History()
     defaults: dict[str, Any] = {"callbacks": [], "listener": Silent(), "should_stop": lambda: False}
     batches = source()
-    preparation = BatchPreparation([], 0, THREE, None)
+    preparation = BatchPreparation([], 0, THREE, None, decide(THREE)[0])
     Fit(model, batches, batches, preparation, until=epochs, history=history, seed=3, **{**defaults, **options}).run()
     return history
 

@@ -10,17 +10,19 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from cnnkit.config.callback_check import log_columns
-from cnnkit.config.keras_targets import canonical, forms_of, never_fits
+from cnnkit.config.data_check import warnings
+from cnnkit.config.keras_targets import canonical, loss_or_metric
 from cnnkit.config.schema import Config
-from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled, warnings_of
+from cnnkit.config.target_encoding import TargetEncoding, decide, encoding_of_compiled
+from cnnkit.config.target_faults import never_fits
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import load
 from cnnkit.data.encode import encode
 from cnnkit.data.source import Request
-from cnnkit.errors import ConfigError
+from cnnkit.errors import ConfigError, Fault
 from cnnkit.keras_api.building import build
-from cnnkit.keras_api.checking import Entry, split_entry
+from cnnkit.keras_api.checking import parse_entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.prediction.evaluate import compiled_metrics
@@ -69,6 +71,12 @@ ONE = ("Accuracy", "AUC", "IoU", "F1Score", "FBetaScore", "R2Score", "CosineSimi
 AT_BEST = ("SensitivityAtSpecificity", "SpecificityAtSensitivity")
 
 
+def decided(task: Task, loss: Any = None, metrics: Any = None, **options: Any) -> tuple[TargetEncoding, tuple[Fault, ...]]:
+    """The encoding of entries as a config has them."""
+    entries = [parse_entry(entry) for entry in metrics] if metrics is not None else None
+    return decide(task, parse_entry(loss) if loss is not None else None, entries, **options)
+
+
 def best_of(kind: str, name: str) -> float | None:
     if kind == "losses" and name == "CosineSimilarity":
         return -1.0
@@ -79,7 +87,7 @@ def best_of(kind: str, name: str) -> float | None:
 
 @pytest.mark.parametrize("kind", ["losses", "metrics"])
 def test_every_loss_and_metric_of_the_installed_keras_is_known(kind: Any) -> None:
-    unknown = [name for name in signature_table().names(kind) if forms_of(kind, Entry(name, {}), 3) is None]
+    unknown = [name for name in signature_table().names(kind) if loss_or_metric(kind, parse_entry(name), (), 3).forms is None]
     assert not unknown, f"say in config/keras_targets.py which targets these take: {unknown}"
 
 
@@ -90,7 +98,7 @@ def test_what_is_accepted_gives_one_number_and_the_best_one_to_a_network_without
     for kind in ("losses", "metrics"):
         for name in signature_table().objects[kind]:  # type: ignore[index]
             entry: Any = {name: ARGUMENTS[name]} if name in ARGUMENTS else name
-            encoding, faults = decide(task, *((entry, None) if kind == "losses" else (None, [entry])), outputs=outputs)
+            encoding, faults = decided(task, *((entry, None) if kind == "losses" else (None, [entry])), outputs=outputs)
             if faults:
                 assert all(fault.remedy for fault in faults), name
                 continue
@@ -118,10 +126,10 @@ def test_the_columns_of_the_logs_are_known_before_training(case: str) -> None:
     entries: list[Any] = []
     for name in signature_table().names("metrics"):
         entry: Any = {name: ARGUMENTS[name]} if name in ARGUMENTS else name
-        if not decide(task, None, [*entries, entry], outputs=outputs)[1]:
+        if not decided(task, None, [*entries, entry], outputs=outputs)[1]:
             entries.append(entry)
-    named: list[Any] = [{split_entry(entry).name: {**split_entry(entry).arguments, "name": "own"}} for entry in entries[:2]]
-    encoding = decide(task, None, [*entries, *entries, *named], outputs=outputs)[0]
+    named = [{entry.name: {**entry.arguments, "name": "own"}} for entry in map(parse_entry, entries[:2])]
+    encoding = decided(task, None, [*entries, *entries, *named], outputs=outputs)[0]
     model = keras.Sequential([keras.Input(perfect.shape[1:]), keras.layers.Identity()])
     with fresh_names():
         model.compile(loss=build("losses", encoding.loss, ()), metrics=[build("metrics", entry, ()) for entry in encoding.metrics])
@@ -134,14 +142,14 @@ def test_the_warning_about_soft_labels_names_a_metric_once() -> None:
     config = Config.model_validate({
         "data": {"dataset": "digits", "augment": ["MixUp"]}, "model": {"layers": ["Flatten"]}, "train": {"metrics": ["AUC", {"AUC": {"curve": "PR"}}]}
     })  # fmt: skip
-    (warning,) = warnings_of(config)
+    (warning,) = warnings(config)
     assert warning == (
         "AUC of training examples ignores the soft labels that MixUp and CutMix make: read its `val_` column, whose examples are not mixed."
     )
 
 
 def form(task: Task, loss: Any = None, metrics: list[Any] | None = None, **options: Any) -> str:
-    encoding, faults = decide(task, loss, metrics, **options)
+    encoding, faults = decided(task, loss, metrics, **options)
     assert not faults
     return encoding.form
 
@@ -151,7 +159,7 @@ def test_class_indices_become_one_hot_where_a_loss_or_metric_wants_it_and_none_w
     assert form(THREE, None, ["accuracy"]) == "class index"
     assert form(THREE, {"CategoricalCrossentropy": {"label_smoothing": 0.1}}) == "one-hot"
     assert form(THREE, None, ["CategoricalAccuracy", "AUC"]) == "one-hot"
-    assert decide(THREE, None, ["AUC"])[0].loss == "categorical_crossentropy"
+    assert decided(THREE, None, ["AUC"])[0].loss.name == "categorical_crossentropy"
     assert form(THREE, mixes=True) == "one-hot"
     assert form(TWO, None, ["Precision"], outputs=1) == "one column"
     assert form(LABELS) == "multi-hot"
@@ -185,7 +193,7 @@ def test_class_indices_become_one_hot_where_a_loss_or_metric_wants_it_and_none_w
 def test_what_would_crash_or_give_a_wrong_number_is_refused_with_the_remedy(
     task: Task, outputs: int, mixes: bool, loss: Any, metrics: Any, message: str, remedy: str
 ) -> None:
-    faults = decide(task, loss, metrics, mixes=mixes, outputs=outputs)[1]
+    faults = decided(task, loss, metrics, mixes=mixes, outputs=outputs)[1]
     assert [(fault.message, fault.remedy) for fault in faults] == [(message, remedy)]
 
 
@@ -241,11 +249,11 @@ def test_class_weights_are_refused_with_a_loss_of_one_number_a_batch(tmp_path: P
 
 def test_weights_and_targets_of_a_batch_follow_the_encoding() -> None:
     weights = np.array([1.0, 2.0, 4.0])
-    encoding = decide(THREE, "categorical_crossentropy")[0]
+    encoding = decided(THREE, "categorical_crossentropy")[0]
     _, targets, given = BatchPreparation([], 0, THREE, weights, encoding)(np.zeros((2, 4, 4, 1), np.float32), np.array([2, 1]))
     assert np.array_equal(targets, [[0, 0, 1], [0, 1, 0]])
     assert np.array_equal(given, [4, 2])
-    encoding = decide(TWO, outputs=1)[0]
+    encoding = decided(TWO, outputs=1)[0]
     _, targets, given = BatchPreparation([], 0, TWO, weights[:2], encoding)(np.zeros((2, 4, 4, 1), np.float32), np.array([1, 0]))
     assert np.array_equal(targets, [[1], [0]])
     assert np.array_equal(given, [2, 1])
@@ -266,7 +274,7 @@ def test_the_encoding_of_a_saved_model_follows_from_what_it_was_compiled_with(lo
     predictions = np.eye(3, dtype=np.float32)[INDEX] * 0.8 + 0.05
     model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
     model.compile("sgd", loss, metrics=metrics)
-    encoding = encoding_of_compiled(model.get_compile_config(), THREE, 3)
+    encoding, _ = encoding_of_compiled(model.get_compile_config(), THREE, 3)
     assert encoding.form == expected
     told = compiled_metrics(model, predictions, INDEX, THREE)
     targets = np.eye(3)[INDEX] if expected == "one-hot" else INDEX
@@ -279,10 +287,10 @@ def test_the_word_accuracy_is_what_keras_makes_of_it_for_each_encoding() -> None
     wrong = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
     for word in ("accuracy", "acc", "Accuracy"):
         for loss in (None, "categorical_crossentropy"):
-            assert value_of("metrics", decide(THREE, loss, [word])[0], np.array([1, 2]), wrong) == 0.5
-        assert value_of("metrics", decide(TWO, None, [word], outputs=1)[0], np.array([1, 1]), np.array([[0.9], [0.2]])) == 0.5
+            assert value_of("metrics", decided(THREE, loss, [word])[0], np.array([1, 2]), wrong) == 0.5
+        assert value_of("metrics", decided(TWO, None, [word], outputs=1)[0], np.array([1, 1]), np.array([[0.9], [0.2]])) == 0.5
 
 
 def test_names_of_the_same_loss_are_one() -> None:
     assert canonical("kld") == canonical("KLDivergence") == canonical("kl_divergence")
-    assert never_fits("losses", Entry("ctc", {}), 3) is not None
+    assert never_fits(loss_or_metric("losses", parse_entry("ctc"), (), 3)) is not None

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cnnkit.config.schema import Train
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.signatures import REFUSED, signature_table
 from cnnkit.training.checkpoint.callbacks import VALUES
@@ -50,7 +49,7 @@ def model() -> keras.Model:
 
 
 def manager(model: keras.Model, folder: Path) -> CheckpointManager:
-    made = CheckpointManager(model, [], Train(), CheckpointStore(folder), RUN, last_phase=0)
+    made = CheckpointManager(model, [], CheckpointStore(folder), RUN, interval=(0, 300.0), rolls_back=False, last_phase=0)
     made.set_trained_model(model, STEPS)
     return made
 

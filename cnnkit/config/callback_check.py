@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from cnnkit.config.schema import Config
-from cnnkit.errors import Fault, did_you_mean, format_value
-from cnnkit.keras_api.checking import Entry, entry_path, split_entry
+from cnnkit.errors import Fault, Path, did_you_mean, format_value
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import snake_case
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.metrics import LOSS_COLUMN, VALIDATION_PREFIX
 
 
-def check_callbacks(config: Config, metrics: Sequence[Any], *, has_validation: bool) -> Iterator[Fault]:
+def check_callbacks(config: Config, metrics: Sequence[Entry], *, has_validation: bool) -> Iterator[Fault]:
     """Faults of `train.callbacks`.
 
     Args:
@@ -22,10 +21,9 @@ def check_callbacks(config: Config, metrics: Sequence[Any], *, has_validation: b
     """
     train = config.train
     optimizers = [phase.optimizer if phase.optimizer is not None else train.optimizer for phase in train.phases or []] or [train.optimizer]
-    written = [split_entry(optimizer) for optimizer in optimizers]
-    without_ema = [each.name for each in written if each.arguments.get("use_ema") is not True]
+    without_ema = [each.name for each in optimizers if each.arguments.get("use_ema") is not True]
     for index, entry in enumerate(train.callbacks):
-        name, path = split_entry(entry).name, ("train", "callbacks", index)
+        name, path = entry.name, ("train", "callbacks", index)
         if name == "SwapEMAWeights" and without_ema:
             message = f"SwapEMAWeights evaluates with the moving average of the weights, but {without_ema[0]} computes none"
             yield Fault(path, message, "Give the optimizer `use_ema: true`, such as `Adam: {use_ema: true}`.")
@@ -33,11 +31,11 @@ def check_callbacks(config: Config, metrics: Sequence[Any], *, has_validation: b
             message = "TerminateOnNaN ends training when the loss becomes NaN, but `on_nan: restore` continues from the last checkpoint"
             yield Fault(path, message, "Leave one of them out.")
         elif name == "ReduceLROnPlateau":
-            yield from (_schedule_fault(each, entry_path(entry, path)) for each in written if _has_schedule(each))
+            yield from (_schedule_fault(each, (*path, *entry.key)) for each in optimizers if _has_schedule(each))
     yield from check_monitors(train.callbacks, metrics, has_validation=has_validation)
 
 
-def check_monitors(callbacks: Sequence[Any], metrics: Sequence[Any], *, has_validation: bool) -> Iterator[Fault]:
+def check_monitors(callbacks: Sequence[Entry], metrics: Sequence[Entry], *, has_validation: bool) -> Iterator[Fault]:
     """Faults of callbacks that monitor a column which Keras's logs will not have.
 
     Args:
@@ -49,12 +47,12 @@ def check_monitors(callbacks: Sequence[Any], metrics: Sequence[Any], *, has_vali
     of_validation = [f"{VALIDATION_PREFIX}{column}" for column in columns]
     known = [*columns, *(of_validation if has_validation else [])]
     for index, entry in enumerate(callbacks):
-        name, arguments = split_entry(entry)
+        name, arguments = entry.name, entry.arguments
         argument = signature_table().objects["callbacks"][name].arguments.get("monitor")
         if argument is None:
             continue
         monitor = arguments.get("monitor", argument.default)
-        path = entry_path(entry, ("train", "callbacks", index))
+        path: Path = ("train", "callbacks", index, *entry.key)
         path = (*path, "monitor") if "monitor" in arguments else path
         if monitor in of_validation and not has_validation:
             column = monitor.removeprefix(VALIDATION_PREFIX)
@@ -68,7 +66,7 @@ def check_monitors(callbacks: Sequence[Any], metrics: Sequence[Any], *, has_vali
             known.append("learning_rate")  # it adds the rate to the logs of the callbacks after it
 
 
-def log_columns(metrics: Sequence[Any]) -> list[str]:
+def log_columns(metrics: Sequence[Entry]) -> list[str]:
     """The columns that training logs without validation: `loss`, and the metrics under the names that Keras gives them.
 
     Args:
@@ -78,10 +76,10 @@ def log_columns(metrics: Sequence[Any]) -> list[str]:
     taken: Counter[str] = Counter()
     columns = [LOSS_COLUMN]
     for entry in metrics:
-        name, arguments = split_entry(entry)
+        name = entry.name
         signature = signature_table().objects["metrics"].get(name)
         default = signature.arguments["name"].default if signature is not None and "name" in signature.arguments else None
-        column = arguments.get("name") or default or (name if signature is None else _numbered(snake_case(name), automatic))
+        column = entry.arguments.get("name") or default or (name if signature is None else _numbered(snake_case(name), automatic))
         columns.append(_numbered(column, taken))
     return list(dict.fromkeys(columns))
 
@@ -96,7 +94,7 @@ def _has_schedule(optimizer: Entry) -> bool:
     return isinstance(optimizer.arguments.get("learning_rate"), dict)
 
 
-def _schedule_fault(optimizer: Entry, path: tuple[str | int, ...]) -> Fault:
-    schedule = split_entry(optimizer.arguments["learning_rate"]).name
+def _schedule_fault(optimizer: Entry, path: Path) -> Fault:
+    (schedule,) = optimizer.arguments["learning_rate"]
     message = f"ReduceLROnPlateau sets the learning rate, but that of {optimizer.name} follows {schedule}"
     return Fault(path, message, "Leave one of them out.", on_key=True)

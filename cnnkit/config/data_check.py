@@ -1,17 +1,16 @@
 """Cross-checks of a config: its sections against each other, and model and training against the data spec. No TensorFlow, no I/O."""
 
 import importlib.util
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from cnnkit.config.callback_check import check_callbacks
 from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.data_spec import DataSpec
-from cnnkit.config.keras_targets import is_loss_for_numbers
-from cnnkit.config.schema import Config
-from cnnkit.config.target_encoding import MIXING, mixes_labels, target_encoding, warnings_of
+from cnnkit.config.keras_targets import is_loss_for_numbers, needs_hard_labels
+from cnnkit.config.schema import MIXING, Config
+from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.errors import Fault, Path, count, did_you_mean, format_value
-from cnnkit.keras_api.checking import OUTPUTS, is_entry, split_entry
+from cnnkit.keras_api.checking import OUTPUTS, Entry
 from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, VALIDATION_PREFIX
 
 
@@ -45,24 +44,29 @@ def _check_built_in(config: Config) -> Iterator[Fault]:
             yield Fault(("data", "fallback"), message, "A stand-in has to have as many.")
 
 
-def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False) -> Iterator[Fault]:
+def check_against_data(
+    config: Config, spec: DataSpec, encodings: Mapping[int, tuple[TargetEncoding, tuple[Fault, ...]]], *, trained: bool = False
+) -> Iterator[Fault]:
     """Faults of a valid config with respect to its data: shape, output layer, loss, metrics, class weights, augmentation.
 
     Args:
         config: A config whose sections are each valid.
         spec: The data spec of its source.
+        encodings: Its target encodings, by number of outputs.
         trained: Whether the config's model is trained already; its loss, metrics and callbacks are then not checked.
     """
     shape = config.model.input_shape
     if shape is not None and tuple(shape) != spec.input_shape:
         message = f"is {shape}, but an example of {spec.name} is {list(spec.input_shape)}"
         yield Fault(("model", "input_shape"), message, "Write the data's shape, or leave `input_shape` out.")
-    name = "layers" if config.model.layers is not None else "head"
-    layers = getattr(config.model, name)
-    if layers:
-        yield from _check_output_layer(layers[-1], ("model", name, len(layers) - 1), spec, config)
+    name, layers = ("layers", config.model.layers) if config.model.layers is not None else ("head", config.model.head)
+    last = layers[-1] if layers and layers[-1].name == "Dense" else None
+    if layers and last is not None:
+        yield from _check_output_layer(last, ("model", name, len(layers) - 1), spec, config)
     if not trained:
-        encoding, faults = target_encoding(config, spec.task, data=spec.name)
+        binary = len(encodings) == 2  # two classes, for which one output or two are good
+        fitting = [each for each in encodings.values() if not each[1]] or list(encodings.values())
+        encoding, faults = encodings[1 if last.arguments.get("units") == 1 else 2] if binary and last is not None else fitting[0]
         yield from faults
         own = config.data.dataset is None  # a source of one's own may bring validation examples
         yield from check_callbacks(config, encoding.metrics, has_validation=own or config.data.validation != 0)
@@ -70,11 +74,9 @@ def check_against_data(config: Config, spec: DataSpec, *, trained: bool = False)
     yield from _check_augment(config, spec)
 
 
-def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
-    if not is_entry(layer) or (entry := split_entry(layer)).name != "Dense":
-        return
-    name, arguments = entry
-    task, here = spec.task, (*path, name)
+def _check_output_layer(layer: Entry, path: Path, spec: DataSpec, config: Config) -> Iterator[Fault]:
+    arguments = layer.arguments
+    task, here = spec.task, (*path, layer.name)
     units, activation = arguments.get("units"), arguments.get("activation")
     single = units == 1 or (units == OUTPUTS and task.outputs == 1)
     binary = single and task.is_classification and task.outputs == 2
@@ -89,7 +91,7 @@ def _check_output_layer(layer: Any, path: Path, spec: DataSpec, config: Config) 
     elif (
         not task.is_regression
         and activation != (wanted := "sigmoid" if binary else task.activation)
-        and not (config.train.loss is not None and is_loss_for_numbers(split_entry(config.train.loss)))
+        and not (config.train.loss is not None and is_loss_for_numbers(config.train.loss))
     ):
         got = "raw scores" if activation in (None, "linear") else f"{activation} outputs"
         want = "probabilities that add up to 1" if wanted == "softmax" else "a probability for each label"
@@ -119,14 +121,19 @@ def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
 
 def warnings(config: Config) -> Iterator[str]:
     """Warnings for a valid config whose metrics could be misread."""
-    names = [split_entry(entry)[0] for entry in config.train.callbacks]
-    selecting = [name for name in names if name in ("EarlyStopping", "ReduceLROnPlateau")]
+    selecting = [entry.name for entry in config.train.callbacks if entry.name in ("EarlyStopping", "ReduceLROnPlateau")]
     if config.data.validation == "test" and selecting:
         yield (
             f"{' and '.join(selecting)} watch the test examples (data.validation: test), so the test metrics are biased: "
             "the model was selected on the same examples. Hold out a share instead: `data: {validation: 0.1}`."
         )
-    yield from warnings_of(config)
+    names = list(dict.fromkeys(each.name for each in config.train.metrics or [] if needs_hard_labels(each)))
+    if names and config.data.mixes_labels:
+        ignore, columns = ("ignores", "its `val_` column") if len(names) == 1 else ("ignore", "their `val_` columns")
+        yield (
+            f"{' and '.join(names)} of training examples {ignore} the soft labels that MixUp and CutMix make: "
+            f"read {columns}, whose examples are not mixed."
+        )
 
 
 def _check_log(config: Config) -> Iterator[Fault]:
@@ -138,12 +145,11 @@ def _check_log(config: Config) -> Iterator[Fault]:
 def _check_metric_names(config: Config) -> Iterator[Fault]:
     """Faults of metrics named like another column of the history, which would overwrite it."""
     for index, entry in enumerate(config.train.metrics or []):
-        kind, arguments = split_entry(entry)
-        name = arguments.get("name")
+        name = entry.arguments.get("name")
         if name in (EPOCH, LOSS_COLUMN, *COSTS) or str(name).startswith(VALIDATION_PREFIX):
             message = f"{format_value(name)} is the name of another column of the history"
             remedy = "Write another name" + (f" without `{VALIDATION_PREFIX}`" if str(name).startswith(VALIDATION_PREFIX) else "") + "."
-            yield Fault(("train", "metrics", index, kind, "name"), message, remedy)
+            yield Fault(("train", "metrics", index, *entry.key, "name"), message, remedy)
 
 
 def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
@@ -151,10 +157,10 @@ def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
         passes: Path = ("data", "augment_passes")
         if config.model.base is None or not config.data.augment:
             yield Fault(passes, "goes with a base and `data.augment`: it computes the features of augmented passes once", "Leave it out.")
-        elif mixes_labels(config.data.augment):
+        elif config.data.mixes_labels:
             yield Fault(passes, "does not go with MixUp or CutMix, whose labels change with the pixels", "Leave it out.")
     for index, entry in enumerate(config.data.augment):
-        name = split_entry(entry)[0]
+        name = entry.name
         if name in MIXING and not spec.task.is_classification:
             yield Fault(("data", "augment", index), f"{name} mixes classes, but {spec.name} has {spec.task.noun}", "Leave it out.")
         if len(spec.input_shape) != 3 and name not in ("GaussianNoise", "GaussianDropout", "Dropout", "SpatialDropout1D"):

@@ -1,11 +1,11 @@
-"""The target encodings that each loss and metric of Keras accepts, and arguments with which they crash or compute a wrong value."""
+"""The target encodings that each loss and metric of Keras accepts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from cnnkit.errors import count, fold
+from cnnkit.errors import Path, fold
 from cnnkit.keras_api.checking import Entry
-from cnnkit.keras_api.signatures import REQUIRED, signature_table
 
 Form = Literal["class index", "one-hot", "one column", "multi-hot", "numbers"]
 Kind = Literal["losses", "metrics"]
@@ -96,18 +96,8 @@ _NUMBERS_OR_EACH_OUTPUT = (
     "r2score",
 )
 
-_PER_BATCH = ("dice", "tversky")  # losses that are one number a batch, so that examples cannot be weighted
-_NOT_STANDARDIZED = ("meanabsolutepercentageerror", "meansquaredlogarithmicerror", "poisson")
-_CORRELATIONS = ("pearsoncorrelation", "concordancecorrelation")
-
-_WHY_NEVER = {
-    "ctc": "is for sequences of labels, and cnnkit's models make one prediction an example",
-    "circle": "compares the examples of a batch with each other, so that no output is the probability of a class",
-    "mean": "takes one value an example, not targets and outputs",
-    "sum": "takes one value an example, not targets and outputs",
-    "crossentropy": "is no metric that Keras can build",
-    "ce": "is no metric that Keras can build",
-}
+PER_BATCH = ("dice", "tversky")  # losses that are one number a batch, so that examples cannot be weighted
+CORRELATIONS = ("pearsoncorrelation", "concordancecorrelation")
 
 
 def canonical(name: str) -> str:
@@ -116,16 +106,57 @@ def canonical(name: str) -> str:
     return _ALIASES.get(folded, folded)
 
 
-def forms_of(kind: Kind, entry: Entry, outputs: int) -> frozenset[Form] | None:
+@dataclass(frozen=True)
+class LossOrMetric:
+    """A loss or metric of a config, with the targets that it accepts.
+
+    Attributes:
+        kind: Whether it is a loss or a metric.
+        entry: Its entry in the config.
+        path: Path of the entry.
+        outputs: Number of outputs of the network.
+        canonical: Its canonical name: the same for `mse`, `mean_squared_error` and `MeanSquaredError`.
+        forms: The forms of targets that it accepts; None where the table above does not know it.
+    """
+
+    kind: Kind
+    entry: Entry
+    path: Path
+    outputs: int
+    canonical: str
+    forms: frozenset[Form] | None
+
+    @property
+    def is_per_batch(self) -> bool:
+        """Whether it is a loss that is one number per batch instead of one per example."""
+        return self.canonical in PER_BATCH and self.entry.arguments.get("axis") not in (-1, 1, [-1], [1])
+
+    @property
+    def is_loss_for_numbers(self) -> bool:
+        """Whether it is a regression loss."""
+        return self.kind == "losses" and is_loss_for_numbers(self.entry)
+
+    def fits(self, form: Form) -> bool:
+        """Whether it accepts targets of a form, or may."""
+        return self.forms is None or form in self.forms
+
+
+def loss_or_metric(kind: Kind, entry: Entry, path: Path, outputs: int) -> LossOrMetric:
+    """A loss or metric of a config for a network with a number of outputs."""
+    folded = canonical(entry.name)
+    return LossOrMetric(kind, entry, path, outputs, folded, _forms_of(kind, entry, folded, outputs))
+
+
+def _forms_of(kind: Kind, entry: Entry, folded: str, outputs: int) -> frozenset[Form] | None:
     """The forms of targets that a loss or metric accepts; None where this table does not know it.
 
     Args:
         kind: Whether it is a loss or a metric.
         entry: Its config entry.
+        folded: Its canonical name.
         outputs: Number of outputs of the network.
     """
-    name, arguments = entry
-    folded = canonical(name)
+    arguments = entry.arguments
     if folded == "accuracy" and not arguments:  # Keras chooses the accuracy by the shapes; of several labels it would compare the argmax
         return _ONE_CLASS | _BINARY if outputs == 1 else _ONE_CLASS
     if folded == "accuracy":
@@ -143,10 +174,10 @@ def forms_of(kind: Kind, entry: Entry, outputs: int) -> frozenset[Form] | None:
 
 
 def _of_vectors(folded: str, arguments: Mapping[str, Any], outputs: int) -> frozenset[Form]:
-    over_examples = folded in _CORRELATIONS and arguments.get("axis", -1) == 0
+    over_examples = folded in CORRELATIONS and arguments.get("axis", -1) == 0
     if folded == "pearsoncorrelation" and not over_examples:
         return _NUMBERS | _ONE_HOT if outputs > 1 else _NOTHING  # undefined for an example without labels
-    if folded in (*_CORRELATIONS, "cosinesimilarity") and outputs == 1 and not over_examples:
+    if folded in (*CORRELATIONS, "cosinesimilarity") and outputs == 1 and not over_examples:
         return _NOTHING
     return _NUMBERS | _EACH_OUTPUT
 
@@ -156,116 +187,6 @@ def is_loss_for_numbers(loss: Entry) -> bool:
     return _BY_NAME.get(canonical(loss.name)) == _NUMBERS
 
 
-def is_per_batch(loss: Entry) -> bool:
-    """Whether a loss is one number per batch instead of one per example."""
-    return canonical(loss.name) in _PER_BATCH and loss.arguments.get("axis") not in (-1, 1, [-1], [1])
-
-
 def needs_hard_labels(metric: Entry) -> bool:
     """Whether a metric treats soft labels, as MixUp makes them, as 0 or 1."""
     return canonical(metric.name) in (*_THRESHOLDED, "binaryaccuracy", "binaryiou", "hinge", "squaredhinge")
-
-
-def never_fits(kind: Kind, entry: Entry, outputs: int) -> tuple[str, str] | None:
-    """Message and remedy for a loss or metric that fits no targets at all; None where it may fit some."""
-    name, arguments = entry
-    folded = canonical(name)
-    instead = "Leave `loss` out." if kind == "losses" else "Leave it out."
-    if folded in _WHY_NEVER:
-        return f"{name} {_WHY_NEVER[folded]}", instead
-    if folded == "accuracy" and arguments:
-        return (
-            f"{name} with arguments compares targets and outputs for equality, which probabilities never are",
-            "Write `accuracy` without arguments, which Keras matches to the targets.",
-        )
-    if folded in (*_CORRELATIONS, "cosinesimilarity") and forms_of(kind, entry, outputs) == _NOTHING:
-        remedy = f"Write `R2Score`, or `{name}: {{axis: 0}}`." if folded in _CORRELATIONS else "Write `mean_squared_error`."
-        return f"{name} compares the outputs of an example with each other, but there is one output", remedy
-    return None
-
-
-def not_standardized(entry: Entry) -> str | None:
-    """Why a loss or metric is wrong on standardized regression targets; None where it is not."""
-    if canonical(entry.name) not in _NOT_STANDARDIZED:
-        return None
-    return f"{entry.name} is for values above 0, but numbers are learned in standard deviations from their mean"
-
-
-def argument_faults(kind: Kind, entry: Entry, form: Form, outputs: int) -> Iterator[tuple[str, str, str]]:
-    """Arguments with which a loss or metric crashes or computes a wrong value, although it accepts the targets.
-
-    Args:
-        kind: Whether it is a loss or a metric.
-        entry: Its config entry.
-        form: The form that its targets have.
-        outputs: Number of outputs of the network.
-
-    Yields:
-        (argument, or an empty text where one is missing; message; remedy).
-    """
-    name, given = entry
-    folded = canonical(name)
-    arguments = {**_defaults(kind, name), **given}
-    missing = [argument for argument, value in arguments.items() if value == REQUIRED]
-    if missing:
-        yield "", f"{name} needs {' and '.join(missing)}", "Write it by its class, with its arguments."
-        return
-    if given.get("from_logits"):
-        yield (
-            "from_logits",
-            "cnnkit's models output probabilities, not logits",
-            "Leave it out, and end with `activation: softmax`; Keras computes that pair as exactly as from logits.",
-        )
-    if "axis" in given and folded not in (*_PER_BATCH, *_CORRELATIONS) and given["axis"] not in (-1, 1):
-        yield "axis", f"outputs stand on axis -1, got {given['axis']}", "Leave it out."
-    yield from _several_numbers(kind, name, arguments)
-    yield from _wrong_sizes(given, outputs)
-    if folded in ("f1score", "fbetascore") and arguments.get("threshold") is None and form in ("one column", "multi-hot"):
-        what = "calls every example positive" if form == "one column" else "takes one label an example"
-        yield "threshold", f"{name} without a threshold {what}", "Write `threshold: 0.5`."
-    if folded in ("iou", "meaniou", "onehotiou", "onehotmeaniou") and arguments.get("sparse_y_pred"):
-        yield "sparse_y_pred", f"{name} takes outputs for class indices, but they are probabilities", "Write `sparse_y_pred: false`."
-    if folded == "sparsetopkcategoricalaccuracy" and given.get("from_sorted_ids"):
-        yield "from_sorted_ids", "takes outputs for class indices, but they are probabilities", "Leave it out."
-
-
-def _several_numbers(kind: Kind, name: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Arguments that make a loss or metric a vector instead of a scalar."""
-    folded = canonical(name)
-    if kind == "losses":
-        if arguments.get("reduction", "sum") in (None, "none"):
-            yield "reduction", "gives one number an example, but training needs one a batch", "Leave it out."
-        return
-    if folded in ("f1score", "fbetascore") and arguments.get("average") is None:
-        yield "average", f"{name} without an average is one number a class, but a metric is one number", "Write `average: macro`."
-    if folded == "r2score" and arguments.get("class_aggregation") is None:
-        yield "class_aggregation", "without it, R2Score is one number an output, but a metric is one number", "Leave it out."
-    thresholds = arguments.get("thresholds")
-    if isinstance(thresholds, list) and len(thresholds) > 1 and folded != "auc":
-        yield "thresholds", f"{name} is one number a threshold, but a metric is one number", "Write one threshold."
-
-
-def _wrong_sizes(given: Mapping[str, Any], outputs: int) -> Iterator[tuple[str, str, str]]:
-    """Arguments that contradict the number of outputs."""
-    for argument in ("class_id", "top_k", "num_labels", "num_classes"):
-        value = given.get(argument)
-        if isinstance(value, bool) or not isinstance(value, int):
-            continue
-        if argument in ("class_id", "top_k") and value > outputs - (argument == "class_id"):
-            yield argument, f"is {value}, but the network has {count(outputs, 'output')}", "Write a smaller one."
-        elif (argument == "num_labels" and value != outputs) or (argument == "num_classes" and value < outputs):
-            yield argument, f"is {value}, but the network has {count(outputs, 'output')}", f"Write `{argument}: {outputs}`."
-    weights = given.get("label_weights")
-    if isinstance(weights, list) and len(weights) != outputs:
-        yield (
-            "label_weights",
-            f"has {count(len(weights), 'weight')}, but the network has {count(outputs, 'output')}",
-            "Write one weight an output.",
-        )
-
-
-def _defaults(kind: Kind, name: str) -> dict[str, Any]:
-    """The arguments of a loss or metric with their defaults; empty for a function, such as `mae`."""
-    signatures = signature_table().objects[kind]
-    known = signatures.get(name) or next((each for other, each in signatures.items() if fold(other) == canonical(name)), None)
-    return {argument: each.default for argument, each in known.arguments.items()} if known is not None else {}

@@ -4,24 +4,30 @@ Over 300 lines: whoever wonders what a config can say, and within which limits, 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from cnnkit.config.catalogue import BUILT_IN, OFFLINE
 from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.errors import did_you_mean, format_value
-from cnnkit.keras_api.checking import as_number
+from cnnkit.keras_api.checking import Entry, as_number, parse_entry
 
 
 @dataclass(frozen=True)
 class KerasObject:
-    """Annotates a field that holds one Keras object of a kind (a key of `signatures.KINDS`)."""
+    """Annotates a field that holds one Keras object of a kind (a key of `signatures.KINDS`), parsed here and dumped as written."""
 
     kind: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A parser of the entry, whose name and arguments `validate` checks against the signature table."""
+        written = core_schema.plain_serializer_function_ser_schema(lambda value: value.written if isinstance(value, Entry) else value)
+        return core_schema.no_info_after_validator_function(_parsed, core_schema.any_schema(), serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A placeholder that `json_schema` fills from the signature table."""
@@ -41,7 +47,15 @@ class NamesSource:
     value: Literal["name", "folder", "file"] = "file"
 
 
-Layer = Annotated[Any, KerasObject("layers")]
+def _parsed(value: object) -> object:
+    """An entry taken apart; anything else as it is: a base of one's own, or a fault that `validate` reports."""
+    is_mapping = isinstance(value, dict) and len(value) == 1 and isinstance(next(iter(value.values())), dict | None)
+    return parse_entry(value) if isinstance(value, str) or is_mapping else value  # type: ignore[arg-type]
+
+
+MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
+
+Layer = Annotated[Entry, KerasObject("layers")]
 Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_number(value) is not None else value)]
 
 
@@ -199,6 +213,11 @@ class Data(Section):
         """The name of the field that names the source, such as `folder`."""
         return next(name for name in SOURCES if getattr(self, name) is not None)
 
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether `augment` mixes examples, so that labels become soft labels."""
+        return any(entry.name in MIXING for entry in self.augment)
+
 
 SOURCES = {name: mark for name, field in Data.model_fields.items() for mark in field.metadata if isinstance(mark, NamesSource)}
 
@@ -222,7 +241,7 @@ class Residual(Section):
     shortcut: list[Layer] | None = None
     """The layers of the shortcut; where left out, the identity, or a 1x1 convolution where the shapes differ."""
 
-    activation: Annotated[Any, KerasObject("activations")] = None
+    activation: Annotated[Entry | None, KerasObject("activations")] = None
     """The activation after the addition; none where left out."""
 
 
@@ -264,7 +283,7 @@ class Model(Section):
     layers: list[Layer] | None = Field(default=None, min_length=1)
     """The layers in order, each under its Keras name; and the blocks repeat, residual and branches."""
 
-    base: Annotated[Any, KerasObject("applications")] = None
+    base: Annotated[Entry | Mapping[str, Any] | None, KerasObject("applications")] = None
     """A pretrained network of keras.applications, such as MobileNetV2, in place of `layers`; or `{run: PATH}`, one of your own."""
 
     image_size: Annotated[int, Field(ge=16, le=4096)] | Literal["auto"] | None = None
@@ -292,7 +311,7 @@ class Phase(Section):
     epochs: int | None = Field(default=None, ge=1, le=1_000_000)
     """Passes over the training examples; `train.epochs` where left out."""
 
-    optimizer: Annotated[Any, KerasObject("optimizers")] = None
+    optimizer: Annotated[Entry | None, KerasObject("optimizers")] = None
     """The optimizer of this phase; `train.optimizer` where left out."""
 
     layer_decay: Number | None = Field(default=None, gt=0, le=1)
@@ -308,13 +327,13 @@ class Train(Section):
     epochs: int = Field(default=10, ge=1, le=1_000_000)
     """Passes over the training examples."""
 
-    optimizer: Annotated[Any, KerasObject("optimizers")] = "adam"
+    optimizer: Annotated[Entry, KerasObject("optimizers")] = Field(default="adam", validate_default=True)
     """A Keras optimizer: `adam`, or `Adam: {learning_rate: 1e-3}`."""
 
-    loss: Annotated[Any, KerasObject("losses")] = None
+    loss: Annotated[Entry | None, KerasObject("losses")] = None
     """A Keras loss; where left out, sparse_categorical_crossentropy for classes and mean_squared_error for numbers."""
 
-    metrics: list[Annotated[Any, KerasObject("metrics")]] | None = None
+    metrics: list[Annotated[Entry, KerasObject("metrics")]] | None = None
     """Keras metrics; where left out, accuracy for classes and mae for numbers."""
 
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
@@ -332,7 +351,7 @@ class Train(Section):
     phases: list[Phase] | None = Field(default=None, min_length=1, max_length=20)
     """Phases one after another, with one history; one phase where left out: the head over a frozen base, or all layers."""
 
-    callbacks: list[Annotated[Any, KerasObject("callbacks")]] = Field(default=[])
+    callbacks: list[Annotated[Entry, KerasObject("callbacks")]] = Field(default=[])
     """Keras callbacks, such as EarlyStopping."""
 
     @property

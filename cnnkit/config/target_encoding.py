@@ -1,47 +1,17 @@
 """How targets are encoded for the loss and metrics, decided once from task, loss, metrics and outputs. No TensorFlow."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnkit.config.keras_targets import (
-    Form,
-    Kind,
-    argument_faults,
-    canonical,
-    forms_of,
-    is_loss_for_numbers,
-    is_per_batch,
-    needs_hard_labels,
-    never_fits,
-    not_standardized,
-)
+from cnnkit.config.keras_targets import Form, canonical, loss_or_metric
 from cnnkit.config.schema import Config
+from cnnkit.config.target_faults import USUAL_LOSS, USUAL_METRIC, faults_of
 from cnnkit.config.task import Task
-from cnnkit.errors import Fault, Path
-from cnnkit.keras_api.checking import Entry, is_entry, split_entry
+from cnnkit.errors import Fault
+from cnnkit.keras_api.checking import Entry, parse_entry
 
-MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
-
-_LOSS: Mapping[Form, str] = {
-    "class index": "sparse_categorical_crossentropy",
-    "one-hot": "categorical_crossentropy",
-    "one column": "binary_crossentropy",
-    "multi-hot": "binary_crossentropy",
-    "numbers": "mean_squared_error",
-}
-_METRIC: Mapping[Form, str] = {
-    "class index": "accuracy",
-    "one-hot": "accuracy",
-    "one column": "accuracy",
-    "multi-hot": "binary_accuracy",
-    "numbers": "mae",
-}
-_WANTED: Mapping[frozenset[Form], str] = {
-    frozenset({"class index"}): "class indices",
-    frozenset({"one-hot"}): "one-hot labels",
-    frozenset({"one column", "multi-hot"}): "a label of 0 or 1 for each output",
-}
+_ACCURACY = parse_entry("accuracy")
 
 
 @dataclass(frozen=True)
@@ -59,60 +29,44 @@ class TargetEncoding:
 
     form: Form
     outputs: int
-    loss: Any
-    metrics: tuple[Any, ...]
+    loss: Entry
+    metrics: tuple[Entry, ...]
 
 
-@dataclass(frozen=True)
-class _LossOrMetric:
-    """A loss or metric of the config, with its path."""
-
-    kind: Kind
-    entry: Entry
-    path: Path
-    has_arguments: bool = False  # whether it is written as a mapping
-
-    def fits(self, form: Form, outputs: int) -> bool:
-        forms = forms_of(self.kind, self.entry, outputs)
-        return forms is None or form in forms
-
-
-def mixes_labels(augment: Iterable[Any]) -> bool:
-    """Whether entries of `data.augment` mix examples, so that labels become soft labels."""
-    return any(split_entry(entry)[0] in MIXING for entry in augment)
-
-
-def target_encoding(
-    config: Config, task: Task, outputs: int | None = None, data: str = "the data"
-) -> tuple[TargetEncoding, tuple[Fault, ...]]:
-    """Choose the encoding of a config's targets.
+def target_encodings(config: Config, task: Task, data: str) -> dict[int, tuple[TargetEncoding, tuple[Fault, ...]]]:
+    """The encoding of a config's targets for each number of outputs that its network may have.
 
     Args:
         config: A config whose sections are each valid.
         task: The prediction task.
-        outputs: Number of outputs of the built network; None to infer it from the config's last layer.
         data: Name of the data in fault messages.
 
     Returns:
-        The encoding, and the faults of loss, metrics and class weights with respect to it.
+        Number of outputs (two classes also fit one sigmoid output) -> the encoding, and the faults of loss, metrics and class
+        weights with respect to it.
     """
-    train, mixes = config.train, mixes_labels(config.data.augment)
-    possible = _last_units(config, task) if outputs is None else [outputs]
-    decided = [decide(task, train.loss, train.metrics, mixes=mixes, outputs=units, data=data) for units in possible]
-    encoding, faults = next((each for each in decided if not each[1]), decided[0])
-    if train.class_weight is not None and is_per_batch(loss := split_entry(encoding.loss)):
-        name = loss.name
-        remedy = f"Write `{name}: {{axis: -1}}`, one number an example, or leave `class_weight` out."
-        faults = (*faults, Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighted", remedy))
-    return encoding, faults
+    train = config.train
+    return {
+        outputs: decide(
+            task,
+            train.loss,
+            train.metrics,
+            mixes=config.data.mixes_labels,
+            weighted=train.class_weight is not None,
+            outputs=outputs,
+            data=data,
+        )
+        for outputs in ((2, 1) if task.is_classification and task.outputs == 2 else (task.outputs,))
+    }
 
 
 def decide(
     task: Task,
-    loss: Any = None,
-    metrics: Sequence[Any] | None = None,
+    loss: Entry | None = None,
+    metrics: Sequence[Entry] | None = None,
     *,
     mixes: bool = False,
+    weighted: bool = False,
     outputs: int | None = None,
     data: str = "the data",
 ) -> tuple[TargetEncoding, tuple[Fault, ...]]:
@@ -125,66 +79,52 @@ def decide(
         loss: An entry of `keras.losses`; None for the default.
         metrics: Entries of `keras.metrics`; None for the default.
         mixes: Whether training mixes examples (MixUp, CutMix), labels included.
+        weighted: Whether classes are weighted in the loss.
         outputs: Number of outputs of the network; None for that of the task.
         data: Name of the data in fault messages.
 
     Returns:
-        The encoding, and the faults of the loss and metrics that do not accept it.
+        The encoding, and the faults of loss, metrics and class weights with respect to it.
     """
     units = task.outputs if outputs is None else outputs
-    requested = [_requested("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(metrics or [])]
+    wanted = [loss_or_metric("metrics", entry, ("train", "metrics", index), units) for index, entry in enumerate(metrics or [])]
     if loss is not None:
-        requested.insert(0, _requested("losses", loss, ("train", "loss")))
+        wanted.insert(0, loss_or_metric("losses", loss, ("train", "loss"), units))
     possible = _possible(task, mixes, units)
-    fitting = [form for form in possible if all(item.fits(form, units) for item in requested)]
-    by_loss = [form for form in possible if loss is not None and requested[0].fits(form, units)]
-    by_metrics = [form for form in possible if all(item.fits(form, units) for item in requested if item.kind == "metrics")]
+    fitting = [form for form in possible if all(item.fits(form) for item in wanted)]
+    by_loss = [form for form in possible if loss is not None and wanted[0].fits(form)]
+    by_metrics = [form for form in possible if all(item.fits(form) for item in wanted if item.kind == "metrics")]
     otherwise = possible[-1] if loss is None else possible[0]
     form = (fitting or by_loss or by_metrics or [otherwise])[0]
-    encoding = TargetEncoding(
-        form,
-        units,
-        loss if loss is not None else _LOSS[form],
-        tuple(_normalized_accuracy(entry) for entry in metrics) if metrics is not None else (_METRIC[form],),
-    )
-    faults = [fault for item in requested for fault in _faults(item, encoding, task, mixes, data)]
+    chosen = wanted[0] if loss is not None else loss_or_metric("losses", USUAL_LOSS[form], (), units)
+    measured = tuple(_normalized_accuracy(entry) for entry in metrics) if metrics is not None else (USUAL_METRIC[form],)
+    faults = [fault for item in wanted for fault in faults_of(item, chosen, form, task, mixes=mixes, data=data)]
     if mixes and form == "one column":
         remedy = "Write `units: 2` and `activation: softmax`."
         faults.append(Fault(("data", "augment"), "MixUp and CutMix want an output for each class, but there is one for both", remedy))
-    return encoding, tuple(faults)
+    if weighted and chosen.is_per_batch:
+        name = chosen.entry.name
+        remedy = f"Write `{name}: {{axis: -1}}`, one number an example, or leave `class_weight` out."
+        faults.append(Fault(("train", "class_weight"), f"{name} is one number a batch, so that no class can be weighted", remedy))
+    return TargetEncoding(form, units, chosen.entry, measured), tuple(faults)
 
 
-def _requested(kind: Kind, entry: Any, path: Path) -> _LossOrMetric:
-    return _LossOrMetric(kind, split_entry(entry), path, isinstance(entry, Mapping))
-
-
-def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> TargetEncoding:
-    """The encoding that a saved model's own loss and metrics accept; metrics incompatible with its loss are left out.
+def encoding_of_compiled(compiled: Mapping[str, Any], task: Task, outputs: int) -> tuple[TargetEncoding, list[Any]]:
+    """The encoding that a saved model's own loss and metrics accept, and the metrics that are compatible with its loss.
 
     Args:
         compiled: The return value of `keras.Model.get_compile_config`, also of models that cnnkit did not save.
         task: The prediction task.
         outputs: Number of outputs of the model.
+
+    Returns:
+        The encoding, and the compatible metrics as `compiled` has them.
     """
     stored = compiled.get("metrics")
     listed = stored if isinstance(stored, list) else []
     pairs = [(entry, each) for each in listed if (entry := _entry_of(each)) is not None]
-    loss = _entry_of(compiled.get("loss"))
-    encoding, _ = decide(task, loss, [entry for entry, _ in pairs], outputs=outputs)
-    fitting = tuple(each for entry, each in pairs if _requested("metrics", entry, ()).fits(encoding.form, outputs))
-    return TargetEncoding(encoding.form, outputs, compiled.get("loss"), fitting)
-
-
-def warnings_of(config: Config) -> Iterator[str]:
-    """Warnings about metrics that are correct on validation examples, but not on mixed training examples."""
-    metrics = map(split_entry, config.train.metrics or [])
-    names = list(dict.fromkeys(each.name for each in metrics if needs_hard_labels(each)))
-    if names and mixes_labels(config.data.augment):
-        ignore, columns = ("ignores", "its `val_` column") if len(names) == 1 else ("ignore", "their `val_` columns")
-        yield (
-            f"{' and '.join(names)} of training examples {ignore} the soft labels that MixUp and CutMix make: "
-            f"read {columns}, whose examples are not mixed."
-        )
+    encoding, _ = decide(task, _entry_of(compiled.get("loss")), [entry for entry, _ in pairs], outputs=outputs)
+    return encoding, [each for entry, each in pairs if loss_or_metric("metrics", entry, (), outputs).fits(encoding.form)]
 
 
 def _possible(task: Task, mixes: bool, outputs: int) -> list[Form]:
@@ -198,79 +138,20 @@ def _possible(task: Task, mixes: bool, outputs: int) -> list[Form]:
     return ["one-hot"] if mixes else ["class index", "one-hot"]
 
 
-def _last_units(config: Config, task: Task) -> list[int]:
-    """Possible numbers of outputs of the network: two classes also fit one sigmoid output."""
-    if not task.is_classification or task.outputs != 2:
-        return [task.outputs]
-    layers = config.model.layers or config.model.head
-    if layers and is_entry(layers[-1]) and (last := split_entry(layers[-1])).name == "Dense":
-        return [1 if last.arguments.get("units") == 1 else 2]
-    return [2, 1]
-
-
-def _normalized_accuracy(metric: Any) -> Any:
+def _normalized_accuracy(metric: Entry) -> Entry:
     """`Accuracy` without arguments as the string `accuracy`, which Keras resolves by the shape of the targets."""
-    return "accuracy" if metric in ("Accuracy", {"Accuracy": {}}, {"Accuracy": None}) else metric
+    return _ACCURACY if metric.name == "Accuracy" and not metric.arguments else metric
 
 
-def _entry_of(stored: Any) -> Any:
+def _entry_of(stored: Any) -> Entry | None:
     """A loss or metric of a compile config as a config entry; None where it cannot be one."""
     if isinstance(stored, str):
-        return stored
+        return parse_entry(stored)
     if not isinstance(stored, dict) or not isinstance(stored.get("class_name"), str):
         return None
     name, arguments = stored["class_name"], stored.get("config")
     if name == "function":
-        return arguments if isinstance(arguments, str) else None
+        return parse_entry(arguments) if isinstance(arguments, str) else None
     given = dict(arguments) if isinstance(arguments, dict) else {}
     given.pop("name", None)
-    return {name: given} if canonical(name) != "accuracy" else {name: {"dtype": None}}
-
-
-def _faults(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> Iterator[Fault]:
-    """Faults of a loss or metric with respect to the target encoding."""
-    at, outputs = ((*item.path, item.entry.name) if item.has_arguments else item.path), encoding.outputs
-    if item.fits(encoding.form, outputs):
-        if task.is_regression and (message := not_standardized(item.entry)):
-            yield Fault(item.path, message, "Write `loss: mean_squared_error`." if item.kind == "losses" else "Write `mae`.")
-        for argument, message, remedy in argument_faults(item.kind, item.entry, encoding.form, outputs):
-            given = argument in item.entry.arguments
-            yield Fault((*at, argument) if given else at, message, remedy, on_key=item.has_arguments)
-        return
-    for_numbers = item.kind == "losses" and is_loss_for_numbers(item.entry)
-    if not (for_numbers and not task.is_regression) and (never := never_fits(item.kind, item.entry, outputs)):
-        yield Fault(item.path, *never)
-        return
-    yield Fault(item.path, *_misfit(item, encoding, task, mixes, data))
-
-
-def _misfit(item: _LossOrMetric, encoding: TargetEncoding, task: Task, mixes: bool, data: str) -> tuple[str, str]:
-    """Why a loss or metric does not fit the targets, and what to write."""
-    name, form = item.entry.name, encoding.form
-    loss = item.kind == "losses"
-    usual = f"Write `loss: {_LOSS[form]}`." if loss else f"Write `{_METRIC[form]}`."
-    wanted = forms_of(item.kind, item.entry, encoding.outputs) or frozenset()
-    if form == "numbers":
-        what = "is a loss for classes" if loss else "counts classes"
-        return f"{name} {what}, but {task.names[0]} is a number", usual
-    if loss and is_loss_for_numbers(item.entry):
-        return f"{name} is a loss for numbers, but {data} has {task.noun}", usual
-    if "numbers" in wanted and len(wanted) == 1:
-        return f"{name} is for numbers, but {data} has {task.noun}", usual
-    if form == "multi-hot":
-        return f"{name} wants one class for each example, but {data} has several labels", usual
-    if form == "one column":
-        remedy = usual if loss else "Write `accuracy`, or `BinaryIoU` for an intersection over union."
-        return f"{name} wants two outputs, but the last layer gives one", remedy
-    if "one column" in wanted and "one-hot" not in wanted:
-        if task.outputs == 2:
-            return f"{name} wants one output, but the last layer gives two", f"{usual[:-1]}, or `units: 1` with sigmoid."
-        return f"{name} is for two classes, but {data} has {task.outputs}", usual
-    if mixes:
-        return f"{name} wants class indices, but MixUp and CutMix make soft labels", usual
-    if form == "class index":
-        by_loss = "class index" in (forms_of("losses", split_entry(encoding.loss), encoding.outputs) or ())
-        other = f"{split_entry(encoding.loss)[0]} wants" if by_loss else "others of the metrics want"
-        return f"{name} wants one-hot labels, but {other} class indices", "Write `loss: categorical_crossentropy`."
-    remedy = f"Write `{name[6:].lstrip('_')}`." if canonical(name).startswith("sparse") else usual
-    return f"{name} wants class indices, but others of the loss and the metrics want one-hot labels", remedy
+    return parse_entry({name: given if canonical(name) != "accuracy" else {"dtype": None}})

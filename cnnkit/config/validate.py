@@ -8,6 +8,7 @@ import pydantic
 from cnnkit.config.catalogue import built_in_spec
 from cnnkit.config.data_check import check_against_data, check_sections
 from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, Train
+from cnnkit.config.target_encoding import target_encodings
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import check_entry, is_entry
 
@@ -72,7 +73,8 @@ def _faults_between_sections(raw: Mapping[str, Any], faults: list[Fault]) -> lis
         return []
     found = list(check_sections(config))
     if config.data.dataset is not None and (faults or found) and not any(fault.path[0] == "data" for fault in found):
-        found += check_against_data(config, built_in_spec(config.data.dataset, config.data.target))
+        spec = built_in_spec(config.data.dataset, config.data.target)
+        found += check_against_data(config, spec, target_encodings(config, spec.task, spec.name))
     return found
 
 

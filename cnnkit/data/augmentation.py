@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.target_encoding import MIXING, TargetEncoding, decide
+from cnnkit.config.schema import MIXING
+from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
-from cnnkit.keras_api.checking import entry_path, split_entry
+from cnnkit.keras_api.checking import Entry
 
 if TYPE_CHECKING:
     import keras
@@ -29,24 +30,24 @@ class BatchPreparation:
         seed: The run's seed.
         task: The prediction task.
         weights: Weight of each class or label `(outputs,)`; None for none.
-        encoding: Target encoding of the loss; None for the task's default.
+        encoding: Target encoding of the loss.
     """
 
     def __init__(
         self,
-        augment: Sequence[Any],
+        augment: Sequence[Entry],
         seed: int,
         task: Task,
         weights: npt.NDArray[Any] | None,
-        encoding: TargetEncoding | None = None,
+        encoding: TargetEncoding,
     ) -> None:
         self._task = task
         self._weights = weights
-        self._paths = [entry_path(entry, ("data", "augment", index)) for index, entry in enumerate(augment)]
+        self._paths = [("data", "augment", index, *entry.key) for index, entry in enumerate(augment)]
         self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
         self._features: Any = None
-        self._mixes = [split_entry(entry)[0] in MIXING for entry in augment]
-        self._encoding = encoding or decide(task, mixes=any(self._mixes))[0]
+        self._mixes = [entry.name in MIXING for entry in augment]
+        self._encoding = encoding
 
     @property
     def mixes_labels(self) -> bool:

@@ -1,16 +1,17 @@
 """Bind a validated config to its data: open the source and check the config against the data spec."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.config.data_check import check_against_data
+from cnnkit.config.data_check import check_against_data, warnings
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.load import LoadedConfig, load_config
 from cnnkit.config.schema import Data
+from cnnkit.config.target_encoding import TargetEncoding, target_encodings
 from cnnkit.config.task import Task
 from cnnkit.data.source import Source, open_source
-from cnnkit.errors import CnnkitError, Fault
+from cnnkit.errors import BuildError, CnnkitError, Fault
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,29 @@ class BoundConfig(LoadedConfig):
 
     Attributes:
         source: The opened data source; its examples are listed, not read.
+        encodings: Number of outputs that the network may have -> encoding of the targets, and the faults of the config with it.
+        warnings: Warnings about metrics that could be misread.
     """
 
     source: Source
+    encodings: Mapping[int, tuple[TargetEncoding, tuple[Fault, ...]]]
+    warnings: tuple[str, ...]
 
     @property
     def spec(self) -> DataSpec:
         """The data spec, known before the examples are read."""
         return self.source.spec
+
+    def target_encoding(self, outputs: int) -> TargetEncoding:
+        """The encoding of the targets for a network with a number of outputs.
+
+        Raises:
+            BuildError: Loss or metrics do not fit the outputs.
+        """
+        encoding, faults = self.encodings[outputs]
+        if faults:
+            raise BuildError(faults[0])
+        return encoding
 
 
 def load(paths: Sequence[Path], overrides: Sequence[str] = (), trained: Task | None = None) -> BoundConfig:
@@ -59,9 +75,10 @@ def bind(loaded: LoadedConfig, trained: Task | None = None) -> BoundConfig:
         source = open_source(data)
     except CnnkitError as error:
         raise loaded.config_error([Fault(("data", data.source), error.headline, error.remedy)]) from error
-    if faults := list(check_against_data(loaded.config, source.spec, trained=trained is not None)):
+    encodings = target_encodings(loaded.config, source.spec.task, source.spec.name)
+    if faults := list(check_against_data(loaded.config, source.spec, encodings, trained=trained is not None)):
         raise loaded.config_error(faults)
-    return BoundConfig(loaded.config, loaded.document, source)
+    return BoundConfig(loaded.config, loaded.document, source, encodings, tuple(warnings(loaded.config)))
 
 
 def _read_as(data: Data, task: Task) -> Data:

@@ -22,7 +22,7 @@ from cnnkit.data.source import Request, open_source
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.atomic import write_json, write_text
 from cnnkit.io.json_file import read_json
-from cnnkit.keras_api.checking import split_entry
+from cnnkit.keras_api.checking import Entry, parse_entry
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, custom_names, find, headline_column
 from cnnkit.plots.curves import plot_lines
 from cnnkit.runs.directory import create_run_directory
@@ -184,7 +184,7 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
                     progress.write(directory)
             transfer, scratch = (progress.sides[f"{side}-{share:g}"] for side in ("transfer", "scratch"))
             metric_name, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
-            metric = find(metric_name, custom_names(loaded.config.train.metrics))
+            metric = find(metric_name, custom_names([entry.written for entry in loaded.config.train.metrics or []]))
             pairs.append(Pair(share, limit, *_sides(transfer, scratch, metric)))
         comparison = Comparison(metric_name, pairs, directory, note)
         write_json(directory / "comparison.json", {"figure": metric_name, "note": note, "pairs": [asdict(pair) for pair in pairs]})
@@ -289,11 +289,11 @@ def _with_limit(loaded: BoundConfig, limit: int) -> BoundConfig:
 def _from_scratch(loaded: BoundConfig) -> BoundConfig:
     """The config with random weights in the base, and all layers trained for the same number of epochs."""
     config, base = loaded.config, loaded.config.model.base
-    if isinstance(base, dict) and "run" in base:
-        fresh: Any = {**OwnBase.model_validate(base).model_dump(exclude_none=True), "weights": "none"}
+    fresh: Any
+    if isinstance(base, Entry):
+        fresh = parse_entry({base.name: {**base.arguments, "weights": "none"}})
     else:
-        name, arguments = split_entry(base)
-        fresh = {name: {**arguments, "weights": "none"}}
+        fresh = {**OwnBase.model_validate(base).model_dump(exclude_none=True), "weights": "none"}
     epochs = sum(phase.epochs or config.train.epochs for phase in config.train.phases or []) or config.train.epochs
     model = config.model.model_copy(update={"base": fresh})
     train_section = config.train.model_copy(update={"phases": [Phase(train="all", epochs=epochs, batch_norm="train")]})

@@ -1,22 +1,21 @@
 """Build the Keras object of a validated config entry such as `Conv2D: {filters: 32}`."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
-from cnnkit.keras_api.checking import as_number, entry_path, is_entry, split_entry
+from cnnkit.keras_api.checking import Entry, as_number, is_entry, parse_entry
 from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
 
 _WRAPPER = re.compile(r"\nException encountered: |\n\nError encountered during deserialization: ")  # before the message of the cause
 
 
-def build(kind: str, entry: str | Mapping[str, Any], path: Path, **defaults: Any) -> Any:
+def build(kind: str, entry: Entry, path: Path, **defaults: Any) -> Any:
     """Build the Keras object that a validated entry names.
 
     Args:
         kind: A key of KINDS.
-        entry: A name, or a mapping of one name to its arguments.
+        entry: Its name and arguments.
         path: Path of the entry, for errors.
         defaults: Arguments that cnnkit sets where the entry leaves them out and the object accepts them, such as `seed`.
 
@@ -25,15 +24,15 @@ def build(kind: str, entry: str | Mapping[str, Any], path: Path, **defaults: Any
     """
     import importlib
 
-    name, arguments = split_entry(entry)
+    name = entry.name
     module = importlib.import_module(KINDS[kind])
     signature = signature_table().objects[kind].get(name)
     if kind == "activations":
         return name
-    at_name = entry_path(entry, path)
+    at_name = (*path, *entry.key)
     if signature is None:
         return module.get(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
-    values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in arguments.items()}
+    values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in entry.arguments.items()}
     values |= {a: v for a, v in defaults.items() if a in signature.arguments and a not in values}
     try:
         return getattr(module, name)(**values)
@@ -46,7 +45,7 @@ def _built_value(argument: Argument, value: Any, path: Path) -> Any:
     if number is not None:
         return number
     if argument.kind and is_entry(value):
-        return build(argument.kind, value, path)
+        return build(argument.kind, parse_entry(value), path)
     if isinstance(value, list):
         return [item if as_number(item) is None else as_number(item) for item in value]
     if isinstance(value, float) and value.is_integer() and argument.takes and "number" not in argument.takes:

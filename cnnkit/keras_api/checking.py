@@ -3,7 +3,8 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
 from cnnkit.keras_api.signatures import KINDS, REFUSED, REQUIRED, Argument, signature_table
@@ -59,29 +60,29 @@ def is_entry(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and len(value) == 1)
 
 
-class Entry(NamedTuple):
-    """A config entry that names a Keras object, such as `{"Conv2D": {"filters": 32}}`, taken apart.
+@dataclass(frozen=True)
+class Entry:
+    """A config entry that names a Keras object, such as `Flatten` or `Conv2D: {filters: 32}`, taken apart.
 
     Attributes:
         name: Name of the object.
         arguments: Its arguments as written; empty where there are none.
+        key: Path of the name, relative to the entry: `(name,)` where it is the key of a mapping, `()` where it is the whole entry.
+        written: The entry as the config has it.
     """
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]
+    key: Path
+    written: str | Mapping[str, Any]
 
 
-def split_entry(entry: str | Mapping[str, Any]) -> Entry:
-    """`"Flatten"` or `{"Conv2D": {"filters": 32}}` to the name and the arguments."""
-    if isinstance(entry, str):
-        return Entry(entry, {})
-    ((name, arguments),) = entry.items()
-    return Entry(name, dict(arguments or {}))
-
-
-def entry_path(entry: str | Mapping[str, Any], path: Path) -> Path:
-    """The path of an entry's name: that of the key where the entry is a mapping, else that of the string."""
-    return path if isinstance(entry, str) else (*path, *entry)
+def parse_entry(written: str | Mapping[str, Any]) -> Entry:
+    """`"Flatten"` or `{"Conv2D": {"filters": 32}}` taken apart."""
+    if isinstance(written, str):
+        return Entry(written, {}, (), written)
+    ((name, arguments),) = written.items()
+    return Entry(name, arguments or {}, (name,), written)
 
 
 def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noqa: C901, PLR0912 - one branch a way to be wrong
@@ -100,7 +101,7 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
         return
     assert isinstance(entry, str | dict)
     name = entry if isinstance(entry, str) else next(iter(entry))
-    at_name = entry_path(entry, path)
+    at_name = path if isinstance(entry, str) else (*path, name)
     arguments = {} if isinstance(entry, str) else next(iter(entry.values()))
     named = not isinstance(entry, str)
     if not isinstance(arguments, dict | None):

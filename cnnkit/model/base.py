@@ -10,7 +10,7 @@ import numpy as np
 from cnnkit.config.schema import Model, OwnBase
 from cnnkit.errors import BuildError, CnnkitError, Fault, did_you_mean, format_value
 from cnnkit.keras_api.building import build
-from cnnkit.keras_api.checking import Entry, split_entry
+from cnnkit.keras_api.checking import Entry, parse_entry
 from cnnkit.keras_api.compat import fresh_names, preferred_size, preprocess_input_of, smallest_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 from cnnkit.model.loading.load import load_model
@@ -57,13 +57,13 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
     """
     import keras
 
-    if isinstance(config.base, dict) and "run" in config.base:
-        return apply_own_base(OwnBase.model_validate(config.base), inputs)
+    entry = config.base
+    if not isinstance(entry, Entry):
+        return apply_own_base(OwnBase.model_validate(entry), inputs)
     shape = tuple(inputs.shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {format_shape(shape)}"))
     tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
-    entry = split_entry(config.base)
     side = preferred_size(entry.name) if config.image_size == "auto" else config.image_size
     if side and shape[:2] != (side, side):
         tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
@@ -146,7 +146,7 @@ def load_base(entry: Entry, input_shape: tuple[int, ...]) -> tuple["keras.Model"
         with warnings.catch_warnings():  # weights for 224 pixels are used for other sizes on purpose
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
             try:
-                base: keras.Model = build("applications", {name: {**arguments, **changes, **fixed}}, _BASE_PATH)
+                base: keras.Model = build("applications", parse_entry({name: {**arguments, **changes, **fixed}}), _BASE_PATH)
             except BuildError as error:
                 smallest = smallest_size(error.message)
                 if smallest is None:

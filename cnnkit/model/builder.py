@@ -1,14 +1,14 @@
 """Build one `keras.Model` (raw pixels to predictions) from a config's layers and blocks; failures name their entry."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
 from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
-from cnnkit.keras_api.checking import OUTPUTS, entry_path, split_entry
+from cnnkit.keras_api.checking import OUTPUTS, Entry, parse_entry
 from cnnkit.model.shape_faults import call_layer, format_shape
 
 if TYPE_CHECKING:
@@ -51,26 +51,24 @@ class LayerStack:
     flattening: list[Path] = field(default_factory=list)
     names: set[str] = field(default_factory=lambda: {INPUT})
 
-    def apply(self, entries: Sequence[Any], tensor: Any, path: Path) -> Any:
+    def apply(self, entries: Sequence[Entry], tensor: Any, path: Path) -> Any:
         """Apply a list of entries, whose path is `path`, to a tensor."""
         for index, entry in enumerate(entries):
             tensor = self._apply_entry(entry, tensor, (*path, index))
         return tensor
 
-    def _apply_entry(self, entry: Any, tensor: Any, path: Path) -> Any:
-        name, arguments = split_entry(entry)
-        if name in BLOCKS:
-            block = BLOCKS[name].model_validate(arguments)
-            apply_block = _BLOCK_BUILDERS[name]
-            return apply_block(self, block, tensor, (*path, name))
-        arguments = {key: self.outputs if value == OUTPUTS else value for key, value in arguments.items()}
-        layer = build("layers", {name: arguments} if arguments else name, path)
+    def _apply_entry(self, entry: Entry, tensor: Any, path: Path) -> Any:
+        at = (*path, *entry.key)
+        if entry.name in BLOCKS:
+            apply_block = _BLOCK_BUILDERS[entry.name]
+            return apply_block(self, BLOCKS[entry.name].model_validate(entry.arguments), tensor, at)
+        arguments = {key: self.outputs if value == OUTPUTS else value for key, value in entry.arguments.items()}
+        layer = build("layers", replace(entry, arguments=arguments), path)
         if layer.name in self.names:
-            at = entry_path(entry, path)
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
         self.names.add(layer.name)
-        output = call_layer(layer, tensor, entry_path(entry, path), self.shrinking, self.flattening)
+        output = call_layer(layer, tensor, at, self.shrinking, self.flattening)
         if len(output.shape) < len(tensor.shape):
             self.flattening.append(path)
         elif any(before and after and before >= 2 * after for before, after in zip(tensor.shape[1:-1], output.shape[1:-1], strict=False)):
@@ -132,10 +130,11 @@ def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":
         raise BuildError(Fault(last[:2], first_sentence(error), "Give each layer a name of its own, or none.", on_key=True)) from error
 
 
-def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Any]:
+def default_head(feature_shape: Sequence[int | None], task: Task) -> list[Entry]:
     """Pooling, dropout and the output layer: the default head over a pretrained base."""
-    pooling = ["GlobalAveragePooling2D"] if len(feature_shape) == 4 else []
-    return [*pooling, {"Dropout": {"rate": 0.2}}, {"Dense": {"units": OUTPUTS, "activation": task.activation}}]
+    pooling = [parse_entry("GlobalAveragePooling2D")] if len(feature_shape) == 4 else []
+    output = parse_entry({"Dense": {"units": OUTPUTS, "activation": task.activation}})
+    return [*pooling, parse_entry({"Dropout": {"rate": 0.2}}), output]
 
 
 def _check_output(output: Any, task: Task, last: Path) -> None:
@@ -161,7 +160,7 @@ def _residual(stack: LayerStack, block: Residual, tensor: Any, path: Path) -> An
     if block.shortcut is not None:
         shortcut = stack.apply(block.shortcut, tensor, (*path, "shortcut"))
     elif tuple(residual.shape) != tuple(tensor.shape):
-        has_norm = any(split_entry(entry)[0] == "BatchNormalization" for entry in block.layers)
+        has_norm = any(entry.name == "BatchNormalization" for entry in block.layers)
         shortcut = _projection(tensor, residual, has_norm, path)
     else:
         shortcut = tensor
@@ -169,7 +168,7 @@ def _residual(stack: LayerStack, block: Residual, tensor: Any, path: Path) -> An
         message = f"the shortcut gives {format_shape(shortcut.shape[1:])}, the layers {format_shape(residual.shape[1:])}"
         raise BuildError(Fault(path, message, "They are added, so make them equal.", on_key=True))
     output = keras.layers.Add()([shortcut, residual])
-    return keras.layers.Activation(block.activation)(output) if block.activation else output
+    return keras.layers.Activation(block.activation.name)(output) if block.activation else output
 
 
 def _projection(tensor: Any, wanted: Any, batch_norm: bool, path: Path) -> Any:

@@ -1,14 +1,14 @@
 """Build and compile a config's model: network, optimizer, loss and metrics."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnkit.config.schema import Config, Train
-from cnnkit.config.target_encoding import TargetEncoding, target_encoding
-from cnnkit.config.task import Task
+from cnnkit.config.schema import Train
+from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.data.binding import BoundConfig
 from cnnkit.errors import BuildError, Fault
 from cnnkit.keras_api.building import build, first_sentence
+from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
 
@@ -39,7 +39,7 @@ def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
     keras.utils.set_random_seed(config.seed)
     try:
         network = build_network(config.model, spec.input_shape, spec.task)
-        encoding = encoding_for(network.model, config, spec.task)
+        encoding = loaded.target_encoding(int(network.model.output_shape[-1]))
         compile_model(network.model, config.train, encoding)
     except BuildError as error:
         raise loaded.located(error) from error
@@ -47,14 +47,14 @@ def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
 
 
 @fresh_names()
-def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Any = None) -> None:
+def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Entry | None = None) -> None:
     """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
     Args:
         model: Built; compiled in place.
         train: The `train` section.
         encoding: The target encoding.
-        optimizer: Entry of a phase's own optimizer; None for `train.optimizer`.
+        optimizer: A phase's own optimizer; None for `train.optimizer`.
 
     Raises:
         BuildError: Keras rejects optimizer, loss or metrics.
@@ -67,15 +67,3 @@ def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, 
         )
     except (ValueError, TypeError) as error:
         raise BuildError(Fault(("train",), f"Keras cannot compile the model: {first_sentence(error)}")) from error
-
-
-def encoding_for(model: "keras.Model", config: Config, task: Task) -> TargetEncoding:
-    """The target encoding for a built model, whose output shape decides between one and two outputs for two classes.
-
-    Raises:
-        BuildError: Loss or metrics do not fit the model's outputs.
-    """
-    encoding, faults = target_encoding(config, task, int(model.output_shape[-1]))
-    if faults:
-        raise BuildError(faults[0])
-    return encoding

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.config.target_encoding import decide
 from cnnkit.config.task import Task
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import BoundConfig
@@ -32,7 +33,8 @@ def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder
     inputs, targets = next(iter(source.shuffled(config.seed, 0)))
     rows = [(inputs.numpy(), targets.numpy())]
     if config.data.augment:
-        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, None)
+        encoding, _ = decide(dataset.task, mixes=config.data.mixes_labels)
+        preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, None, encoding)
         preparation.check(dataset.train.input_shape)
         for _ in range(VERSIONS):
             augmented, mixed = preparation(tf.identity(inputs), targets)[:2]

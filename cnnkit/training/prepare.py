@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.config.callback_check import check_monitors
-from cnnkit.config.data_check import warnings
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
 from cnnkit.data.augmentation import BatchPreparation, class_weights
@@ -90,18 +89,17 @@ def prepare(
         CnnkitError: The config, the data or the folder is not usable; then no new folder remains, and the files of an
             interrupted run are unchanged.
     """
+    network = build_and_compile(loaded if resumed is None else resumed.without_weights)
     if resumed is not None:
-        network = replace(build_and_compile(resumed.without_weights), notices=tuple(resumed.checkpoint.state.run.notices))
-        return _prepare_in_folder(loaded, network, try_training(loaded, network), resumed.directory, resumed.lock, on_progress, resumed)
-    network = build_and_compile(loaded)
+        network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
     phases = try_training(loaded, network)
-    directory, lock = create_run_directory(loaded.config.name, run_dir)
+    directory, lock = create_run_directory(loaded.config.name, run_dir) if resumed is None else (resumed.directory, resumed.lock)
     complete = False
     try:
-        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, None)
+        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, resumed)
         complete = True
     finally:
-        if not complete:
+        if not complete and resumed is None:
             lock.release()
             _remove(directory, with_folder=run_dir is None)
     return prepared
@@ -135,10 +133,11 @@ def _prepare_in_folder(
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
+    train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     data_fingerprint = fingerprint(dataset)
     if resumed is not None:
         check_data(resumed, data_fingerprint)
-    notices = (*network.notices, *dataset.notices, *warnings(config))
+    notices = (*network.notices, *dataset.notices, *loaded.warnings)
     metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
     run = RunIdentity(
         config=json.loads(json.dumps(resolved(config))),  # as read back from JSON
@@ -147,7 +146,13 @@ def _prepare_in_folder(
         notices=list(network.notices),
     )
     manager = CheckpointManager(
-        network.model, preparation.layers, config.train, CheckpointStore(directory.checkpoints), run, last_phase=len(phases) - 1
+        network.model,
+        preparation.layers,
+        CheckpointStore(directory.checkpoints),
+        run,
+        interval=config.train.checkpoint_interval,
+        rolls_back=config.train.on_nan == "restore",
+        last_phase=len(phases) - 1,
     )
     if resumed is not None:
         manager.forced = resumed.forced
@@ -157,7 +162,6 @@ def _prepare_in_folder(
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
-    train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
 
 

@@ -150,7 +150,8 @@ def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
 def _plot(prepared: Prepared) -> None:
     rows = prepared.checkpoint_manager.history.rows
     config = prepared.loaded.config
-    plot_curves(rows, prepared.directory.curves, config.name, prepared.metadata.note, custom_names(config.train.metrics))
+    custom = custom_names([entry.written for entry in config.train.metrics or []])
+    plot_curves(rows, prepared.directory.curves, config.name, prepared.metadata.note, custom)
 
 
 def _evaluate(prepared: Prepared) -> Evaluation | None:

@@ -11,7 +11,6 @@ from cnnkit.data.binding import BoundConfig
 from cnnkit.data.encode import encode
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build
-from cnnkit.keras_api.checking import entry_path
 from cnnkit.keras_api.compat import choose_direction, fresh_names
 from cnnkit.model.compile import CompiledNetwork
 from cnnkit.model.loading.config_check import fault_of_config
@@ -72,7 +71,7 @@ def _try_callbacks(config: Config, network: CompiledNetwork, task: Task) -> None
         except ValueError as error:
             raise BuildError(
                 Fault(
-                    entry_path(entry, path),
+                    (*path, *entry.key),
                     f"Keras cannot tell whether {callback.monitor} is better high or low",
                     "Write `mode: max` where high is better, or `mode: min`.",
                     on_key=True,

@@ -59,12 +59,12 @@ def read_image_and_header(
     if not data:
         raise ImageFault(Reason.EMPTY, source=source)
     with pillow_faults(source, data, max_pixels):
-        image, header = open_image(data, source, max_pixels)
+        image, header = open_image(data, max_pixels)
         if header.format == "PNG":
             _verify_png(data)
         with _large_image_lock if image.width * image.height > LARGE_IMAGE_PIXELS else nullcontext():
             image, full = _upright(image, size, resize, channels)
-            image = _to_l_or_rgb(image, channels, source)
+            image = _to_l_or_rgb(image, channels)
     if size is not None:
         image = resized(image, full, size, resize)
     if channels == 3 and image.mode == "L":
@@ -115,10 +115,10 @@ def _apply_orientation(image: Image.Image, exif_orientation: int) -> Image.Image
     return image.transpose(TRANSPOSE_OF_ORIENTATION[exif_orientation]) if exif_orientation in TRANSPOSE_OF_ORIENTATION else image
 
 
-def _to_l_or_rgb(image: Image.Image, channels: Channels, source: Path | bytes) -> Image.Image:
+def _to_l_or_rgb(image: Image.Image, channels: Channels) -> Image.Image:
     """Convert to 8-bit `L` (grey images, or `channels` 1) or `RGB`; transparent parts are composited on white."""
     if image.mode in ("I", "F"):
-        raise ImageFault(Reason.UNSUPPORTED, "32 bits, of which nobody knows what is black and what is white", source)
+        raise ImageFault(Reason.UNSUPPORTED, "32 bits, of which nobody knows what is black and what is white")
     if image.mode.startswith("I;16"):
         image = _from_16_bit(image)
     if image.has_transparency_data:

@@ -113,7 +113,7 @@ _quiet = _Quiet()
 
 @contextmanager
 def pillow_faults(source: Path | bytes, data: bytes, max_pixels: int) -> Iterator[None]:
-    """Context manager: whatever Pillow raises on a file becomes an ImageFault, and its warnings are not printed.
+    """Context manager: whatever Pillow raises on a file becomes an ImageFault, each fault names the file, and no warning is printed.
 
     Args:
         source: The file that the error names, or the bytes of one.
@@ -123,6 +123,8 @@ def pillow_faults(source: Path | bytes, data: bytes, max_pixels: int) -> Iterato
     try:
         with _quiet:
             yield
+    except ImageFault as fault:
+        raise ImageFault(fault.reason, fault.detail, source) from fault.__cause__
     except Image.DecompressionBombError as error:
         raise ImageFault(Reason.MAX_PIXELS, f"more than {LARGEST_MAX_PIXELS} pixels, max_pixels is {max_pixels}", source) from error
     except PILLOW_RAISES as error:

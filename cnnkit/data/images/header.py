@@ -81,7 +81,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
     """
     size = _file_size(path)
     with pillow_faults(path, b"", max_pixels), path.open("rb") as file:
-        return _open(file, size, path, max_pixels)[1]
+        return _open(file, size, max_pixels)[1]
 
 
 def read_file(path: Path) -> bytes:
@@ -97,20 +97,19 @@ def read_file(path: Path) -> bytes:
         raise ImageFault(Reason.UNREADABLE, first_line(error), path) from error
 
 
-def open_image(data: bytes, source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
+def open_image(data: bytes, max_pixels: int) -> tuple[Image.Image, Header]:
     """Open an image with Pillow, check the limits on its size, and return it with its header.
 
     Args:
         data: All bytes of its file.
-        source: The file that the error names.
         max_pixels: An image of more pixels (width × height) is refused.
 
     Raises:
         ImageFault: It is not an image, or exceeds the limits on memory or time.
     """
-    image, header = _open(io.BytesIO(data), len(data), source, max_pixels)
+    image, header = _open(io.BytesIO(data), len(data), max_pixels)
     if header.format == "JPEG":
-        check_scans(data, source)
+        check_scans(data)
     return image, header
 
 
@@ -136,7 +135,7 @@ def _file_size(path: Path) -> int:
     return size
 
 
-def _open(file: IO[bytes], size_in_bytes: int, source: Path | bytes, max_pixels: int) -> tuple[Image.Image, Header]:
+def _open(file: IO[bytes], size_in_bytes: int, max_pixels: int) -> tuple[Image.Image, Header]:
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -144,10 +143,10 @@ def _open(file: IO[bytes], size_in_bytes: int, source: Path | bytes, max_pixels:
         start = file.read(16)
         if any(accept and accept(start) is True for _, accept in map(Image.OPEN.__getitem__, FORMATS)):
             raise SyntaxError("its header cannot be read") from error
-        raise ImageFault(Reason.NOT_AN_IMAGE, source=source) from error
+        raise ImageFault(Reason.NOT_AN_IMAGE) from error
     # Pillow's MPO is a JPEG with further images after the first, as written by phones
     file_format = "JPEG" if image.format == "MPO" else str(image.format)
-    check_header(image, file_format, size_in_bytes, max_pixels, source)
+    check_header(image, file_format, size_in_bytes, max_pixels)
     width, height = image.size
     # EXIF data after a PNG's pixels would force decoding; Pillow reports a TIFF's size with orientation applied
     if "exif" in image.info and file_format != "TIFF" and orientation(image) >= 5:

@@ -1,7 +1,6 @@
 """Limits on image files, checked before decoding: files crafted to take memory or time are refused by their headers."""
 
 import re
-from pathlib import Path
 
 from PIL import Image, TiffImagePlugin
 
@@ -28,7 +27,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # JPEG marker: not a stuffed
 _SCAN, _END, _WITHOUT_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
 
 
-def check_header(image: Image.Image, file_format: str, size_in_bytes: int, max_pixels: int, source: Path | bytes) -> None:
+def check_header(image: Image.Image, file_format: str, size_in_bytes: int, max_pixels: int) -> None:
     """Refuse an opened, not yet decoded image that exceeds the limits.
 
     Args:
@@ -36,7 +35,6 @@ def check_header(image: Image.Image, file_format: str, size_in_bytes: int, max_p
         file_format: Its format.
         size_in_bytes: Size of its file.
         max_pixels: Maximum number of pixels (width × height).
-        source: The file that the error names.
 
     Raises:
         ImageFault: It has too many pixels, too long a side, too many pixels for its bytes, or too large tiles.
@@ -44,29 +42,29 @@ def check_header(image: Image.Image, file_format: str, size_in_bytes: int, max_p
     width, height = image.size
     pixels = width * height
     if max(width, height) > MAX_SIDE:
-        raise ImageFault(Reason.SIDE, f"{width}x{height} pixels, {MAX_SIDE:,} a side are opened", source)
+        raise ImageFault(Reason.SIDE, f"{width}x{height} pixels, {MAX_SIDE:,} a side are opened")
     if pixels > max_pixels:
-        raise ImageFault(Reason.MAX_PIXELS, f"{width}x{height} pixels, max_pixels is {max_pixels}", source)
+        raise ImageFault(Reason.MAX_PIXELS, f"{width}x{height} pixels, max_pixels is {max_pixels}")
     if pixels > MAX_FLAT_PIXELS and pixels > size_in_bytes * MAX_PIXELS_PER_BYTE.get(file_format, DEFAULT_MAX_PIXELS_PER_BYTE):
-        raise ImageFault(Reason.FEW_BYTES, f"{width}x{height} pixels in {size_in_bytes:,} bytes", source)
+        raise ImageFault(Reason.FEW_BYTES, f"{width}x{height} pixels in {size_in_bytes:,} bytes")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        _check_tiles(image, pixels, source)
+        _check_tiles(image, pixels)
 
 
-def _check_tiles(image: TiffImagePlugin.TiffImageFile, pixels: int, source: Path | bytes) -> None:
+def _check_tiles(image: TiffImagePlugin.TiffImageFile, pixels: int) -> None:
     width, height = (image.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
     if isinstance(width, int) and isinstance(height, int) and width * height > max(pixels, TILE_PIXELS):
-        raise ImageFault(Reason.TILES, f"{width}x{height} pixels in a tile, {image.width}x{image.height} in the picture", source)
+        raise ImageFault(Reason.TILES, f"{width}x{height} pixels in a tile, {image.width}x{image.height} in the picture")
 
 
-def check_scans(data: bytes, source: Path | bytes) -> None:
+def check_scans(data: bytes) -> None:
     """Refuse a JPEG of more than `MAX_SCANS` scans, before the first of them is decoded.
 
     Raises:
         ImageFault: It has more.
     """
     if data.count(b"\xff\xda") > MAX_SCANS and _count_scans(data) > MAX_SCANS:  # the first count is a fast upper bound
-        raise ImageFault(Reason.SCANS, f"more than {MAX_SCANS}", source)
+        raise ImageFault(Reason.SCANS, f"more than {MAX_SCANS}")
 
 
 def _count_scans(data: bytes) -> int:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.config.schema import Train
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.compat import schedule_of, set_schedule
 from cnnkit.training.checkpoint.callbacks import CallbackState, restore_callbacks, snapshot_callbacks
@@ -38,9 +37,10 @@ class CheckpointManager:
     Attributes:
         model: The whole model.
         augmentation: The layers of `data.augment`.
-        train: The `train` section of the config.
         checkpoints: The checkpoint files.
         run: Config and data fingerprint, stored in every checkpoint.
+        interval: Interval between checkpoints within an epoch as (optimizer steps, seconds); the one that does not apply is 0.
+        rolls_back: Whether training resumes from the last checkpoint when the loss diverges.
         last_phase: Number of the last phase, from 0.
         history: The history so far.
         best: The best epoch so far.
@@ -54,9 +54,10 @@ class CheckpointManager:
 
     model: "keras.Model"
     augmentation: Sequence[Any]
-    train: Train
     checkpoints: CheckpointStore
     run: RunIdentity
+    interval: tuple[int, float]
+    rolls_back: bool
     last_phase: int
     history: History = field(default_factory=History)
     best: BestEpoch = field(default_factory=BestEpoch)
@@ -131,10 +132,10 @@ class CheckpointManager:
             A notice for the user.
 
         Raises:
-            DivergedError: `on_nan` is not `restore`, the limit of `MOST_HALVINGS` is reached, or there is no checkpoint.
+            DivergedError: The run does not roll back, the limit of `MOST_HALVINGS` is reached, or there is no checkpoint.
         """
         checkpoint, _ = self.checkpoints.newest()
-        if self.train.on_nan != "restore" or self.halvings >= MOST_HALVINGS or checkpoint is None:
+        if not self.rolls_back or self.halvings >= MOST_HALVINGS or checkpoint is None:
             raise fault
         halvings = self.halvings + 1
         self.resume_from(checkpoint)
@@ -205,12 +206,12 @@ class CheckpointManager:
 
     def steps_left(self, step: int) -> int:
         """Optimizer steps from `step` of an epoch to the next checkpoint within it; `NO_LIMIT` where the interval is not in steps."""
-        every, _ = self.train.checkpoint_interval
+        every, _ = self.interval
         return every - step % every if every else NO_LIMIT
 
     def is_due(self, step: int) -> bool:
         """Whether a checkpoint within an epoch is due after a step."""
-        every, seconds = self.train.checkpoint_interval
+        every, seconds = self.interval
         return step % every == 0 if every else time.monotonic() - self._saved_at >= seconds
 
     def save(self, callbacks: Sequence[Any], epoch: OpenEpoch) -> None:
