@@ -416,6 +416,10 @@ def many_cells(config: Any) -> None:
     sequential(config, [instance("keras.layers", "RNN", cell=instance("keras.layers", "StackedRNNCells", cells=cells))])
 
 
+def many_layers_of_a_cell(config: Any) -> None:
+    sequential(config, [instance("keras.layers", "RNN", cell=instance("keras.layers", "SimpleRNNCell", units=1))] * 201)
+
+
 def many_thresholds(config: Any) -> None:
     config["compile_config"]["metrics"] = [instance("keras.metrics", "AUC", thresholds=[0.5] * 200_000)]
 
@@ -433,6 +437,7 @@ def a_number_as_layer(config: Any) -> None:
         (long_name, "holds a name of 100,000 characters; at most 200 are allowed"),
         (words_as_constants, "holds an array of something else than numbers"),
         (many_layers, "has more than 3,000 layers"),
+        (many_layers_of_a_cell, "has more than 200 recurrent cells"),
         (many_cells, "has more than 200 recurrent cells"),
         (many_thresholds, "gives AUC a table of 200,000 entries; at most 8,192 are allowed"),
         (a_number_as_layer, "holds 3 where a layer belongs"),

@@ -188,3 +188,11 @@ def test_another_number_of_epochs_lengthens_the_last_phase_only(tmp_path: Path) 
     path = write(tmp_path, "[{train: head, epochs: 2}, {train: all, epochs: 3}]")
     changed = with_epochs([path], [], load_config([path]), 9)
     assert [phase.epochs for phase in changed.config.train.phases or ()] == [2, 7]
+
+
+def test_a_base_without_a_head_gets_pooling_dropout_and_the_outputs_of_the_task(tmp_path: Path) -> None:
+    path = write(tmp_path, "[{train: head, epochs: 1}]")
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "head: [" not in line))
+    layers = build_and_compile(load([path])).model.layers[-3:]
+    assert [type(layer).__name__ for layer in layers] == ["GlobalAveragePooling2D", "Dropout", "Dense"]
+    assert (layers[2].units, layers[2].activation.__name__) == (10, "softmax")

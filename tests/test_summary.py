@@ -170,6 +170,8 @@ def test_an_input_of_any_size_leaves_open_what_depends_on_it():
     assert (conv.shape_reason, conv.parameter_reason) == ("", "(3·3·3 + 1)·8 = 224")
     assert (conv.multiply_adds, conv.activation_bytes, conv.receptive_field) == (None, None, (3, 3))
     assert (dense.multiply_adds, dense.activation_bytes, dense.receptive_field) == (None, None, (3, 3))
+    for layer in (kl.ZeroPadding2D(1), kl.Cropping2D(1), kl.UpSampling2D(2)):
+        assert summary_of((None, None, 3), layer).rows[0].shape_reason == ""
 
 
 def multiply_adds_by_hand(layer, inputs) -> int:
