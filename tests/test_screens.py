@@ -204,13 +204,19 @@ def calibrate(patch: pytest.MonkeyPatch) -> None:
 
 
 def explain(patch: pytest.MonkeyPatch) -> None:
-    curve = SimpleNamespace(matters=True, area=0.3123, chance=0.0211)
-    result = SimpleNamespace(
+    results = (
+        explanation(SimpleNamespace(matters=matters, area=area, chance=0.0211)) for matters, area in ((True, 0.3123), (False, 0.0301))
+    )
+    patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: next(results))
+    command("explain", "runs/cifar", "--index", "3")
+    command("explain", "runs/cifar", "--index", "3")
+
+
+def explanation(curve: Any) -> Any:
+    return SimpleNamespace(
         example="test example 3", predictions=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
         deletion=curve, folder=Path("runs/cifar/explain/3"), plots=("heat.png", "maps.png", "removal.png"), note="",
     )  # fmt: skip
-    patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: result)
-    command("explain", "runs/cifar", "--index", "3")
 
 
 def probe(patch: pytest.MonkeyPatch) -> None:
