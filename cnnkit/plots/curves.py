@@ -115,9 +115,10 @@ def _label_height(
         span: Left edge of the label relative to its position, and its width, in points of 1/72 inch.
         above: Whether above is preferred to below.
     """
-    places = axes.transData.transform([position, *curves]) * 72 / axes.get_figure(root=True).dpi
-    (x, y), others = places[0], places[1:]
-    bottom, top = axes.bbox.extents[[1, 3]] * 72 / axes.get_figure(root=True).dpi
+    scale: Any = axes.figure.dpi_scale_trans.inverted()  # from pixels to inches
+    x, y = 72 * scale.transform(axes.transData.transform(position))
+    others = 72 * scale.transform(axes.transData.transform(curves))
+    (_, bottom), (_, top) = 72 * scale.transform(axes.transAxes.transform([(0, 0), (1, 1)]))
     beside = others[(others[:, 0] > x + span[0]) & (others[:, 0] < x + span[0] + span[1]), 1]
 
     def covered(height: float) -> int:

@@ -88,9 +88,7 @@ class DataReport:
     def errors(self) -> tuple[str, ...]:
         """Problems that would corrupt training or evaluation, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.bad]
-        messages += [
-            f"the same file is in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
-        ]
+        messages += [f"the same file is in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks]
         messages += [
             f"the same file bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}"
             for t in self.twins
