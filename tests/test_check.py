@@ -130,7 +130,7 @@ def test_copies_across_splits_and_labels_are_errors_and_others_are_counted(files
     files.add("again.png", 2, "dog", "test")  # good2 is a dog in test
     report = files.check()
     assert report.errors == (
-        "the same file stands in train and test: good0.png, leak.png",
+        "the same file is in train and test: good0.png, leak.png",
         "the same file bears the labels cat and dog: good1.png, other_label.png",
     )
     assert report.warnings == ("1 file repeats another of the same split and label",)
@@ -154,7 +154,7 @@ def test_near_copies_across_splits_are_warned_of(files: Files, change: str) -> N
     assert [twin["exact"] for twin in report.as_dict()["twins"]] == [False]
     assert report.errors == ()
     assert report.warnings == (
-        "nearly the same picture stands in train and test: original.png, changed.jpg",
+        "nearly the same picture is in train and test: original.png, changed.jpg",
         "nearly the same picture bears the labels cat and dog: original.png, changed.jpg",
     )
 
@@ -183,7 +183,7 @@ def test_long_lists_are_cut_in_sentences_but_not_in_the_report(files: Files) -> 
         files.add(f"copy{number}.png", 0, "dog", "test")
     report = files.check()
     shown = "good0.png, " + ", ".join(f"copy{number}.png" for number in range(9))
-    assert report.errors == (f"the same file stands in train and test: {shown} and 3 more",)
+    assert report.errors == (f"the same file is in train and test: {shown} and 3 more",)
     assert len(report.as_dict()["twins"][0]["names"]) == 13
 
 

@@ -64,8 +64,8 @@ def test_the_same_and_nearly_the_same_picture_across_splits_are_told(folder: Pat
     (folder / "test" / "a" / "copy.png").write_bytes((folder / "train" / "a" / "2.png").read_bytes())
     picture(6).save(folder / "test" / "a" / "near.jpg", quality=92)
     report = report_of(folder)
-    assert report["errors"] == ["the same file stands in train and test: test/a/copy.png, train/a/2.png"]
-    assert "nearly the same picture stands in train and test: test/a/near.jpg, train/a/6.png" in report["warnings"]  # type: ignore[operator]
+    assert report["errors"] == ["the same file is in train and test: test/a/copy.png, train/a/2.png"]
+    assert "nearly the same picture is in train and test: test/a/near.jpg, train/a/6.png" in report["warnings"]  # type: ignore[operator]
 
 
 def test_flat_pictures_are_not_taken_for_copies_of_each_other(folder: Path) -> None:
@@ -106,8 +106,8 @@ def test_check_and_training_split_the_same_files_alike_though_some_are_bad(folde
     (twin, _, _), (other, _, _) = (next(row for row in dataset.manifest if row[2] == split) for split in ("train", "test"))
     (flat / twin).write_bytes((flat / other).read_bytes())
     source = open_folder(Data(folder=str(flat), image_size=8, test=0.2, validation=0.2, on_bad_file="skip"))
-    assert source.check(Request(0, tmp_path, {})).errors[-1].startswith("the same file stands in train and test: ")
-    assert source.load(Request(0, tmp_path, {})).notices[0] == ("1 picture stands in more than one split: `cnnkit data check` names them.")
+    assert source.check(Request(0, tmp_path, {})).errors[-1].startswith("the same file is in train and test: ")
+    assert source.load(Request(0, tmp_path, {})).notices[0] == ("1 picture is in more than one split: `cnnkit data check` names them.")
 
 
 def test_a_folder_of_bad_files_alone_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -287,13 +287,13 @@ def circle(file: h5py.File) -> None:
     [
         (external_link, "'/layers/conv/vars/x' are a ExternalLink, which may lead to other files"),
         (soft_link, "'/layers/conv/vars/x' are a SoftLink, which may lead to other files"),
-        (external_storage, "'/x' stand in another file"),
-        (virtual, "'/x' stand in another file"),
+        (external_storage, "'/x' are in another file"),
+        (virtual, "'/x' are in another file"),
         (shape_bomb, "'/x' take 4,000,000,000,000 bytes, but 0 are there"),
         (unwritten, "'/x' take 400 bytes, but 0 are there"),
         (compressed, "'/x' are compressed"),
         (texts, "'/x' are of type 'object', not numbers"),
-        (circle, "'/layers/again' stand there twice"),
+        (circle, "'/layers/again' are there twice"),
     ],
 )  # fmt: skip
 def test_weights_that_are_not_plain_numbers_in_this_file_are_refused(

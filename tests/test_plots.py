@@ -7,10 +7,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 from cnnkit.io.atomic import WriteError
+from cnnkit.metrics import ACCURACY, LOSS
 from cnnkit.plots.confusion import plot_confusion
-from cnnkit.plots.curves import plot_curves
+from cnnkit.plots.curves import draw_curve, plot_curves
 from cnnkit.plots.predicted import plot_predictions
-from cnnkit.plots.style import shorten
+from cnnkit.plots.style import new_figure, shorten
 
 HOSTILE = ("$x_{", "[red]", "中文 🎉", "a" * 400, "two\nlines", "\udcff\x00", "")
 
@@ -139,6 +140,31 @@ def test_without_validation_nothing_is_marked_best(tmp_path, drawn):
 def test_metrics_that_begin_in_a_later_epoch_are_drawn(tmp_path, drawn):
     plot_curves([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val_loss": 1.5}], tmp_path / "curves.png", "run")
     assert "1.5 at epoch 2" in words(drawn[0])
+
+
+@pytest.mark.parametrize("size", [(4.0, 2.7), (5.6, 4.1)])
+@pytest.mark.parametrize("metric", [LOSS, ACCURACY])
+def test_the_label_of_the_best_epoch_covers_no_curve(metric, size):
+    """The curves of an overfitting network: that of training continues to where the label would be by default."""
+    training = [0.442, 0.585, 0.644, 0.681, 0.709, 0.729, 0.747, 0.760, 0.776, 0.788]
+    validation = [0.520, 0.598, 0.642, 0.675, 0.687, 0.703, 0.695, 0.709, 0.712, 0.699]
+    sign = 1 if metric.higher_is_better else -1
+    rows = [
+        {"epoch": i + 1, metric.name: sign * a, f"val_{metric.name}": sign * b}
+        for i, (a, b) in enumerate(zip(training, validation, strict=True))
+    ]
+    figure = new_figure(*size)
+    axes = figure.add_subplot()
+    draw_curve(axes, rows, metric)
+    figure.canvas.draw()
+    (label,) = (text for text in axes.texts if "at epoch" in text.get_text())
+    box = label.get_window_extent()
+    assert axes.bbox.y0 < box.y0
+    assert box.y1 < axes.bbox.y1
+    for line in axes.lines[:2]:
+        x, y = line.get_data()
+        fine = np.linspace(1, 10, 1000)
+        assert not box.count_contains(axes.transData.transform(np.column_stack([fine, np.interp(fine, x, y)])))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 200])

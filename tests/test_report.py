@@ -397,6 +397,10 @@ def test_in_a_browser_it_opens_fast_fits_a_phone_and_follows_the_scheme(digits: 
             assert browser.value("document.documentElement.scrollWidth") <= width
             assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
             grounds[scheme] = browser.value("getComputedStyle(document.body).backgroundColor")
+            browser.value("for (const name of document.querySelectorAll('.examples dd b')) name.textContent = 'automobile'")
+            heights = browser.value("[...document.querySelectorAll('.examples dd')].map(each => each.offsetHeight)")
+            assert len(heights) > 12
+            assert max(heights) < 25  # name and probability on one line
         assert browser.value("document.querySelectorAll('figure svg').length") >= 4
     assert browser.complaints == []
     assert grounds == {"light": "rgb(245, 246, 248)", "dark": "rgb(13, 17, 23)"}

@@ -102,9 +102,20 @@ def train() -> None:
     for epoch, loss, accuracy in ((1, 1.5432, 0.4321), (2, 1.1234, 0.6012), (3, 0.9871, 0.6543)):
         listener.on_epoch(row(epoch, loss, accuracy))
     if isinstance(listener, TerminalProgress):
-        output().print(listener._render())
+        output().print(listener._live.renderable)
     print_evaluation(evaluation_of("classification", CLASSES, stand_in_for="cifar10"))
     print_line("Run: runs/cifar")
+
+
+def train_epoch(patch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 190.0, 190.0))
+    patch.setattr("cnnkit.console.progress.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    listener = progress_listener(50, 1563)
+    for epoch in range(1, 26):
+        listener.on_epoch(row(epoch, 1.5, 0.43))
+    listener.on_steps(26, 1400, {"loss": 0.6052, "accuracy": 0.788}, 7266.4)
+    if isinstance(listener, TerminalProgress):
+        output().print(listener._live.renderable)
 
 
 def transfer() -> None:
@@ -193,13 +204,19 @@ def calibrate(patch: pytest.MonkeyPatch) -> None:
 
 
 def explain(patch: pytest.MonkeyPatch) -> None:
-    curve = SimpleNamespace(matters=True, area=0.3123, chance=0.0211)
-    result = SimpleNamespace(
+    results = (
+        explanation(SimpleNamespace(matters=matters, area=area, chance=0.0211)) for matters, area in ((True, 0.3123), (False, 0.0301))
+    )
+    patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: next(results))
+    command("explain", "runs/cifar", "--index", "3")
+    command("explain", "runs/cifar", "--index", "3")
+
+
+def explanation(curve: Any) -> Any:
+    return SimpleNamespace(
         example="test example 3", predictions=(("cat", 0.9123), ("deer", 0.0512), ("bird", 0.0201)), explained="cat", layer="conv2d_2",
         deletion=curve, folder=Path("runs/cifar/explain/3"), plots=("heat.png", "maps.png", "removal.png"), note="",
     )  # fmt: skip
-    patch.setattr("cnnkit.interpret.explain.explain_run", lambda *arguments, **options: result)
-    command("explain", "runs/cifar", "--index", "3")
 
 
 def probe(patch: pytest.MonkeyPatch) -> None:
@@ -275,6 +292,7 @@ def command(*arguments: str) -> None:
 
 SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "train": lambda patch: train(),
+    "train-epoch": train_epoch,
     "transfer": lambda patch: transfer(),
     "check": check,
     "summary": lambda patch: render_summary(summary_of(), output()),
@@ -308,9 +326,10 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def seen(name: str, place: str, columns: int, patch: pytest.MonkeyPatch) -> str:
     """What a screen shows, without colours and trailing spaces."""
     stream = Stream(terminal=place == "terminal")
-    for variable in ("NO_COLOR", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS", "LINES"):
+    for variable in ("NO_COLOR", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS"):
         patch.delenv(variable, raising=False)
     patch.setenv("COLUMNS", str(columns))
+    patch.setenv("LINES", "24")
     patch.setenv("TERM", "xterm-256color")
     with patch.context() as inner:
         inner.setattr(sys, "stdout", stream)
@@ -339,6 +358,12 @@ def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, 
     assert r"\n" not in text
     if name.startswith("help"):
         assert not re.search(r"[a-z]\.\.\.$", text, re.MULTILINE)  # a help text that was cut
+
+
+def test_the_progress_bar_stays_on_the_screen_however_many_epochs_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = seen("train-epoch", "terminal", 80, monkeypatch).split("\n")
+    assert len(lines) <= 24
+    assert re.fullmatch(r"epoch 26/50 ━.{6,}━ step 1400/1563 loss 0\.6052  accuracy 0\.7880 .* left", lines[-1])
 
 
 def test_every_command_has_its_screen() -> None:

@@ -328,7 +328,7 @@ def test_given_splits_are_kept_and_a_torn_group_is_refused() -> None:
     assert assign_splits(given, None, None, SplitFractions(0.5, 0.5), 4, 0).tolist() == given.tolist()
     with pytest.raises(CnnkitError) as caught:
         assign_splits(given, None, np.array(["a", "a", "b", "c"]), SplitFractions(0.5, 0.5), 4, 0)
-    assert str(caught.value) == "group 'a' stands in train and in test: the splits leak\n    Put each group into one split."
+    assert str(caught.value) == "group 'a' is in train and in test: the splits leak\n    Put each group into one split."
 
 
 def test_the_type_of_arrays_is_kept_where_it_is_that_of_pixels_or_signals(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_every_override_that_cannot_be_applied_is_told() -> None:
 
 def test_recursive_aliases_and_deep_nesting_are_refused() -> None:
     for text, message in (
-        ("a: &a [*a]", "an alias stands inside of what it refers to"),
+        ("a: &a [*a]", "an alias is inside what it refers to"),
         ("a: " + "[" * 40 + "]" * 40, "lists and mappings are nested more than 32 deep"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -28,4 +28,5 @@ def calibrate(
         print_json(calibration.as_dict())
         return
     print_calibration(calibration)
-    print_line(f"Written into {directory.model}; its predicted classes stay, its probabilities are calibrated.")
+    print_line("The model's probabilities are now calibrated; its predicted classes are the same.")
+    print_line(f"Written: {directory.model}")

@@ -30,7 +30,7 @@ def compose(text: str, place: Callable[[yaml.Mark], Mark]) -> tuple[yaml.Node | 
         composer = _Composer(text, place)
     except yaml.reader.ReaderError as error:
         raise config_error(
-            f"the control character {format_value(text[error.position])} cannot stand in YAML",
+            f"the control character {format_value(text[error.position])} is not allowed in YAML",
             "Remove it; a config is plain text.",
             mark_of_index(source.source, text, error.position) if source.line else source,
         ) from None
@@ -66,7 +66,7 @@ class _Composer(yaml.SafeLoader):
         self._nodes += 1
         check_limits(self._nodes, len(self._open_anchors), event, mark)
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._open_anchors:
-            raise config_error("an alias stands inside of what it refers to", "Write the value out.", mark)
+            raise config_error("an alias is inside what it refers to", "Write the value out.", mark)
         if getattr(event, "tag", None) is not None:
             self.tags.append(mark)
         self._open_anchors.append(event.anchor)

@@ -43,7 +43,7 @@ def print_bases(bases: "Sequence[ListedBase]", folder: str) -> None:
         )
     console.print(table)
     legend = Table.grid(padding=(0, 2, 0, 0))
-    weights = f"here: in {escape_markup(folder)}; packaged: the smallest of it comes with cnnkit; –: downloaded when first used"
+    weights = f"here: in {escape_markup(folder)}; packaged: the smallest version comes with cnnkit; –: downloaded when first used"
     for name, description in (*_LEGEND, ("weights", weights)):
         legend.add_row(name, description, style="dim")
     console.print(legend)

@@ -77,7 +77,7 @@ def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:
     return Text.assemble(
         (f"{first} against {other}: ", "bold"),
         f"{word} on {test.first_better:,} and {test.second_better:,} of {comparison.runs[0].examples:,} examples. {test.name}: "
-        f"p = {versus.corrected:.2g}{', corrected by Holm for the number of tests' if several else ''}: ",
+        f"p = {versus.corrected:.2g}{', corrected by Holm for the number of tests' if several else ''}, ",
         verdict,
         ".",
     )

@@ -17,10 +17,10 @@ def print_explanation(result: "Explanation") -> None:
         print_notice(result.note, title="A stand-in for the data")
     predictions = "  ".join(f"{escape_markup(name)} [bold]{value:.4g}[/bold]" for name, value in result.predictions[:MOST_PREDICTIONS])
     console.print(f"{escape_markup(result.example)}: {predictions}")
-    verdict = "these positions matter more than others" if result.deletion.matters else "no more than chance: do not rely on the heatmap"
+    verdict = "these positions matter more than others" if result.deletion.matters else "no more than chance; do not rely on the heatmap"
     console.print(f"Heatmap for {escape_markup(result.explained)}, from {escape_markup(result.layer)}")
     area, chance = result.deletion.area, result.deletion.chance
-    console.print(f"Area between the deletion curves, random and hottest first: [bold]{area:.3f}[/bold] ± {chance:.3f}, {verdict}.")
+    console.print(f"The area between the deletion curves (random and hottest first) is [bold]{area:.3f}[/bold] ± {chance:.3f}: {verdict}.")
     console.print(
         f"Wrote {len(result.plots)} plots: {escape_markup(str(result.folder / result.plots[0]))} and others beside it",
         soft_wrap=True,

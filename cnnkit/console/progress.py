@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, float]
 
+BAR_WIDTH = 24
+NARROWEST_BAR = 8  # below it, the speed is left out instead
+MOST_EPOCHS = 20  # rows of the table
+LINES_AROUND = 6  # besides those rows: blank lines, a header of up to two lines and its rule, the progress bar
+
 
 def progress_listener(epochs: int, steps: int) -> "TerminalProgress | PlainProgress":
     """A live display in a terminal, one plain line per epoch elsewhere."""
@@ -74,15 +79,16 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._rows: list[Row] = []
         self._done_before = 0
         self._started = time.perf_counter()
+        self._bar = BarColumn(bar_width=BAR_WIDTH, complete_style="cyan", finished_style="cyan")
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
+            self._bar,
             TextColumn("step {task.completed}/{task.total}"),
             TextColumn("{task.fields[metrics]}", style="bold"),
             TextColumn("{task.fields[speed]}", style="dim"),
         )
         self._task = self._progress.add_task("", total=steps, epoch=1, metrics="", speed="starting …")
-        self._live = Live(self._render(), console=output(), refresh_per_second=8)
+        self._live = Live(self._progress, console=output(), refresh_per_second=8)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -91,7 +97,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave the finished table on the screen."""
         self._progress.update(self._task, visible=False)
-        self._live.update(self._render(), refresh=True)
+        self._live.update(self._render(MOST_EPOCHS), refresh=True)
         self._live.stop()
 
     def on_phase(self, number: int, count: int, train: str, layers: "Sequence[LayerState]") -> None:
@@ -103,7 +109,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._rows = list(rows)
         self._done_before = len(rows) * self._steps + step
         self._live.console.print(resume_text(rows, step), style="dim")
-        self._live.update(self._render())
+        self._live.update(self._render(self._rows_that_fit()))
 
     def on_notice(self, text: str) -> None:
         """Print a panel above the live display; after a rollback, `on_epoch` removes the rows that are repeated."""
@@ -125,24 +131,33 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         done = (epoch - 1) * self._steps + step
         done_here = max(1, done - self._done_before)
         left = (time.perf_counter() - self._started) / done_here * (self._epochs * self._steps - done)
-        speed = f"{images_per_second:,.0f} images/s · {_duration(left)} left"
-        self._progress.update(self._task, completed=step, epoch=epoch, metrics=_metrics_text(logs), speed=speed)
+        metrics, time_left = _metrics_text(logs), f"{_duration(left)} left"
+        speed = f"{images_per_second:,.0f} images/s · {time_left}"
+        rest = f"epoch {epoch}/{self._epochs}  step {self._steps}/{self._steps} {metrics} "
+        if len(rest) + NARROWEST_BAR + len(speed) > self._live.console.width:
+            speed = time_left
+        self._bar.bar_width = max(1, min(BAR_WIDTH, self._live.console.width - len(rest) - len(speed)))
+        self._progress.update(self._task, completed=step, epoch=epoch, metrics=metrics, speed=speed)
 
     def on_epoch(self, row: Row) -> None:
         """Add a row to the table."""
         self._rows = [*(each for each in self._rows if each["epoch"] < row["epoch"]), row]
         if row["epoch"] < self._epochs:
             self._progress.update(self._task, completed=0, epoch=int(row["epoch"]) + 1)
-        self._live.update(self._render())
+        self._live.update(self._render(self._rows_that_fit()))
 
-    def _render(self) -> Group:
+    def _rows_that_fit(self) -> int:
+        """Rich shows a live display only down to the terminal's last line, which would hide the progress bar."""
+        return max(1, min(MOST_EPOCHS, self._live.console.height - LINES_AROUND))
+
+    def _render(self, most_rows: int) -> Group:
         if not self._rows:
             return Group(self._progress)
         names = metric_columns(self._rows)
         table = new_table("epoch", *names, "images/s", "seconds", left=0)
         for column in table.columns[-2:]:
             column.style = "dim"
-        for row in self._rows[-20:]:
+        for row in self._rows[-most_rows:]:
             cells = [number_text(row.get(name, float("nan"))) for name in names]
             table.add_row(str(int(row["epoch"])), *cells, f"{row['images_per_second']:,.0f}", f"{row['seconds']:.1f}")
         return Group(table, self._progress)

@@ -135,4 +135,4 @@ def _check_groups(splits: Array, groups: Array) -> None:
     for group in np.unique(groups):
         inside = in_split_order(splits[groups == group])
         if len(inside) > 1:
-            raise CnnkitError(f"group '{group}' stands in {' and in '.join(inside)}: the splits leak", "Put each group into one split.")
+            raise CnnkitError(f"group '{group}' is in {' and in '.join(inside)}: the splits leak", "Put each group into one split.")

@@ -13,6 +13,9 @@ from cnnkit.plots.style import FAINT, INK, RIGHT, SOFT, TRAINING, VALIDATION, WR
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ABOVE, BELOW = (9, 21, 33), (-15, -27, -39)  # baselines of a label that are tried, in points above its value, nearest first
+LETTER_WIDTH, LETTER_HEIGHT = 6.5, 7  # of a bold label of 9 points, in points, on average
+
 
 def plot_curves(
     history: Sequence[Mapping[str, float]], path: Path, title: str, note: str = "", custom: Mapping[str, str] | None = None
@@ -57,7 +60,7 @@ def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], metric: Met
     style_axes(axes)
     _label_ends(axes, epochs, curves)
     if np.isfinite(validation).any():
-        _mark_best(axes, epochs, _gaps(validation), metric)
+        _mark_best(axes, epochs, [_gaps(values) for values, _, _ in curves], metric)
 
 
 def _gaps(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -78,21 +81,53 @@ def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[n
         )
 
 
-def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], values: npt.NDArray[Any], metric: Metric) -> None:
-    """Circle the best value and write it with its epoch below (or above) it, within the panel."""
+def _mark_best(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[npt.NDArray[Any]], metric: Metric) -> None:
+    """Circle the best value of the last curve, and write it with its epoch within the panel, where it covers the curves least."""
     from matplotlib.patheffects import withStroke
 
+    values = curves[-1]
     best = int(np.nanargmax(values) if metric.higher_is_better else np.nanargmin(values))
     axes.plot(epochs[best], values[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=VALIDATION)
     low, high = axes.get_xlim()
     across = (epochs[best] - low) / (high - low)
-    alignment, shift = ("left", -5) if across < 0.2 else ("right", 5) if across > 0.8 else ("center", 0)
+    alignment, shift, start = ("left", -5, 0.0) if across < 0.2 else ("right", 5, -1.0) if across > 0.8 else ("center", 0, -0.5)
+    text = f"{values[best]:.4g} at epoch {epochs[best]:.0f}"
+    width = len(text) * LETTER_WIDTH
+    fine = np.linspace(epochs[0], epochs[-1], 500)
+    points = np.concatenate([np.column_stack([fine, np.interp(fine, epochs, each)]) for each in curves])
     position = (epochs[best], values[best])
+    height = _label_height(axes, points, position, (shift + start * width, width), above=metric.higher_is_better)
     axes.annotate(
-        f"{values[best]:.4g} at epoch {epochs[best]:.0f}", position, xytext=(shift, 9 if metric.higher_is_better else -15),
-        textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
+        text, position, xytext=(shift, height), textcoords="offset points", ha=alignment, fontsize=9, color=VALIDATION, weight="bold",
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
+
+
+def _label_height(
+    axes: "Axes", curves: npt.NDArray[Any], position: tuple[float, float], span: tuple[float, float], *, above: bool
+) -> float:
+    """The baseline of a label, in points above its position, at which it covers the fewest points of the curves.
+
+    Args:
+        axes: The panel, its limits set. Its size is that before the layout, a little larger than that after it.
+        curves: Many points of the curves `(points, 2)`: epoch and value.
+        position: The labelled epoch and value.
+        span: Left edge of the label relative to its position, and its width, in points of 1/72 inch.
+        above: Whether above is preferred to below.
+    """
+    scale: Any = axes.figure.dpi_scale_trans.inverted()  # from pixels to inches
+    x, y = 72 * scale.transform(axes.transData.transform(position))
+    others = 72 * scale.transform(axes.transData.transform(curves))
+    (_, bottom), (_, top) = 72 * scale.transform(axes.transAxes.transform([(0, 0), (1, 1)]))
+    beside = others[(others[:, 0] > x + span[0]) & (others[:, 0] < x + span[0] + span[1]), 1]
+
+    def covered(height: float) -> int:
+        distances = beside - (y + height + LETTER_HEIGHT / 2)
+        return int((np.abs(distances) < LETTER_HEIGHT / 2 + 2).sum())
+
+    heights = [height for pair in zip(ABOVE, BELOW, strict=True) for height in (pair if above else pair[::-1])]
+    inside = [height for height in heights if bottom < y + height and y + height + LETTER_HEIGHT < top]
+    return min(inside or heights, key=covered)
 
 
 def plot_lines(

@@ -52,7 +52,7 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
             handles, labels, loc="outside lower left", ncols=min(len(probes), 2 if wide else 3), frameon=False, fontsize=9, labelcolor=INK
         )
     subject = f"{first.run}: " if len(probes) == 1 else ""
-    title = f"{subject}{first.metric.label} of corrupted examples ({first.examples:,} of the {first.measured_on})"
+    title = f"{subject}{first.metric.label} on corrupted examples ({first.examples:,} of the {first.measured_on})"
     finish(figure, path, title, first.note)
 
 

@@ -88,9 +88,7 @@ class DataReport:
     def errors(self) -> tuple[str, ...]:
         """Problems that would corrupt training or evaluation, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.bad]
-        messages += [
-            f"the same file stands in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks
-        ]
+        messages += [f"the same file is in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in self.twins if t.exact and t.leaks]
         messages += [
             f"the same file bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}"
             for t in self.twins
@@ -104,7 +102,7 @@ class DataReport:
         """Less serious findings, one sentence each."""
         messages = [f"{bad.name}: {bad.reason}" for bad in self.mistyped]
         near = [t for t in self.twins if not t.exact]
-        messages += [f"nearly the same picture stands in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in near if t.leaks]
+        messages += [f"nearly the same picture is in {_joined(in_split_order(t.splits))}: {_few(t.names)}" for t in near if t.leaks]
         messages += [
             f"nearly the same picture bears the labels {_joined(sorted(set(t.labels)))}: {_few(t.names)}" for t in near if t.contradicts
         ]

@@ -173,7 +173,7 @@ class ImageFileSource(Source):
             report = self._inspect(request)
         bad = [(each.name, each.reason) for each in report.bad]
         leaks = sum(1 for twins in report.twins if twins.leaks)
-        leaking = "1 picture stands" if leaks == 1 else f"{leaks:,} pictures stand"
+        leaking = "1 picture is" if leaks == 1 else f"{leaks:,} pictures are"
         warnings = [f"{leaking} in more than one split: `cnnkit data check` names them."] if leaks else []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -149,7 +149,7 @@ def _fault_of_entry(item: Any, max_bytes: int, seen: set[int]) -> str:
 
     address = h5py.h5o.get_info(item.id).addr
     if address in seen:
-        return "stand there twice"
+        return "are there twice"
     seen.add(address)
     if len(seen) > MAX_ENTRIES:
         return "are too many"
@@ -160,7 +160,7 @@ def _fault_of_entry(item: Any, max_bytes: int, seen: set[int]) -> str:
 
 def _fault_of_numbers(dataset: Any, max_bytes: int) -> str:
     if dataset.external or dataset.is_virtual:
-        return "stand in another file"
+        return "are in another file"
     bfloat16 = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2 and dataset.dtype.names is None
     if dataset.dtype.kind not in "fiub" and not bfloat16:
         return f"are of type {format_value(str(dataset.dtype))}, not numbers"
