@@ -12,10 +12,11 @@ import pytest
 
 from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import resolved
-from cnnkit.config.packaged import folder
+from cnnkit.config.packaged import folder, packaged_config
 from cnnkit.config.schema import Config
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
+from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.checking import _check_value, check_entry
 from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
@@ -156,4 +157,13 @@ def test_help_and_broken_configs_do_without_tensorflow(tmp_path: Path) -> None:
     assert result.stderr == (
         "Error: c.yaml:2:17: data.dataset: unknown data set 'cifar11'. Did you mean 'cifar10'?\n"
         "c.yaml:3:18: model.layers[0]: unknown layer 'Flattn'. Did you mean 'Flatten'?\n"
+    )
+
+
+def test_a_packaged_config_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(CnnkitError) as caught:
+        packaged_config("cifra")
+    assert str(caught.value) == (
+        "no packaged config 'cifra'. Did you mean 'cifar'?\n"
+        "    There are: cifar-finetune, cifar-transfer, cifar, digits, regression, resnet, shapes, signals, transfer."
     )

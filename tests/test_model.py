@@ -16,7 +16,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.keras_api.checking import parse_entry
 from cnnkit.keras_api.signatures import signature_table
-from cnnkit.model.base import PACKAGED_WEIGHTS, apply_preprocessing, load_base, preferred_size
+from cnnkit.model.base import PACKAGED_WEIGHTS, apply_base, apply_preprocessing, load_base, preferred_size
 from cnnkit.model.builder import build_network
 from cnnkit.model.loading.load import load_model
 
@@ -144,6 +144,11 @@ def test_without_a_network_the_packaged_weights_stand_in_and_say_so() -> None:
     base, notices = load_base(parse_entry("MobileNetV2"), (64, 64, 3))
     assert base.count_params() == 410_208
     assert "This run uses the smaller MobileNetV2 with alpha 0.35, whose ImageNet weights come with cnnkit." in notices[0]
+    inputs = keras.Input((64, 64, 3))
+    applied = apply_base(Model.model_validate({"base": "MobileNetV2"}), inputs)
+    assert applied.architecture == {"MobileNetV2": {"alpha": 0.35, "weights": "none"}}  # by which a resumed run is built
+    own = apply_base(Model.model_validate({"base": {"MobileNetV2": {"alpha": 0.5, "weights": "none"}}}), inputs)
+    assert own.architecture == {"MobileNetV2": {"alpha": 0.5, "weights": "none"}}
 
 
 def test_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -> None:

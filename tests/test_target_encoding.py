@@ -148,6 +148,14 @@ def test_the_warning_about_soft_labels_names_a_metric_once() -> None:
     )
 
 
+@pytest.mark.parametrize("metric", ["Hinge", "SquaredHinge", "squared_hinge", "BinaryAccuracy", "BinaryIoU", "AUC", "Precision"])
+def test_metrics_that_want_hard_labels_are_warned_of(metric: str) -> None:
+    config = Config.model_validate(
+        {"data": {"dataset": "digits", "augment": ["CutMix"]}, "model": {"layers": ["Flatten"]}, "train": {"metrics": [metric]}}
+    )
+    assert [warning.split(" of ")[0] for warning in warnings(config)] == [metric]
+
+
 def form(task: Task, loss: Any = None, metrics: list[Any] | None = None, **options: Any) -> str:
     encoding, faults = decided(task, loss, metrics, **options)
     assert not faults
