@@ -19,7 +19,7 @@ from cnnkit.model.temperature import logits_model, with_temperature
 from cnnkit.prediction.calibrate import ON_TEST, calibrate_run, fit_temperature
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import read_metadata
+from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.runs.reopen import reopened
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train

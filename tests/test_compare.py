@@ -17,7 +17,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.paired_tests import holm, mcnemar, wilcoxon
 from cnnkit.experiments.compare_runs import compare_runs
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.artifacts.model_metadata import ModelMetadata
 
 CONFIG = """
 name: {name}

@@ -17,7 +17,7 @@ from cnnkit.metrics import TASK_METRICS, Metric, custom_names, find, headline, h
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.report.metrics import metrics_for_page
 from cnnkit.runs.listing import list_runs
-from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.artifacts.model_metadata import ModelMetadata
 
 RANDOM = np.random.default_rng(0)
 

@@ -44,7 +44,7 @@ from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
 from cnnkit.runs.listing import ListedRun
-from cnnkit.runs.metadata import ModelMetadata
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.training.phases import LayerState
 
 SCREENS = Path(__file__).parent / "screens"
