@@ -122,9 +122,10 @@ def _agreement(keras: Array, exported: Array, task: Task, scale: float, rounding
     if task.is_multilabel:
         labels: Array = probabilities_of(keras)
         same = ((labels >= LABEL_THRESHOLD) == (np.nan_to_num(exported) >= LABEL_THRESHOLD)).all(axis=1)
-        ties: Array = (np.abs(labels - LABEL_THRESHOLD) <= rounding).any(axis=1)
-        return same, ties
+        distances: Array = np.abs(labels - LABEL_THRESHOLD)
+        near: Array = (distances <= rounding).any(axis=1)  # type: ignore[assignment]  # NumPy types any() of an axis as a scalar too
+        return same, near
     ours, theirs = by_class(keras), by_class(np.nan_to_num(exported))
     best = np.sort(ours, axis=1)
-    ties = best[:, -1] - best[:, -2] <= rounding
-    return ours.argmax(axis=1) == theirs.argmax(axis=1), ties
+    gaps: Array = best[:, -1] - best[:, -2]
+    return ours.argmax(axis=1) == theirs.argmax(axis=1), gaps <= rounding
