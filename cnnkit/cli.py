@@ -18,6 +18,7 @@ from cnnkit.commands import (
     data_show,
     evaluate,
     explain,
+    export,
     init,
     predict,
     probe,
@@ -55,6 +56,7 @@ app.command()(runs.runs)
 app.command()(calibrate.calibrate)
 app.command()(explain.explain)
 app.command()(probe.probe)
+app.command()(export.export)
 app.command()(report.report)
 app.command()(init.init)
 app.add_typer(data_app, name="data")

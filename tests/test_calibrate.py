@@ -12,6 +12,7 @@ from scipy import optimize, special
 from sklearn import metrics
 
 from cnnkit import cli
+from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 from cnnkit.model.loading.load import load_model
@@ -19,7 +20,6 @@ from cnnkit.model.temperature import logits_model, with_temperature
 from cnnkit.prediction.calibrate import ON_TEST, calibrate_run, fit_temperature
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import read_metadata
 from cnnkit.runs.reopen import reopened
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train

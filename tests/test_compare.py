@@ -12,12 +12,12 @@ from PIL import Image
 from scipy import stats
 
 from cnnkit import cli
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.paired_tests import holm, mcnemar, wilcoxon
 from cnnkit.experiments.compare_runs import compare_runs
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.runs.metadata import ModelMetadata
 
 CONFIG = """
 name: {name}

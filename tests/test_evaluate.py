@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from cnnkit import cli
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.evaluate_run import evaluate_run
 from cnnkit.prediction.other_data import read_other_data
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.runs.metadata import ModelMetadata
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 CONFIG = """

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.evaluation.metrics import compute_metrics
@@ -17,7 +18,6 @@ from cnnkit.metrics import TASK_METRICS, Metric, custom_names, find, headline, h
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.report.metrics import metrics_for_page
 from cnnkit.runs.listing import list_runs
-from cnnkit.runs.metadata import ModelMetadata
 
 RANDOM = np.random.default_rng(0)
 

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.building import first_sentence
 from cnnkit.keras_api.signatures import KINDS, REQUIRED, signature_table
 from cnnkit.model.loading.config_check import fault_of_config
 from cnnkit.model.loading.load import load_model
-from cnnkit.runs.metadata import read_metadata
 
 ZIP_REMEDY = "\n    A .keras file is a zip archive that Keras's model.save wrote."
 LAYER_REMEDY = "\n    Build it of Keras's own layers, and save it again."

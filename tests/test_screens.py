@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from cnnkit import cli
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.task import Task
 from cnnkit.console.data import print_data_report
@@ -44,7 +45,6 @@ from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
 from cnnkit.runs.listing import ListedRun
-from cnnkit.runs.metadata import ModelMetadata
 from cnnkit.training.phases import LayerState
 
 SCREENS = Path(__file__).parent / "screens"

@@ -33,7 +33,7 @@ def print_comparison(comparison: "RunComparison") -> None:
     table.add_section()
     table.add_row("epochs", *(f"{run.epochs:,}" for run in runs))
     table.add_row("seconds", *(f"{run.seconds:,.1f}" for run in runs))
-    table.add_row("parameters", *(f"{run.parameters:,}" for run in runs))
+    table.add_row("parameters", *("" if run.parameters is None else f"{run.parameters:,}" for run in runs))
     if comparison.differences:
         table.add_section()
     for key, entries in comparison.differences.items():

@@ -10,8 +10,8 @@ from rich.table import Table
 from cnnkit.console.text import escape_markup, new_table, output, print_notice
 
 if TYPE_CHECKING:
+    from cnnkit.artifacts.model_metadata import ModelMetadata
     from cnnkit.experiments.compare_scratch import Comparison
-    from cnnkit.runs.metadata import ModelMetadata
     from cnnkit.training.phases import LayerState
 
 

@@ -17,7 +17,6 @@ from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
 from cnnkit.evaluation.paired_tests import PairedTest, holm, mcnemar, wilcoxon
 from cnnkit.metrics import LOSS, TASK_METRICS, MetricValue
-from cnnkit.model.loading.load import load_model
 from cnnkit.plots.comparison import plot_comparison
 from cnnkit.prediction.evaluate import Evaluation, evaluate_model
 from cnnkit.runs.reopen import Reopened, reopened
@@ -39,7 +38,7 @@ class ComparedRun:
         metrics: Label -> value of the metrics of its task.
         epochs: Epochs done.
         seconds: Their wall time.
-        parameters: Number of parameters of the network.
+        parameters: Number of parameters of the network; None where its format does not tell.
         note: A warning to show beside the results; may be empty.
     """
 
@@ -50,7 +49,7 @@ class ComparedRun:
     metrics: Mapping[str, MetricValue]
     epochs: int
     seconds: float
-    parameters: int
+    parameters: int | None
     note: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -152,18 +151,18 @@ def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunCompa
 
 def _measure(run: Reopened) -> _MeasuredRun:
     split, examples = run.held_out
-    model = load_model(run.model)
-    evaluation = evaluate_model(model, run.model, [examples], run.metadata, split)
+    opened = run.open()
+    evaluation = evaluate_model(opened, [examples], run.metadata, split)
     history = run.directory.read_history()
     compared = ComparedRun(
-        name=run.directory.path.resolve().name,
+        name=run.name,
         folder=str(run.directory.path),
         measured_on=evaluation.as_dict()["measured_on"],
         examples=len(examples),
         metrics={each.metric.label: each for each in _measured(evaluation)},
         epochs=len(history),
         seconds=sum(row.get("seconds", 0.0) for row in history),
-        parameters=model.count_params(),
+        parameters=opened.keras_model.count_params() if opened.keras_model is not None else None,
         note=run.metadata.note,
     )
     return _MeasuredRun(compared, resolved(run.loaded.config), history, run.metadata.task.kind, _identity(run), _outcome(evaluation))

@@ -16,8 +16,7 @@ from cnnkit.interpret.plots import plot_explanation, plot_feature_maps, plot_fil
 from cnnkit.io.atomic import write_json
 from cnnkit.model.unfold import Unfolded, unfold
 from cnnkit.prediction.predict import Predictor
-from cnnkit.runs.directory import find_run
-from cnnkit.runs.reopen import reopened
+from cnnkit.runs.reopen import model_file, reopened
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +37,13 @@ def explain_run(
     Raises:
         CnnkitError: There is no such run, image, example, class or layer, or the network has no convolution.
     """
-    path = run if run.suffix == ".keras" else find_run(run).model
+    path = model_file(run)
     predictor = Predictor(path)
     task = predictor.metadata.task
     output_index = _output_index(name, task) if name is not None else None
-    network = unfold(predictor.model)
-    cam = GradCam(predictor.model, task, layer)
+    model = predictor.opened.require_keras("an explanation")
+    network = unfold(model)
+    cam = GradCam(model, task, layer)
     if image is not None:
         reader = require_image_reader(predictor.image_reader, predictor.input_shape, str(image))
         example, label, stem = reader.read(image), str(image), image.stem

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,32 @@ def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a new folder beside `path`, then put it in the place of `path`.
+
+    Raises:
+        WriteError: The folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    old = path.with_name(f".{path.name}-old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            write(temporary)
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                path.replace(old)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error).split("\n")[0][:200]
+        raise WriteError(f"cannot be written ({reason})", "Make room on the disk, or make the folder writable.", path) from error
 
 
 def remove_leftovers(folder: Path, names: str) -> None:

@@ -4,14 +4,15 @@ Whichever statement imports them first, standard error (the file descriptor: no 
 while they load. Where the import fails, the buffered output is printed before the traceback.
 """
 
-import contextlib
 import importlib.abc
 import importlib.machinery
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
+
+from cnnkit.io.quiet import buffered_stderr
 
 PACKAGES = ("tensorflow", "keras")
 
@@ -21,27 +22,6 @@ def install() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # later C++ logging: fatal errors only
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-
-
-@contextlib.contextmanager
-def buffered_stderr() -> Iterator[None]:
-    """Context manager: redirects file descriptor 2 to a temporary file, whose content is printed only if an exception is raised."""
-    import tempfile
-
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as buffer:
-        original = os.dup(2)
-        os.dup2(buffer.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sys.stderr.flush()
-            buffer.seek(0)
-            os.write(original, buffer.read())
-            raise
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -1,5 +1,7 @@
 """Run a network in inference mode, with one graph for batches of any size."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError, count
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+Array = npt.NDArray[Any]
 
 
 def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
@@ -34,22 +38,6 @@ def input_shape_of(network: "keras.Model", path: Path) -> tuple[int, ...]:
     return shape
 
 
-def require_fit(network: "keras.Model", path: Path, examples: Examples, data: str) -> None:
-    """Check that a network's input shape is that of some examples.
-
-    Args:
-        network: The network.
-        path: Its file, for the error message.
-        examples: Raw inputs `(n, …)`.
-        data: Name of the examples, for the error message.
-
-    Raises:
-        CnnkitError: Its input shape differs, or it has several inputs.
-    """
-    if (wanted := input_shape_of(network, path)) != examples.input_shape:
-        raise CnnkitError(f"{path}: takes inputs of {wanted}, but {data} has {examples.input_shape}", "Name the config of its data.")
-
-
 def inference_function(network: "keras.Model") -> "tf.types.experimental.PolymorphicFunction":
     """A graph function from inputs `(batch, …)` float32 to outputs, traced once.
 
@@ -61,9 +49,49 @@ def inference_function(network: "keras.Model") -> "tf.types.experimental.Polymor
     return tf.function(lambda batch: network(batch, training=False), input_signature=signature, autograph=False)
 
 
-def outputs_for(function: "tf.types.experimental.PolymorphicFunction", examples: Examples) -> npt.NDArray[Any]:
-    """The outputs `(n, outputs)` of an `inference_function` for each example, in their order; inputs are read a batch at a time."""
-    import tensorflow as tf
+class KerasRuntime:
+    """A Keras network as a function of NumPy arrays.
 
-    batches = BatchSource(examples, evaluation_batch(examples)).in_order()
-    return np.concatenate([function(tf.cast(inputs, tf.float32)).numpy() for inputs, _ in batches])
+    Args:
+        network: With one input of a fixed shape and one output.
+    """
+
+    def __init__(self, network: "keras.Model") -> None:
+        self._network = network
+        self._graph: Callable[[Any], Any] | None = None
+        self._full_batch = batch_of(network.input_shape[1:])
+
+    def __call__(self, inputs: Array) -> Array:
+        """The outputs `(n, …)` float32 for inputs `(n, …)`.
+
+        A few examples run eagerly; from the first full batch on, the network runs as a graph for any batch size.
+        """
+        import tensorflow as tf
+
+        if self._graph is None and len(inputs) >= self._full_batch:
+            self._graph = inference_function(self._network)
+        outputs = (self._graph or (lambda batch: self._network(batch, training=False)))(tf.constant(inputs, tf.float32))
+        return np.asarray(outputs, np.float32)
+
+
+def outputs_for(run: Callable[[Array], Array], examples: Examples) -> Array:
+    """The outputs `(n, outputs)` for each example, in their order; the next batch is read while one is computed.
+
+    Args:
+        run: A runtime: from a batch `(n, …)` float32 to its outputs.
+        examples: Raw inputs.
+    """
+    size = batch_of(examples.input_shape)
+
+    def read(start: int) -> Array:
+        return examples.rows.read(examples.index[start : start + size]).astype(np.float32)
+
+    parts = []
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as reader:
+        following = reader.submit(read, 0)
+        for start in range(0, len(examples), size):
+            inputs = following.result()
+            if start + size < len(examples):
+                following = reader.submit(read, start + size)
+            parts.append(run(inputs))
+    return np.concatenate(parts)

@@ -50,6 +50,12 @@ def with_temperature(logits: "keras.Model", temperature: float, activation: Acti
     return keras.Model(logits.input, probabilities, name=logits.name)
 
 
+def temperature_of(model: "keras.Model") -> float | None:
+    """The temperature inside a classifier; None where it was not calibrated."""
+    divides = next((layer for layer in model.layers if layer.name == LAYER), None)
+    return 1 / float(divides.scale) if divides is not None else None
+
+
 def _is_activation(layer: "keras.Layer", activation: Activation) -> bool:
     import keras
 

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.data.examples import Examples
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class, expected_calibration_error
 from cnnkit.evaluation.outputs import finite
 from cnnkit.io.atomic import write_json
-from cnnkit.model.inference import inference_function, outputs_for, require_fit
-from cnnkit.model.loading.load import load_model
+from cnnkit.model.inference import KerasRuntime, outputs_for
 from cnnkit.model.temperature import Activation, logits_model, with_temperature
 from cnnkit.prediction.evaluate import evaluate_file, write_evaluation
 from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import read_metadata
 from cnnkit.runs.reopen import Reopened, reopened
 
 if TYPE_CHECKING:
@@ -110,8 +109,9 @@ def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
         raise CnnkitError(
             f"{directory.path}: has no validation examples to fit a temperature on", "Train with some: `data: {validation: 0.1}`."
         )
-    model = load_model(run.model)
-    require_fit(model, run.model, validation, run.metadata.data)
+    opened = run.open()
+    opened.require_fit(validation, run.metadata.data)
+    model = opened.require_keras("calibration")
     compiled = model.get_compile_config()
     one_of_several = run.metadata.task.is_classification and int(model.output_shape[-1]) > 1
     activation: Activation = "softmax" if one_of_several else "sigmoid"
@@ -175,7 +175,7 @@ def fit_temperature(logits: Array, targets: Array, activation: Activation) -> fl
 
 def _logits(to_logits: "keras.Model", examples: Examples) -> Array:
     """The logits of examples, float64 `(n, outputs)`."""
-    return finite(outputs_for(inference_function(to_logits), examples))
+    return finite(outputs_for(KerasRuntime(to_logits), examples))
 
 
 def _probabilities(logits: Array, activation: Activation) -> Array:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
+from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.config.target_encoding import encoding_of_compiled
 from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.evaluation.metrics import ClassificationMetrics, Metrics, RegressionMetrics, compute_metrics
-from cnnkit.model.inference import inference_function, outputs_for, require_fit
-from cnnkit.model.loading.load import load_model
+from cnnkit.model.inference import outputs_for
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.predicted import plot_predictions
 from cnnkit.plots.reliability import plot_reliability
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.runs.metadata import ModelMetadata
 
 if TYPE_CHECKING:
     import keras
@@ -61,15 +61,14 @@ def evaluate_file(path: Path, examples: Examples, metadata: ModelMetadata, split
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
     """
-    return evaluate_model(load_model(path), path, [examples], metadata, split)
+    return evaluate_model(open_model(path, compiled=True), [examples], metadata, split)
 
 
-def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], metadata: ModelMetadata, split: str) -> Evaluation:
+def evaluate_model(opened: OpenModel, parts: Sequence[Examples], metadata: ModelMetadata, split: str) -> Evaluation:
     """Evaluate a model on examples.
 
     Args:
-        model: The model, with its compiled loss and metrics.
-        path: The `.keras` file that it was loaded from.
+        opened: The model; a Keras model with its compiled loss and metrics.
         parts: Raw inputs `(n, height, width, channels)` or `(n, steps, channels)` with targets; concatenated.
         metadata: Names of the classes, labels or targets.
         split: Name of the examples where the metrics are shown.
@@ -78,11 +77,11 @@ def evaluate_model(model: "keras.Model", path: Path, parts: Sequence[Examples], 
         CnnkitError: The model does not fit the data.
     """
     for part in parts:
-        require_fit(model, path, part, metadata.data)
-    function = inference_function(model)
-    predictions = np.concatenate([outputs_for(function, part) for part in parts])
+        opened.require_fit(part, metadata.data)
+    predictions = np.concatenate([outputs_for(opened.run, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])
-    measured = compiled_metrics(model, predictions, targets, metadata.task) if model.compiled else {}
+    model = opened.keras_model
+    measured = compiled_metrics(model, predictions, targets, metadata.task) if model is not None and model.compiled else {}
     return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata)
 
 

@@ -4,14 +4,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
+from cnnkit.artifacts.opening import open_model
 from cnnkit.errors import CnnkitError
-from cnnkit.model.inference import input_shape_of
-from cnnkit.model.loading.load import load_model
-from cnnkit.prediction.evaluate import Evaluation, evaluate_file, evaluate_model, write_evaluation
+from cnnkit.prediction.evaluate import Evaluation, evaluate_model, write_evaluation
 from cnnkit.prediction.other_data import read_other_data
 from cnnkit.prediction.predict import data_section, trained_image_reader
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.runs.metadata import ModelMetadata, read_metadata
 from cnnkit.runs.reopen import model_file, reopened
 
 
@@ -21,7 +20,7 @@ def evaluate_run(
     """Evaluate the model of a run or file on the test set of its data, or on other data.
 
     Args:
-        run_or_model: A run's folder or a `.keras` file; None for the newest run.
+        run_or_model: A run's folder or a model file; None for the newest run.
         config_path: The config that names the data; None for the one beside the model.
         overrides: `a.b.c=value` overrides of that config.
         data: A folder, file or config, all examples of which are evaluated instead; None for the test set.
@@ -38,17 +37,19 @@ def evaluate_run(
         return _evaluate_on_other(model_file(run_or_model), data), []
     with reopened(run_or_model, config_path, overrides) as run:
         name, examples = run.held_out
-        evaluation = evaluate_file(run.model, examples, run.metadata, name)
-        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if run.own_data else []
+        evaluation = evaluate_model(run.open(), [examples], run.metadata, name)
+        stored = run.own_data and run.is_run
+        return evaluation, write_evaluation(evaluation, run.directory, run.loaded.config.name) if stored else []
 
 
 def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
-    model, trained = load_model(path), read_metadata(path)
+    opened = open_model(path, compiled=True)
+    trained = opened.metadata if opened.is_described else None
     task, notices = (None, ()) if trained is None else (trained.task, trained.notices)
     if trained is not None and trained.stand_in_for:
         notices = (f"The model was trained on {trained.data}, a stand-in: {trained.stand_in_for} could not be had.", *notices)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        reader = trained_image_reader(path, trained, shape := input_shape_of(model, path))
-        other = read_other_data(data, shape, reader, task, data_section(RunDirectory(path.parent).config), Path(scratch))
+        reader = trained_image_reader(opened)
+        other = read_other_data(data, opened.input_shape, reader, task, data_section(RunDirectory(path.parent).config), Path(scratch))
         metadata = ModelMetadata(other.name, other.task, other.stand_in_for, (*notices, *other.notices))
-        return evaluate_model(model, path, other.parts, metadata, "whole")
+        return evaluate_model(opened, other.parts, metadata, "whole")

@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
 
+from cnnkit.artifacts.formats import format_of
+from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.config.yaml_loader import read_file
@@ -21,15 +23,9 @@ from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
-from cnnkit.model.inference import inference_function, input_shape_of
-from cnnkit.model.loading.load import load_model
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
 from cnnkit.runs.directory import RunDirectory, find_run
-from cnnkit.runs.metadata import ModelMetadata, read_metadata
 from cnnkit.runs.names import RUNS
-
-if TYPE_CHECKING:
-    import keras
 
 Array = npt.NDArray[Any]
 
@@ -59,7 +55,7 @@ class Predictor:
     """A trained model with its metadata and the reader of its inputs.
 
     Args:
-        path: A `.keras` file; `model.json` and `config.yaml` are read from the same folder where they exist.
+        path: A model file of any format; `model.json` and `config.yaml` are read from the same folder where they exist.
         top: Number of classes per prediction.
 
     Raises:
@@ -67,16 +63,11 @@ class Predictor:
     """
 
     def __init__(self, path: Path, top: int = 3) -> None:
-        self.model = load_model(path, compiled=False)
-        self.input_shape = input_shape_of(self.model, path)
-        self.metadata = read_metadata(path) or _guessed_metadata(self.model, path)
-        self.image_reader = trained_image_reader(path, self.metadata, self.input_shape)
+        self.opened = open_model(path)
+        self.input_shape, self.metadata = self.opened.input_shape, self.opened.metadata
+        self.image_reader = trained_image_reader(self.opened)
         self.top = min(top, self.metadata.task.outputs)
         self.batch_size = batch_of(self.input_shape)
-        self._graph: Callable[[Any], Any] | None = None
-        outputs, expected = int(self.model.output_shape[-1]), self.metadata.task.outputs
-        if outputs != expected and not (self.metadata.task.is_classification and (outputs, expected) == (1, 2)):
-            raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {expected}", "Train the run again.")
 
     @property
     def note(self) -> str:
@@ -91,17 +82,10 @@ class Predictor:
     def outputs(self, inputs: Array) -> Array:
         """The outputs for raw inputs `(n, height, width, channels)` or `(n, steps, channels)`.
 
-        A few examples run eagerly; from the first full batch on, the model runs as a graph for any batch size.
-
         Returns:
             Probabilities `(n, classes)` or `(n, labels)` from 0 to 1, or numbers `(n, outputs)`.
         """
-        import tensorflow as tf
-
-        if self._graph is None and len(inputs) >= self.batch_size:
-            self._graph = inference_function(self.model)
-        outputs = (self._graph or (lambda batch: self.model(batch, training=False)))(tf.constant(inputs, tf.float32))
-        values: Array = np.asarray(outputs, np.float32).reshape(len(inputs), -1)
+        values = self.opened.run(np.asarray(inputs, np.float32)).reshape(len(inputs), -1)
         return by_class(values) if self.metadata.task.is_classification else values
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
@@ -181,13 +165,13 @@ def _value(example: Example) -> Array | str:
 def split_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
     """Split command-line arguments into the model (the first argument, or else that of the newest run) and the inputs.
 
-    A model is a `.keras` file, the folder of a run, or the name of one below `runs/`.
+    A model is a model file of any format, the folder of a run, or the name of one below `runs/`.
 
     Raises:
         CnnkitError: The first argument does not exist, or is a run without a model; or there are no inputs.
     """
     first = Path(arguments[0])
-    if first.suffix == ".keras":
+    if format_of(first) is not None:
         model, rest = first, arguments[1:]
     elif RunDirectory(first).model.exists() or RunDirectory(first).config.exists() or (not first.exists() and (RUNS / first).is_dir()):
         model, rest = find_run(first).model, arguments[1:]
@@ -214,7 +198,7 @@ def data_section(config: Path) -> Data | None:
         raise CnnkitError(f"{config}: its `data` section is damaged ({type(error).__name__})", "Train the run again.") from error
 
 
-def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape: tuple[int, ...]) -> ImageReader | None:
+def trained_image_reader(opened: OpenModel) -> ImageReader | None:
     """The reader of image files that a model was trained with; None for a model without image inputs.
 
     It is stored in `model.json`; for models of earlier versions, it follows from the config in the same folder, or else the defaults.
@@ -222,22 +206,12 @@ def trained_image_reader(path: Path, metadata: ModelMetadata | None, input_shape
     Raises:
         CnnkitError: The `model.json` belongs to another model, or the config is damaged.
     """
-    reader = metadata.image_reader if metadata is not None else None
+    reader = opened.metadata.image_reader
     if reader is None:
-        return ImageReader.of(data_section(RunDirectory(path.parent).config), input_shape)
-    if reader.shape != input_shape:
+        return ImageReader.of(data_section(RunDirectory(opened.path.parent).config), opened.input_shape)
+    if reader.shape != opened.input_shape:
         raise CnnkitError(
-            f"{path}: takes inputs of {input_shape}, but its model.json reads pictures as {reader.shape}", "Train the run again."
+            f"{opened.path}: takes inputs of {opened.input_shape}, but its model.json reads pictures as {reader.shape}",
+            "Train the run again.",
         )
     return reader
-
-
-def _guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
-    """Metadata guessed from the last activation, for a model without `model.json`."""
-    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
-    outputs = int(model.output_shape[-1])
-    if activation == "softmax" or (activation == "sigmoid" and outputs == 1):
-        return ModelMetadata(path.stem, Task("classification", tuple(map(str, range(max(outputs, 2))))))
-    if activation == "sigmoid":
-        return ModelMetadata(path.stem, Task("multilabel", tuple(map(str, range(outputs)))))
-    return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(outputs))))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from cnnkit.artifacts.model_metadata import read_metadata
+from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.data.examples import Examples
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import ReliabilityBin
@@ -14,7 +16,6 @@ from cnnkit.evaluation.metrics import ClassificationMetrics, RegressionMetrics
 from cnnkit.interpret.gradcam import GradCam
 from cnnkit.io.atomic import write_text
 from cnnkit.io.json_file import read_json
-from cnnkit.model.loading.load import load_model
 from cnnkit.model.summary.summarize import summarize
 from cnnkit.prediction.evaluate import Evaluation, evaluate_model
 from cnnkit.report.content import DrawnExample, ExampleGroup, Report
@@ -28,7 +29,6 @@ from cnnkit.robustness.probe import probe, read_probe, subsample
 from cnnkit.robustness.results import Probe
 from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.listing import custom_metric_names, read_run
-from cnnkit.runs.metadata import read_metadata
 from cnnkit.runs.reopen import Reopened, reopened
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def gather(directory: RunDirectory) -> Report:
     Raises:
         CnnkitError: The model cannot be loaded.
     """
-    model = load_model(directory.model)
+    opened = open_model(directory.model, compiled=True)
+    model = opened.require_keras("a report")
     report = Report(read_run(directory.path, directory.path))
     if report.run.state in _STATES:
         report.notices.append(_STATES[report.run.state])
@@ -85,7 +86,7 @@ def gather(directory: RunDirectory) -> Report:
         report.missing["network"] = str(fault)
     try:
         with reopened(directory.path) as run:
-            _measure(report, model, run)
+            _measure(report, opened, run)
     except CnnkitError as fault:
         _use_stored_metrics(report, directory, str(fault))
     return report
@@ -109,18 +110,18 @@ def _read_files(report: Report, directory: RunDirectory) -> None:
         report.missing.setdefault("curves", "No epoch has ended yet.")
 
 
-def _measure(report: Report, model: "keras.Model", run: Reopened) -> None:
+def _measure(report: Report, opened: OpenModel, run: Reopened) -> None:
     """Add metrics, examples and robustness, which need the run's data."""
     train = run.loaded.config.train
     report.phases = [(phase.train, phase.epochs or train.epochs) for phase in train.phases or ()]
     report.task = run.metadata.task
     split, examples = run.held_out
-    evaluation = evaluate_model(model, run.model, [examples], run.metadata, split)
+    evaluation = evaluate_model(opened, [examples], run.metadata, split)
     _add_notices(report, (run.metadata.note,))
     report.metrics = metrics_for_page(evaluation.as_dict(), run.metadata.task)
     report.quality = _quality(evaluation)
-    report.groups = _example_groups(report, model, examples, evaluation)
-    report.probe = _probe_of(report, model, examples, run)
+    report.groups = _example_groups(report, opened.require_keras("a report"), examples, evaluation)
+    report.probe = _probe_of(report, opened, examples, run)
     report.probe_plots = probe_plots(report.probe) if report.probe is not None and report.probe.curves else []
 
 
@@ -173,7 +174,7 @@ def _example_groups(report: Report, model: "keras.Model", examples: Examples, ev
     return drawn_groups
 
 
-def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reopened) -> Probe | None:
+def _probe_of(report: Report, opened: OpenModel, examples: Examples, run: Reopened) -> Probe | None:
     """The run's stored probe; or else a new small one, if the network is small enough."""
     stored = run.directory.path / "probe.json"
     if stored.exists():
@@ -190,7 +191,7 @@ def _probe_of(report: Report, model: "keras.Model", examples: Examples, run: Reo
         report.missing["robustness"] = f"Not measured yet. `cnnkit probe {run.directory.path}` measures it for the next report."
         return None
     seed, metadata = run.loaded.config.seed, run.metadata
-    metric, clean, curves = probe(model, subsample(examples, count, seed), metadata.task, known, seed)
+    metric, clean, curves = probe(opened.run, subsample(examples, count, seed), metadata.task, known, seed)
     measured_on = f"{run.held_out[0]} set of {metadata.data}"
     return Probe(report.run.name, measured_on, count, metric, clean, curves, note=metadata.note)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +17,18 @@ from cnnkit.evaluation.outputs import finite, probabilities_of
 from cnnkit.io.atomic import write_json
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import ACCURACY, LABEL_ACCURACY, MAE, Metric, labelled
-from cnnkit.model.inference import inference_function, outputs_for, require_fit
-from cnnkit.model.loading.load import load_model
+from cnnkit.model.inference import outputs_for
 from cnnkit.robustness.corruptions import FOR_IMAGES, CorruptedRows, Corruption, corruptions_for
 from cnnkit.robustness.plot import plot_probes
 from cnnkit.robustness.results import Curve, Probe
 from cnnkit.runs.reopen import Reopened, reopened
-
-if TYPE_CHECKING:
-    import keras
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 
 
 def probe(
-    model: "keras.Model",
+    run: Callable[[Array], Array],
     examples: Examples,
     task: Task,
     corruptions: Sequence[Corruption],
@@ -42,7 +38,7 @@ def probe(
     """Evaluate a model on corrupted examples.
 
     Args:
-        model: Maps raw inputs to outputs.
+        run: Turns raw inputs `(n, …)` float32 into outputs `(n, outputs)`.
         examples: Raw inputs and targets; only the inputs are corrupted.
         task: Kind and names of the outputs.
         corruptions: The corruptions to apply.
@@ -52,8 +48,7 @@ def probe(
     Returns:
         The metric, its value on the clean examples, and a curve for each corruption.
     """
-    function = inference_function(model)
-    metric, clean = headline(examples.targets, outputs_for(function, examples), task)
+    metric, clean = headline(examples.targets, outputs_for(run, examples), task)
     extent = _extent(examples)
     passes = sum(len(each.variants) * (len(each.strengths) - 1) for each in corruptions)
     done = 0
@@ -65,7 +60,7 @@ def probe(
         values = []
         for change in corruption.variants:
             rows = CorruptedRows(examples.rows, change, strength, extent, seed)
-            values.append(headline(examples.targets, outputs_for(function, replace(examples, rows=rows)), task)[1])
+            values.append(headline(examples.targets, outputs_for(run, replace(examples, rows=rows)), task)[1])
             done += 1
             on_progress(done * len(examples), passes * len(examples))
         return float(np.mean(values))
@@ -150,15 +145,17 @@ def probe_runs(
                 on_progress(number * total + done, len(runs) * total)
 
             seed = first.loaded.config.seed
-            require_fit(model := load_model(run.model), run.model, examples, run.metadata.data)
-            metric, clean, curves = probe(model, examples, run.metadata.task, chosen, seed, on_run_progress)
+            opened = run.open()
+            opened.require_fit(examples, run.metadata.data)
+            metric, clean, curves = probe(opened.run, examples, run.metadata.task, chosen, seed, on_run_progress)
             unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
             measured_on = f"{run.held_out[0]} set of {run.metadata.data}"
-            name, note = run.directory.path.resolve().name, run.metadata.note
-            probes.append(Probe(name, measured_on, len(examples), metric, clean, curves, unfit, note))
-        write_json(first.directory.path / "probe.json", probes[0].as_dict())
+            probes.append(Probe(run.name, measured_on, len(examples), metric, clean, curves, unfit, run.metadata.note))
+        if first.is_run:
+            write_json(first.directory.path / "probe.json", probes[0].as_dict())
         others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
-        plot_path = first.directory.path / f"probe{others}.png"
+        subject = "" if first.is_run else f"-{first.model.name}"
+        plot_path = first.directory.path / f"probe{subject}{others.replace('/', '-')}.png"
         plot_probes(probes, plot_path)
         return probes, plot_path
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Kind
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import remove_leftovers, write_atomically, write_json, write_text
@@ -16,7 +17,6 @@ from cnnkit.model.saving import write_model
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import ModelMetadata
 from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.artifacts.formats import KERAS, format_of
+from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
+from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.data.binding import BoundConfig, load
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.directory import RunDirectory, find_run
-from cnnkit.runs.metadata import ModelMetadata, read_metadata
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,13 @@ class Reopened:
     """A run, or a model file with the config of its data; and the data.
 
     Attributes:
-        model: The `.keras` file.
+        model: The model file.
         directory: The folder of the model.
         loaded: The config that names the data.
         dataset: The data in the same splits as in training; regression targets in their original units.
         metadata: Model metadata, with the name and the task of this data.
         own_data: Whether the data is that of the run, and not other data named by the user.
+        opened: The model where it has been opened already.
     """
 
     model: Path
@@ -33,6 +36,26 @@ class Reopened:
     dataset: Dataset
     metadata: ModelMetadata
     own_data: bool
+    opened: OpenModel | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the model is that of a run itself, and not a file exported from it or another one beside it."""
+        return self.model == self.directory.model
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder; with that of the file where it is not the model of the run itself."""
+        folder = self.directory.path.resolve().name
+        return folder if self.is_run else f"{folder}/{self.model.name}"
+
+    def open(self) -> OpenModel:
+        """The model, opened; a Keras model with its compiled loss and metrics.
+
+        Raises:
+            CnnkitError: It cannot be loaded.
+        """
+        return self.opened or open_model(self.model, compiled=True)
 
     @property
     def held_out(self) -> tuple[str, Examples]:
@@ -56,7 +79,7 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     trained on the requested data never gets a stand-in. Splits made by cnnkit are restored from the run's manifest.
 
     Args:
-        run_or_model: A run's folder or a `.keras` file; None for the newest run.
+        run_or_model: A run's folder or a model file; None for the newest run.
         config_path: The config that names the data; None for the one beside the model.
         overrides: `a.b.c=value` overrides of that config.
 
@@ -68,7 +91,8 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     own_data = config_path is None and not overrides
     if config_path is None and not directory.config.exists():
         raise CnnkitError(f"{model}: no config.yaml beside it names its data", "Name one: `--config configs/cifar.yaml`.")
-    trained = read_metadata(model)
+    opened = open_model(model) if format_of(model) is not KERAS else None  # its metadata is in the file
+    trained = read_metadata(model) if opened is None else opened.metadata if opened.is_described else None
     stand_in = bool(trained.stand_in_for) if trained is not None and own_data else None
     loaded = load([config_path or directory.config], overrides, trained.task if trained is not None and own_data else None)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
@@ -76,9 +100,9 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stand_in))
         notices = trained.notices if trained is not None else ()
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
-        yield Reopened(model, directory, loaded, dataset, metadata, own_data)
+        yield Reopened(model, directory, loaded, dataset, metadata, own_data, opened)
 
 
 def model_file(run_or_model: Path | None) -> Path:
-    """Path of a `.keras` file, or of the model of a run."""
-    return run_or_model if run_or_model is not None and run_or_model.suffix == ".keras" else find_run(run_or_model).model
+    """Path of a model file of any format, or of the model of a run."""
+    return run_or_model if run_or_model is not None and format_of(run_or_model) is not None else find_run(run_or_model).model

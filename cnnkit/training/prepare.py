@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.callback_check import check_monitors
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
@@ -20,7 +21,6 @@ from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
 from cnnkit.runs.directory import RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import ModelMetadata
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
 from cnnkit.config.load import load_config, resolved, with_epochs
 from cnnkit.config.validate import validate
@@ -16,7 +17,6 @@ from cnnkit.errors import CnnkitError, format_value
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
-from cnnkit.runs.metadata import read_metadata
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
 
 UNRELATED_TO_LEARNING = (

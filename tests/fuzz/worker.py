@@ -137,7 +137,7 @@ def _read_set(folder: Path) -> None:
 
 
 def _read_json(folder: Path) -> None:
-    from cnnkit.runs.metadata import read_metadata
+    from cnnkit.artifacts.model_metadata import read_metadata
 
     read_metadata((folder / "input.json").rename(folder / "model.json") if folder.exists() else folder / "model.json")
 

@@ -1,7 +1,9 @@
 """Model metadata, stored in `model.json` beside the model: names of its outputs, and how its image files are read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cnnkit.config.task import Task
 from cnnkit.data.images.reader import ImageReader
@@ -28,6 +30,21 @@ class ModelMetadata:
     notices: tuple[str, ...] = ()
     image_reader: ImageReader | None = None
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "ModelMetadata":
+        """As `model.json` holds it, and the metadata of an exported model.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: It is damaged.
+        """
+        return cls(
+            data=str(stored["data"]),
+            stand_in_for=str(stored["stand_in_for"]),
+            task=Task(stored["task"]["kind"], tuple(map(str, stored["task"]["names"]))),
+            notices=tuple(map(str, stored["notices"])),
+            image_reader=ImageReader.from_json(stored["image_reader"]) if stored.get("image_reader") is not None else None,
+        )
+
     @property
     def note(self) -> str:
         """A warning to print beside the metrics; may be empty."""
@@ -45,13 +62,6 @@ def read_metadata(model: Path) -> ModelMetadata | None:
     if not path.exists():
         return None
     try:
-        stored = read_json(path)
-        return ModelMetadata(
-            data=str(stored["data"]),
-            stand_in_for=str(stored["stand_in_for"]),
-            task=Task(stored["task"]["kind"], tuple(map(str, stored["task"]["names"]))),
-            notices=tuple(map(str, stored["notices"])),
-            image_reader=ImageReader.from_json(stored["image_reader"]) if stored.get("image_reader") is not None else None,
-        )
+        return ModelMetadata.from_json(read_json(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Train the run again.") from error

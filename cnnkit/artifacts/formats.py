@@ -1,0 +1,82 @@
+"""The file formats of models: how each is called, told from its path, and which extra it needs."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError, did_you_mean
+
+SAVED_MODEL = "saved_model.pb"  # the file by which the folder of a SavedModel is known
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of model files.
+
+    Attributes:
+        name: As `--format` takes it.
+        label: As people call it.
+        suffix: Ending of the file; empty for a folder.
+        extra: The optional extra of cnnkit that installs what it needs; empty where nothing more is needed.
+        runtime: Modules that run such a file.
+        exporter: Modules that write such a file, beside TensorFlow.
+        quantizations: What `--quantize` can do to it.
+    """
+
+    name: str
+    label: str
+    suffix: str
+    extra: str = ""
+    runtime: tuple[str, ...] = ()
+    exporter: tuple[str, ...] = ()
+    quantizations: tuple[str, ...] = ()
+
+    def require(self, *, export: bool = False) -> None:
+        """Check that what the format needs is installed.
+
+        Args:
+            export: Whether such a file is to be written, not only to be run.
+
+        Raises:
+            CnnkitError: Something is missing; the remedy is the pip command.
+        """
+        wanted = dict.fromkeys((*self.runtime, *(self.exporter if export else ())))
+        missing = [name for name in wanted if not _is_installed(name)]
+        if missing:
+            raise CnnkitError(
+                f"{self.label} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+                f'pip install "cnnkit[{self.extra}]"',
+            )
+
+
+KERAS = Format("keras", "Keras", ".keras")
+ONNX = Format("onnx", "ONNX", ".onnx", "onnx", ("onnxruntime",), ("onnx", "tf2onnx"), ("int8", "float16"))
+LITERT = Format("litert", "LiteRT", ".tflite", "litert", ("ai_edge_litert",), (), ("int8", "float16"))
+OPENVINO = Format("openvino", "OpenVINO", ".xml", "openvino", ("openvino",), (), ("float16",))
+TF_SAVED_MODEL = Format("saved_model", "SavedModel", "")
+
+FORMATS = {each.name: each for each in (KERAS, ONNX, LITERT, OPENVINO, TF_SAVED_MODEL)}
+EXPORTED = tuple(name for name in FORMATS if name != KERAS.name)
+
+
+def format_of(path: Path) -> Format | None:
+    """The format of a model file or folder by its name, or by what the folder holds; None where it is none."""
+    if path.is_dir():
+        return TF_SAVED_MODEL if (path / SAVED_MODEL).is_file() else None
+    suffix = path.suffix.lower()
+    return next((each for each in FORMATS.values() if each.suffix and each.suffix == suffix), None)
+
+
+def format_named(name: str) -> Format:
+    """The format of a name that `--format` got.
+
+    Raises:
+        CnnkitError: There is none.
+    """
+    if name not in EXPORTED:
+        raise CnnkitError(f"--format {name}: no such format.{did_you_mean(name, EXPORTED)}", f"There are: {', '.join(EXPORTED)}.")
+    return FORMATS[name]
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

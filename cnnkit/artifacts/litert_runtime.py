@@ -1,0 +1,73 @@
+"""A LiteRT file (`.tflite`) in its interpreter; no TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, two_dimensional
+from cnnkit.artifacts.litert_file import metadata_in
+from cnnkit.errors import CnnkitError
+from cnnkit.io.quiet import buffered_stderr
+
+
+class LiteRtRuntime:
+    """A model of one float32 input `(batch, …)` and one float32 output, on the CPU, with LiteRT's builtin operators only.
+
+    Args:
+        path: The `.tflite` file.
+        threads: Threads within one operator; 0 for all processors.
+
+    Raises:
+        CnnkitError: LiteRT cannot load it, or its inputs and outputs are of another kind.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._path = path
+        content = path.read_bytes()
+        try:
+            with buffered_stderr():
+                self._interpreter = Interpreter(model_content=content, num_threads=cpu_threads(threads))
+                inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        except Exception as error:
+            raise CnnkitError(f"LiteRT cannot load it: {first_line(error)}", location=path) from error
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
+        if inputs[0]["dtype"] is not np.float32 or outputs[0]["dtype"] is not np.float32:
+            kinds = f"takes {np.dtype(inputs[0]['dtype'])} and gives {np.dtype(outputs[0]['dtype'])}"
+            raise CnnkitError(kinds, "Both have to be float32: `cnnkit export` quantizes between float ends.", path)
+        self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
+        signature = tuple(int(size) for size in inputs[0]["shape_signature"])
+        self._fixed = signature[0] if signature and signature[0] > 0 else None
+        self.input_shape = one_example(signature, path)
+        self.metadata = metadata_in(content, path)
+        self._allocated = 0
+        self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
+
+    def __call__(self, inputs: Array) -> Array:
+        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
+        if self._fixed is not None and len(inputs) != self._fixed:
+            return in_batches_of(self._fixed, inputs, self._run)
+        return self._run(inputs)
+
+    def _run(self, inputs: Array) -> Array:
+        try:
+            if len(inputs) != self._allocated:
+                self._allocate(len(inputs))
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(inputs, np.float32))
+            self._interpreter.invoke()
+            outputs: Any = self._interpreter.get_tensor(self._output)
+        except Exception as error:
+            self._allocated = 0
+            raise CnnkitError(f"LiteRT cannot run it: {first_line(error)}", location=self._path) from error
+        return two_dimensional(outputs, len(inputs), self._path)
+
+    def _allocate(self, count: int) -> None:
+        """Make room for batches of a size; the interpreter announces its delegate on standard error then."""
+        if self._fixed is None:
+            self._interpreter.resize_tensor_input(self._input, (count, *self.input_shape))
+        with buffered_stderr():
+            self._interpreter.allocate_tensors()
+        self._allocated = count

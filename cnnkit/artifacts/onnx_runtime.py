@@ -1,0 +1,57 @@
+"""An ONNX file in ONNX Runtime; no TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, two_dimensional
+from cnnkit.artifacts.metadata import KEY
+from cnnkit.errors import CnnkitError
+
+
+class OnnxRuntime:
+    """A model of one float32 input `(batch, …)` and one float32 output, on the CPU.
+
+    Args:
+        path: The `.onnx` file. Operators that ONNX Runtime does not have, and data files outside of the model's folder, are
+            refused by it.
+        threads: Threads within one operator; 0 for all processors.
+
+    Raises:
+        CnnkitError: ONNX Runtime cannot load it, or its inputs and outputs are of another kind.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = cpu_threads(threads)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what is wrong comes as an exception; the log would be a second voice
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise CnnkitError(f"ONNX Runtime cannot load it: {first_line(error)}", location=path) from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
+        if inputs[0].type != "tensor(float)" or outputs[0].type != "tensor(float)":
+            raise CnnkitError(f"takes {inputs[0].type} and gives {outputs[0].type}", "Both have to be tensor(float).", path)
+        self._path, self._input = path, inputs[0].name
+        self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
+        self.input_shape = one_example(tuple(inputs[0].shape), path)
+        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
+
+    def __call__(self, inputs: Array) -> Array:
+        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
+        if self._batch is not None and len(inputs) != self._batch:
+            return in_batches_of(self._batch, inputs, self._run)
+        return self._run(inputs)
+
+    def _run(self, inputs: Array) -> Array:
+        try:
+            (outputs,) = self._session.run(None, {self._input: np.ascontiguousarray(inputs, np.float32)})
+        except Exception as error:
+            raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
+        return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)

@@ -1,0 +1,164 @@
+"""Open a model file of any format: its runtime, which turns inputs into outputs, and its metadata."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnkit.artifacts.adapter import Array, Runtime
+from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of
+from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
+from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
+from cnnkit.artifacts.runtimes import load_runtime
+from cnnkit.artifacts.trial import tried_elsewhere
+from cnnkit.config.task import Task
+from cnnkit.data.examples import Examples
+from cnnkit.errors import CnnkitError
+
+if TYPE_CHECKING:
+    import keras
+
+MOST_BYTES = 4 * 2**30  # of a model file that is opened
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model file that has been opened.
+
+    Attributes:
+        path: The file or folder.
+        format: Its format.
+        run: Turns a batch `(n, *input_shape)` float32 into outputs `(n, outputs)` float32.
+        input_shape: Shape of one example, without the batch.
+        outputs: Number of values it gives for one example.
+        metadata: Data, task and image reader; guessed where none are stored with the model.
+        is_described: Whether the metadata is stored with the model.
+        artifact: The whole metadata of an exported model; None for a `.keras` file and for a model exported elsewhere.
+        unknown: What is not known of a model exported elsewhere, for the user; empty otherwise.
+        keras_model: The Keras model; None for other formats.
+    """
+
+    path: Path
+    format: Format
+    run: Callable[[Array], Array] = field(repr=False)
+    input_shape: tuple[int, ...]
+    outputs: int
+    metadata: ModelMetadata
+    is_described: bool
+    artifact: ArtifactMetadata | None = None
+    unknown: str = ""
+    keras_model: "keras.Model | None" = None
+
+    def require_fit(self, examples: Examples, data: str) -> None:
+        """Check that some examples have the input shape of the model.
+
+        Args:
+            examples: Raw inputs `(n, …)`.
+            data: Name of the examples, for the error message.
+
+        Raises:
+            CnnkitError: Their shape differs.
+        """
+        if self.input_shape != examples.input_shape:
+            raise CnnkitError(
+                f"{self.path}: takes inputs of {self.input_shape}, but {data} has {examples.input_shape}", "Name the config of its data."
+            )
+
+    def require_keras(self, purpose: str) -> "keras.Model":
+        """The Keras model.
+
+        Args:
+            purpose: What it is needed for, for the error message.
+
+        Raises:
+            CnnkitError: The file is of another format.
+        """
+        if self.keras_model is None:
+            raise CnnkitError(f"{self.path}: {purpose} needs the layers of a network, which {self.format.label} files do not keep",
+                              "Name the run or its .keras file.")  # fmt: skip
+        return self.keras_model
+
+
+def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenModel:
+    """Open a model file or folder.
+
+    Args:
+        path: A `.keras`, `.onnx`, `.tflite` or OpenVINO `.xml` file, or the folder of a SavedModel. It may come from anywhere:
+            ONNX, LiteRT and OpenVINO files are first loaded in a separate process, so that a crash there becomes an error here.
+        threads: Number of threads for the runtime; 0 for as many as there are processors.
+        compiled: Whether to load the loss and metrics of a `.keras` file as well.
+
+    Raises:
+        CnnkitError: There is no such file, it is damaged, its runtime is not installed, or it does not have exactly one input of
+            a fixed shape and one output.
+    """
+    found = format_of(path)
+    if found is KERAS:
+        return _open_keras(path, compiled=compiled)
+    if not path.exists():
+        raise CnnkitError("no such model", location=path)
+    if found is None:
+        endings = ", ".join(each.suffix for each in FORMATS.values() if each.suffix)
+        raise CnnkitError("is not a model", f"Model files end in {endings}; a SavedModel is a folder.", path)
+    found.require()
+    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    if size > MOST_BYTES:
+        raise CnnkitError(f"has {size:,} bytes; up to {MOST_BYTES:,} are opened", location=path)
+    if found is not TF_SAVED_MODEL:
+        wait = tried_elsewhere(path)
+        importlib.import_module(found.runtime[0])  # meanwhile
+        wait()
+    runtime = load_runtime(path, threads)
+    if runtime.metadata is None:
+        metadata, unknown = _guessed(path, runtime)
+        return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, metadata, False, None, unknown)
+    artifact = parse_metadata(runtime.metadata, path)
+    if artifact.input_shape != runtime.input_shape or not _names_outputs(artifact.model.task, runtime.outputs):
+        raise CnnkitError("its cnnkit metadata is that of another network", "Export it again.", path)
+    return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, artifact.model, True, artifact)
+
+
+def _names_outputs(task: Task, outputs: int) -> bool:
+    """Whether a task has a name for each output; a single probability stands for two classes."""
+    return task.outputs == outputs or (task.is_classification and (outputs, task.outputs) == (1, 2))
+
+
+def _open_keras(path: Path, *, compiled: bool) -> OpenModel:
+    from cnnkit.model.inference import KerasRuntime, input_shape_of
+    from cnnkit.model.loading.load import load_model
+
+    model = load_model(path, compiled=compiled)
+    shape, outputs = input_shape_of(model, path), int(model.output_shape[-1])
+    stored = read_metadata(path)
+    metadata = stored or guessed_metadata(model, path)
+    if not _names_outputs(metadata.task, outputs):
+        raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {metadata.task.outputs}", "Train the run again.")
+    return OpenModel(path, KERAS, KerasRuntime(model), shape, outputs, metadata, stored is not None, keras_model=model)
+
+
+def guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
+    """Metadata guessed from the last activation, for a model without `model.json`."""
+    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+    outputs = int(model.output_shape[-1])
+    if activation == "softmax" or (activation == "sigmoid" and outputs == 1):
+        return ModelMetadata(path.stem, Task("classification", tuple(map(str, range(max(outputs, 2))))))
+    if activation == "sigmoid":
+        return ModelMetadata(path.stem, Task("multilabel", tuple(map(str, range(outputs)))))
+    return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(outputs))))
+
+
+def _guessed(path: Path, runtime: Runtime) -> tuple[ModelMetadata, str]:
+    """Metadata of a model that came without: classes where its outputs are probabilities, else numbers; and what is not known."""
+    outputs = runtime(np.zeros((1, *runtime.input_shape), np.float32))[0]
+    is_distribution = len(outputs) > 1 and (outputs >= 0).all() and abs(float(outputs.sum()) - 1) < 1e-3
+    kind = "classes" if is_distribution else "numbers"
+    unknown = (
+        f"{path.name} carries no cnnkit metadata: names, preprocessing and what it was trained on are not known. "
+        f"Its {runtime.outputs} outputs are taken for {kind}, and pictures are given as pixels of 0 to 255."
+    )
+    if is_distribution:
+        return ModelMetadata(path.stem, Task("classification", tuple(map(str, range(runtime.outputs))))), unknown
+    return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(runtime.outputs)))), unknown

@@ -1,0 +1,34 @@
+"""The runtime of each format."""
+
+from pathlib import Path
+
+from cnnkit.artifacts.adapter import Runtime
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, format_of
+
+
+def load_runtime(path: Path, threads: int = 0) -> Runtime:
+    """A model file of another format than Keras's in its own runtime.
+
+    Args:
+        path: The file or folder.
+        threads: Threads that the runtime may use; 0 for all processors.
+
+    Raises:
+        CnnkitError: The runtime cannot use it.
+    """
+    found = format_of(path)
+    if found is ONNX:
+        from cnnkit.artifacts.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(path, threads)
+    if found is LITERT:
+        from cnnkit.artifacts.litert_runtime import LiteRtRuntime
+
+        return LiteRtRuntime(path, threads)
+    if found is OPENVINO:
+        from cnnkit.artifacts.openvino_runtime import OpenVinoRuntime
+
+        return OpenVinoRuntime(path, threads)
+    from cnnkit.artifacts.saved_model_runtime import SavedModelRuntime
+
+    return SavedModelRuntime(path, threads)

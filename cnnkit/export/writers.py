@@ -1,0 +1,187 @@
+"""A Keras model written in another format by Keras's own exporters, with stable names of its input and output."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.artifacts.adapter import first_line
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, Format
+from cnnkit.artifacts.litert_file import with_metadata
+from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
+from cnnkit.artifacts.saved_model_runtime import ASSET, SIGNATURE
+from cnnkit.errors import CnnkitError
+from cnnkit.io.atomic import write_text
+from cnnkit.io.quiet import without_output
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT, OUTPUT, BATCH = "input", "output", "batch"  # names in an ONNX file
+
+BytesFunction = Callable[[Any], Any]
+
+
+def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: BytesFunction | None = None) -> None:
+    """Write a model in float32, with batches of any size.
+
+    Args:
+        model: From raw inputs `(batch, …)` to outputs `(batch, outputs)`.
+        target: The format.
+        path: The file, or the folder of a SavedModel; it must not exist.
+        from_bytes: For a SavedModel: from encoded image files `(batch,)` to outputs, as one more signature.
+
+    Raises:
+        CnnkitError: A layer cannot be exported; the message names it.
+    """
+    try:
+        with without_output():
+            _WRITERS[target.name](model, path, from_bytes)
+    except Exception as error:
+        if isinstance(error, CnnkitError | OSError | MemoryError):
+            raise
+        at_fault = _layers_at_fault(model, target) or "the network"
+        raise CnnkitError(
+            f"{target.label} cannot express {at_fault}: {first_line(error)}",
+            "Choose another --format, or another layer in its place.",
+        ) from error
+
+
+def _write_onnx(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
+    import onnx
+
+    model.export(str(path), format="onnx", verbose=False)
+    exported = onnx.load(str(path))
+    graph = exported.graph
+    renamed = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for value in (graph.input[0], graph.output[0]):
+        value.name = renamed[value.name]
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    graph.name = model.name
+    onnx.checker.check_model(exported)
+    onnx.save(exported, str(path))
+
+
+def _write_litert(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
+    import tensorflow as tf
+
+    builtin = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}  # no interpreter of today runs TensorFlow's own operators
+    model.export(str(path), format="litert", verbose=False, target_spec=builtin)
+
+
+def write_litert_float16(model: "keras.Model", path: Path) -> None:
+    """Write a LiteRT file whose weights are stored in float16; it computes in float32."""
+    import tensorflow as tf
+
+    options = {
+        "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": [tf.float16]},
+        "optimizations": [tf.lite.Optimize.DEFAULT],
+    }
+    with without_output():
+        model.export(str(path), format="litert", verbose=False, **options)
+
+
+def _write_openvino(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
+    openvino = openvino_without_telemetry()
+    model.export(str(path), format="openvino", verbose=False)
+
+    def first_output(loaded: Any, copy: Path) -> None:  # beside it stand the statistics of each BatchNormalization
+        openvino.serialize(openvino.Model(loaded.outputs[:1], loaded.get_parameters(), model.name), str(copy))
+
+    _rewrite_openvino(path, first_output)
+
+
+def halve_openvino(path: Path) -> None:
+    """Store the weights of an OpenVINO model in float16."""
+    openvino = openvino_without_telemetry()
+
+    _rewrite_openvino(path, lambda loaded, copy: openvino.save_model(loaded, str(copy), compress_to_fp16=True))
+
+
+def _rewrite_openvino(path: Path, save: Callable[[Any, Path], None]) -> None:
+    """Replace a model's two files by what `save` writes of the loaded model."""
+    openvino = openvino_without_telemetry()
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder:
+        copy = Path(folder) / path.name
+        loaded = openvino.Core().read_model(str(path))
+        save(loaded, copy)
+        del loaded  # it maps the file of weights
+        path.write_bytes(copy.read_bytes())
+        path.with_suffix(".bin").write_bytes(copy.with_suffix(".bin").read_bytes())
+
+
+def _write_saved_model(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    inputs = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)]
+    archive.add_endpoint(SIGNATURE, lambda batch: {OUTPUT: model(batch, training=False)}, inputs)
+    if from_bytes is not None:
+        files = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+        archive.add_endpoint("serving_bytes", lambda batch: {OUTPUT: from_bytes(batch)}, files)
+    archive.write_out(str(path), verbose=False)
+
+
+_WRITERS: dict[str, Callable[["keras.Model", Path, BytesFunction | None], None]] = {
+    "onnx": _write_onnx,
+    "litert": _write_litert,
+    "openvino": _write_openvino,
+    "saved_model": _write_saved_model,
+}
+
+
+def put_metadata(target: Format, path: Path, text: str) -> None:
+    """Write cnnkit's metadata into an exported file.
+
+    Args:
+        target: Its format.
+        path: The file or folder.
+        text: JSON.
+    """
+    if target is ONNX:
+        import onnx
+
+        exported = onnx.load(str(path))
+        kept = [(entry.key, entry.value) for entry in exported.metadata_props if entry.key != KEY]
+        onnx.helper.set_model_props(exported, dict([*kept, (KEY, text)]))
+        onnx.save(exported, str(path))
+    elif target is LITERT:
+        path.write_bytes(with_metadata(path.read_bytes(), text))
+    elif target is OPENVINO:
+        openvino = openvino_without_telemetry()
+
+        def save(loaded: Any, copy: Path) -> None:
+            loaded.set_rt_info(text, [KEY])
+            openvino.serialize(loaded, str(copy))
+
+        _rewrite_openvino(path, save)
+    else:
+        (path / ASSET).parent.mkdir(exist_ok=True)
+        write_text(path / ASSET, text)
+
+
+def _layers_at_fault(model: "keras.Model", target: Format) -> str:
+    """The layers that cannot be exported by themselves, with their classes; empty where each can."""
+    import keras
+
+    names: list[str] = []
+    for layer in _flat_layers(model):
+        if isinstance(layer, keras.layers.InputLayer) or len(names) == 3:
+            continue
+        with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder, without_output():
+            try:
+                alone = keras.Model(layer.input, layer.output)
+                _WRITERS[target.name](alone, Path(folder) / f"layer{target.suffix}", None)
+            except Exception:  # noqa: BLE001 - any failure is the answer
+                names.append(f"layer '{layer.name}' ({type(layer).__name__})")
+    return " and ".join(names)
+
+
+def _flat_layers(model: "keras.Model") -> Sequence[Any]:
+    return [each for layer in model.layers for each in (_flat_layers(layer) if hasattr(layer, "layers") else [layer])]
