@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.artifacts.adapter import KEY as KEY
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import parse_json
 
 Array = npt.NDArray[Any]
 
-KEY = "cnnkit"  # of the metadata's entry inside a file
 VERSION = 1
 MOST_GOLDEN_BYTES = 64 * 2**20  # of one decompressed array
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, two_dimensional
-from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.adapter import KEY, Array, cpu_threads, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
 from cnnkit.errors import CnnkitError
 
 
@@ -33,15 +32,17 @@ class OnnxRuntime:
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot load it: {first_line(error)}", location=path) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
-        if inputs[0].type != "tensor(float)" or outputs[0].type != "tensor(float)":
-            raise CnnkitError(f"takes {inputs[0].type} and gives {outputs[0].type}", "Both have to be tensor(float).", path)
+        require_one_each(len(inputs), len(outputs), path)
+        require_float32(_dtype_name(inputs[0].type), _dtype_name(outputs[0].type), path)
         self._path, self._input = path, inputs[0].name
         self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
         self.input_shape = one_example(tuple(inputs[0].shape), path)
-        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
+
+    @property
+    def metadata(self) -> str | None:
+        """The JSON that cnnkit stored in the file; None where there is none."""
+        return self._session.get_modelmeta().custom_metadata_map.get(KEY)
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
@@ -55,3 +56,9 @@ class OnnxRuntime:
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
         return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)
+
+
+def _dtype_name(kind: str) -> str:
+    """NumPy's name of the data type in `tensor(float)`."""
+    inner = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)
