@@ -35,7 +35,7 @@ class ArtifactMetadata:
         calibration: How many examples the int8 ranges were measured on, and of which split; None for other models.
         parity: The verdict of the comparison with the Keras model; empty where it was not made.
         golden_inputs: Examples `(n, …)` float32 on which any user can check the model.
-        golden_outputs: The Keras model's outputs for them `(n, outputs)` float32.
+        golden_outputs: The exported model's own outputs for them `(n, outputs)` float32.
         source: SHA-256 of the `.keras` file it was exported from.
         cnnkit: Version of cnnkit that exported it.
     """

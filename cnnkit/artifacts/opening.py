@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnkit.artifacts.adapter import Array, Runtime
-from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of
+from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
 from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
 from cnnkit.artifacts.runtimes import load_runtime
@@ -104,7 +104,8 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
         endings = ", ".join(each.suffix for each in FORMATS.values() if each.suffix)
         raise CnnkitError("is not a model", f"Model files end in {endings}; a SavedModel is a folder.", path)
     found.require()
-    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    model = newest_version(path)
+    size = sum(file.stat().st_size for file in (model.rglob("*") if model.is_dir() else [model]) if file.is_file())
     if size > MOST_BYTES:
         raise CnnkitError(f"has {size:,} bytes; up to {MOST_BYTES:,} are opened", location=path)
     if found is not TF_SAVED_MODEL:

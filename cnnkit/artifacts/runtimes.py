@@ -3,19 +3,20 @@
 from pathlib import Path
 
 from cnnkit.artifacts.adapter import Runtime
-from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, format_of
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, format_of, newest_version
 
 
 def load_runtime(path: Path, threads: int = 0) -> Runtime:
     """A model file of another format than Keras's in its own runtime.
 
     Args:
-        path: The file or folder.
+        path: The file or folder; of a folder of numbered versions, the highest is loaded.
         threads: Threads that the runtime may use; 0 for all processors.
 
     Raises:
         CnnkitError: The runtime cannot use it.
     """
+    path = newest_version(path)
     found = format_of(path)
     if found is ONNX:
         from cnnkit.artifacts.onnx_runtime import OnnxRuntime
