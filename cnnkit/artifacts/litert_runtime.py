@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
+from cnnkit.artifacts.adapter import (
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.artifacts.litert_file import metadata_in
 from cnnkit.errors import CnnkitError
 from cnnkit.io.quiet import buffered_stderr

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.artifacts.adapter import KEY as KEY
+from cnnkit.artifacts.adapter import KEY as KEY  # noqa: PLC0414 - exporters import it from here
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.json_file import parse_json

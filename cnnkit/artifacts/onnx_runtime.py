@@ -4,7 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import KEY, Array, cpu_threads, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
+from cnnkit.artifacts.adapter import (
+    KEY,
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.errors import CnnkitError
 
 

@@ -111,15 +111,15 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
     stored = runtime.metadata
     if stored is None:
         foreign = foreign_model(path, runtime)
-        return OpenModel(
-            path, found, foreign.run, foreign.input_shape, runtime.outputs, foreign.metadata, False, unknown=foreign.unknown
-        )
+        return OpenModel(path, found, foreign.run, foreign.input_shape, runtime.outputs, foreign.metadata, False, unknown=foreign.unknown)
     artifact = parse_metadata(stored, path)
     if artifact.input_shape != runtime.input_shape or not _names_outputs(artifact.model.task, runtime.outputs):
         raise CnnkitError("its cnnkit metadata is that of another network", "Export it again.", path)
     reader = artifact.model.image_reader
     if reader is not None and reader.shape != runtime.input_shape:
-        raise CnnkitError(f"takes inputs of {runtime.input_shape}, but its metadata reads pictures as {reader.shape}", "Export it again.", path)
+        raise CnnkitError(
+            f"takes inputs of {runtime.input_shape}, but its cnnkit metadata reads pictures as {reader.shape}", "Export it again.", path
+        )
     return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, artifact.model, True, artifact)
 
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import KEY, Array, cpu_threads, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
+from cnnkit.artifacts.adapter import (
+    KEY,
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.errors import CnnkitError
 
 

@@ -98,7 +98,8 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = directory.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stand_in))
-        notices = trained.notices if trained is not None else ()
+        unknown = (opened.unknown,) if opened is not None and opened.unknown else ()
+        notices = trained.notices if trained is not None else unknown
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
         yield Reopened(model, directory, loaded, dataset, metadata, own_data, opened)
 
