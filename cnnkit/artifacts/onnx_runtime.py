@@ -52,7 +52,8 @@ class OnnxRuntime:
     @property
     def metadata(self) -> str | None:
         """The JSON that cnnkit stored in the file; None where there is none."""
-        return self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return stored.get(KEY)
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""

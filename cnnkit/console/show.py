@@ -36,14 +36,13 @@ def print_description(description: "Description") -> None:
     if artifact is not None:
         lines.append(("quantization", _quantization(artifact.quantization, artifact.calibration)))
         lines.append(("parity", _parity(description.parity)))
+    if artifact is not None and artifact.cnnkit:
         lines.append(("exported", f"by cnnkit {artifact.cnnkit} from the .keras file with SHA-256 {artifact.source[:16]}…"))
     if description.golden is not None:
         golden = description.golden
         verdict = "answers as when exported" if golden.passed else "does NOT answer as when exported"
-        lines.append(
-            ("check now", f"{verdict}: {count(golden.examples, 'stored example')}, outputs differ by up to "
-             f"{golden.largest_difference:.2g} ({golden.allowed:.2g} allowed)")
-        )  # fmt: skip
+        difference = f"outputs differ by up to {golden.largest_difference:.2g} ({golden.allowed:.2g} allowed)"
+        lines.append(("check now", f"{verdict}: {count(golden.examples, 'stored example')}, {difference}"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")

@@ -57,7 +57,7 @@ def _size_of(path: Path) -> int:
         raise CnnkitError(f"has more than {MAX_FILES:,} files", "Name the folder of one SavedModel.", path)
     status = [file.stat() for file in files]
     if not all(stat.S_ISREG(each.st_mode) for each in status):
-        raise CnnkitError("is no regular file, or has one in it", "Devices and pipes can be endless.", path)
+        raise CnnkitError("is or has a device or a pipe, no regular file", "Devices and pipes can be endless.", path)
     size = sum(each.st_size for each in status)
     if not size:
         raise CnnkitError("is empty", "Copy it again, or export it again.", path)

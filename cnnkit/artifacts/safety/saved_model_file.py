@@ -19,7 +19,7 @@ _REFUSED = re.compile(
     .*PyFunc.*                                       # Python functions
     | ReadFile | WriteFile | MatchingFiles | .*Reader.* | .*FileSystem.* | LMDB.* | GenerateVocabRemapping | LoadAndRemapMatrix
     | .*Dataset.* | .*Iterator.*                     # of tf.data: they open files
-    | InitializeTableFromTextFile.* | LoadTPU.* | RetrieveTPU.*
+    | DistributedSave | InitializeTableFromTextFile.* | LoadTPU.* | RetrieveTPU.*
     | .*SummaryWriter.* | .*SummaryFileWriter | .*SummaryDbWriter | Write.*Summary | WriteRawProtoSummary | ImportEvent
     | Debug.* | Print | PrintV2 | .*StatsAggregator.*
     | Rpc.* | _?Send | _?Recv | _?Host(Send|Recv) | Collective.* | .*Rendezvous.* | Bigtable.* | BigQuery.* | .*GrpcServer.*
@@ -70,8 +70,10 @@ def check_saved_model(path: Path) -> int:
     reader = MessageReader()
     try:
         meta_graphs = list(reader.messages(memoryview((path / PROGRAM).read_bytes()), _META_GRAPH))
+        # by objects TensorFlow loads one graph; otherwise, as version 1 did, a signature may run any node of it
+        has_objects = len(meta_graphs) == 1 and any(number == _OBJECTS for number, _ in reader.fields(meta_graphs[0]))
         for meta_graph in meta_graphs:
-            _check_meta_graph(meta_graph, reader, path)
+            _check_meta_graph(meta_graph, reader, path, has_objects=has_objects)
     except ValueError as error:
         raise CnnkitError(f"its {PROGRAM} is damaged ({error})", "Export it again.", path) from error
     if not meta_graphs:
@@ -79,7 +81,7 @@ def check_saved_model(path: Path) -> int:
     return 0
 
 
-def _check_meta_graph(meta_graph: memoryview, reader: MessageReader, path: Path) -> None:
+def _check_meta_graph(meta_graph: memoryview, reader: MessageReader, path: Path, *, has_objects: bool) -> None:
     main, functions = _Nodes(), dict[str, _Nodes]()
     for graph in reader.messages(meta_graph, _GRAPH):
         for node in reader.messages(graph, _GRAPH_NODES):
@@ -92,7 +94,8 @@ def _check_meta_graph(meta_graph: memoryview, reader: MessageReader, path: Path)
     for nodes in (main, *functions.values()):
         _refuse(filter(_REFUSED.fullmatch, nodes.operators - functions.keys()), path)
     _refuse(main.operators & SAVING, path)
-    for name in reader.texts(meta_graph, _OBJECTS, *_CALLABLE_NAMES):  # what can be called once it is loaded
+    callable_names = reader.texts(meta_graph, _OBJECTS, *_CALLABLE_NAMES) if has_objects else functions
+    for name in callable_names:
         for called in _reachable(name, functions):
             _refuse(functions[called].operators & SAVING, path)
 
