@@ -120,7 +120,6 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "double": ({"dtype": TensorProto.DOUBLE, "weights": np.zeros((192, 3)), "output_dtype": TensorProto.DOUBLE}, "PATH: takes float64 inputs\n    It has to take float32: `cnnkit export` quantizes between float ends."),
     "class index": ({"last": "Cast", "output_dtype": TensorProto.INT64}, "PATH: gives int64 outputs\n    It has to give float32: probabilities or numbers, not the index of a class."),
     "huge batch": ({"shape": (2**24, 8, 8, 3)}, "PATH: takes inputs of (16777216, 8, 8, 3), which is more than the 268,435,456 values that are given"),
-    "no such operator": ({"last": "Softmaxx"}, "PATH: ONNX Runtime cannot load it: [ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from PATH failed:This is an invalid model. In Node, (\"\", Softmaxx, \"\", -1) : (\"values\": tensor(float),) -> (\"output\": tensor(float),) , Error No Op registered for Softmaxx with domain_version of 17"),
 }  # fmt: skip
 
 

@@ -10,7 +10,13 @@ import pytest
 from cnnkit import cli
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.description import describe, size_of
-from tests.artefacts import copy_model, export, inputs_of, metadata, model_metadata, task_of, write_onnx
+from tests.artefacts import copy_model, export, inputs_of, metadata, model_metadata, network, task_of, write_onnx
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no line is wrapped."""
+    monkeypatch.setenv("COLUMNS", "300")
 
 
 def show(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -111,8 +117,7 @@ def test_json_has_all_that_travels(plain: Path, capsys: pytest.CaptureFixture[st
     }
 
 
-def test_a_foreign_file_says_what_is_not_known(plain: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+def test_a_foreign_file_says_what_is_not_known(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = show(capsys, str(plain))
     assert status == 0
     assert "plain.onnx has no metadata of cnnkit" in text
@@ -127,7 +132,9 @@ def test_a_keras_file_is_shown_with_its_temperature(tmp_path: Path, capsys: pyte
     from cnnkit.model.temperature import logits_model, with_temperature
 
     path = export(tmp_path, "classes", [])["keras"]
-    with_temperature(logits_model(keras.saving.load_model(path), "softmax"), 1.6, "softmax").save(path)
+    model = network("classes")
+    functional = keras.Model(model.inputs[0], model.outputs[0])
+    with_temperature(logits_model(functional, "softmax"), 1.6, "softmax").save(path)
     stored = json.loads(show(capsys, str(path), "--json")[1])
     assert (stored["format"], stored["names"], stored["data"]) == ("keras", ["cat", "dog", "horse"], "animals")
     assert stored["temperature"] == pytest.approx(1.6)
@@ -158,10 +165,9 @@ def test_hostile_texts_reach_the_terminal_as_escapes(plain: Path, capsys: pytest
     assert "\\x1b[31mred, [bold]x[/], a\\nb\\u202e" in text
 
 
-def test_of_a_thousand_classes_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_thousand_classes_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from cnnkit.config.task import Task
 
-    monkeypatch.setenv("COLUMNS", "300")
     names = tuple(f"class {i}" for i in range(1000))
     path = write_onnx(tmp_path / "m.onnx", metadata("classes", model=model_metadata("classes", task=Task("classification", names))).to_json(), outputs=1000)
     assert "class 10, class 11 and 988 more (all with --json)" in show(capsys, str(path))[1]

@@ -34,15 +34,14 @@ def tried_elsewhere(path: Path) -> Iterator[None]:
         CnnkitError: What `load_runtime` raised there; or the process crashed or took too long.
     """
     command = [sys.executable, "-P", "-c", _CODE, str(path), json.dumps(sys.path)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        yield
-        answer, _ = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        raise CnnkitError(f"takes longer than {SECONDS:.0f} s to load and run one example", location=path) from None
-    finally:
-        process.kill()  # no effect on one that has ended
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+            answer, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise CnnkitError(f"takes longer than {SECONDS:.0f} s to load and run one example", location=path) from None
+        finally:
+            process.kill()  # no effect on one that has ended
     if process.returncode == -getattr(signal, "SIGXCPU", 0):
         raise CnnkitError(f"takes longer than {SECONDS:.0f} s of processor time to load and run one example", location=path)
     if process.returncode != 0:

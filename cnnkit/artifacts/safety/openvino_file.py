@@ -57,6 +57,8 @@ def _check_xml(content: bytes, path: Path) -> None:
 
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     parser.StartElementHandler, parser.EndElementHandler = start, end
+    if b"\0" in content:
+        raise CnnkitError("is no OpenVINO model, or was cut short (null bytes)", "Export it again.", path)
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
