@@ -46,12 +46,16 @@ def test_weights_beside_an_onnx_file_are_read_and_count_in_its_size(tmp_path: Pa
     assert check_onnx(path) == 192 * 3 * 4
 
 
-@pytest.mark.parametrize("location", ["/etc/passwd", "../weights.bin", "a/../../weights.bin", "C:\\weights.bin", "\\\\host\\weights.bin", "*/_ORT_MEM_ADDR_/*"])
+@pytest.mark.parametrize(
+    "location", ["/etc/passwd", "../weights.bin", "a/../../weights.bin", "C:\\weights.bin", "\\\\host\\weights.bin", "*/_ORT_MEM_ADDR_/*"]
+)
 def test_weights_elsewhere_are_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "weights.bin").write_bytes(bytes(3000))
     (tmp_path / "model").mkdir()
     text = refusal(with_external_weights(tmp_path / "model" / "m.onnx", location), ONNX)
-    assert text == f"PATH: keeps weights in {location!r}, which is not in its folder\n    Save it as one file, or with its weights beside it."
+    assert (
+        text == f"PATH: keeps weights in {location!r}, which is not in its folder\n    Save it as one file, or with its weights beside it."
+    )
 
 
 def test_weights_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:
@@ -151,7 +155,9 @@ def test_functions_that_the_model_defines_itself_are_not_custom_operators(tmp_pa
 )
 def test_other_content_is_no_onnx_file(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
-    assert re.fullmatch(rf"PATH: is no ONNX file, or was cut short \(({reason})\)\n    Export it again\.", refusal(tmp_path / "m.onnx", ONNX))
+    assert re.fullmatch(
+        rf"PATH: is no ONNX file, or was cut short \(({reason})\)\n    Export it again\.", refusal(tmp_path / "m.onnx", ONNX)
+    )
 
 
 def test_graphs_nested_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +353,9 @@ def test_every_file_operator_of_tensorflow_is_refused() -> None:
     for name in names:
         definition = op_def_registry.get(name)
         inputs = {each.name.lower() for each in definition.input_arg} if definition is not None else set()
-        reaches = any(word in each for each in inputs for word in ("filename", "file_name", "directory", "file_pattern", "vocab_file", "path"))
+        reaches = any(
+            word in each for each in inputs for word in ("filename", "file_name", "directory", "file_pattern", "vocab_file", "path")
+        )
         if reaches and not _REFUSED.fullmatch(name) and name not in SAVING:
             missed.append(name)
     assert missed == []
@@ -409,7 +417,10 @@ def test_empty_files_devices_and_huge_folders_are_refused(tmp_path: Path, monkey
     (tmp_path / "m.onnx").touch()
     assert refusal(tmp_path / "m.onnx", ONNX) == "PATH: is empty\n    Copy it again, or export it again."
     os.mkfifo(tmp_path / "pipe.onnx")
-    assert refusal(tmp_path / "pipe.onnx", ONNX) == "PATH: is or has a device or a pipe, no regular file\n    Devices and pipes can be endless."
+    assert (
+        refusal(tmp_path / "pipe.onnx", ONNX)
+        == "PATH: is or has a device or a pipe, no regular file\n    Devices and pipes can be endless."
+    )
     monkeypatch.setattr(check, "MAX_FILES", 1)
     assert refusal(tmp_path, TF_SAVED_MODEL) == "PATH: has more than 1 files\n    Name the folder of one SavedModel."
 

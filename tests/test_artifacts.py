@@ -1,7 +1,6 @@
 """A model file of any format opens to the same answers as the `.keras` file; what cannot be used is told, and never crashes us."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -49,7 +48,9 @@ def test_a_classifier_answers_alike_in_every_format(exported: dict[str, Path], n
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "classes"])
-@pytest.mark.parametrize("target", ["onnx", "litert", pytest.param("openvino", marks=pytest.mark.slow), pytest.param("saved_model", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "target", ["onnx", "litert", pytest.param("openvino", marks=pytest.mark.slow), pytest.param("saved_model", marks=pytest.mark.slow)]
+)
 def test_other_tasks_answer_alike_in_every_format(tmp_path: Path, name: str, target: str) -> None:
     path = export(tmp_path / "run", name, [target])[target]
     opened, inputs = open_model(path), inputs_of(name)
@@ -145,7 +146,10 @@ def test_what_is_no_model_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert refusal(tmp_path / "m.onnx") == "PATH: no such model"
     for name in ("m.txt", "folder"):
-        assert refusal(tmp_path / name) == "PATH: is not a model\n    Model files end in .keras, .onnx, .tflite, .xml; a SavedModel is a folder."
+        assert (
+            refusal(tmp_path / name)
+            == "PATH: is not a model\n    Model files end in .keras, .onnx, .tflite, .xml; a SavedModel is a folder."
+        )
 
 
 def test_a_missing_runtime_is_told_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +179,7 @@ DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "huge temperature": lambda stored: stored.update(temperature=10**400),
     "NaN range": lambda stored: stored["input"].update(value_range=[0, float("nan")]),
     "nested parity": lambda stored: stored["parity"].update(examples=[1]),
+    "huge parity": lambda stored: stored["parity"].update(largest_difference=10**400),
     "long parity": lambda stored: stored["parity"].update({str(i): i for i in range(60)}),
     "NaN golden": lambda stored: stored["golden"].update(outputs=[[float("nan")] * 3] * 3),
     "ragged golden": lambda stored: stored["golden"].update(outputs=[[0.1], [0.2, 0.3]]),
@@ -293,18 +298,27 @@ def test_the_error_of_the_trial_is_told_here_and_the_file_is_not_loaded_again(tm
     assert trial_of(answer, monkeypatch) == "m.onnx: bad \\x1b[31m news\n    Do this."
 
 
-def test_a_trial_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    waits = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(100)"
-    monkeypatch.setattr(trial, "SECONDS", 3.0)
-    assert trial_of(waits, monkeypatch) == "m.onnx: takes longer than 3 s to load and run one example"
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-def test_an_interrupt_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Any] = []
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The processes that trials start."""
+    processes: list[Any] = []
     popen = subprocess.Popen
-    monkeypatch.setattr(trial.subprocess, "Popen", lambda *arguments, **options: started.append(popen(*arguments, **options)) or started[-1])
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        processes.append(popen(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(trial.subprocess, "Popen", start)
+    return processes
+
+
+def test_a_trial_that_takes_too_long_is_killed(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "SECONDS", 0.4)
+    assert trial_of("import time; time.sleep(100)", monkeypatch) == "m.onnx: takes longer than 0 s to load and run one example"
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_an_interrupt_leaves_no_process(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_CODE", "import time; time.sleep(100)")
     with pytest.raises(KeyboardInterrupt), trial.tried_elsewhere(Path("m.onnx")):
         raise KeyboardInterrupt

@@ -159,7 +159,9 @@ def test_hostile_texts_reach_the_terminal_as_escapes(plain: Path, capsys: pytest
 
     task = Task("classification", ("\x1b[31mred", "[bold]x[/]", "a\nb\u202e"))
     model = model_metadata("classes", task=task, data="\x1b]0;title\x07", notices=("\x1b[2J",))
-    path = described(plain.with_name("m.onnx"), own_outputs(plain), model=model, parity={"examples": "\x1b[31m", "metric": "\x07"}, cnnkit="\x1b[5m")
+    path = described(
+        plain.with_name("m.onnx"), own_outputs(plain), model=model, parity={"examples": "\x1b[31m", "metric": "\x07"}, cnnkit="\x1b[5m"
+    )
     text = show(capsys, str(path))[1] + show(capsys, str(path), "--json")[1]
     assert not any(character in text for character in "\x1b\x07\u202e")
     assert "\\x1b[31mred, [bold]x[/], a\\nb\\u202e" in text
@@ -169,7 +171,11 @@ def test_of_a_thousand_classes_the_first_are_named(tmp_path: Path, capsys: pytes
     from cnnkit.config.task import Task
 
     names = tuple(f"class {i}" for i in range(1000))
-    path = write_onnx(tmp_path / "m.onnx", metadata("classes", model=model_metadata("classes", task=Task("classification", names))).to_json(), outputs=1000)
+    path = write_onnx(
+        tmp_path / "m.onnx",
+        metadata("classes", model=model_metadata("classes", task=Task("classification", names))).to_json(),
+        outputs=1000,
+    )
     assert "class 10, class 11 and 988 more (all with --json)" in show(capsys, str(path))[1]
     assert json.loads(show(capsys, str(path), "--json")[1])["names"] == list(names)
 

@@ -103,10 +103,11 @@ def test_a_foreign_classifier_is_measured_on_data_by_the_names_of_the_data(run: 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     measured = json.loads(done.stdout)
-    assert measured["notices"] == [
+    (notice,) = measured["notices"]
+    assert notice == (
         "found.onnx has no metadata of cnnkit: names, preprocessing and training data are not known. Its 3 outputs are taken for the "
         "probabilities of classes; pictures are given as RGB pixels of 0 to 255."
-    ]
+    )
     assert sorted(measured["classes"]) == sorted(CLASSES)
 
 
@@ -136,7 +137,10 @@ def test_commands_that_need_layers_refuse_other_formats(run: Path) -> None:
     path = run / "model.onnx"
     with pytest.raises(CnnkitError) as refused:
         explain_run(path)
-    assert str(refused.value) == f"{path}: an explanation needs the layers of a network, which ONNX files do not keep\n    Name the run or its .keras file."
+    assert (
+        str(refused.value)
+        == f"{path}: an explanation needs the layers of a network, which ONNX files do not keep\n    Name the run or its .keras file."
+    )
     with pytest.raises(CnnkitError) as refused:  # calibrate, report, summary, transfer
         find_run(path)
     assert str(refused.value) == (

@@ -23,6 +23,7 @@ VERSION = 1
 MOST_GOLDEN = 16  # examples
 MOST_GOLDEN_BYTES = 64 * 2**20  # of their decompressed array
 MOST_HEADER = 256  # bytes of an npy file's header
+MOST_INTEGER = 2**63
 MOST_ENTRIES = 50  # of the records of parity and calibration
 
 
@@ -141,6 +142,8 @@ def _scalars(stored: Mapping[str, Any]) -> dict[str, Any]:
     """A record of texts, numbers and truth values; a number that is not finite becomes None."""
     if len(stored) > MOST_ENTRIES or any(not isinstance(value, str | int | float | bool | None) for value in stored.values()):
         raise ValueError(len(stored))
+    if any(isinstance(value, int) and abs(value) > MOST_INTEGER for value in stored.values()):
+        raise ValueError("too large")
     return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in stored.items()}
 
 

@@ -20,6 +20,25 @@ _RESIZES = {"stretch": "stretched to it", "crop": "resized to cover it, and crop
 
 def print_description(description: "Description") -> None:
     """Print what is known, a line a subject, and the result of the stored examples; below, what is not known."""
+    opened, metadata = description.opened, description.opened.metadata
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for label, text in _lines(description):
+        table.add_row(label, Text(escape_unprintable(text)))
+    output().print(table)
+    if metadata.stand_in_for:
+        print_notice(f"Trained on {metadata.data}, a stand-in: {metadata.stand_in_for} could not be had.", title="A stand-in for the data")
+    for notice in metadata.notices:
+        print_notice(notice)
+    if opened.unknown:
+        print_notice(opened.unknown, title="Not known")
+    if description.golden is not None and not description.golden.passed:
+        print_error("the file does not answer as it did when it was exported: it was changed, or its runtime computes otherwise.")
+
+
+def _lines(description: "Description") -> list[tuple[str, str]]:
+    """Subject and text of each line."""
     opened, artifact = description.opened, description.artifact
     metadata = opened.metadata
     lines: list[tuple[str, str]] = [
@@ -43,20 +62,7 @@ def print_description(description: "Description") -> None:
         verdict = "answers as when exported" if golden.passed else "does NOT answer as when exported"
         difference = f"outputs differ by up to {golden.largest_difference:.2g} ({golden.allowed:.2g} allowed)"
         lines.append(("check now", f"{verdict}: {count(golden.examples, 'stored example')}, {difference}"))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for label, text in lines:
-        table.add_row(label, Text(escape_unprintable(text)))
-    output().print(table)
-    if metadata.stand_in_for:
-        print_notice(f"Trained on {metadata.data}, a stand-in: {metadata.stand_in_for} could not be had.", title="A stand-in for the data")
-    for notice in metadata.notices:
-        print_notice(notice)
-    if opened.unknown:
-        print_notice(opened.unknown, title="Not known")
-    if description.golden is not None and not description.golden.passed:
-        print_error("the file does not answer as it did when it was exported: it was changed, or its runtime computes otherwise.")
+    return lines
 
 
 def _names(names: Sequence[str]) -> str:

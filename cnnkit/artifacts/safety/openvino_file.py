@@ -34,39 +34,48 @@ def check_openvino(path: Path) -> int:
     return weights.stat().st_size
 
 
-def _check_xml(content: bytes, path: Path) -> None:
-    parser = expat.ParserCreate("utf-8")
-    depth, roots, foreign = 0, list[str](), list[tuple[str, str]]()
+class _Elements:
+    """Receives the elements of an `.xml` file.
 
-    def refuse(*declaration: object) -> NoReturn:
-        raise CnnkitError("has a document type or entities, which OpenVINO does not write", "Export it again.", path)
+    Attributes:
+        root: Name of the outermost element.
+        foreign: Type and operator set of each layer that is not of OpenVINO's own sets.
+    """
 
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth == 1:
-            roots.append(name)
-        if depth > MAX_XML_DEPTH:
-            raise CnnkitError(f"has elements nested deeper than {MAX_XML_DEPTH}", "Export it again.", path)
+    def __init__(self, path: Path) -> None:
+        self.root = ""
+        self.foreign: list[tuple[str, str]] = []
+        self._path, self._depth = path, 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self.root = self.root or name
+        if self._depth > MAX_XML_DEPTH:
+            raise CnnkitError(f"has elements nested deeper than {MAX_XML_DEPTH}", "Export it again.", self._path)
         if name == "layer" and not _OPSET.fullmatch(attributes.get("version", "")):
-            foreign.append((attributes.get("type", ""), attributes.get("version", "")))
+            self.foreign.append((attributes.get("type", ""), attributes.get("version", "")))
 
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
+    def end(self, name: str) -> None:
+        self._depth -= 1
 
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    parser.StartElementHandler, parser.EndElementHandler = start, end
+    def declare(self, *declaration: object) -> NoReturn:
+        raise CnnkitError("has a document type or entities, which OpenVINO does not write", "Export it again.", self._path)
+
+
+def _check_xml(content: bytes, path: Path) -> None:
     if b"\0" in content:
         raise CnnkitError("is no OpenVINO model, or was cut short (null bytes)", "Export it again.", path)
+    parser, elements = expat.ParserCreate("utf-8"), _Elements(path)
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = elements.declare
+    parser.StartElementHandler, parser.EndElementHandler = elements.start, elements.end
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise CnnkitError(f"is no OpenVINO model, or was cut short ({error})", "Export it again.", path) from error
-    if roots != ["net"]:
+    if elements.root != "net":
         raise CnnkitError("is an XML file, but no OpenVINO model", "OpenVINO's begin with <net>.", path)
-    if foreign:
-        kind, version = foreign[0]
+    if elements.foreign:
+        kind, version = elements.foreign[0]
         raise CnnkitError(
             f"has the operator {format_value(kind)} of {format_value(version)}, which is a custom one",
             "cnnkit runs OpenVINO's own operator sets, and loads no extension.",
