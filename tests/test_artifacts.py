@@ -152,6 +152,23 @@ def test_what_is_no_model_is_told(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('type="MatMul"', 'type="MatMull"', "Opset opset1 doesn't contain the operation with type: MatMull"),
+        ('offset="0" size="', 'offset="0" size="9999999', "Incorrect weights in bin file!"),
+    ],
+)
+def test_openvino_gives_its_reason_without_its_source_files(
+    exported: dict[str, Path], tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    path = copy_model(exported["openvino"], tmp_path / "copy")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    assert refusal(path) == f"PATH: OpenVINO cannot load it: {reason}"
+
+
 def test_a_missing_runtime_is_told_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnkit.artifacts.formats._is_installed", lambda module: False)
     assert refusal(write_onnx(tmp_path / "m.onnx")) == 'ONNX needs onnxruntime, which is not installed\n    pip install "cnnkit[onnx]"'

@@ -43,13 +43,13 @@ def foreign_model(path: Path, runtime: Runtime) -> ForeignModel:
     swapped = _is_channels_first(shape)
     outputs = runtime(_some_inputs(shape))
     is_distribution = runtime.outputs > 1 and bool((outputs >= 0).all()) and bool((np.abs(outputs.sum(axis=1) - 1) < ROUNDING).all())
-    count = f"Its {runtime.outputs:,} outputs are" if runtime.outputs > 1 else "Its output is"
-    guess = f"{count} taken for {'the probabilities of classes' if is_distribution else 'numbers'}"
-    order = f", with channels first, as {shape}" if swapped else ""
+    if runtime.outputs == 1:
+        guess = "Its output is taken for a number"
+    else:
+        guess = f"Its {runtime.outputs:,} outputs are taken for {'the probabilities of classes' if is_distribution else 'numbers'}"
     unknown = (
         f"{escape_unprintable(path.name)} has no metadata of cnnkit: names, preprocessing and training data are not known. "
-        f"{guess if runtime.outputs > 1 or is_distribution else count + ' taken for a number'}"
-        + (f"; pictures are given as RGB pixels of 0 to 255{order}." if _takes_pictures(shape) else ".")
+        f"{guess}{_pixels(shape)}{f', with channels first, as {shape}' if swapped else ''}."
     )
     names = tuple(map(str, range(runtime.outputs)))
     task = Task("classification", names) if is_distribution else Task("regression", tuple(f"output {name}" for name in names))
@@ -64,8 +64,12 @@ def _is_channels_first(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS
 
 
-def _takes_pictures(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and (shape[2] in CHANNELS or shape[0] in CHANNELS)
+def _pixels(shape: tuple[int, ...]) -> str:
+    """How pictures are given to a model of an input shape; empty where it takes none."""
+    if len(shape) != 3 or not {shape[0], shape[2]} & set(CHANNELS):
+        return ""
+    channels = shape[2] if shape[2] in CHANNELS else shape[0]
+    return f"; pictures are given as {'RGB' if channels == 3 else 'grey'} pixels of 0 to 255"
 
 
 def _some_inputs(shape: tuple[int, ...]) -> Array:

@@ -1,5 +1,6 @@
 """An OpenVINO model (`.xml` with `.bin` beside it) in its runtime; no TensorFlow."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,8 @@ from cnnkit.artifacts.adapter import (
     two_dimensional,
 )
 from cnnkit.errors import CnnkitError
+
+_PLACE = re.compile(r"Exception from |Check '.*' failed at ")
 
 
 def openvino_without_telemetry() -> ModuleType:
@@ -53,7 +56,7 @@ class OpenVinoRuntime:
             inputs, outputs = self._compiled.inputs, self._compiled.outputs
             shape = tuple(size.get_length() if size.is_static else None for size in inputs[0].get_partial_shape()) if inputs else ()
         except Exception as error:
-            raise CnnkitError(f"OpenVINO cannot load it: {first_line(error)}", location=path) from error
+            raise CnnkitError(f"OpenVINO cannot load it: {_reason(error)}", location=path) from error
         require_one_each(len(inputs), len(outputs), path)
         require_float32(_dtype_name(inputs[0]), _dtype_name(outputs[0]), path)
         self._batch = shape[0] if shape else None
@@ -71,7 +74,7 @@ class OpenVinoRuntime:
         try:
             outputs = np.array(self._compiled(np.ascontiguousarray(inputs, np.float32))[0], np.float32)
         except Exception as error:
-            raise CnnkitError(f"OpenVINO cannot run it: {first_line(error)}", location=self._path) from error
+            raise CnnkitError(f"OpenVINO cannot run it: {_reason(error)}", location=self._path) from error
         return two_dimensional(outputs, len(inputs), self._path)
 
 
@@ -82,3 +85,9 @@ def _metadata_of(model: Any) -> str | None:
 def _dtype_name(port: Any) -> str:
     """NumPy's name of the data type of an input or output."""
     return str(np.dtype(port.get_element_type().to_dtype()).name)
+
+
+def _reason(error: Exception) -> str:
+    """What OpenVINO says, without the places in its source code that it names first."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not _PLACE.match(line)]
+    return first_line(RuntimeError("\n".join(lines)) if lines else error)
