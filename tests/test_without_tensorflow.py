@@ -86,6 +86,19 @@ def test_no_command_imports_tensorflow(run: Path, model: str, arguments: tuple[s
     assert names & {"tensorflow", "keras"} == set()
 
 
+def test_openvino_is_imported_without_its_telemetry() -> None:
+    """It would report each use over the network."""
+    code = """
+import sys
+from cnnkit.artifacts.formats import OPENVINO
+from cnnkit.artifacts.runtimes import import_runtime
+import_runtime(OPENVINO)
+assert "openvino" in sys.modules
+assert sys.modules["openvino_telemetry"] is None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_evaluate_through_onnx_measures_what_numpy_measures(run: Path) -> None:
     """Independent reference: the accuracy counted here."""
     from cnnkit.artifacts.opening import open_model

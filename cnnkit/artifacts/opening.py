@@ -1,6 +1,5 @@
 """Open a model file of any format: its runtime, which turns inputs into outputs, and its metadata."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from cnnkit.artifacts.foreign import foreign_model
 from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
 from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
-from cnnkit.artifacts.runtimes import load_runtime
+from cnnkit.artifacts.runtimes import import_runtime, load_runtime
 from cnnkit.artifacts.safety.check import check_file
 from cnnkit.artifacts.trial import tried_elsewhere
 from cnnkit.config.task import Task
@@ -106,7 +105,7 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
     check_file(model, found)
     if found is not TF_SAVED_MODEL:
         with tried_elsewhere(model):
-            importlib.import_module(found.runtime[0])
+            import_runtime(found)
     runtime = load_runtime(model, threads)
     stored = runtime.metadata
     if stored is None:

@@ -1,9 +1,10 @@
 """The runtime of each format."""
 
+import importlib
 from pathlib import Path
 
 from cnnkit.artifacts.adapter import Runtime
-from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, format_of, newest_version
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, Format, format_of, newest_version
 
 
 def load_runtime(path: Path, threads: int = 0) -> Runtime:
@@ -33,3 +34,13 @@ def load_runtime(path: Path, threads: int = 0) -> Runtime:
     from cnnkit.artifacts.saved_model_runtime import SavedModelRuntime
 
     return SavedModelRuntime(path, threads)
+
+
+def import_runtime(model_format: Format) -> None:
+    """Import what runs ONNX, LiteRT or OpenVINO files, while something else is under way."""
+    if model_format is OPENVINO:
+        from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
+
+        openvino_without_telemetry()
+    else:
+        importlib.import_module({ONNX.name: "onnxruntime", LITERT.name: "ai_edge_litert.interpreter"}[model_format.name])
