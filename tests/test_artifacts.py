@@ -330,9 +330,16 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_trial_that_takes_too_long_is_killed(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SECONDS", 0.4)
+    monkeypatch.setattr(trial, "PATIENCE", 0.4)
     assert trial_of("import time; time.sleep(100)", monkeypatch) == "m.onnx: takes longer than 0 s to load and run one example"
     assert started[0].returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the operating system's own means")
+def test_a_trial_that_computes_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "SECONDS", 1.0)
+    endless = "import sys, json; sys.path[:] = json.loads(sys.argv[2])\nfrom cnnkit.artifacts import trial\ntrial.SECONDS = 1.0\ntrial._limit_this_process()\nwhile True: pass"
+    assert trial_of(endless, monkeypatch) == "m.onnx: takes longer than 1 s of processor time to load and run one example"
 
 
 def test_an_interrupt_leaves_no_process(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

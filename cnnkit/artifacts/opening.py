@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnkit.artifacts.adapter import Array
 from cnnkit.artifacts.foreign import foreign_model
-from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of, newest_version
+from cnnkit.artifacts.formats import FORMATS, KERAS, Format, format_of, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
 from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
 from cnnkit.artifacts.runtimes import import_runtime, load_runtime
@@ -84,7 +84,8 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
 
     Args:
         path: A `.keras`, `.onnx`, `.tflite` or OpenVINO `.xml` file, or the folder of a SavedModel. It may come from anywhere:
-            ONNX, LiteRT and OpenVINO files are first loaded in a separate process, so that a crash there becomes an error here.
+            files of other formats than Keras's are checked, and first loaded in a separate process, so that a crash there becomes an
+            error here.
         threads: Number of threads for the runtime; 0 for as many as there are processors.
         compiled: Whether to load the loss and metrics of a `.keras` file as well.
 
@@ -103,9 +104,8 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
     found.require()
     model = newest_version(path)
     check_file(model, found)
-    if found is not TF_SAVED_MODEL:
-        with tried_elsewhere(model):
-            import_runtime(found)
+    with tried_elsewhere(model):
+        import_runtime(found)
     runtime = load_runtime(model, threads)
     stored = runtime.metadata
     if stored is None:

@@ -4,7 +4,9 @@ import importlib
 from pathlib import Path
 
 from cnnkit.artifacts.adapter import Runtime
-from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, Format, format_of, newest_version
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, Format, format_of, newest_version
+
+_MODULES = {ONNX.name: "onnxruntime", LITERT.name: "ai_edge_litert.interpreter", TF_SAVED_MODEL.name: "tensorflow"}
 
 
 def load_runtime(path: Path, threads: int = 0) -> Runtime:
@@ -37,10 +39,10 @@ def load_runtime(path: Path, threads: int = 0) -> Runtime:
 
 
 def import_runtime(model_format: Format) -> None:
-    """Import what runs ONNX, LiteRT or OpenVINO files, while something else is under way."""
+    """Import what runs files of a format other than Keras's, so that this is done while something else is under way."""
     if model_format is OPENVINO:
         from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
 
         openvino_without_telemetry()
     else:
-        importlib.import_module({ONNX.name: "onnxruntime", LITERT.name: "ai_edge_litert.interpreter"}[model_format.name])
+        importlib.import_module(_MODULES[model_format.name])

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from cnnkit.errors import CnnkitError, escape_unprintable
 
-SECONDS = 120.0  # after which a trial is given up
-MEMORY = 16 * 2**30  # bytes of address space that a trial may use, where the machine has as much memory
+SECONDS = 120.0  # of processor time, after which a trial is given up
+PATIENCE = 600.0  # seconds by the clock: on a busy machine a runtime is slow to start
+LEAST_MEMORY, MOST_MEMORY = 8 * 2**30, 16 * 2**30  # bytes of address space that a trial may use; the machine's memory between them
 MAX_ANSWER = 10_000  # bytes of its answer that are read
 
 _CODE = """
@@ -37,9 +38,9 @@ def tried_elsewhere(path: Path) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             yield
-            answer, _ = process.communicate(timeout=SECONDS)
+            answer, _ = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            raise CnnkitError(f"takes longer than {SECONDS:.0f} s to load and run one example", location=path) from None
+            raise CnnkitError(f"takes longer than {PATIENCE:.0f} s to load and run one example", location=path) from None
         finally:
             process.kill()  # no effect on one that has ended
     if process.returncode == -getattr(signal, "SIGXCPU", 0):
@@ -52,11 +53,11 @@ def tried_elsewhere(path: Path) -> Iterator[None]:
 
 
 def memory_limit() -> int:
-    """Bytes of address space that a trial may use: the machine's memory, at most `MEMORY`."""
+    """Bytes of address space that a trial may use: the machine's memory, within `LEAST_MEMORY` and `MOST_MEMORY`."""
     try:
-        return min(MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return min(MOST_MEMORY, max(LEAST_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
     except (AttributeError, ValueError, OSError):  # Windows
-        return MEMORY
+        return MOST_MEMORY
 
 
 def load_here(path: str) -> None:
