@@ -28,6 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     targets = np.arange(60) % 3
     np.savez(folder / "data.npz", x=random.integers(0, 256, (60, 8, 8, 3), np.uint8), y=np.array(CLASSES)[targets])
     (folder / "config.yaml").write_text(CONFIG.replace("data.npz", str(folder / "data.npz")))
+    (folder / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n1,1.1,0.3,1.2,0.3,0.001,0.5\n")
     for name in CLASSES:
         (folder / "photos" / name).mkdir(parents=True)
         for number in range(3):
@@ -121,7 +122,7 @@ def test_a_foreign_classifier_is_measured_on_data_by_the_names_of_the_data(run: 
         "found.onnx has no metadata of cnnkit: names, preprocessing and training data are not known. Its 3 outputs are taken for the "
         "probabilities of classes; pictures are given as RGB pixels of 0 to 255."
     )
-    assert sorted(measured["classes"]) == sorted(CLASSES)
+    assert sorted(each["name"] for each in measured["classes"]) == sorted(CLASSES)
 
 
 def test_logits_are_not_taken_for_probabilities(run: Path, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_commands_that_need_layers_refuse_other_formats(run: Path) -> None:
 
     path = run / "model.onnx"
     with pytest.raises(CnnkitError) as refused:
-        explain_run(path)
+        explain_run(path, None, 0)
     assert (
         str(refused.value)
         == f"{path}: an explanation needs the layers of a network, which ONNX files do not keep\n    Name the run or its .keras file."

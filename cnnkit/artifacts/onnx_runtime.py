@@ -1,6 +1,7 @@
 """An ONNX file in ONNX Runtime; no TensorFlow."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class OnnxRuntime:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_one_each(len(inputs), len(outputs), path)
         require_float32(_dtype_name(inputs[0].type), _dtype_name(outputs[0].type), path)
-        self._path, self._input = path, inputs[0].name
+        self._path, self._input = path, _name_of(inputs[0], path)
         self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
         self.input_shape = one_example(tuple(inputs[0].shape), path)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
@@ -52,7 +53,10 @@ class OnnxRuntime:
     @property
     def metadata(self) -> str | None:
         """The JSON that cnnkit stored in the file; None where there is none."""
-        stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        try:
+            stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise CnnkitError("its metadata is damaged (not UTF-8)", "Export it again.", self._path) from error
         return stored.get(KEY)
 
     def __call__(self, inputs: Array) -> Array:
@@ -67,6 +71,14 @@ class OnnxRuntime:
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
         return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)
+
+
+def _name_of(value: Any, path: Path) -> str:
+    """The name of an input; ONNX Runtime takes any bytes for it until it is asked for."""
+    try:
+        return str(value.name)
+    except UnicodeDecodeError as error:
+        raise CnnkitError("the name of its input is damaged (not UTF-8)", "Export it again.", path) from error
 
 
 def _dtype_name(kind: str) -> str:

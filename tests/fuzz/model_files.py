@@ -1,34 +1,35 @@
 """Mutated model files of other formats through `open_model` and what `cnnkit show` computes: only a `CnnkitError` may come out.
 
-    python -m tests.fuzz.model_files 500              all formats
-    python -m tests.fuzz.model_files 100 --kind onnx
+    python -m tests.fuzz.model_files 500 --seeds FOLDER                all formats
+    python -m tests.fuzz.model_files 100 --seeds FOLDER --kind onnx
 
-One process reads them all: what crashes it is a fault, so is any other exception, and any file that appears or changes beside those
-that were put there. The seeds are files that another process wrote, given as a folder.
+Each file is read in a fork of its own, without the trial in another process that `open_model` makes: what crashes there has to be
+refused once the trial is made. Any other exception is a fault, so is a file that appears or changes beside those that were put there.
+SavedModels are checked, but not loaded: TensorFlow does not live in a fork.
 """
 
 import argparse
+import contextlib
 import hashlib
-import json
 import os
 import random
+import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz.mutations import mutated_bytes
 
-ROOT = Path(__file__).parent.parent.parent
 KINDS = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml", "saved_model": "saved/1/saved_model.pb"}
-SECONDS = 300.0  # by the clock, for one file
+CPU_SECONDS, MEMORY = 30, 16 * 2**30  # of one file
 
 
 def mutated_file(content: bytes, other: bytes, number: int) -> bytes:
-    """The mutated content of a number: bits flipped, cut short, changed as other inputs are, or spliced with another file."""
+    """The mutated content of a number: bits flipped, cut short, spliced with another file, or changed as other inputs are."""
     chance = random.Random(f"model file {number}")
     way = chance.randrange(4)
     changed = bytearray(content)
@@ -66,63 +67,76 @@ def run(seeds: Path, count: int, kinds: list[str], first: int = 0) -> tuple[Coun
     outcomes: Counter[str] = Counter()
     faults = []
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        home, work = Path(folder) / "home", Path(folder) / "work"
-        home.mkdir()
-        work.mkdir()
-        reader: subprocess.Popen[str] | None = None
+        work = Path(folder) / "work"
+        os.chdir(folder)
         for number in range(first, first + count):
             kind = kinds[number % len(kinds)]
             model = work / KINDS[kind]
-            shutil.rmtree(work)
+            shutil.rmtree(work, ignore_errors=True)
             shutil.copytree(seeds, work)
-            model.write_bytes(mutated_file(model.read_bytes(), (seeds / KINDS[kinds[(number + 1) % len(kinds)]]).read_bytes(), number))
-            before = listing(work)
-            if reader is None or reader.poll() is not None:
-                reader = _start(home)
-            assert reader.stdin is not None
-            assert reader.stdout is not None
-            reader.stdin.write(f"{model.parent if kind == 'saved_model' else model}\n")
-            reader.stdin.flush()
-            line = reader.stdout.readline()
-            outcome, text = json.loads(line) if line else ("crash", f"ended with {reader.wait()}")
-            outcomes[f"{kind} {outcome}"] += 1
-            left = {path for path in listing(Path(folder)).items() if path not in before.items()}
-            if outcome in ("crash", "traceback") or left:
-                faults.append(f"{kind} {number}: {outcome}: {text or sorted(left)}")
-                shutil.rmtree(home)
-                home.mkdir()
-        if reader is not None:
-            reader.kill()
-            reader.communicate()
+            other = KINDS["litert" if kind == "onnx" else "onnx"]
+            model.write_bytes(mutated_file((seeds / KINDS[kind]).read_bytes(), (seeds / other).read_bytes(), number))
+            before = listing(Path(folder))
+            outcome = in_fork(lambda path=model, kind=kind: _read(path, kind, tried=False))
+            if outcome == "crash":
+                outcome = f"crash, then {in_fork(lambda path=model, kind=kind: _read(path, kind, tried=True))}"
+            outcomes[f"{kind}: {outcome.splitlines()[0]}"] += 1
+            if outcome not in ("read", "refused", "crash, then refused") or listing(Path(folder)) != before:
+                faults.append(f"{kind} {number}: {outcome}")
+        os.chdir("/")
     return outcomes, faults
 
 
-def _start(home: Path) -> "subprocess.Popen[str]":
-    places = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.fuzz.model_files import read; read()"],
-        cwd=home, env=os.environ | places, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+def in_fork(action: Callable[[], str]) -> str:
+    """What an action returns in a forked process; `crash` where that process ends otherwise."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.write(writing, action()[-4000:].encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answers:
+        answer = answers.read().decode("utf-8", "replace")
+    _, status = os.waitpid(child, 0)
+    return "crash" if status or not answer else answer
 
 
-def read() -> None:
-    """Read each file named on standard input; answers with a line of JSON each."""
+def _read(path: Path, kind: str, *, tried: bool) -> str:
+    from cnnkit.artifacts import opening
+    from cnnkit.artifacts.formats import FORMATS
+    from cnnkit.artifacts.safety.check import check_file
     from cnnkit.errors import CnnkitError
     from cnnkit.prediction.description import describe
 
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        try:
-            description = describe(Path(line.rstrip("\n")))
-            json.dumps(description.as_dict())
-            outcome = ("read", "")
-        except CnnkitError as error:
-            outcome = ("refused", str(error)[:300])
-        except BaseException:  # noqa: BLE001 - whatever comes is what we look for
-            outcome = ("traceback", traceback.format_exc()[-2000:])
-        answers.write(json.dumps(outcome) + "\n")
-        answers.flush()
+    if not tried:
+        opening.tried_elsewhere = lambda path: contextlib.nullcontext()  # type: ignore[assignment]
+    try:
+        if kind == "saved_model":
+            check_file(path.parent, FORMATS[kind])
+        else:
+            describe(path).as_dict()
+    except CnnkitError:
+        return "refused"
+    except BaseException:  # noqa: BLE001 - whatever comes is what we look for
+        return f"traceback\n{traceback.format_exc()[-3000:]}"
+    return "read"
+
+
+def warm_up(kinds: list[str]) -> None:
+    """Import what each fork needs, once."""
+    from cnnkit.artifacts.formats import FORMATS
+    from cnnkit.artifacts.runtimes import import_runtime
+    from cnnkit.prediction import description  # noqa: F401
+
+    for kind in kinds:
+        if kind != "saved_model":
+            import_runtime(FORMATS[kind])
 
 
 def main() -> None:
@@ -133,10 +147,13 @@ def main() -> None:
     parser.add_argument("--kind", action="append", choices=KINDS)
     parser.add_argument("--first", type=int, default=0)
     arguments = parser.parse_args()
-    outcomes, faults = run(arguments.seeds, arguments.count, arguments.kind or list(KINDS), arguments.first)
+    kinds = arguments.kind or list(KINDS)
+    warm_up(kinds)
+    outcomes, faults = run(arguments.seeds.resolve(), arguments.count, kinds, arguments.first)
     for outcome, number in sorted(outcomes.items()):
         print(f"{outcome}: {number:,}")
-    print("\n".join(faults) or "0 faults")
+    print("\n".join(faults))
+    print(f"{arguments.count:,} files, {len(faults)} faults")
     sys.exit(bool(faults))
 
 
