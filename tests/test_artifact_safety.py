@@ -241,7 +241,7 @@ def test_other_content_is_no_litert_file(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(b"hello world, this is text")
     assert refusal(tmp_path / "m.tflite", LITERT) == "PATH: is no LiteRT file, or was cut short\n    Export it again."
     (tmp_path / "m.tflite").write_bytes(litert_content()[:40])
-    assert re.fullmatch(r"PATH: is a damaged LiteRT file \(\w+\)\n    Export it again\.", refusal(tmp_path / "m.tflite", LITERT))
+    assert refusal(tmp_path / "m.tflite", LITERT) == "PATH: is a damaged LiteRT file\n    Export it again."
 
 
 # OpenVINO

@@ -141,6 +141,15 @@ def test_several_outputs_are_told(tmp_path: Path) -> None:
     assert refusal(tmp_path / "m.onnx") == "PATH: has 1 input and 2 outputs\n    A model with one of each is wanted: export it so."
 
 
+def test_texts_that_are_not_utf8_are_told(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "m.onnx", metadata("classes").to_json())
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"animals", b"anim\xffls"))
+    assert refusal(path) == "PATH: its metadata is damaged (not UTF-8)\n    Export it again."
+    path.write_bytes(content.replace(b"input", b"inp\xfft"))
+    assert "PATH: " in refusal(path)
+
+
 def test_what_is_no_model_is_told(tmp_path: Path) -> None:
     (tmp_path / "m.txt").touch()
     (tmp_path / "folder").mkdir()
@@ -211,8 +220,7 @@ DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
 def test_damaged_metadata_is_told(case: str) -> None:
     with pytest.raises(CnnkitError) as refused:
         parse_metadata(changed(DAMAGED[case]), "m.onnx")
-    assert str(refused.value).startswith("m.onnx: its cnnkit metadata is damaged (")
-    assert str(refused.value).endswith(")\n    Export it again.")
+    assert str(refused.value) == "m.onnx: its cnnkit metadata is damaged\n    Export it again."
 
 
 def packed(array_bytes: bytes) -> str:
@@ -241,7 +249,7 @@ def npy(shape: tuple[int, ...], dtype: str, data: bytes) -> bytes:
     ids=["huge shape", "objects", "double", "other shape", "NaN", "bomb"],
 )
 def test_stored_examples_are_of_the_input_shape_finite_and_small(content: bytes) -> None:
-    with pytest.raises(CnnkitError, match=r"its cnnkit metadata is damaged \(ValueError\)"):
+    with pytest.raises(CnnkitError, match="its cnnkit metadata is damaged"):
         parse_metadata(changed(lambda stored: stored["golden"].update(inputs=packed(content))), "m.onnx")
 
 

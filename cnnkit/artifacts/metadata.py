@@ -121,7 +121,7 @@ def parse_metadata(text: str | bytes, where: object) -> ArtifactMetadata:
             cnnkit=str(stored["cnnkit"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, zlib.error) as error:
-        raise CnnkitError(f"its cnnkit metadata is damaged ({type(error).__name__})", "Export it again.", where) from error
+        raise CnnkitError("its cnnkit metadata is damaged", "Export it again.", where) from error
 
 
 def _finite(value: Any) -> float:

@@ -27,7 +27,7 @@ def check_litert(path: Path) -> int:
     try:
         custom, is_whole = _inspect(schema.Model.GetRootAs(content, 0), len(content))
     except Exception as error:  # whatever a reader without bounds checks meets in a damaged file
-        raise CnnkitError(f"is a damaged LiteRT file ({type(error).__name__})", "Export it again.", path) from error
+        raise CnnkitError("is a damaged LiteRT file", "Export it again.", path) from error
     if custom:
         is_flex = custom[0].startswith("Flex")
         raise CnnkitError(
