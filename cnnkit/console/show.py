@@ -34,7 +34,7 @@ def print_description(description: "Description") -> None:
     if opened.unknown:
         print_notice(opened.unknown, title="Not known")
     if description.golden is not None and not description.golden.passed:
-        print_error("the file does not answer as it did when it was exported: it was changed, or its runtime computes otherwise.")
+        print_error("the file does not answer as it did when it was exported.")
 
 
 def _lines(description: "Description") -> list[tuple[str, str]]:
@@ -56,7 +56,8 @@ def _lines(description: "Description") -> list[tuple[str, str]]:
         lines.append(("quantization", _quantization(artifact.quantization, artifact.calibration)))
         lines.append(("parity", _parity(description.parity)))
     if artifact is not None and artifact.cnnkit:
-        lines.append(("exported", f"by cnnkit {artifact.cnnkit} from the .keras file with SHA-256 {artifact.source[:16]}…"))
+        source = f" from the .keras file with SHA-256 {artifact.source[:16]}…" if artifact.source else ""
+        lines.append(("exported", f"by cnnkit {artifact.cnnkit}{source}"))
     if description.golden is not None:
         golden = description.golden
         verdict = "answers as when exported" if golden.passed else "does NOT answer as when exported"
