@@ -25,6 +25,7 @@ from cnnkit.commands import (
     report,
     runs,
     schema,
+    show,
     summary,
     train,
     transfer,
@@ -57,6 +58,7 @@ app.command()(calibrate.calibrate)
 app.command()(explain.explain)
 app.command()(probe.probe)
 app.command()(export.export)
+app.command()(show.show)
 app.command()(report.report)
 app.command()(init.init)
 app.add_typer(data_app, name="data")

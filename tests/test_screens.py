@@ -12,16 +12,20 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from cnnkit import cli
+from cnnkit.artifacts.formats import ONNX
+from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.model_metadata import ModelMetadata
+from cnnkit.artifacts.opening import OpenModel
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.task import Task
 from cnnkit.console.data import print_data_report
@@ -31,6 +35,7 @@ from cnnkit.console.progress import TerminalProgress, progress_listener
 from cnnkit.console.summary import render_summary
 from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
+from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
 from cnnkit.errors import ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
@@ -41,6 +46,7 @@ from cnnkit.metrics import ACCURACY, LOSS, MAE, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
 from cnnkit.model.summary.summarize import Row, Summary
 from cnnkit.prediction.calibrate import Calibration, CalibrationMetrics
+from cnnkit.prediction.description import Description, GoldenCheck
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
@@ -237,6 +243,48 @@ def probe_numbers(patch: pytest.MonkeyPatch) -> None:
     command("probe", "runs/prices")
 
 
+def described(
+    patch: pytest.MonkeyPatch, path: str, golden: GoldenCheck | None, artifact: ArtifactMetadata | None, unknown: str = ""
+) -> None:
+    metadata = artifact.model if artifact is not None else ModelMetadata("found", Task("classification", ("0", "1", "2")))
+    reader = ImageReader((32, 32), "rgb", "letterbox", 10**8)
+    opened = OpenModel(Path(path), ONNX, lambda inputs: inputs, (32, 32, 3), 3, metadata, artifact is not None, artifact, unknown)
+    description = Description(
+        opened, "ONNX Runtime 1.32.0", 1_234_567, reader, artifact.temperature if artifact is not None else None, golden
+    )
+    patch.setattr("cnnkit.runs.reopen.model_file", lambda run: Path(path))
+    patch.setattr("cnnkit.prediction.description.describe", lambda path: description)
+    with suppress(typer.Exit):
+        command("show", path)
+
+
+def show(patch: pytest.MonkeyPatch) -> None:
+    """A stand-in, and more classes than fit."""
+    task = Task("classification", tuple(f"class {i} of the many" for i in range(100)))
+    notices = ("Pretrained weights for MobileNetV2 could not be had: the base began at random.",)
+    artifact = ArtifactMetadata(
+        ModelMetadata("shapes", task, "cifar100", notices), (32, 32, 3), (0.0, 255.0), 1.4321, "int8",
+        {"examples": 512, "split": "train", "seed": 0, "of": 45_000},
+        {"examples": 2000, "split": "test", "largest_difference": 0.0612, "agreement": 0.9925, "passed": True, "metric": "accuracy", "keras": 0.7053, "exported": 0.7041},
+        source="0123456789abcdef" * 4, cnnkit="1.0.0",
+    )  # fmt: skip
+    described(patch, "runs/cifar/model-int8.onnx", GoldenCheck(3, 0.0123, 0.0612), artifact)
+
+
+def show_failed(patch: pytest.MonkeyPatch) -> None:
+    parity = {"examples": 2000, "split": "test", "largest_difference": 2.1e-7, "agreement": 1.0, "passed": True}
+    artifact = ArtifactMetadata(ModelMetadata("photos", Task("classification", CLASSES)), (32, 32, 3), parity=parity, cnnkit="1.0.0")
+    described(patch, "runs/cifar/model.onnx", GoldenCheck(3, 0.3123, 1e-4), artifact)
+
+
+def show_foreign(patch: pytest.MonkeyPatch) -> None:
+    unknown = (
+        "found.onnx has no metadata of cnnkit: names, preprocessing and training data are not known. Its 3 outputs are taken for the "
+        "probabilities of classes; pictures are given as RGB pixels of 0 to 255, with channels first, as (3, 32, 32)."
+    )
+    described(patch, "found.onnx", None, None, unknown)
+
+
 def init(patch: pytest.MonkeyPatch) -> None:
     look = SimpleNamespace(count=1200, spec=DataSpec("photos", (64, 64, 3), Task("classification", CLASSES)))
     patch.setattr("cnnkit.experiments.starter_config.write_init", lambda *arguments, **options: (Path("photos.yaml"), look))
@@ -310,6 +358,9 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "explain": explain,
     "probe": probe,
     "probe-numbers": probe_numbers,
+    "show": show,
+    "show-failed": show_failed,
+    "show-foreign": show_foreign,
     "report": report,
     "init": init,
     "data-check": lambda patch: data_check(),

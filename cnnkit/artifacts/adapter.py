@@ -1,5 +1,6 @@
 """What every runtime's adapter needs: the protocol that they follow, and checks of the shapes that a file states."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.errors import CnnkitError, escape_unprintable
+from cnnkit.errors import CnnkitError, count, escape_unprintable
 
 Array = npt.NDArray[Any]
 
-MOST_VALUES = 2**28  # of one example
+KEY = "cnnkit"  # of the metadata's entry inside a file
+MOST_VALUES = 2**28  # of one example, or of a batch of fixed size
+MOST_OUTPUTS = 100_000  # for one example
 MOST_CHARACTERS = 300  # of what a runtime says that a message repeats
 
 
@@ -45,8 +48,9 @@ def one_example(shape: tuple[Any, ...], path: Path) -> tuple[int, ...]:
     if not sizes or any(not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in sizes):
         shown = tuple(size if isinstance(size, int) and size > 0 else None for size in sizes)
         raise CnnkitError(f"takes inputs of {shown}, which leaves their size open", "Export it with a fixed input shape.", path)
-    if int(np.prod(sizes, dtype=np.float64)) > MOST_VALUES:
-        raise CnnkitError(f"takes inputs of {sizes}, which is more than cnnkit reads", location=path)
+    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else 1
+    if math.prod(sizes) * batch > MOST_VALUES:
+        raise CnnkitError(f"takes inputs of {(batch, *sizes)}, which is more than the {MOST_VALUES:,} values that are given", location=path)
     return tuple(sizes)
 
 
@@ -65,15 +69,43 @@ def in_batches_of(size: int, inputs: Array, run: Callable[[Array], Array]) -> Ar
     return np.concatenate(parts)
 
 
-def two_dimensional(outputs: Array, count: int, path: Path) -> Array:
-    """Outputs as `(count, outputs)`.
+def require_one_each(inputs: int, outputs: int, path: Path) -> None:
+    """Check that a model has one input and one output.
 
     Raises:
-        CnnkitError: There are not as many as examples.
+        CnnkitError: It has others.
     """
-    if outputs.ndim < 1 or outputs.shape[0] != count or outputs.size == 0:
-        raise CnnkitError(f"gives {outputs.shape} for {count} examples", "Its first dimension has to be the batch.", path)
-    return outputs.reshape(count, -1)
+    if (inputs, outputs) != (1, 1):
+        raise CnnkitError(
+            f"has {count(inputs, 'input')} and {count(outputs, 'output')}", "A model with one of each is wanted: export it so.", path
+        )
+
+
+def require_float32(taken: str, given: str, path: Path) -> None:
+    """Check the data types of a model's input and output, by their NumPy names.
+
+    Raises:
+        CnnkitError: One is not float32.
+    """
+    if taken != "float32":
+        raise CnnkitError(f"takes {taken} inputs", "It has to take float32: `cnnkit export` quantizes between float ends.", path)
+    if given != "float32":
+        raise CnnkitError(f"gives {given} outputs", "It has to give float32: probabilities or numbers, not the index of a class.", path)
+
+
+def two_dimensional(outputs: Array, examples: int, path: Path) -> Array:
+    """Outputs as `(examples, outputs)`.
+
+    Raises:
+        CnnkitError: There is not one row of values for each example.
+    """
+    if outputs.ndim < 1 or outputs.shape[0] != examples or outputs.size == 0:
+        raise CnnkitError(
+            f"gives outputs of {outputs.shape} for {count(examples, 'example')}", "Their first dimension has to be the batch.", path
+        )
+    if outputs.size // examples > MOST_OUTPUTS:
+        raise CnnkitError(f"gives {outputs.size // examples:,} values for one example; up to {MOST_OUTPUTS:,} are read", location=path)
+    return outputs.reshape(examples, -1)
 
 
 def first_line(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """The file formats of models: how each is called, told from its path, and which extra it needs."""
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError, did_you_mean
 
 SAVED_MODEL = "saved_model.pb"  # the file by which the folder of a SavedModel is known
+TRITON_MODEL = "model.onnx"  # the file in a version folder of a Triton model repository
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,36 @@ EXPORTED = tuple(name for name in FORMATS if name != KERAS.name)
 
 def format_of(path: Path) -> Format | None:
     """The format of a model file or folder by its name, or by what the folder holds; None where it is none."""
+    path = newest_version(path)
     if path.is_dir():
         return TF_SAVED_MODEL if (path / SAVED_MODEL).is_file() else None
     suffix = path.suffix.lower()
     return next((each for each in FORMATS.values() if each.suffix and each.suffix == suffix), None)
+
+
+def newest_version(path: Path) -> Path:
+    """The model inside a folder of numbered versions; any other path as it is.
+
+    Args:
+        path: A folder as TensorFlow Serving reads it (`PATH/3/saved_model.pb`) or as a Triton model repository has it
+            (`PATH/3/model.onnx`). Both servers load the highest number.
+    """
+    if not path.is_dir() or (path / SAVED_MODEL).is_file():
+        return path
+    for number in reversed(version_numbers(path)):
+        folder = path / str(number)
+        if (folder / SAVED_MODEL).is_file():
+            return folder
+        if (folder / TRITON_MODEL).is_file():
+            return folder / TRITON_MODEL
+    return path
+
+
+def version_numbers(path: Path) -> list[int]:
+    """The numbers of the versions in a folder, ascending; none where it does not exist."""
+    if not path.is_dir():
+        return []
+    return sorted(int(each.name) for each in path.iterdir() if re.fullmatch("[1-9][0-9]{0,8}", each.name) and each.is_dir())
 
 
 def format_named(name: str) -> Format:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.adapter import KEY
 from cnnkit.errors import CnnkitError
 
 

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, two_dimensional
+from cnnkit.artifacts.adapter import (
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.artifacts.litert_file import metadata_in
 from cnnkit.errors import CnnkitError
 from cnnkit.io.quiet import buffered_stderr
@@ -33,18 +42,19 @@ class LiteRtRuntime:
                 inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except Exception as error:
             raise CnnkitError(f"LiteRT cannot load it: {first_line(error)}", location=path) from error
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
-        if inputs[0]["dtype"] is not np.float32 or outputs[0]["dtype"] is not np.float32:
-            kinds = f"takes {np.dtype(inputs[0]['dtype'])} and gives {np.dtype(outputs[0]['dtype'])}"
-            raise CnnkitError(kinds, "Both have to be float32: `cnnkit export` quantizes between float ends.", path)
+        require_one_each(len(inputs), len(outputs), path)
+        require_float32(np.dtype(inputs[0]["dtype"]).name, np.dtype(outputs[0]["dtype"]).name, path)
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         signature = tuple(int(size) for size in inputs[0]["shape_signature"])
         self._fixed = signature[0] if signature and signature[0] > 0 else None
         self.input_shape = one_example(signature, path)
-        self.metadata = metadata_in(content, path)
         self._allocated = 0
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
+
+    @property
+    def metadata(self) -> bytes | None:
+        """The JSON that cnnkit stored in the file; None where there is none."""
+        return metadata_in(self._path.read_bytes(), self._path)
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from cnnkit.config.task import Task
+from cnnkit.config.task import Kind, Task
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import read_json
@@ -37,10 +37,13 @@ class ModelMetadata:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: It is damaged.
         """
+        kind, names = stored["task"]["kind"], stored["task"]["names"]
+        if kind not in get_args(Kind) or not isinstance(names, list) or not names:
+            raise ValueError(kind)
         return cls(
             data=str(stored["data"]),
             stand_in_for=str(stored["stand_in_for"]),
-            task=Task(stored["task"]["kind"], tuple(map(str, stored["task"]["names"]))),
+            task=Task(kind, tuple(map(str, names))),
             notices=tuple(map(str, stored["notices"])),
             image_reader=ImageReader.from_json(stored["image_reader"]) if stored.get("image_reader") is not None else None,
         )

@@ -1,11 +1,21 @@
 """An ONNX file in ONNX Runtime; no TensorFlow."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, in_batches_of, one_example, two_dimensional
-from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.adapter import (
+    KEY,
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.errors import CnnkitError
 
 
@@ -33,15 +43,21 @@ class OnnxRuntime:
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot load it: {first_line(error)}", location=path) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
-        if inputs[0].type != "tensor(float)" or outputs[0].type != "tensor(float)":
-            raise CnnkitError(f"takes {inputs[0].type} and gives {outputs[0].type}", "Both have to be tensor(float).", path)
-        self._path, self._input = path, inputs[0].name
+        require_one_each(len(inputs), len(outputs), path)
+        require_float32(_dtype_name(inputs[0].type), _dtype_name(outputs[0].type), path)
+        self._path, self._input = path, _name_of(inputs[0], path)
         self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
         self.input_shape = one_example(tuple(inputs[0].shape), path)
-        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
+
+    @property
+    def metadata(self) -> str | None:
+        """The JSON that cnnkit stored in the file; None where there is none."""
+        try:
+            stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise CnnkitError("its metadata is damaged (not UTF-8)", "Export it again.", self._path) from error
+        return stored.get(KEY)
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
@@ -55,3 +71,17 @@ class OnnxRuntime:
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
         return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)
+
+
+def _name_of(value: Any, path: Path) -> str:
+    """The name of an input; ONNX Runtime takes any bytes for it until it is asked for."""
+    try:
+        return str(value.name)
+    except UnicodeDecodeError as error:
+        raise CnnkitError("the name of its input is damaged (not UTF-8)", "Export it again.", path) from error
+
+
+def _dtype_name(kind: str) -> str:
+    """NumPy's name of the data type in `tensor(float)`."""
+    inner = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)

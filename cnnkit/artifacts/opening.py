@@ -1,18 +1,17 @@
 """Open a model file of any format: its runtime, which turns inputs into outputs, and its metadata."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cnnkit.artifacts.adapter import Array, Runtime
-from cnnkit.artifacts.formats import FORMATS, KERAS, TF_SAVED_MODEL, Format, format_of
+from cnnkit.artifacts.adapter import Array
+from cnnkit.artifacts.foreign import foreign_model
+from cnnkit.artifacts.formats import FORMATS, KERAS, Format, format_of, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
 from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
-from cnnkit.artifacts.runtimes import load_runtime
+from cnnkit.artifacts.runtimes import import_runtime, load_runtime
+from cnnkit.artifacts.safety.check import check_file
 from cnnkit.artifacts.trial import tried_elsewhere
 from cnnkit.config.task import Task
 from cnnkit.data.examples import Examples
@@ -20,8 +19,6 @@ from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
     import keras
-
-MOST_BYTES = 4 * 2**30  # of a model file that is opened
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,8 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
 
     Args:
         path: A `.keras`, `.onnx`, `.tflite` or OpenVINO `.xml` file, or the folder of a SavedModel. It may come from anywhere:
-            ONNX, LiteRT and OpenVINO files are first loaded in a separate process, so that a crash there becomes an error here.
+            files of other formats than Keras's are checked, and first loaded in a separate process, so that a crash there becomes an
+            error here.
         threads: Number of threads for the runtime; 0 for as many as there are processors.
         compiled: Whether to load the loss and metrics of a `.keras` file as well.
 
@@ -104,20 +102,23 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
         endings = ", ".join(each.suffix for each in FORMATS.values() if each.suffix)
         raise CnnkitError("is not a model", f"Model files end in {endings}; a SavedModel is a folder.", path)
     found.require()
-    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
-    if size > MOST_BYTES:
-        raise CnnkitError(f"has {size:,} bytes; up to {MOST_BYTES:,} are opened", location=path)
-    if found is not TF_SAVED_MODEL:
-        wait = tried_elsewhere(path)
-        importlib.import_module(found.runtime[0])  # meanwhile
-        wait()
-    runtime = load_runtime(path, threads)
-    if runtime.metadata is None:
-        metadata, unknown = _guessed(path, runtime)
-        return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, metadata, False, None, unknown)
-    artifact = parse_metadata(runtime.metadata, path)
+    model = newest_version(path)
+    check_file(model, found)
+    with tried_elsewhere(model):
+        import_runtime(found)
+    runtime = load_runtime(model, threads)
+    stored = runtime.metadata
+    if stored is None:
+        foreign = foreign_model(path, runtime)
+        return OpenModel(path, found, foreign.run, foreign.input_shape, runtime.outputs, foreign.metadata, False, unknown=foreign.unknown)
+    artifact = parse_metadata(stored, path)
     if artifact.input_shape != runtime.input_shape or not _names_outputs(artifact.model.task, runtime.outputs):
         raise CnnkitError("its cnnkit metadata is that of another network", "Export it again.", path)
+    reader = artifact.model.image_reader
+    if reader is not None and reader.shape != runtime.input_shape:
+        raise CnnkitError(
+            f"takes inputs of {runtime.input_shape}, but its cnnkit metadata reads pictures as {reader.shape}", "Export it again.", path
+        )
     return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, artifact.model, True, artifact)
 
 
@@ -136,7 +137,8 @@ def _open_keras(path: Path, *, compiled: bool) -> OpenModel:
     metadata = stored or guessed_metadata(model, path)
     if not _names_outputs(metadata.task, outputs):
         raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {metadata.task.outputs}", "Train the run again.")
-    return OpenModel(path, KERAS, KerasRuntime(model), shape, outputs, metadata, stored is not None, keras_model=model)
+    unknown = "" if stored is not None else f"{path.name} has no model.json beside it: names and training data are not known."
+    return OpenModel(path, KERAS, KerasRuntime(model), shape, outputs, metadata, stored is not None, unknown=unknown, keras_model=model)
 
 
 def guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
@@ -148,17 +150,3 @@ def guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:
     if activation == "sigmoid":
         return ModelMetadata(path.stem, Task("multilabel", tuple(map(str, range(outputs)))))
     return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(outputs))))
-
-
-def _guessed(path: Path, runtime: Runtime) -> tuple[ModelMetadata, str]:
-    """Metadata of a model that came without: classes where its outputs are probabilities, else numbers; and what is not known."""
-    outputs = runtime(np.zeros((1, *runtime.input_shape), np.float32))[0]
-    is_distribution = len(outputs) > 1 and (outputs >= 0).all() and abs(float(outputs.sum()) - 1) < 1e-3
-    kind = "classes" if is_distribution else "numbers"
-    unknown = (
-        f"{path.name} carries no cnnkit metadata: names, preprocessing and what it was trained on are not known. "
-        f"Its {runtime.outputs} outputs are taken for {kind}, and pictures are given as pixels of 0 to 255."
-    )
-    if is_distribution:
-        return ModelMetadata(path.stem, Task("classification", tuple(map(str, range(runtime.outputs))))), unknown
-    return ModelMetadata(path.stem, Task("regression", tuple(f"output {i}" for i in range(runtime.outputs)))), unknown

@@ -1,5 +1,6 @@
 """An OpenVINO model (`.xml` with `.bin` beside it) in its runtime; no TensorFlow."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -7,9 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, cpu_threads, first_line, one_example, two_dimensional
-from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.adapter import (
+    KEY,
+    Array,
+    cpu_threads,
+    first_line,
+    in_batches_of,
+    one_example,
+    require_float32,
+    require_one_each,
+    two_dimensional,
+)
 from cnnkit.errors import CnnkitError
+
+_PLACE = re.compile(r"Exception from |Check '.*' failed at ")
 
 
 def openvino_without_telemetry() -> ModuleType:
@@ -44,21 +56,38 @@ class OpenVinoRuntime:
             inputs, outputs = self._compiled.inputs, self._compiled.outputs
             shape = tuple(size.get_length() if size.is_static else None for size in inputs[0].get_partial_shape()) if inputs else ()
         except Exception as error:
-            raise CnnkitError(f"OpenVINO cannot load it: {first_line(error)}", location=path) from error
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
+            raise CnnkitError(f"OpenVINO cannot load it: {_reason(error)}", location=path) from error
+        require_one_each(len(inputs), len(outputs), path)
+        require_float32(_dtype_name(inputs[0]), _dtype_name(outputs[0]), path)
+        self._batch = shape[0] if shape else None
         self.input_shape = one_example(shape, path)
         self.metadata = _metadata_of(model)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
+        if self._batch is not None and len(inputs) != self._batch:
+            return in_batches_of(self._batch, inputs, self._run)
+        return self._run(inputs)
+
+    def _run(self, inputs: Array) -> Array:
         try:
             outputs = np.array(self._compiled(np.ascontiguousarray(inputs, np.float32))[0], np.float32)
         except Exception as error:
-            raise CnnkitError(f"OpenVINO cannot run it: {first_line(error)}", location=self._path) from error
+            raise CnnkitError(f"OpenVINO cannot run it: {_reason(error)}", location=self._path) from error
         return two_dimensional(outputs, len(inputs), self._path)
 
 
 def _metadata_of(model: Any) -> str | None:
     return str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
+
+
+def _dtype_name(port: Any) -> str:
+    """NumPy's name of the data type of an input or output."""
+    return str(np.dtype(port.get_element_type().to_dtype()).name)
+
+
+def _reason(error: Exception) -> str:
+    """What OpenVINO says, without the places in its source code that it names first."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not _PLACE.match(line)]
+    return first_line(RuntimeError("\n".join(lines)) if lines else error)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import Array, first_line, one_example, two_dimensional
-from cnnkit.artifacts.metadata import KEY
+from cnnkit.artifacts.adapter import KEY, Array, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
 from cnnkit.errors import CnnkitError
 
 SIGNATURE = "serving_default"
@@ -33,11 +32,12 @@ class SavedModelRuntime:
         except Exception as error:
             raise CnnkitError(f"TensorFlow cannot load it: {first_line(error)}", location=path) from error
         inputs, outputs = self._signature.structured_input_signature[1], self._signature.structured_outputs
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
-        (self._name, spec), (self._output, _) = next(iter(inputs.items())), next(iter(outputs.items()))
-        if spec.dtype != tf.float32 or spec.shape.rank is None:
-            raise CnnkitError(f"takes {spec.dtype.name}", "It has to be float32.", path)
+        require_one_each(len(inputs), len(outputs), path)
+        (self._name, spec), (self._output, given) = next(iter(inputs.items())), next(iter(outputs.items()))
+        require_float32(spec.dtype.name, given.dtype.name, path)
+        self._batch = spec.shape[0] if spec.shape.rank else None
+        if spec.shape.rank is None:
+            raise CnnkitError("takes inputs of any shape", "Export it with a fixed input shape.", path)
         self.input_shape = one_example(tuple(spec.shape), path)
         asset = path / ASSET
         self.metadata = asset.read_bytes() if asset.is_file() else None
@@ -45,6 +45,11 @@ class SavedModelRuntime:
 
     def __call__(self, inputs: Array) -> Array:
         """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
+        if self._batch is not None and len(inputs) != self._batch:
+            return in_batches_of(self._batch, inputs, self._run)
+        return self._run(inputs)
+
+    def _run(self, inputs: Array) -> Array:
         import tensorflow as tf
 
         try:

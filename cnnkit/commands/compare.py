@@ -11,7 +11,10 @@ from cnnkit.console.text import print_json, print_line
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more runs; the first is compared with each of the others.", metavar="RUN RUN...")
+        list[Path],
+        typer.Argument(
+            help="Two or more runs, or model files in runs; the first is compared with each of the others.", metavar="RUN RUN..."
+        ),
     ],
     picture: Annotated[
         Path | None,

@@ -12,11 +12,9 @@ from cnnkit.console.text import print_json, print_line
 
 def evaluate(
     run_or_model: Annotated[
-        Path | None, typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]")
+        Path | None, typer.Argument(help="A run or a model file of any format (default: the newest run).", metavar="[RUN|MODEL]")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The config that names the data, for a .keras file outside a run.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The config that names the data, for a model file outside a run.")] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Other data: a folder, CSV, npz or npy file, or a config. All its examples are evaluated."),

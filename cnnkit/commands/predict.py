@@ -15,8 +15,8 @@ def predict(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            help="Images, folders, patterns, CSV, npz or npy files, or - for paths on standard input; before them a run or a .keras "
-            "file (default: the newest run).",
+            help="Images, folders, patterns, CSV, npz or npy files, or - for paths on standard input; before them a run or a model "
+            "file of any format (default: the newest run).",
             metavar="[RUN|MODEL] INPUT...",
         ),
     ],
@@ -43,6 +43,8 @@ def predict(
     task = predictor.metadata.task
     if predictor.note:
         print_notice(predictor.note, title="A stand-in for the data")
+    if predictor.opened.unknown:
+        print_notice(predictor.opened.unknown, title="Not known")
     with counting("inputs", "predicting") as on_progress:
         tally = Tally(predictions_of(predictor, inputs, on_progress), task)
         if output is not None:

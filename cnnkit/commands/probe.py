@@ -10,9 +10,9 @@ from cnnkit.console.text import print_json, print_line
 
 
 def probe(
-    run: Annotated[Path | None, typer.Argument(help="A run (default: the newest).", metavar="[RUN]")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run, or a model file in one (default: the newest run).", metavar="[RUN]")] = None,
     against: Annotated[
-        list[Path] | None, typer.Option("--against", help="Another run, on the same plot. May be repeated.", metavar="RUN")
+        list[Path] | None, typer.Option("--against", help="Another run or model file, on the same plot. May be repeated.", metavar="RUN")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Only this corruption, such as shift. May be repeated.", metavar="NAME")

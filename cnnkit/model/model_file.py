@@ -22,6 +22,12 @@ def model_in(path: Path, named: Path | None = None) -> Path:
         return path
     if not path.exists():
         raise CnnkitError("no such run", "See which there are: `cnnkit runs`.", named)
+    if path.is_file() or (path / "saved_model.pb").exists():
+        raise CnnkitError(
+            "is neither a run nor a .keras file; files of other formats do not keep the layers of a network",
+            "Name the run that it was exported from, or its .keras file.",
+            named,
+        )
     if not (path / MODEL_NAME).exists():
         raise CnnkitError(f"has no {MODEL_NAME}, so it is not a run that got to its end", "Train it again, or name another run.", named)
     return path / MODEL_NAME

@@ -45,7 +45,7 @@ def evaluate_run(
 def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
     opened = open_model(path, compiled=True)
     trained = opened.metadata if opened.is_described else None
-    task, notices = (None, ()) if trained is None else (trained.task, trained.notices)
+    task, notices = (None, _told(opened.unknown)) if trained is None else (trained.task, trained.notices)
     if trained is not None and trained.stand_in_for:
         notices = (f"The model was trained on {trained.data}, a stand-in: {trained.stand_in_for} could not be had.", *notices)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
@@ -53,3 +53,7 @@ def _evaluate_on_other(path: Path, data: Path) -> Evaluation:
         other = read_other_data(data, opened.input_shape, reader, task, data_section(RunDirectory(path.parent).config), Path(scratch))
         metadata = ModelMetadata(other.name, other.task, other.stand_in_for, (*notices, *other.notices))
         return evaluate_model(opened, other.parts, metadata, "whole")
+
+
+def _told(notice: str) -> tuple[str, ...]:
+    return (notice,) if notice else ()

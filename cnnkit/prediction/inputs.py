@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cnnkit.data.images.header import SUFFIXES
 from cnnkit.data.images.reader import ImageReader, require_image_reader
 from cnnkit.data.inputs import Example, ImageFiles, Inputs
-from cnnkit.data.source import open_inputs, source_of
-from cnnkit.data.sources.folder import natural
 from cnnkit.errors import CnnkitError
 
 STANDARD_INPUT = "-"
@@ -50,6 +49,12 @@ def find_inputs(names: Sequence[str], column: str | None, lines: Iterable[bytes]
 def _find(name: str, column: str | None, lines: Iterable[bytes]) -> list[Inputs]:
     if name == STANDARD_INPUT:
         return [PictureList(lines)]
+    path = Path(name)
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return [ImageFiles([path])]
+    from cnnkit.data.source import open_inputs, source_of  # lazily: a picture is predicted without the schema of configs
+    from cnnkit.data.sources.folder import natural
+
     if is_pattern(name):
         matches = glob.iglob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         files = [Path(each) for each in sorted((each for each in matches if Path(each).is_file()), key=natural)]
@@ -57,7 +62,6 @@ def _find(name: str, column: str | None, lines: Iterable[bytes]) -> list[Inputs]
             raise CnnkitError(f"{name}: no file matches the pattern", "`*` stands for any letters, `**` for folders within folders.")
         pictures = ImageFiles([path for path in files if source_of(path) is None])
         return [pictures, *(inputs for path in files if (inputs := open_inputs(path, column)) is not None)]
-    path = Path(name)
     return [open_inputs(path, column) or ImageFiles([path])]
 
 

@@ -7,17 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 
 from cnnkit.artifacts.formats import format_of
 from cnnkit.artifacts.opening import OpenModel, open_model
-from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
-from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.inputs import Example, Inputs
 from cnnkit.data.pipeline import batch_of
@@ -26,6 +23,9 @@ from cnnkit.evaluation.calibration import by_class
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
 from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.names import RUNS
+
+if TYPE_CHECKING:
+    from cnnkit.config.schema import Data
 
 Array = npt.NDArray[Any]
 
@@ -184,7 +184,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
     return model, rest
 
 
-def data_section(config: Path) -> Data | None:
+def data_section(config: Path) -> "Data | None":
     """The `data` section of a run's config, without opening the data, which may no longer exist; None where there is no config.
 
     Raises:
@@ -192,6 +192,11 @@ def data_section(config: Path) -> Data | None:
     """
     if not config.exists():
         return None
+    import pydantic
+
+    from cnnkit.config.schema import Data  # lazily: an exported model is used without the schema
+    from cnnkit.config.yaml_loader import read_file
+
     try:
         return Data.model_validate(read_file(config).value["data"])
     except (KeyError, TypeError, pydantic.ValidationError) as error:

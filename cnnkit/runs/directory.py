@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FILES = (  # names of all files directly in a run's folder, as a regular expression
     r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow|probe)\.json|"
-    r"(curves|confusion|reliability|predictions|comparison|probe|probe-against-.+)\.png|report\.html"
+    r"(curves|confusion|reliability|predictions|comparison|probe|probe-.+)\.png|report\.html"
 )
 _EXPLANATION_FILES = r"explanation\.json|(grad-cam|layers|filters|layer-\d\d-.+)\.png"
 

@@ -87,7 +87,7 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
         CnnkitError: There is no such run or model, no config names its data, or the data is unavailable.
     """
     model = model_file(run_or_model)
-    directory = RunDirectory(model.parent)
+    directory = RunDirectory(_folder_of(model))
     own_data = config_path is None and not overrides
     if config_path is None and not directory.config.exists():
         raise CnnkitError(f"{model}: no config.yaml beside it names its data", "Name one: `--config configs/cifar.yaml`.")
@@ -98,7 +98,8 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = directory.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stand_in))
-        notices = trained.notices if trained is not None else ()
+        unknown = (opened.unknown,) if opened is not None and opened.unknown else ()
+        notices = trained.notices if trained is not None else unknown
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
         yield Reopened(model, directory, loaded, dataset, metadata, own_data, opened)
 
@@ -106,3 +107,9 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
 def model_file(run_or_model: Path | None) -> Path:
     """Path of a model file of any format, or of the model of a run."""
     return run_or_model if run_or_model is not None and format_of(run_or_model) is not None else find_run(run_or_model).model
+
+
+def _folder_of(model: Path) -> Path:
+    """The folder of the run that a model was trained in or exported from: a model repository may lie deeper inside it."""
+    depths = [model.parent] if format_of(model) is KERAS else [model.parent, model.parent.parent, model.parent.parent.parent]
+    return next((folder for folder in depths if RunDirectory(folder).config.exists()), model.parent)

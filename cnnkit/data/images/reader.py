@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
-from cnnkit.config.schema import Data
 from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
+    from cnnkit.config.schema import Data
     from cnnkit.data.images.decode import Pixels
 
 Color = Literal["rgb", "grey"]
@@ -32,16 +32,19 @@ class ImageReader:
     max_pixels: int
 
     @classmethod
-    def of(cls, data: Data | None, input_shape: tuple[int, ...]) -> "ImageReader | None":
+    def of(cls, data: "Data | None", input_shape: tuple[int, ...]) -> "ImageReader | None":
         """The reader of a `data` section for an input shape; None where that is not an image shape.
 
         Args:
             data: The section; None for its defaults.
             input_shape: Shape of one example; images are `(height, width, 1)` or `(height, width, 3)`.
         """
-        data = data if data is not None else Data.model_construct()
         if len(input_shape) != 3 or input_shape[2] not in (1, 3):
             return None
+        if data is None:
+            from cnnkit.config.schema import Data  # lazily: a model with its own reader is used without the schema
+
+            data = Data.model_construct()
         return cls((input_shape[0], input_shape[1]), "grey" if input_shape[2] == 1 else "rgb", data.resize, data.max_pixels)
 
     @classmethod
