@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.artifacts.formats import LITERT
 from cnnkit.data.examples import Examples
+from cnnkit.export.writers import conversion
 from cnnkit.io.quiet import without_output
 
 if TYPE_CHECKING:
@@ -20,19 +22,19 @@ BATCH = 32
 
 
 def calibration_examples(train: Examples, seed: int) -> tuple[Array, dict[str, Any]]:
-    """Training examples on which the ranges of activations are measured, read by the image reader as in training.
+    """Training examples on which the ranges of activations are measured, read by the image reader as in training, without augmentation.
 
     Args:
         train: The training examples.
         seed: Of the draw; the run's.
 
     Returns:
-        Raw inputs `(n, …)` float32, and a record of which they are for the artefact's metadata.
+        Raw inputs `(n, …)`, and for the metadata of the exported file a record of which they are: their positions in the split.
     """
     count = min(CALIBRATION_EXAMPLES, len(train))
     positions = np.sort(np.random.default_rng([seed, 8]).permutation(len(train))[:count])
-    inputs = train.rows.read(train.index[positions]).astype(np.float32)
-    return inputs, {"examples": count, "split": "train", "seed": seed, "of": len(train)}
+    record = {"examples": count, "split": "train", "seed": seed, "of": len(train), "positions": positions.tolist()}
+    return train.rows.read(train.index[positions]), record
 
 
 def quantize_onnx(source: Path, target: Path, inputs: Array) -> None:
@@ -41,7 +43,7 @@ def quantize_onnx(source: Path, target: Path, inputs: Array) -> None:
     Args:
         source: The float32 file.
         target: The file to write.
-        inputs: Calibration examples `(n, …)` float32.
+        inputs: Calibration examples `(n, …)`.
     """
     import onnxruntime
     from onnxruntime import quantization
@@ -92,21 +94,21 @@ def quantize_litert(model: "keras.Model", target: Path, inputs: Array) -> None:
     Args:
         model: The Keras model.
         target: The file to write.
-        inputs: Calibration examples `(n, …)` float32.
+        inputs: Calibration examples `(n, …)`.
     """
     import tensorflow as tf
 
     operators = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    with without_output():
+    with conversion(model, LITERT):
         model.export(
             str(target),
             format="litert",
             verbose=False,
             optimizations=[tf.lite.Optimize.DEFAULT],
-            representative_dataset=lambda: ([example[None]] for example in inputs),
+            representative_dataset=lambda: ([example[None].astype(np.float32)] for example in inputs),
             target_spec={"supported_ops": operators},
         )
 
 
 def _batches(inputs: Array, size: int = BATCH) -> Iterator[Array]:
-    return (inputs[start : start + size] for start in range(0, len(inputs), size))
+    return (inputs[start : start + size].astype(np.float32) for start in range(0, len(inputs), size))
