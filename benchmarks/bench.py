@@ -413,8 +413,9 @@ def export_rows(folder: Path) -> list[list[str]]:
         for told in json.loads(run([*CNNKIT, "export", str(folder), "--format", "onnx,litert", *wanted, "--json"]).output):
             size, parity = sizes.setdefault(told["format"], told["bytes"]), told["parity"]
             rows.append([
-                folder.name, f"{told['format']} {quantization}".strip(), f"{told['bytes'] / size:.2f}", f"{parity['largest_difference']:.2g}",
-                f"{100 * parity['agreement']:.2f} %", f"{parity['exported']:.4f}", f"{parity['keras']:.4f}",
+                folder.name, f"{told['format']} {quantization}".strip(), f"{told['bytes'] / size:.2f}",
+                f"{parity['largest_difference']:.2g}", f"{100 * parity['agreement']:.2f} %",
+                f"{parity['exported']:.4f}", f"{parity['keras']:.4f}",
             ])  # fmt: skip
     return rows
 
