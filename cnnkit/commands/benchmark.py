@@ -14,7 +14,7 @@ def benchmark(
         list[str] | None,
         typer.Option("--format", "-f", help="Only this format, such as keras or onnx. May be repeated.", metavar="FORMAT"),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Threads of each runtime (default: all processors).", min=1)] = 0,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of each runtime (default: all processors).", min=1)] = None,
     batch: Annotated[int, typer.Option("--batch", help="Images in a batch.", min=1, max=4096)] = 64,
     rounds: Annotated[int, typer.Option("--rounds", help="Processes for each format, in turns.", min=1, max=100)] = 3,
     seconds: Annotated[float, typer.Option("--seconds", help="How long each is measured in a round.", min=0.0, max=60.0)] = 1.0,
@@ -37,7 +37,7 @@ def benchmark(
     chosen = [FORMATS[name] if name == KERAS.name else format_named(name) for name in names]
     with counting("formats", "measuring") as on_progress:
         result = benchmark_run(
-            what, chosen, config=config, threads=threads, batch=batch, rounds=rounds, seconds=seconds, on_progress=on_progress
+            what, chosen, config=config, threads=threads or 0, batch=batch, rounds=rounds, seconds=seconds, on_progress=on_progress
         )
     if as_json:
         print_json(result.as_dict())

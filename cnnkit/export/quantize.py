@@ -1,4 +1,9 @@
-"""Static quantization to int8, weights and activations, with ranges measured on training examples."""
+"""Static quantization to int8, weights and activations, with ranges measured on training examples.
+
+ONNX files are quantized by ONNX Runtime, LiteRT files by TensorFlow's converter. ai-edge-quantizer 0.10 (`static_wi8_ai8`) was
+compared with the converter on the same 512 examples: a CIFAR-10 network of accuracy 0.6440 had 0.6460 by the converter and 0.6385 by
+ai-edge-quantizer, a better trained one lost four points by it and none by the converter; and its files have int8 ends.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +93,6 @@ def halve_onnx(source: Path, target: Path) -> None:
 
 def quantize_litert(model: "keras.Model", target: Path, inputs: Array) -> None:
     """Write an int8 LiteRT file by TensorFlow's converter: weights per channel and activations in int8, its ends in float32.
-
-    ai-edge-quantizer was tried as well: from the same 512 examples its ranges lost 4 points of accuracy where these lost none.
 
     Args:
         model: The Keras model.
