@@ -98,11 +98,10 @@ def weight_scales(path: Path) -> set[int]:
     if path.suffix == ".onnx":
         import onnx
 
-        initializers = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(str(path)).graph.initializer}
-        names = [node.input for node in onnx.load(str(path)).graph.node if node.op_type == "DequantizeLinear"]
-        return {
-            initializers[scale].size for weights, scale, *_ in names if weights in initializers and initializers[weights].dtype == np.int8
-        }
+        graph = onnx.load(str(path)).graph
+        constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        pairs = [node.input[:2] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in constants]
+        return {constants[scale].size for weights, scale in pairs if constants[weights].dtype == np.int8 and constants[weights].ndim > 1}
     from ai_edge_litert.interpreter import Interpreter
 
     details = Interpreter(str(path)).get_tensor_details()

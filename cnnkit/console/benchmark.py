@@ -19,18 +19,18 @@ def print_benchmark(result: "Benchmark") -> None:
         f"\n[bold]{escape_markup(result.name)}[/bold] · {result.threads} threads · {result.rounds} processes for each row, in turns"
     )
     metric = next((row.metric.metric.label for row in result.rows if row.metric is not None), "")
-    table = new_table("", "size", "median", "95 %", "images", *([metric] if metric else []), "memory", "start-up")
-    units = ("", "", "ms", "ms", "per s", *([""] if metric else []), "MB", "s")
+    table = new_table("", "size", "one image", "images", *([metric] if metric else []), "memory", "start-up")
+    units = ("", "", "ms", "per s", *([""] if metric else []), "MB", "s")
     for column, unit in zip(table.columns, units, strict=True):
         column.header = f"{column.header}\n{unit}" if unit else column.header
     for row in result.rows:
-        table.add_row(
-            row.label, size_text(row.size), f"{row.median:.2f}", f"{row.percentile_95:.2f}", f"{row.images_per_second:,.0f}",
-            *([_with_interval(row.metric)] if metric else []), f"{row.memory / 1e6:,.0f}", f"{row.start_up:.1f}",
-        )  # fmt: skip
+        latency = f"{row.median:.2f}\n[dim]{row.percentile_95:.2f}[/dim]"
+        metrics = [_with_interval(row.metric)] if metric else []
+        numbers = (f"{row.images_per_second:,.0f}", *metrics, f"{row.memory / 1e6:,.0f}", f"{row.start_up:.1f}")
+        table.add_row(row.label, size_text(row.size), latency, *numbers)
     console.print(table)
-    measured = f"; {metric} on {result.examples:,} {escape_markup(result.split)} examples" if metric else ""
-    console.print(f"median and 95 %: time for one example; images per second in batches of {result.batch}{measured}.")
+    measured = f", and {metric} on {result.examples:,} {escape_markup(result.split)} examples with its 95 % interval" if metric else ""
+    console.print(f"one image: median and 95th percentile{measured}; images per second in batches of {result.batch}.")
     if result.slower:
         slower = ", ".join(f"{label} ({ratio:.2f} ×)" for label, ratio in result.slower)
         console.print(f"[bold yellow]Slower than float32 on this machine:[/bold yellow] {slower}.")
@@ -41,5 +41,5 @@ def print_benchmark(result: "Benchmark") -> None:
 def _with_interval(value: MetricValue | None) -> str:
     if value is None:
         return ABSENT
-    interval = value.interval_text("…")
+    interval = value.interval_text(" … ")
     return f"{value.text}\n[dim]{interval}[/dim]" if interval else value.text
