@@ -45,7 +45,12 @@ def make_run(
     data = folder / "data.npz"
     np.savez(data, x=inputs, y=targets)
     text = CONFIG.format(name=folder.name, data=data, layers=layers, preprocess=preprocess, task=task)
-    (folder / "config.yaml").write_text(text)
+    return save_run(folder, text)
+
+
+def save_run(folder: Path, config: str) -> Path:
+    """A run's folder with a config, and the network that it describes."""
+    (folder / "config.yaml").write_text(config)
     loaded = load([folder / "config.yaml"])
     dataset = loaded.source.load(Request(1, folder, {}))
     model = build_and_compile(loaded).model

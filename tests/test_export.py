@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnnkit import cli
 from cnnkit.artifacts.formats import FORMATS, LITERT, ONNX, OPENVINO, TF_SAVED_MODEL
@@ -17,7 +18,7 @@ from cnnkit.artifacts.metadata import parse_metadata
 from cnnkit.artifacts.runtimes import load_runtime
 from cnnkit.errors import CnnkitError
 from cnnkit.export.export import export_model
-from tests.exporting import images, make_run
+from tests.exporting import LAYERS, images, make_run, save_run
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +263,22 @@ def test_a_saved_model_reads_image_files_and_tells_how_near_it_comes(run: Path, 
     assert set(signatures) >= {"serving_default", "serving_bytes"}
     (second,) = export_model(run, [TF_SAVED_MODEL], output=tmp_path / "colours").results
     assert (result.version, second.version) == (1, 2)
+
+
+def test_the_signature_for_image_files_is_compared_on_the_runs_own_files(tmp_path: Path) -> None:
+    for index in range(16):
+        path = tmp_path / "photos" / "ab"[index % 2] / f"{index}.{'tiff' if index == 5 else 'jpg' if index % 3 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(images(1, (6, 8, 3), index)[0])
+        coarse.resize((90 + index, 70), Image.Resampling.BICUBIC).save(path)
+    (tmp_path / "run").mkdir()
+    data = f"data: {{folder: {tmp_path / 'photos'}, image_size: 16, test: 0.5, validation: 0, resize: crop}}\n"
+    run = save_run(tmp_path / "run", f"{data}model: {{preprocess: [{{Rescaling: {{scale: 1/255}}}}], layers: {LAYERS}}}\n")
+    (result,) = export_model(run, [TF_SAVED_MODEL]).results
+    difference = result.image_bytes
+    assert difference is not None
+    assert (difference.files, difference.of, difference.refused) == (15, "image files of the run's data", 1)  # TensorFlow reads no TIFF
+    assert 0 < difference.largest_difference < 0.01
 
 
 def test_triton_gets_a_repository_that_every_command_takes(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def layer_at_fault(model: "keras.Model", write: Callable[["keras.Model", Path], 
     """
     import keras
 
-    layers = [layer for layer in _flat_layers(model) if not isinstance(layer, keras.layers.InputLayer) and len(layer._inbound_nodes) == 1]
+    layers = [layer for layer in _flat_layers(model) if not isinstance(layer, keras.layers.InputLayer) and _is_called_once(layer)]
     distinct = {_signature(layer): layer for layer in reversed(layers)}
     frequency = Counter(type(layer).__name__ for layer in layers)
     end = time.monotonic() + SECONDS
@@ -50,11 +50,11 @@ def located_error(error: CnnkitError, layer: Any, loaded: BoundConfig | None, mo
 
     Args:
         error: The error.
-        layer: The layer at fault.
+        layer: The layer at fault; None where it was not found.
         loaded: The config of the model's run; None outside of a run.
         model: The model.
     """
-    path = entry_of(layer, loaded, model) if loaded is not None else None
+    path = entry_of(layer, loaded, model) if loaded is not None and layer is not None else None
     if loaded is None or path is None:
         return error
     located: ConfigError = loaded.located(BuildError(Fault(path, error.message, error.remedy, on_key=True)))
@@ -83,6 +83,14 @@ def _flat_layers(model: "keras.Model") -> Iterator[Any]:
 
     for layer in model.layers:
         yield from _flat_layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def _is_called_once(layer: Any) -> bool:
+    """Whether a layer has one input and output, of which a model can be made."""
+    try:
+        return layer.input is not None and layer.output is not None
+    except (AttributeError, ValueError):
+        return False
 
 
 def _signature(layer: Any) -> str:

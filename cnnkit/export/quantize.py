@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.artifacts.formats import LITERT
 from cnnkit.data.examples import Examples
-from cnnkit.export.writers import conversion
-from cnnkit.io.quiet import without_output
 
 if TYPE_CHECKING:
     import keras
@@ -66,18 +63,17 @@ def quantize_onnx(source: Path, target: Path, inputs: Array) -> None:
 
     prepared = target.with_name(f".{target.stem}-prepared.onnx")
     try:
-        with without_output():
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            quantization.quantize_static(
-                str(prepared),
-                str(target),
-                Reader(),
-                quant_format=quantization.QuantFormat.QDQ,
-                activation_type=quantization.QuantType.QInt8,
-                weight_type=quantization.QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=quantization.CalibrationMethod.MinMax,
-            )
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared),
+            str(target),
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
     finally:
         prepared.unlink(missing_ok=True)
 
@@ -87,8 +83,7 @@ def halve_onnx(source: Path, target: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    with without_output():
-        onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))
+    onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))
 
 
 def quantize_litert(model: "keras.Model", target: Path, inputs: Array) -> None:
@@ -102,15 +97,14 @@ def quantize_litert(model: "keras.Model", target: Path, inputs: Array) -> None:
     import tensorflow as tf
 
     operators = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    with conversion(model, LITERT):
-        model.export(
-            str(target),
-            format="litert",
-            verbose=False,
-            optimizations=[tf.lite.Optimize.DEFAULT],
-            representative_dataset=lambda: ([example[None].astype(np.float32)] for example in inputs),
-            target_spec={"supported_ops": operators},
-        )
+    model.export(
+        str(target),
+        format="litert",
+        verbose=False,
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        representative_dataset=lambda: ([example[None].astype(np.float32)] for example in inputs),
+        target_spec={"supported_ops": operators},
+    )
 
 
 def _batches(inputs: Array, size: int = BATCH) -> Iterator[Array]:

@@ -69,10 +69,9 @@ def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: By
         from_bytes: For a SavedModel: from encoded image files `(batch,)` to outputs, as one more signature.
 
     Raises:
-        NotExportableError: A layer cannot be exported; the message names it.
+        Exception: Of any kind, from Keras's exporters; `conversion` makes them a NotExportableError.
     """
-    with conversion(model, target):
-        _WRITERS[target.name](model, path, from_bytes)
+    _WRITERS[target.name](model, path, from_bytes)
 
 
 def _write_onnx(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
@@ -108,8 +107,7 @@ def write_litert_float16(model: "keras.Model", path: Path) -> None:
         "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": [tf.float16]},
         "optimizations": [tf.lite.Optimize.DEFAULT],
     }
-    with conversion(model, LITERT):
-        model.export(str(path), format="litert", verbose=False, **options)
+    model.export(str(path), format="litert", verbose=False, **options)
 
 
 def _write_openvino(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
@@ -125,8 +123,7 @@ def _write_openvino(model: "keras.Model", path: Path, from_bytes: BytesFunction 
 def halve_openvino(source: Path, target: Path) -> None:
     """Write an OpenVINO model with its weights stored in float16; it computes in float32."""
     openvino = openvino_without_telemetry()
-    with without_output():
-        openvino.save_model(openvino.Core().read_model(str(source)), str(target), compress_to_fp16=True)
+    openvino.save_model(openvino.Core().read_model(str(source)), str(target), compress_to_fp16=True)
 
 
 def _rewrite_openvino(path: Path, save: Callable[[Any, Path], None]) -> None:
