@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,7 +183,10 @@ def _export(destination: Destination, subject: Subject, expected: Array, toleran
         if is_kept:
             metadata = _metadata(destination, written, subject, outputs, parity, image_bytes)
             put_metadata(destination.format, written.path, metadata.to_json())
-            version = place(written.path, destination, task, subject.opened.input_shape, subject.opened.outputs)
+            try:
+                version = place(written.path, destination, task, subject.opened.input_shape, subject.opened.outputs)
+            except CnnkitError as error:
+                return Exported(destination, time.perf_counter() - started, parity, error=error)
         size = size_of(written.path)
     return Exported(destination, time.perf_counter() - started, parity, size, is_kept, version, speed, image_bytes, failure)
 
@@ -193,8 +196,9 @@ def _bytes_difference(written: Written, subject: Subject, run: Runtime) -> Bytes
     reader, task = subject.opened.metadata.image_reader, subject.opened.metadata.task
     if reader is None:
         return None
-    files, of = [path.read_bytes() for path in subject.image_files[:FILES]], "image files of the run's data"
-    if not files:
+    files: Iterable[bytes] = (path.read_bytes() for path in subject.image_files[:FILES] if path.is_file())
+    of = "image files of the run's data"
+    if not subject.image_files:
         files, of = png_files(subject.inputs[:FILES]), f"{subject.split} examples as PNG files"
     return measure_bytes_difference(written.path, reader, run, files, of, lambda first, second: same_answers(first, second, task))
 

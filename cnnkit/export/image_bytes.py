@@ -1,7 +1,7 @@
 """A SavedModel's signature for encoded image files: cnnkit's image reader in TensorFlow's operators, and how near it comes."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +143,7 @@ def _resampled(image: Any, start: Any, extent: Any, size: Any) -> Any:
 
 
 def measure_bytes_difference(
-    folder: Path, reader: ImageReader, run: Callable[[Array], Array], files: Sequence[bytes], of: str, same: Callable[[Array, Array], Array]
+    folder: Path, reader: ImageReader, run: Callable[[Array], Array], files: Iterable[bytes], of: str, same: Callable[[Array, Array], Array]
 ) -> BytesDifference | None:
     """Compare the signature for image files with cnnkit's reader, file by file.
 

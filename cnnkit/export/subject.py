@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ def subject_of(source: Path, config: Path | None, *, needs_training: bool) -> It
 def _with_held_out(opened: OpenModel, run: Reopened) -> Subject:
     name, held_out = run.held_out
     opened.require_fit(held_out, run.metadata.data)
+    if opened.metadata.image_reader is None:  # an earlier version of cnnkit wrote model.json
+        opened = replace(opened, metadata=replace(opened.metadata, image_reader=run.metadata.image_reader))
     seed = run.loaded.config.seed
     random = np.random.default_rng([seed, 9])
     example_bytes = int(np.prod(held_out.input_shape)) * held_out.rows.dtype.itemsize
