@@ -19,7 +19,7 @@ def print_benchmark(result: "Benchmark") -> None:
         f"\n[bold]{escape_markup(result.name)}[/bold] · {result.threads} threads · {result.rounds} processes for each row, in turns"
     )
     metric = next((row.metric.metric.label for row in result.rows if row.metric is not None), "")
-    table = new_table("", "size", "one image", "images", *([metric] if metric else []), "memory", "start-up")
+    table = new_table("", "size", "latency", "images", *([metric] if metric else []), "memory", "start")
     units = ("", "", "ms", "per s", *([""] if metric else []), "MB", "s")
     for column, unit in zip(table.columns, units, strict=True):
         column.header = f"{column.header}\n{unit}" if unit else column.header
@@ -29,8 +29,11 @@ def print_benchmark(result: "Benchmark") -> None:
         numbers = (f"{row.images_per_second:,.0f}", *metrics, f"{row.memory / 1e6:,.0f}", f"{row.start_up:.1f}")
         table.add_row(row.label, size_text(row.size), latency, *numbers)
     console.print(table)
-    measured = f", and {metric} on {result.examples:,} {escape_markup(result.split)} examples with its 95 % interval" if metric else ""
-    console.print(f"one image: median and 95th percentile{measured}; images per second in batches of {result.batch}.")
+    measured = f"; {metric} on {result.examples:,} {escape_markup(result.split)} examples, with its 95 % interval" if metric else ""
+    console.print(
+        f"latency: of one image, median and 95th percentile; images per second in batches of {result.batch}{measured}; "
+        "start: from the start of the process to its first answer."
+    )
     if result.slower:
         slower = ", ".join(f"{label} ({ratio:.2f} ×)" for label, ratio in result.slower)
         console.print(f"[bold yellow]Slower than float32 on this machine:[/bold yellow] {slower}.")
