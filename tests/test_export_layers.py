@@ -7,10 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.artifacts.formats import ONNX
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError, ConfigError
 from cnnkit.export import layer_faults
 from cnnkit.export.layer_faults import entry_of, layer_at_fault, located_error
+from cnnkit.export.writers import write_float
 from cnnkit.model.compile import build_and_compile
 
 CONFIG = """\
@@ -57,6 +59,12 @@ def test_the_layer_is_found_and_layers_alike_are_tried_once(loaded: Any) -> None
     assert layer_at_fault(model, nothing) is None
     assert sorted(nothing.tried) == ["Conv2D", "Conv2D", "Dense", "Flatten", "LeakyReLU"]  # of three input channels, and of two
     assert nothing.tried[-1] == "Conv2D"  # the most frequent class last
+
+
+def test_layers_that_can_be_exported_are_not_accused() -> None:
+    """By the exporter itself, which refuses models that were never called."""
+    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    assert layer_at_fault(model, lambda alone, path: write_float(alone, ONNX, path.with_suffix(".onnx"))) is None
 
 
 def test_a_layer_inside_another_model_is_found() -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cnnkit.artifacts.adapter import first_line
 from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, Format
 from cnnkit.artifacts.litert_file import with_metadata
@@ -55,7 +57,7 @@ def conversion(model: "keras.Model", target: Format) -> Iterator[None]:
     except OSError as error:
         raise WriteError(f"{target.label}: cannot be written ({error.strerror or error})", "Make room on the disk.") from error
     except Exception as error:  # converters raise what they like
-        layer = layer_at_fault(model, lambda alone, path: _WRITERS[target.name](alone, path.with_suffix(target.suffix), None))
+        layer = layer_at_fault(model, lambda alone, path: write_float(alone, target, path.with_suffix(target.suffix)))
         raise NotExportableError(target, layer, first_line(error)) from error
 
 
@@ -71,6 +73,8 @@ def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: By
     Raises:
         Exception: Of any kind, from Keras's exporters; `conversion` makes them a NotExportableError.
     """
+    inputs = [np.zeros((1, *(size or 1 for size in each.shape[1:])), np.float32) for each in model.inputs]
+    model(inputs if len(inputs) > 1 else inputs[0], training=False)  # Keras exports only a model that was called
     _WRITERS[target.name](model, path, from_bytes)
 
 
