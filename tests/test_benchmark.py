@@ -139,7 +139,7 @@ def test_peak_memory_is_that_of_the_process_alone() -> None:
 
 
 def test_a_plot_of_errors_has_the_smaller_ones_on_top(tmp_path: Path) -> None:
-    points = [LatencyPoint("Keras", "keras", 2.0, 12.5, (11.0, 14.0)), LatencyPoint("ONNX $x$", "onnx", 0.5, 12.6, None)]
+    points = [LatencyPoint("Keras", "keras", "", 2.0, 12.5, (11.0, 14.0)), LatencyPoint("ONNX $x$", "onnx", "int8", 0.5, 12.6, None)]
     plot_benchmark(points, MAE, tmp_path / "a.png", "title")
     plot_benchmark(points, replace(MAE, higher_is_better=True), tmp_path / "b.png", "title")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -164,7 +164,7 @@ def _row(model: Destination, measured: Sequence[dict[str, Any]], batch: int, met
 def _write(result: Benchmark, directory: RunDirectory) -> None:
     write_json(directory.benchmark, result.as_dict())
     points = [
-        LatencyPoint(row.label, row.format, row.median, row.metric.value, row.metric.interval)
+        LatencyPoint(row.label, row.format, row.quantization, row.median, row.metric.value, row.metric.interval)
         for row in result.rows
         if row.metric is not None
     ]

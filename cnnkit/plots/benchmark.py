@@ -7,6 +7,8 @@ from pathlib import Path
 from cnnkit.metrics import Metric
 from cnnkit.plots.style import COLOURS, INK, SOFT, finish, new_figure, style_axes
 
+MARKERS = {"": "o", "int8": "s", "float16": "D"}
+
 
 @dataclass(frozen=True)
 class LatencyPoint:
@@ -15,6 +17,7 @@ class LatencyPoint:
     Attributes:
         label: Its name.
         format: Its format, which decides the colour.
+        quantization: `int8`, `float16` or empty, which decides the marker.
         milliseconds: Median time for one example.
         value: The metric.
         interval: The metric's 95 % interval (low, high); None where there is none.
@@ -22,13 +25,14 @@ class LatencyPoint:
 
     label: str
     format: str
+    quantization: str
     milliseconds: float
     value: float
     interval: tuple[float, float] | None
 
 
 def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, title: str, note: str = "") -> None:
-    """Plot a point per format and quantization, with the interval of its metric; names and values beside, a row each.
+    """Plot a point per format and quantization, with the interval of its metric; names and values in the legend.
 
     Args:
         points: The points.
@@ -37,19 +41,15 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
         title: Title of the figure.
         note: A warning about the results; in a red box where not empty.
     """
-    figure = new_figure(7.2, 0.34 * len(points) + 3.4)
+    figure = new_figure(9.6, max(4.2, 0.24 * len(points) + 2))
     axes = figure.add_subplot()
     colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(each.format for each in points))}
-    markers = "osD^v"
-    seen: dict[str, int] = {}
     for each in points:
-        marker = markers[seen.get(each.format, 0) % len(markers)]
-        seen[each.format] = seen.get(each.format, 0) + 1
         low, high = each.interval if each.interval is not None else (each.value, each.value)
         errors = [[max(each.value - low, 0)], [max(high - each.value, 0)]]
         label = f"{each.label}: {each.milliseconds:.3g} ms, {metric.text(each.value)}"
         axes.errorbar(
-            [each.milliseconds], [each.value], yerr=errors, fmt=marker, color=colours[each.format], markersize=7,
+            [each.milliseconds], [each.value], yerr=errors, fmt=MARKERS.get(each.quantization, "^"), color=colours[each.format], markersize=7,
             elinewidth=1, capsize=2, label=label, alpha=0.9,
         )  # fmt: skip
     axes.set_xscale("log")
@@ -61,5 +61,5 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
         axes.invert_yaxis()  # better is up
     style_axes(axes)
     axes.tick_params(which="minor", labelsize=7, labelcolor=SOFT, length=0)
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK, ncols=2 if len(points) > 4 else 1)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
     finish(figure, path, title, note)
