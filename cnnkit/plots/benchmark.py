@@ -48,10 +48,10 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
         low, high = each.interval if each.interval is not None else (each.value, each.value)
         errors = [[max(each.value - low, 0)], [max(high - each.value, 0)]]
         label = f"{each.label}: {each.milliseconds:.3g} ms, {metric.text(each.value)}"
+        marker, colour = MARKERS.get(each.quantization, "^"), colours[each.format]
         axes.errorbar(
-            [each.milliseconds], [each.value], yerr=errors, fmt=MARKERS.get(each.quantization, "^"), color=colours[each.format], markersize=7,
-            elinewidth=1, capsize=2, label=label, alpha=0.9,
-        )  # fmt: skip
+            [each.milliseconds], [each.value], yerr=errors, fmt=marker, color=colour, markersize=7, elinewidth=1, capsize=2, label=label
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
