@@ -33,7 +33,8 @@ from cnnkit.runs.reopen import model_file
 
 Array = npt.NDArray[Any]
 
-GOLDEN = 3
+GOLDEN = 3  # examples that travel with the file
+GOLDEN_BYTES = 8 * 2**20  # that they may take; of very large inputs there are fewer
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,7 @@ def _metadata(
     destination: Destination, written: Written, subject: Subject, outputs: Array, parity: Parity, image_bytes: BytesDifference | None
 ) -> ArtifactMetadata:
     pixels = subject.opened.metadata.image_reader is not None
+    golden = max(1, min(GOLDEN, GOLDEN_BYTES // subject.inputs[:1].nbytes))
     compared = parity.as_dict() | ({"image_bytes": image_bytes.as_dict()} if image_bytes is not None else {})
     return ArtifactMetadata(
         model=subject.opened.metadata,
@@ -221,8 +223,8 @@ def _metadata(
         quantization=destination.quantization,
         calibration=written.calibration,
         parity=compared,
-        golden_inputs=subject.inputs[:GOLDEN].astype(np.float32),
-        golden_outputs=outputs[:GOLDEN] if np.isfinite(outputs[:GOLDEN]).all() else None,
+        golden_inputs=subject.inputs[:golden],
+        golden_outputs=outputs[:golden] if np.isfinite(outputs[:golden]).all() else None,
         source=hashlib.sha256(subject.opened.path.read_bytes()).hexdigest(),
         cnnkit=__version__,
     )
