@@ -35,7 +35,7 @@ def calibration_examples(train: Examples, seed: int) -> tuple[Array, dict[str, A
     """
     count = min(CALIBRATION_EXAMPLES, len(train))
     positions = np.sort(np.random.default_rng([seed, 8]).permutation(len(train))[:count])
-    record = {"examples": count, "split": "train", "seed": seed, "of": len(train), "positions": positions.tolist()}
+    record = {"examples": count, "split": "train", "seed": seed, "of": len(train), "positions": " ".join(map(str, positions))}
     return train.rows.read(train.index[positions]), record
 
 
