@@ -242,9 +242,11 @@ def export(patch: pytest.MonkeyPatch) -> None:
 
     bytes_difference = BytesDifference(64, "image files of the run's data", 0.0123, 0.984, 2)
     failed = CnnkitError("LiteRT int8 does not answer as the Keras model does: accuracy 0.5167 instead of 0.7333, on 60 test examples", "Allow more with --tolerance, or keep the file all the same with --keep.")  # fmt: skip
+    unknown = CnnkitError("OpenVINO cannot express layer 'hashing' (Hashing): unknown operator", "Choose another --format, or another layer in its place.", "runs/cifar/config.yaml:12:7: model.layers[0].Hashing")  # fmt: skip
     results = (
         result(ONNX, "int8", near, speed=0.81),
         result(LITERT, "int8", far, speed=1.93, error=failed),
+        Exported(Destination(OPENVINO, "", Path("runs/cifar/model.xml")), 2.0, error=unknown),
         result(TF_SAVED_MODEL, "", near, image_bytes=bytes_difference, version=3),
     )
     notice = "Compared on 60 of 10,000 test examples."

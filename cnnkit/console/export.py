@@ -16,7 +16,7 @@ def print_export(export: "Export") -> None:
         print_notice(notice, title="About this export")
     compared = [each for each in export.results if each.parity is not None]
     if compared:
-        _print_parity(compared)
+        _print_parity(export.results)
     for each in compared:
         for notice in _notices(each):
             print_notice(notice, title=f"About {each.destination.label}")
@@ -27,8 +27,9 @@ def print_export(export: "Export") -> None:
 
 
 def _print_parity(results: Sequence["Exported"]) -> None:
-    console, first = output(), results[0].parity
-    assert first is not None
+    """The verdict of each file, also of those that could not be written; then the metrics of those that could."""
+    parities = [each.parity for each in results if each.parity is not None]
+    console, first = output(), next((parity for parity in parities if parity.metrics), parities[0])  # outputs of NaN have no metrics
     quantized = any(each.speed is not None for each in results)
     table = new_table("file", "size", "", "mean", "agreement", *([""] if quantized else []), "parity")
     table.columns[2].header = "largest\ndifference"  # new_table escapes line ends
@@ -39,7 +40,9 @@ def _print_parity(results: Sequence["Exported"]) -> None:
         metrics.add_row("Keras", *(_with_interval(each.keras) for each in first.metrics))
     for each in results:
         parity = each.parity
-        assert parity is not None
+        if parity is None:
+            table.add_row(each.destination.label, *[ABSENT] * (len(table.columns) - 2), "[bold red]failed[/bold red]")
+            continue
         verdict = "[green]passed[/green]" if parity.passed else "[bold red]failed[/bold red]"
         numbers = (f"{parity.largest_difference:.2g}", f"{parity.mean_difference:.2g}", f"{100 * parity.agreement:.2f} %")
         speeds = [_speed(each.speed)] if quantized else []
