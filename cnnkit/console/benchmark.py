@@ -23,6 +23,8 @@ def print_benchmark(result: "Benchmark") -> None:
     units = ("", "", "ms", "per s", *([""] if metric else []), "MB", "s")
     for column, unit in zip(table.columns, units, strict=True):
         column.header = f"{column.header}\n{unit}" if unit else column.header
+    for column in table.columns[1:]:
+        column.no_wrap = True  # the names wrap where it is narrow
     for row in result.rows:
         latency = f"{row.median:.2f}\n[dim]{row.percentile_95:.2f}[/dim]"
         metrics = [_with_interval(row.metric)] if metric else []
