@@ -10,6 +10,7 @@ import typer
 from cnnkit import __version__
 from cnnkit.commands import (
     bases,
+    benchmark,
     calibrate,
     check,
     compare,
@@ -59,6 +60,7 @@ app.command()(explain.explain)
 app.command()(probe.probe)
 app.command()(export.export)
 app.command()(show.show)
+app.command()(benchmark.benchmark)
 app.command()(report.report)
 app.command()(init.init)
 app.add_typer(data_app, name="data")
