@@ -25,6 +25,7 @@ from cnnkit.commands import (
     report,
     runs,
     schema,
+    serve,
     summary,
     train,
     transfer,
@@ -58,6 +59,7 @@ app.command()(explain.explain)
 app.command()(probe.probe)
 app.command()(export.export)
 app.command()(report.report)
+app.command()(serve.serve)
 app.command()(init.init)
 app.add_typer(data_app, name="data")
 data_app.command("check")(data_check.data_check)

@@ -37,7 +37,8 @@ class OnnxRuntime:
             raise CnnkitError(f"has {len(inputs)} inputs and {len(outputs)} outputs", "A model with one of each is wanted.", path)
         if inputs[0].type != "tensor(float)" or outputs[0].type != "tensor(float)":
             raise CnnkitError(f"takes {inputs[0].type} and gives {outputs[0].type}", "Both have to be tensor(float).", path)
-        self._path, self._input = path, inputs[0].name
+        self._path = path
+        self.input_name, self.output_name = inputs[0].name, outputs[0].name
         self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
         self.input_shape = one_example(tuple(inputs[0].shape), path)
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -51,7 +52,7 @@ class OnnxRuntime:
 
     def _run(self, inputs: Array) -> Array:
         try:
-            (outputs,) = self._session.run(None, {self._input: np.ascontiguousarray(inputs, np.float32)})
+            (outputs,) = self._session.run(None, {self.input_name: np.ascontiguousarray(inputs, np.float32)})
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
         return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)
