@@ -41,7 +41,7 @@ def serve(
     require_extra()
     from cnnkit.serving.app import ServingApp
     from cnnkit.serving.limits import Limits
-    from cnnkit.serving.server import listening_socket, serve_until_signal
+    from cnnkit.serving.server import Server, listening_socket
     from cnnkit.serving.source import choose
     from cnnkit.serving.token import read_token
 
@@ -52,5 +52,5 @@ def serve(
         app = ServingApp(chosen.served, limits, token)
         app.service.warm_up()
         print_serving(app.service, chosen, listener.getsockname(), has_token=bool(token))
-        serve_until_signal(app, listener)
+        Server(app).run(sockets=[listener])
     print_stopped(app.metrics.accepted, app.metrics.answered)

@@ -50,40 +50,33 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve_until_signal(app: ServingApp, listener: socket.socket, on_start: "threading.Event | None" = None) -> None:
-    """Serve until SIGINT or SIGTERM, then answer what has been accepted, and return.
+class Server(uvicorn.Server):
+    """Serves until SIGINT or SIGTERM, then answers what has been accepted: `run(sockets=[listening_socket(…)])`.
+
+    It ends in two steps: answers close their connections for `DRAIN_SECONDS`, then the socket is closed. A client that keeps its
+    connection thus learns with an answer that it is closed, and does not send its next request into it.
 
     Args:
         app: The application.
-        listener: A listening socket; it is closed at the end.
-        on_start: Set once requests are accepted.
-    """
-    config = uvicorn.Config(
-        app.asgi,
-        http=_with_deadlines(),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=int(2 * app.service.limits.timeout) + 1,
-    )
-    _log_to_stderr()
-    _Server(config, app, on_start).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Ends in two steps: answers close their connections for `DRAIN_SECONDS`, then the socket is closed.
-
-    A client that keeps its connection thus learns with an answer that it is closed, and does not send its next request into it.
     """
 
-    def __init__(self, config: uvicorn.Config, app: ServingApp, on_start: threading.Event | None) -> None:
+    def __init__(self, app: ServingApp) -> None:
+        _log_to_stderr()
+        config = uvicorn.Config(
+            app.asgi,
+            http=_with_deadlines(),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=int(2 * app.service.limits.timeout) + 1,
+        )
         super().__init__(config)
-        self._app, self._on_start = app, on_start
+        self._app = app
         self._drained_at: float | None = None
 
     @contextlib.contextmanager
@@ -108,12 +101,6 @@ class _Server(uvicorn.Server):
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self.drain()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections."""
-        await super().startup(sockets)
-        if self._on_start is not None:
-            self._on_start.set()
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second: whether to close the socket."""
