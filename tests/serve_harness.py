@@ -107,8 +107,12 @@ class Client:
     def __init__(self, port: int, seconds: float = 30) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(seconds)
-        self._socket.connect(("127.0.0.1", port))
         self._buffer = b""
+        try:
+            self._socket.connect(("127.0.0.1", port))
+        except OSError:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> "Client":
         return self

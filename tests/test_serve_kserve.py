@@ -93,7 +93,10 @@ def test_the_length_of_the_json_and_the_number_of_bytes_have_to_be_right() -> No
     packed = struct.pack("<4f", *VALUES)
     head = body(tensor={"data": None, "parameters": {"binary_data_size": 16}})
     for header in ("-1", "x", "9" * 30, str(len(head) + 17), "٣"):
-        assert refusal(head + packed, header) == (400, f"Inference-Header-Content-Length: wants the length of the JSON, 0 to {len(head) + 16}")
+        assert refusal(head + packed, header) == (
+            400,
+            f"Inference-Header-Content-Length: wants the length of the JSON, 0 to {len(head) + 16}",
+        )
     message = "inputs[0]: FP32 of (2, 2, 1) is 16 bytes; {} came, binary_data_size is {}"
     assert refusal(head + packed[:-1], str(len(head))) == (400, message.format(15, 16))
     wrong = body(tensor={"data": None, "parameters": {"binary_data_size": "16"}})

@@ -13,7 +13,7 @@ LOOPBACK = ("127.", "::1")
 
 def print_exporting() -> None:
     """A line before an export."""
-    print_line("Exporting the model to ONNX and comparing it with the Keras model, which takes some seconds …")
+    print_line("Exporting the model to ONNX, and comparing it with the Keras model …")
 
 
 def print_serving(service: "Service", chosen: "Chosen", address: tuple[Any, ...], *, has_token: bool) -> None:
@@ -37,7 +37,7 @@ def print_serving(service: "Service", chosen: "Chosen", address: tuple[Any, ...]
     print_line(f"  routes   {url}/docs")
     print_line(f"  token    {'required' if has_token else 'none'}")
     if service.served.heatmaps is not None:
-        print_line("Heatmaps load TensorFlow with the first one: half a gigabyte more, which --no-heatmaps spares.")
+        print_line("The first heatmap loads TensorFlow, half a gigabyte; --no-heatmaps spares it.")
     print_line("Stop with Ctrl-C; requests under way are answered.")
 
 

@@ -26,6 +26,11 @@ async def refusal_answer(request: Request, error: Exception) -> Response:
     return json_answer({"error": error.message, **error.content}, error.status, error.headers)
 
 
+async def fault_answer(request: Request, error: Exception) -> Response:
+    """The answer where the server is at fault; what happened goes to its log alone."""
+    return json_answer({"error": "the server is at fault; its log says more"}, 500)
+
+
 async def http_answer(request: Request, error: Exception) -> Response:
     """The answer where there is no such route, or not with this method."""
     assert isinstance(error, HTTPException)

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 
 from cnnkit import __version__
-from cnnkit.serving.answers import http_answer, json_answer, refusal_answer
+from cnnkit.serving.answers import fault_answer, http_answer, json_answer, refusal_answer
 from cnnkit.serving.gate import Gate
 from cnnkit.serving.kserve_api import kserve_routes
 from cnnkit.serving.limits import Limits
@@ -60,6 +60,7 @@ def _routes(service: Service, metrics: Metrics) -> Any:
     )
     app.add_exception_handler(Refused, refusal_answer)
     app.add_exception_handler(HTTPException, http_answer)
+    app.add_exception_handler(Exception, fault_answer)
     app.include_router(predict_routes(service))
     app.include_router(kserve_routes(service))
 

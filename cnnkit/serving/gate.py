@@ -1,4 +1,4 @@
-"""The outermost layer of the server: token, metrics, security headers, and a plain answer where the server is at fault."""
+"""The outermost layer of the server: token, metrics, security headers, and the log of the server's own faults."""
 
 import hmac
 import json
@@ -18,7 +18,6 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/", "/healthz", "/readyz"})  # without a token: the page without the model's data, and what load balancers ask
 
 _SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer")]
-_JSON = (b"content-type", b"application/json")
 
 logger = logging.getLogger("cnnkit.serving")
 
@@ -56,13 +55,11 @@ class Gate:
 
         try:
             if self._token and scope["path"] not in OPEN and not self._knows(scope):
-                await _send_json(answer, 401, "wants the header `Authorization: Bearer TOKEN`", (b"www-authenticate", b"Bearer"))
+                await _refuse(answer)
             else:
                 await self._app(scope, receive, answer)
         except Exception:
-            logger.exception("%s %s", scope["method"], ascii(scope["path"]))
-            if not status:
-                await _send_json(answer, 500, "the server is at fault; its log says more")
+            logger.exception("%s %s", scope["method"], ascii(scope["path"]))  # it has been answered, and is raised again for this
         finally:
             self._metrics.answered += 1
             route = getattr(scope.get("route"), "path", "other")
@@ -74,8 +71,9 @@ class Gate:
         return hmac.compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"
 
 
-async def _send_json(send: Send, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
-    body = json.dumps({"error": message}).encode()
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, (b"connection", b"close"), *headers]})
+async def _refuse(send: Send) -> None:
+    body = json.dumps({"error": "wants the header `Authorization: Bearer TOKEN`"}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"www-authenticate", b"Bearer"), (b"connection", b"close")]  # its body is not read
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
     await send({"type": "http.response.body", "body": body})
