@@ -84,8 +84,8 @@ class Browser:
         return time.perf_counter() - begun
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives in the page."""
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+        """What a JavaScript expression gives in the page; None for undefined."""
+        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def screenshot(self, path: Path, height: int | None = None, top: int = 0) -> None:
         """Write a PNG of the window, or of some pixels of the page from the top."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serve_harness import CLASSES, Answer, Running, expected, form, png, predictor, running
 
 from cnnkit.prediction.files import write_predictions
 from cnnkit.prediction.inputs import find_inputs
 from cnnkit.prediction.predict import Predictor, predict
 from cnnkit.serving import body, server
 from cnnkit.serving.limits import Limits
-from serve_harness import CLASSES, Answer, Running, expected, form, png, predictor, running
 
 JSON = {"Content-Type": "application/json"}
 PNG = {"Content-Type": "image/png"}
@@ -237,18 +237,17 @@ def test_no_answer_in_time_is_504_and_leaves_the_queue() -> None:
 
 def test_who_hangs_up_leaves_the_queue() -> None:
     gate = Gate()
-    with running(Limits(max_wait=0), predictor=with_run(gate)) as busy:
-        with busy.client() as first:
-            first.request("POST", "/v1/predict", png(), PNG)
-            assert gate.started.wait(20)
-            gone = busy.client()
-            gone.request("POST", "/v1/predict", png(), PNG)
-            until(lambda: b"cnnkit_queue_examples 1.0" in busy.app.metrics.text())
-            gone.close()
-            until(lambda: b"cnnkit_queue_examples 0.0" in busy.app.metrics.text())
-            assert b'cnnkit_requests_total{route="/v1/predict",status="499"} 1.0' in busy.app.metrics.text()
-            gate.go.set()
-            assert first.answer().status == 200
+    with running(Limits(max_wait=0), predictor=with_run(gate)) as busy, busy.client() as first:
+        first.request("POST", "/v1/predict", png(), PNG)
+        assert gate.started.wait(20)
+        gone = busy.client()
+        gone.request("POST", "/v1/predict", png(), PNG)
+        until(lambda: b"cnnkit_queue_examples 1.0" in busy.app.metrics.text())
+        gone.close()
+        until(lambda: b"cnnkit_queue_examples 0.0" in busy.app.metrics.text())
+        assert b'cnnkit_requests_total{route="/v1/predict",status="499"} 1.0' in busy.app.metrics.text()
+        gate.go.set()
+        assert first.answer().status == 200
     assert gate.examples == [1]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serve_harness import expected, running
 
 from cnnkit.serving.kserve import Tensors, infer_response, parse_infer
 from cnnkit.serving.refusal import Refused
-from serve_harness import expected, running
 
 TENSORS = Tensors("colour", "input", "output", (2, 1), 3, 4)
 VALUES = [0.5, -1.0, 2.0, 3.25]

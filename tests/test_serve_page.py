@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from chromium import Browser, chromium
-from cnnkit.serving.heatmap import _data_uri, _enlarged, _overlay
 from serve_harness import READER, png, running
+
+from cnnkit.serving.heatmap import _data_uri, _enlarged, _overlay
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="there is no Chromium here: `apt-get install chromium` to test the page in a browser"

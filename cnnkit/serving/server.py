@@ -149,7 +149,8 @@ def _with_deadlines() -> type[asyncio.Protocol]:
 
 def _log_to_stderr() -> None:
     """Tracebacks of the server's own faults go to standard error; what clients send wrong is counted, not logged."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    for name in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     logger = logging.getLogger("cnnkit.serving")
     if not logger.handlers:
         handler = logging.StreamHandler()
