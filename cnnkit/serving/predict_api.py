@@ -32,7 +32,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"description": "Too many bytes, pixels, pictures or examples."},
     415: {"description": "The body is of another type."},
     422: {"description": "The array has another shape than the model takes, or values that are not finite."},
-    503: {"description": "The queue is full; `Retry-After` says when to try again."},
+    503: {"description": "The queue is full; Retry-After says when to try again."},
     504: {"description": "No answer in time."},
 }
 
