@@ -41,12 +41,13 @@ def serve(
     require_extra()
     from cnnkit.serving.app import ServingApp
     from cnnkit.serving.limits import Limits
-    from cnnkit.serving.server import Server, listening_socket
+    from cnnkit.serving.server import Server, exit_on_sigterm, listening_socket
     from cnnkit.serving.source import choose
     from cnnkit.serving.token import read_token
 
     token = read_token(token_file)
     limits = Limits(max_batch, max_wait_ms / 1000, queue, round(max_upload_mb * 2**20), timeout)
+    exit_on_sigterm()  # until the server takes it
     with listening_socket(host, port) as listener:
         chosen = choose(what, name=name, threads=threads, heatmaps=heatmaps, on_export=print_exporting)
         app = ServingApp(chosen.served, limits, token)

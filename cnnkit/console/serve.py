@@ -1,6 +1,7 @@
 """What a server says when it starts and when it has ended."""
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from cnnkit.console.text import print_line, print_notice
 
@@ -33,7 +34,7 @@ def print_serving(service: "Service", chosen: "Chosen", address: tuple[Any, ...]
     print_line(f"  model    {chosen.origin}")
     print_line(f"  page     {url}/")
     print_line(f"  predict  {url}/v1/predict")
-    print_line(f"  KServe   {url}/v2/models/{service.served.name}")
+    print_line(f"  KServe   {url}/v2/models/{quote(service.served.name)}")
     print_line(f"  routes   {url}/docs")
     print_line(f"  token    {'required' if has_token else 'none'}")
     if service.served.heatmaps is not None:

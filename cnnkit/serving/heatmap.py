@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,10 @@ class HeatmapSource:
         self._model, self._task, self._reader = model, task, reader
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heatmap")
         self._cam: GradCam | None = None
-        self._waiting = 0
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
 
     def submit(self, picture: bytes) -> "Future[dict[str, Any]]":
-        """The heatmap of an image file, for its most probable class; called from the event loop only.
+        """The heatmap of an image file, for its most probable class.
 
         Returns:
             An object for JSON: `name` of the class, label or number explained; `layer`; `cells`, the map in the layer's
@@ -52,19 +53,15 @@ class HeatmapSource:
         Raises:
             Refused: Too many are waiting (503).
         """
-        if self._waiting == MOST_WAITING:
+        if not self._places.acquire(blocking=False):
             raise overloaded("too many heatmaps are waiting")
-        self._waiting += 1
         future = self._thread.submit(self._heatmap, picture)
-        future.add_done_callback(self._on_done)
+        future.add_done_callback(lambda _: self._places.release())
         return future
 
     def close(self) -> None:
         """End the thread once it has finished its heatmap."""
         self._thread.shutdown(cancel_futures=True)
-
-    def _on_done(self, future: "Future[dict[str, Any]]") -> None:
-        self._waiting -= 1
 
     def _heatmap(self, picture: bytes) -> dict[str, Any]:
         pixels = self._reader.read(picture)

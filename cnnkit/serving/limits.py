@@ -6,7 +6,7 @@ MOST_UPLOADS = 64  # pictures in one request
 BUFFERED_UPLOADS = 16  # bodies of the largest size that are in memory at a time; more requests are answered 503
 HEADER_SECONDS = 10.0  # to send the line and the headers of a request
 MOST_HEADER_BYTES = 64 * 1024
-MOST_CONNECTIONS = 1000
+MOST_CONNECTIONS = 900  # below the 1,024 open files that a process usually may have
 INLINE_BYTES = 16 * 1024  # of JSON that is parsed in the event loop; larger ones in a thread
 DRAIN_SECONDS = 1.0  # after SIGTERM: answers close their connections, then the socket is closed
 

@@ -50,6 +50,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end the process as an exception does, with status 143: temporary files are removed, child processes ended."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 class Server(uvicorn.Server):
     """Serves until SIGINT or SIGTERM, then answers what has been accepted: `run(sockets=[listening_socket(…)])`.
 

@@ -54,6 +54,8 @@ def choose(what: Path | None, *, name: str = "", threads: int = 0, heatmaps: boo
     Raises:
         CnnkitError: There is no such model, or it cannot be opened.
     """
+    if "/" in name:
+        raise CnnkitError(f"--name {name}: wants a name without a slash, since it stands in URLs")
     source = model_file(what)
     if format_of(source) is not KERAS:
         predictor = Predictor(source, threads=threads)
