@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 
 from cnnkit import __version__
 from cnnkit.serving.answers import fault_answer, http_answer, json_answer, refusal_answer
+from cnnkit.serving.direct import Direct, DirectRoute
 from cnnkit.serving.gate import Gate
-from cnnkit.serving.kserve_api import kserve_routes
+from cnnkit.serving.kserve_api import infer_endpoint, kserve_routes, tensors_of
 from cnnkit.serving.limits import Limits
 from cnnkit.serving.metrics import CONTENT_TYPE, Metrics
 from cnnkit.serving.pages import Page, docs_page, picture_page
-from cnnkit.serving.predict_api import predict_routes
+from cnnkit.serving.predict_api import predict_endpoint, predict_routes
 from cnnkit.serving.refusal import Refused
 from cnnkit.serving.service import Served, Service
 
@@ -44,7 +44,7 @@ class ServingApp:
         self.asgi.draining = True
 
 
-def _routes(service: Service, metrics: Metrics) -> Any:
+def _routes(service: Service, metrics: Metrics) -> Direct:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with service:
@@ -61,8 +61,10 @@ def _routes(service: Service, metrics: Metrics) -> Any:
     app.add_exception_handler(Refused, refusal_answer)
     app.add_exception_handler(HTTPException, http_answer)
     app.add_exception_handler(Exception, fault_answer)
-    app.include_router(predict_routes(service))
-    app.include_router(kserve_routes(service))
+    tensors = tensors_of(service)
+    predict, infer = predict_endpoint(service), infer_endpoint(service, tensors)
+    app.include_router(predict_routes(service, predict))
+    app.include_router(kserve_routes(service, tensors, infer))
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> Response:
@@ -93,7 +95,9 @@ def _routes(service: Service, metrics: Metrics) -> Any:
     async def docs() -> Response:
         return _page_answer(docs_page(app.openapi()))
 
-    return app
+    template = "/v2/models/{name}/infer"
+    direct = {"/v1/predict": DirectRoute("/v1/predict", predict), template.format(name=tensors.model): DirectRoute(template, infer)}
+    return Direct(app, direct)
 
 
 def _page_answer(page: Page) -> Response:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from cnnkit import __version__
 from cnnkit.serving.answers import json_answer
+from cnnkit.serving.direct import Endpoint
 from cnnkit.serving.kserve import HEADER, InferRequest, Tensors, infer_response, parse_infer
 from cnnkit.serving.limits import INLINE_BYTES
 from cnnkit.serving.predict_api import ERRORS
@@ -19,10 +20,26 @@ PLATFORMS = {
 }
 
 
-def kserve_routes(service: Service) -> APIRouter:
-    """The routes for a model."""
+def infer_endpoint(service: Service, tensors: Tensors) -> Endpoint:
+    """The endpoint of `/v2/models/NAME/infer` for the served model."""
+
+    async def infer(request: Request) -> Response:
+        async with service.bodies.body_of(request) as body:
+            answer: Response = await service.within_time(lambda: _infer(service, request, body, tensors))
+            return answer
+
+    return infer
+
+
+def kserve_routes(service: Service, tensors: Tensors, infer: Endpoint) -> APIRouter:
+    """The routes for a model.
+
+    Args:
+        service: The model.
+        tensors: Its tensors.
+        infer: As `infer_endpoint` returns it.
+    """
     router = APIRouter(prefix="/v2", tags=["KServe v2"])
-    tensors = tensors_of(service)
 
     def require(name: str) -> None:
         if name != tensors.model:
@@ -64,12 +81,10 @@ def kserve_routes(service: Service) -> APIRouter:
         return json_answer({"name": tensors.model, "ready": service.ready}, 200 if service.ready else 503)
 
     @router.post("/models/{name}/infer", responses=ERRORS)
-    async def infer(name: str, request: Request) -> Response:
+    async def infer_by_name(name: str, request: Request) -> Response:
         """Run the model on a tensor, FP32 or UINT8, in JSON or as bytes after the JSON (binary tensor data extension)."""
         require(name)
-        async with service.bodies.body_of(request) as body:
-            answer: Response = await service.within_time(lambda: _infer(service, request, body, tensors))
-            return answer
+        return await infer(request)
 
     return router
 

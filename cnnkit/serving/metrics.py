@@ -25,6 +25,7 @@ class Metrics:
         self._seconds = Histogram(
             "cnnkit_request_seconds", "Time from a request to its answer.", ("route",), buckets=SECONDS, registry=self._registry
         )
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._batches = Histogram("cnnkit_batch_examples", "Examples in a batch.", buckets=EXAMPLES, registry=self._registry)
 
     def observe_value(self, name: str, text: str, value: Callable[[], float]) -> None:
@@ -39,8 +40,11 @@ class Metrics:
             status: Of the answer.
             seconds: From the headers of the request to the end of the answer.
         """
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        series = self._series.get((route, status))
+        if series is None:
+            series = self._series[route, status] = self._requests.labels(route, str(status)), self._seconds.labels(route)
+        series[0].inc()
+        series[1].observe(seconds)
         if status >= 500:
             self._errors.labels(route).inc()
 

@@ -11,6 +11,7 @@ from cnnkit.data.images.reader import ImageReader
 from cnnkit.prediction.files import as_dict
 from cnnkit.prediction.predict import Prediction
 from cnnkit.serving.answers import json_answer
+from cnnkit.serving.direct import Endpoint
 from cnnkit.serving.limits import INLINE_BYTES, MOST_UPLOADS
 from cnnkit.serving.refusal import Refused
 from cnnkit.serving.service import Array, Service
@@ -37,12 +38,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def predict_routes(service: Service) -> APIRouter:
-    """The routes for a model."""
-    router = APIRouter(prefix="/v1")
+def predict_endpoint(service: Service) -> Endpoint:
+    """The endpoint of `/v1/predict`."""
 
-    @router.post("/predict", tags=["predict"], responses=ERRORS,
-                 openapi_extra={"requestBody": {"content": {**_PICTURES, **_ARRAYS}, "required": True}, "parameters": [_TOP]})  # fmt: skip
     async def predict(request: Request) -> Response:
         """Predict pictures or arrays.
 
@@ -54,6 +52,20 @@ def predict_routes(service: Service) -> APIRouter:
         async with service.bodies.body_of(request) as body:
             answer: Response = await service.within_time(lambda: _predict(service, request, body, top))
             return answer
+
+    return predict
+
+
+def predict_routes(service: Service, predict: Endpoint) -> APIRouter:
+    """The routes for a model.
+
+    Args:
+        service: The model.
+        predict: As `predict_endpoint` returns it.
+    """
+    router = APIRouter(prefix="/v1")
+    body = {"requestBody": {"content": {**_PICTURES, **_ARRAYS}, "required": True}, "parameters": [_TOP]}
+    router.post("/predict", tags=["predict"], responses=ERRORS, openapi_extra=body)(predict)
 
     @router.post("/heatmap", tags=["predict"], responses=ERRORS, openapi_extra={"requestBody": {"content": _PICTURES, "required": True}})
     async def heatmap(request: Request) -> Response:
