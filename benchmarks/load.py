@@ -85,7 +85,7 @@ class Client(asyncio.Protocol):
         if len(self._buffer) < end + 4 + length:
             return
         self._buffer.clear()
-        self._is_waiting = False
+        self._settle()
         self._run.on_answer(int(head[9:12]), self._is_broken, time.perf_counter() - self._sent_at)
         if b"connection: close" in head:
             self._transport.close()
@@ -95,8 +95,13 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_waiting and not self._hangs_up:
             self._run.result.lost += 1
+        self._settle()
         if not self._run.is_over:
             self._run.connect()
+
+    def _settle(self) -> None:
+        self._run.waiting -= self._is_waiting
+        self._is_waiting = False
 
     def _send(self) -> None:
         request = self._run.next_request()
@@ -105,6 +110,7 @@ class Client(asyncio.Protocol):
             return
         content, self._is_broken, self._hangs_up = request
         self._sent_at, self._is_waiting = time.perf_counter(), True
+        self._run.waiting += 1
         self._transport.write(content)
         if self._hangs_up:
             self._run.result.hung_up += 1
@@ -119,6 +125,7 @@ class Run:
         self._random = random.Random(0)
         self._good, self._broken = ([_request(load.path, Path(name)) for name in names] for names in (load.bodies, load.broken))
         self._count, self._begun = 0, time.perf_counter()
+        self.waiting = 0  # requests without an answer yet
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -185,7 +192,10 @@ class Run:
         while not self.is_over and self.result.refused_connections < self.load.clients:
             await asyncio.sleep(0.05)
         measured = time.perf_counter() - self._begun - self.load.warm_up
-        await asyncio.sleep(0.5)
+        for _ in range(1200):  # a minute for the last answers
+            if not self.waiting:
+                break
+            await asyncio.sleep(0.05)
         result, milliseconds = self.result, sorted(1000 * each for each in self.result.latencies)
         quantiles = statistics.quantiles(milliseconds, n=100) if len(milliseconds) > 1 else [0.0] * 99
         return {
