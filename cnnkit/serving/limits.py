@@ -9,6 +9,7 @@ MOST_HEADER_BYTES = 64 * 1024
 MOST_CONNECTIONS = 900  # below the 1,024 open files that a process usually may have
 INLINE_BYTES = 16 * 1024  # of JSON that is parsed in the event loop; larger ones in a thread
 DRAIN_SECONDS = 1.0  # after SIGTERM: answers close their connections, then the socket is closed
+SETTLE_SECONDS = 0.5  # after that: connections that have just been accepted may send their request
 
 
 @dataclass(frozen=True)

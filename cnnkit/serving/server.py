@@ -16,7 +16,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from cnnkit.errors import CnnkitError
 from cnnkit.serving.app import ServingApp
-from cnnkit.serving.limits import DRAIN_SECONDS, HEADER_SECONDS, MOST_CONNECTIONS, MOST_HEADER_BYTES
+from cnnkit.serving.limits import DRAIN_SECONDS, HEADER_SECONDS, MOST_CONNECTIONS, MOST_HEADER_BYTES, SETTLE_SECONDS
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BACKLOG = 1024
@@ -62,8 +62,8 @@ def exit_on_sigterm() -> None:
 class Server(uvicorn.Server):
     """Serves until SIGINT or SIGTERM, then answers what has been accepted: `run(sockets=[listening_socket(…)])`.
 
-    It ends in two steps: answers close their connections for `DRAIN_SECONDS`, then the socket is closed. A client that keeps its
-    connection thus learns with an answer that it is closed, and does not send its next request into it.
+    It ends in steps: answers close their connections for `DRAIN_SECONDS`, then the socket is closed, then what is idle. A client
+    that keeps its connection thus learns with an answer that it is closed, and does not send its next request into it.
 
     Args:
         app: The application.
@@ -110,6 +110,18 @@ class Server(uvicorn.Server):
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self.drain()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the socket, then idle connections, then answer what has been accepted.
+
+        A connection that was accepted just before the socket was closed gets a moment to send its request.
+        """
+        for server in self.servers:
+            server.close()
+        end = time.monotonic() + SETTLE_SECONDS
+        while self.server_state.connections and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second: whether to close the socket."""
