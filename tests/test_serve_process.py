@@ -23,7 +23,7 @@ from cnnkit import cli
 from cnnkit.artifacts.formats import ONNX, Format
 from cnnkit.errors import CnnkitError
 from cnnkit.serving import extra, source
-from cnnkit.serving.server import listening_socket
+from cnnkit.serving.server import _made_by_the_kernel, listening_socket
 from cnnkit.serving.source import choose
 from cnnkit.serving.token import read_token
 
@@ -58,7 +58,10 @@ class Process:
 
 
 def hammer(port: int, counts: Counter[str], stop: threading.Event) -> None:
-    """Send one request after another on a kept connection, and count what becomes of each."""
+    """Send one request after another on a kept connection, and count what becomes of each.
+
+    A new connection may wait in the kernel while the server closes its socket: then it is reset, and its request was not accepted.
+    """
     while not stop.is_set():
         try:
             client = Client(port)
@@ -66,13 +69,14 @@ def hammer(port: int, counts: Counter[str], stop: threading.Event) -> None:
             counts["not accepted"] += 1
             return
         with client:
-            closes = False
+            closes, answered = False, 0
             while not closes and not stop.is_set():
                 try:
                     answer = client.ask("POST", "/v1/predict", png(), {"Content-Type": "image/png"})
                 except ConnectionError:
-                    counts["lost"] += 1
+                    counts["lost" if answered else "not accepted"] += 1
                     return
+                answered += 1
                 counts[str(answer.status)] += 1
                 closes = answer.headers.get("connection") == "close"
 
@@ -130,6 +134,17 @@ def test_a_port_in_use_is_an_error_before_anything_is_loaded(monkeypatch: pytest
     assert ended.value.code == 1
     remedy = "Name another port with --port, 0 for any free one."
     assert capsys.readouterr().err == f"Error: cannot listen on 127.0.0.1:{port} (Address already in use)\n    {remedy}\n"
+
+
+def test_connections_in_the_backlog_are_found_without_waiting_for_more() -> None:
+    with listening_socket("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        clients = [Client(port) for _ in range(3)]
+        found = _made_by_the_kernel(listener)
+        assert [each.getpeername() for each in found] == [client._socket.getsockname() for client in clients]
+        assert _made_by_the_kernel(listener) == []
+        for each in (*found, *clients):
+            each.close()
 
 
 def test_a_host_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -42,6 +43,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
+        listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise CnnkitError(
@@ -114,20 +116,39 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the socket, then idle connections, then answer what has been accepted.
 
-        A connection that was accepted just before the socket was closed gets a moment to send its request.
+        Connections that the kernel has made and nobody has accepted are accepted first; they and others that are new get a moment to
+        send their request.
         """
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listener in sockets or [] for connection in _made_by_the_kernel(listener)]
         for server in self.servers:
             server.close()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, sock=connection)
         end = time.monotonic() + SETTLE_SECONDS
         while self.server_state.connections and time.monotonic() < end:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        state: dict[str, Any] = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return self.config.http_protocol_class(**state)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second: whether to close the socket."""
         if self._drained_at is not None and (time.monotonic() >= self._drained_at or not self.server_state.connections):
             self.should_exit = True
         return await super().on_tick(counter)
+
+
+def _made_by_the_kernel(listener: socket.socket) -> list[socket.socket]:
+    """The connections in the backlog of a socket that does not block."""
+    connections = []
+    while True:
+        try:
+            connections.append(listener.accept()[0])
+        except OSError:  # there are no more
+            return connections
 
 
 def _with_deadlines() -> type[asyncio.Protocol]:
