@@ -36,10 +36,12 @@ MAXRSS_PER_MB = 1024**2 if sys.platform == "darwin" else 1024  # getrusage count
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line sets: pairs of runs in each comparison, and epochs where something is trained."""
+    """What the command line sets: pairs of runs in each comparison, epochs where something is trained, and the load on servers."""
 
     pairs: int
     epochs: int
+    seconds: float
+    requests: int
 
 
 @dataclass(frozen=True)
@@ -420,13 +422,21 @@ def export_rows(folder: Path) -> list[list[str]]:
     return rows
 
 
+def bench_serve(options: Options) -> str:
+    """`cnnkit serve` under load."""
+    import serving
+
+    return serving.bench_serve(options.pairs, options.seconds, options.requests, table)
+
+
 @dataclass(frozen=True)
 class Section:
-    """A part of RESULTS.md: its heading, what measures it and makes its table, and whether `--epochs` counts in it."""
+    """A part of RESULTS.md: its heading, what measures it, and whether `--epochs`, or `--seconds` and `--requests`, count in it."""
 
     title: str
     measure: Callable[[Options], str]
     trains: bool
+    is_load: bool = False
 
 
 SECTIONS = {
@@ -434,6 +444,7 @@ SECTIONS = {
     "check": Section("10,000 small images looked at", bench_check, trains=False),
     "predict": Section("Prediction", bench_predict, trains=False),
     "export": Section("Exported models of CIFAR-10", bench_export, trains=True),
+    "serve": Section("The server under load", bench_serve, trains=False, is_load=True),
     "disk": Section("Images from disk", bench_disk, trains=False),
     "transfer": Section(
         "4,000 images of CIFAR-10 at 100 px on a frozen MobileNetV2: `cnnkit train` and `benchmarks/plain_transfer.py`",
@@ -468,18 +479,22 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all where none is named")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each load on a server")
+    parser.add_argument("--requests", type=int, default=100_000, help="over which a server's memory is watched")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
-    if arguments.pairs < 1 or arguments.epochs < 1:
-        parser.error("--pairs and --epochs want 1 or more")
-    options = Options(arguments.pairs, arguments.epochs)
+    if min(arguments.pairs, arguments.epochs, arguments.seconds, arguments.requests) < 1:
+        parser.error("--pairs, --epochs, --seconds and --requests want 1 or more")
+    options = Options(arguments.pairs, arguments.epochs, arguments.seconds, arguments.requests)
     for name in arguments.sections or SECTIONS:
         section = SECTIONS[name]
         result = section.measure(options)
         command = f"python benchmarks/bench.py {name} --pairs {options.pairs}"
         if section.trains:
             command += f" --epochs {options.epochs}"
+        if section.is_load:
+            command += f" --seconds {options.seconds:g} --requests {options.requests}"
         today = datetime.datetime.now(tz=datetime.UTC).date()
         told = f"Median (smallest to largest) of {options.pairs} runs of each, in turns; a ratio is taken pair by pair."
         text = f"\n`{command}` on {today}; {machine()}. {told}\n\n{result}\n"

@@ -26,6 +26,7 @@ from cnnkit.commands import (
     report,
     runs,
     schema,
+    serve,
     show,
     summary,
     train,
@@ -62,6 +63,7 @@ app.command()(export.export)
 app.command()(show.show)
 app.command()(benchmark.benchmark)
 app.command()(report.report)
+app.command()(serve.serve)
 app.command()(init.init)
 app.add_typer(data_app, name="data")
 data_app.command("check")(data_check.data_check)

@@ -70,18 +70,22 @@ class Browser:
 
     def open(self, path: Path, width: int, height: int = 900, scheme: str = "light", scale: float = 1) -> float:
         """Open a file in a window of some pixels and a colour scheme; the seconds until it was loaded."""
+        return self.open_url(path.resolve().as_uri(), width, height, scheme, scale)
+
+    def open_url(self, url: str, width: int, height: int = 900, scheme: str = "light", scale: float = 1) -> float:
+        """Open an address in a window of some pixels and a colour scheme; the seconds until it was loaded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 600)
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._events.clear()
         begun = time.perf_counter()
-        self.ask("Page.navigate", url=path.resolve().as_uri())
+        self.ask("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._read()
         return time.perf_counter() - begun
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives in the page."""
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+        """What a JavaScript expression gives in the page; None for undefined."""
+        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def screenshot(self, path: Path, height: int | None = None, top: int = 0) -> None:
         """Write a PNG of the window, or of some pixels of the page from the top."""

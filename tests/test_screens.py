@@ -33,6 +33,7 @@ from cnnkit.console.data import print_data_report
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import TerminalProgress, progress_listener
+from cnnkit.console.serve import print_exporting, print_serving, print_stopped
 from cnnkit.console.summary import render_summary
 from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
@@ -377,6 +378,18 @@ def report(patch: pytest.MonkeyPatch) -> None:
     command("report", "runs/cifar")
 
 
+def serve() -> None:
+    metadata = ModelMetadata("shapes", Task("classification", CLASSES), stand_in_for="cifar10")
+    opened = SimpleNamespace(format=ONNX)
+    note = "The model was trained on shapes, a stand-in: cifar10 could not be had. It predicts the classes of shapes."
+    predictor = SimpleNamespace(metadata=metadata, input_shape=(32, 32, 3), opened=opened, note=note)
+    service: Any = SimpleNamespace(predictor=predictor, served=SimpleNamespace(name="cifar", heatmaps=object()))
+    print_exporting()
+    chosen: Any = SimpleNamespace(origin="exported from runs/cifar/model.keras", notices=())
+    print_serving(service, chosen, ("0.0.0.0", 8000), has_token=False)
+    print_stopped(12_345, 12_345)
+
+
 def check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
@@ -432,6 +445,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "export-numbers": export_numbers,
     "benchmark": benchmark,
     "report": report,
+    "serve": lambda patch: serve(),
     "init": init,
     "data-check": lambda patch: data_check(),
     "data-show": data_show,
@@ -441,6 +455,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "help": lambda patch: command("--help"),
     "help-data": lambda patch: command("data", "--help"),
     "help-export": lambda patch: command("export", "--help"),
+    "help-serve": lambda patch: command("serve", "--help"),
     "help-train": lambda patch: command("train", "--help"),
 }
 

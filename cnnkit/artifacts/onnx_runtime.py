@@ -45,7 +45,8 @@ class OnnxRuntime:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_one_each(len(inputs), len(outputs), path)
         require_float32(_dtype_name(inputs[0].type), _dtype_name(outputs[0].type), path)
-        self._path, self._input = path, _name_of(inputs[0], path)
+        self._path = path
+        self.input_name, self.output_name = _name_of(inputs[0], path), _name_of(outputs[0], path)
         self._batch = inputs[0].shape[0] if inputs[0].shape and isinstance(inputs[0].shape[0], int) else None
         self.input_shape = one_example(tuple(inputs[0].shape), path)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
@@ -67,7 +68,7 @@ class OnnxRuntime:
 
     def _run(self, inputs: Array) -> Array:
         try:
-            (outputs,) = self._session.run(None, {self._input: np.ascontiguousarray(inputs, np.float32)})
+            (outputs,) = self._session.run(None, {self.input_name: np.ascontiguousarray(inputs, np.float32)})
         except Exception as error:
             raise CnnkitError(f"ONNX Runtime cannot run it: {first_line(error)}", location=self._path) from error
         return two_dimensional(np.asarray(outputs, np.float32), len(inputs), self._path)

@@ -84,14 +84,19 @@ def _suffixes(count: int) -> list[str]:
 
 
 def _write_jsonl(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, note: Mapping[str, str]) -> None:
-    key = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}[task.kind]
     for each in predictions:
-        values: Any = [{"name": name, "probability": value} for name, value in zip(each.names, each.values, strict=True)]
-        if task.is_regression:
-            values = dict(zip(each.names, each.values, strict=True))
-        content = {"error": each.error} if each.error else {key: values}
-        line = json.dumps({"input": each.name, **content, **note}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps({**as_dict(each, task), **note}, ensure_ascii=False, allow_nan=False)
         file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")  # \udcff for a byte of a name that is not UTF-8
+
+
+def as_dict(prediction: Prediction, task: Task) -> dict[str, Any]:
+    """A prediction ready for JSON: `input`, and `classes`, `labels`, `numbers` or `error`."""
+    if prediction.error:
+        return {"input": prediction.name, "error": prediction.error}
+    if task.is_regression:
+        return {"input": prediction.name, "numbers": dict(zip(prediction.names, prediction.values, strict=True))}
+    values = [{"name": name, "probability": value} for name, value in zip(prediction.names, prediction.values, strict=True)]
+    return {"input": prediction.name, "labels" if task.is_multilabel else "classes": values}
 
 
 _ROWS: dict[str, Callable[[IO[str], Iterable[Prediction], Task, int, Mapping[str, str]], None]] = {

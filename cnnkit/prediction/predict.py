@@ -57,13 +57,14 @@ class Predictor:
     Args:
         path: A model file of any format; `model.json` and `config.yaml` are read from the same folder where they exist.
         top: Number of classes per prediction.
+        threads: Number of threads for the runtime; 0 for as many as there are processors.
 
     Raises:
         CnnkitError: The file cannot be loaded, or has other than one input of a fixed shape and one output.
     """
 
-    def __init__(self, path: Path, top: int = 3) -> None:
-        self.opened = open_model(path)
+    def __init__(self, path: Path, top: int = 3, threads: int = 0) -> None:
+        self.opened = open_model(path, threads=threads)
         self.input_shape, self.metadata = self.opened.input_shape, self.opened.metadata
         self.image_reader = trained_image_reader(self.opened)
         self.top = min(top, self.metadata.task.outputs)
@@ -85,12 +86,24 @@ class Predictor:
         Returns:
             Probabilities `(n, classes)` or `(n, labels)` from 0 to 1, or numbers `(n, outputs)`.
         """
-        values = self.opened.run(np.asarray(inputs, np.float32)).reshape(len(inputs), -1)
-        return by_class(values) if self.metadata.task.is_classification else values
+        return self._by_class(self.opened.run(np.asarray(inputs, np.float32)).reshape(len(inputs), -1))
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
         """The predictions for a batch of named raw inputs `(n, height, width, channels)` or `(n, steps, channels)`."""
         return [_prediction(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
+
+    def predictions_of(self, names: Sequence[str], outputs: Array, top: int) -> list[Prediction]:
+        """The predictions that a model's outputs mean, where they were computed elsewhere.
+
+        Args:
+            names: Of the examples.
+            outputs: As `opened.run` returns them `(n, outputs)` float32.
+            top: Number of classes per prediction.
+        """
+        return [_prediction(name, row, self.metadata.task, top) for name, row in zip(names, self._by_class(outputs), strict=True)]
+
+    def _by_class(self, outputs: Array) -> Array:
+        return by_class(outputs) if self.metadata.task.is_classification else outputs
 
 
 def _prediction(name: str, row: Array, task: Task, top: int) -> Prediction:
