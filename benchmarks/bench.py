@@ -367,6 +367,59 @@ def bench_predict(options: Options) -> str:
     )
 
 
+def bench_export(options: Options) -> str:
+    """Parity on CIFAR-10 in float32 and int8; one image in each format; `cnnkit predict` through ONNX against `import tensorflow`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        parity: list[list[str]] = []
+        for name in ("cifar", "cifar-transfer"):
+            train = [*CNNKIT, "train", f"configs/{name}.yaml", "--set", f"train.epochs={options.epochs}", "--set", "data.fallback=null"]
+            run([*train, "--run-dir", str(folder / name)])
+            parity += export_rows(folder / name)
+        measured = [*CNNKIT, "benchmark", str(folder / "cifar"), "--rounds", str(options.pairs), "--json"]
+        told = json.loads(run(measured).output)
+        keras = next(row for row in told["rows"] if row["format"] == "keras")
+        speed = [
+            [
+                " ".join(part for part in (row["format"], row["quantization"]) if part),
+                f"{1000 / row['one_image_ms']['median']:,.0f}",
+                f"{keras['one_image_ms']['median'] / row['one_image_ms']['median']:.1f}",
+                f"{row['images_per_second']:,.0f}",
+                f"{row['peak_memory_bytes'] / 1e6:,.0f}",
+                f"{row['start_up_seconds']:.2f}",
+            ]
+            for row in told["rows"]
+        ]
+        picture = tiny_pictures(folder / "pictures", 1) / "a" / "0.png"
+        one, imports = [*CNNKIT, "predict", str(folder / "cifar/model.onnx"), str(picture)], [sys.executable, "-c", "import tensorflow"]
+        run(one), run(imports)  # files into memory
+        pairs = [(run(imports).wall, run(one).wall) for _ in range(options.pairs)]
+    process = ratio_row("`cnnkit predict model.onnx 0.png`, whole process, seconds", [b for _, b in pairs], [a for a, _ in pairs])
+    header = ["config", "file", "size against float32", "largest difference", "agreement", "accuracy", "accuracy in Keras"]
+    return "\n\n".join((
+        table(header, parity),
+        f"The network of configs/cifar.yaml with {told['threads']} threads, in turns; a batch has {told['batch']} images.",
+        table(["", "one image at a time, images/s", "× Keras graph", "images/s in batches", "peak memory, MB", "start-up, s"], speed),
+        table(["", "cnnkit", '`python -c "import tensorflow"`', "ratio"], [process]),
+    ))  # fmt: skip
+
+
+def export_rows(folder: Path) -> list[list[str]]:
+    """A run exported to ONNX and LiteRT, in float32 and int8: a row for each file."""
+    sizes: dict[str, int] = {}
+    rows = []
+    for quantization in ("", "int8"):
+        wanted = ["--quantize", quantization, "--tolerance", "1"] if quantization else []  # the table tells what is lost
+        for told in json.loads(run([*CNNKIT, "export", str(folder), "--format", "onnx,litert", *wanted, "--json"]).output):
+            size, parity = sizes.setdefault(told["format"], told["bytes"]), told["parity"]
+            rows.append([
+                folder.name, f"{told['format']} {quantization}".strip(), f"{told['bytes'] / size:.2f}",
+                f"{parity['largest_difference']:.2g}", f"{100 * parity['agreement']:.2f} %",
+                f"{parity['exported']:.4f}", f"{parity['keras']:.4f}",
+            ])  # fmt: skip
+    return rows
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of RESULTS.md: its heading, what measures it and makes its table, and whether `--epochs` counts in it."""
@@ -380,6 +433,7 @@ SECTIONS = {
     "startup": Section("Start-up", bench_startup, trains=False),
     "check": Section("10,000 small images looked at", bench_check, trains=False),
     "predict": Section("Prediction", bench_predict, trains=False),
+    "export": Section("Exported models of CIFAR-10", bench_export, trains=True),
     "disk": Section("Images from disk", bench_disk, trains=False),
     "transfer": Section(
         "4,000 images of CIFAR-10 at 100 px on a frozen MobileNetV2: `cnnkit train` and `benchmarks/plain_transfer.py`",

@@ -10,6 +10,7 @@ import typer
 from cnnkit import __version__
 from cnnkit.commands import (
     bases,
+    benchmark,
     calibrate,
     check,
     compare,
@@ -58,6 +59,7 @@ app.command()(calibrate.calibrate)
 app.command()(explain.explain)
 app.command()(probe.probe)
 app.command()(export.export)
+app.command()(benchmark.benchmark)
 app.command()(show.show)
 app.command()(report.report)
 app.command()(init.init)

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 import typer
 
 from cnnkit import cli
-from cnnkit.artifacts.formats import ONNX
+from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, Format
 from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.artifacts.opening import OpenModel
@@ -37,11 +38,16 @@ from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
-from cnnkit.errors import ConfigError, Mark, Problem
+from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
+from cnnkit.export.benchmark_results import Benchmark, BenchmarkRow, LeftOut
+from cnnkit.export.destination import Destination
+from cnnkit.export.export import Export, Exported
+from cnnkit.export.image_bytes import BytesDifference
+from cnnkit.export.parity import compare_outputs
 from cnnkit.metrics import ACCURACY, LOSS, MAE, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
 from cnnkit.model.summary.summarize import Row, Summary
@@ -268,6 +274,67 @@ def show_foreign(patch: pytest.MonkeyPatch) -> None:
     described(patch, "found.onnx", None, None, unknown)
 
 
+def export(patch: pytest.MonkeyPatch) -> None:
+    """int8 of which one file is slower than float32 and one fails, and a SavedModel that reads image files."""
+    evaluation = evaluation_of("classification", CLASSES)
+    keras, targets = evaluation.predictions, evaluation.targets
+    near, far = keras + 1e-7 * np.cos(keras), keras + 0.4 * np.eye(5)[(targets + 1) % 5]
+    far /= far.sum(axis=1, keepdims=True)
+
+    def result(target: Format, quantization: str, outputs: Any, **options: Any) -> Exported:
+        name = f"model-{quantization}{target.suffix}" if quantization else "model-saved_model"
+        parity = compare_outputs(keras, outputs, evaluation.metadata.task, "test", quantized=bool(quantization), targets=targets)
+        destination = Destination(target, quantization, Path("runs/cifar") / name)
+        return Exported(destination, 2.0, parity, 145_678, parity.passed, **options)
+
+    bytes_difference = BytesDifference(64, "image files of the run's data", 0.0123, 0.984, 2)
+    failed = CnnkitError("LiteRT int8 does not answer as the Keras model does: accuracy 0.5167 instead of 0.7333, on 60 test examples", "Allow more with --tolerance, or keep the file all the same with --keep.")  # fmt: skip
+    unknown = CnnkitError("OpenVINO cannot express layer 'hashing' (Hashing): unknown operator", "Choose another --format, or another layer in its place.", "runs/cifar/config.yaml:12:7: model.layers[0].Hashing")  # fmt: skip
+    results = (
+        result(ONNX, "int8", near, speed=0.81),
+        result(LITERT, "int8", far, speed=1.93, error=failed),
+        Exported(Destination(OPENVINO, "", Path("runs/cifar/model.xml")), 2.0, error=unknown),
+        result(TF_SAVED_MODEL, "", near, image_bytes=bytes_difference, version=3),
+    )
+    notice = "Compared on 60 of 10,000 test examples."
+    patch.setattr("cnnkit.export.export.export_model", lambda *arguments, **options: Export(results, (notice,)))
+    with pytest.raises(CnnkitError) as error:
+        command("export", "runs/cifar", "-f", "onnx,litert,saved_model")
+    print_error(str(error.value))
+
+
+def export_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Metrics in the user's unit, each with a long interval, in four formats; and a model without data."""
+    evaluation = evaluation_of("regression", ("price in dollars",))
+    prices, outputs = 10_000 * evaluation.targets, 10_000 * evaluation.predictions
+    parity = compare_outputs(outputs, outputs, evaluation.metadata.task, "test", quantized=False, targets=prices)
+    results = [
+        Exported(Destination(target, "", Path("runs/prices") / f"model{target.suffix}"), 2.0, parity, 12_345_678, True)
+        for target in (ONNX, LITERT, OPENVINO)
+    ]
+    patch.setattr("cnnkit.export.export.export_model", lambda *arguments, **options: Export(tuple(results)))
+    command("export", "runs/prices", "-f", "onnx,litert,openvino")
+    parity = compare_outputs(outputs, outputs, evaluation.metadata.task, "random inputs", quantized=False)
+    alone = Exported(Destination(ONNX, "", Path("model.onnx")), 2.0, parity, 12_345_678, True)
+    patch.setattr("cnnkit.export.export.export_model", lambda *arguments, **options: Export((alone,)))
+    command("export", "model.keras", "-f", "onnx")
+
+
+def benchmark(patch: pytest.MonkeyPatch) -> None:
+    sizes = (("keras", "Keras", ""), ("onnx", "ONNX", ""), ("onnx", "ONNX int8", "int8"), ("openvino", "OpenVINO float16", "float16"))
+    rows = [
+        BenchmarkRow(kind, label, quantization, 1_523_456, 1.98 / (index + 1), 2.51, 5_123.4 * (index + 1), MetricValue(ACCURACY, 0.7053, (0.6852, 0.7254)), 123_456_789, 4.2 / (index + 1))
+        for index, (kind, label, quantization) in enumerate(sizes)
+    ]  # fmt: skip
+    rows[2] = replace(rows[2], median=1.21)
+    left_out = (LeftOut("LiteRT", "LiteRT needs ai_edge_litert, which is not installed", 'pip install "cnnkit[litert]"'),)
+    result = Benchmark(
+        "cifar", tuple(rows), left_out, 2, 64, 3, 2000, "test", ("Compared on 2,000 of 10,000 test examples.",), Path("runs/cifar")
+    )
+    patch.setattr("cnnkit.export.benchmark.benchmark_run", lambda *arguments, **options: result)
+    command("benchmark", "runs/cifar")
+
+
 def init(patch: pytest.MonkeyPatch) -> None:
     look = SimpleNamespace(count=1200, spec=DataSpec("photos", (64, 64, 3), Task("classification", CLASSES)))
     patch.setattr("cnnkit.experiments.starter_config.write_init", lambda *arguments, **options: (Path("photos.yaml"), look))
@@ -343,6 +410,9 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "show": show,
     "show-failed": show_failed,
     "show-foreign": show_foreign,
+    "export": export,
+    "export-numbers": export_numbers,
+    "benchmark": benchmark,
     "report": report,
     "init": init,
     "data-check": lambda patch: data_check(),
@@ -352,6 +422,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "config-error": lambda patch: config_error(),
     "help": lambda patch: command("--help"),
     "help-data": lambda patch: command("data", "--help"),
+    "help-export": lambda patch: command("export", "--help"),
     "help-train": lambda patch: command("train", "--help"),
 }
 
@@ -385,7 +456,16 @@ def test_a_screen_is_as_it_was_seen_last(name: str, monkeypatch: pytest.MonkeyPa
 def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = seen(name, "terminal", 80, monkeypatch)
     wide = [line for line in text.split("\n") if len(line) > 80]
-    if name not in ("config-error", "check", "init", "calibrate", "explain", "report", "predict"):  # lines that a terminal wraps itself
+    if name not in (
+        "config-error",
+        "check",
+        "init",
+        "calibrate",
+        "explain",
+        "report",
+        "predict",
+        "export",
+    ):  # lines that a terminal wraps itself
         assert wide == []
     assert r"\n" not in text
     if name.startswith("help"):

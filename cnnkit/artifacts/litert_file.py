@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from cnnkit.artifacts.adapter import KEY
 from cnnkit.errors import CnnkitError
 
@@ -38,7 +40,7 @@ def with_metadata(content: bytes, metadata: str) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     model.metadata = [entry for entry in model.metadata or [] if entry.name not in (KEY, KEY.encode())]
     buffer = schema.BufferT()
-    buffer.data = list(metadata.encode("utf-8"))
+    buffer.data = np.frombuffer(metadata.encode("utf-8"), np.uint8)  # a list would be packed byte by byte
     model.buffers = [*(model.buffers or []), buffer]
     entry = schema.MetadataT()
     entry.name, entry.buffer = KEY, len(model.buffers) - 1

@@ -1,86 +1,96 @@
 """Export a trained model: write it in each format, run it with its own runtime beside the Keras model, and keep it if they agree."""
 
 import hashlib
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cnnkit import __version__
-from cnnkit.artifacts.formats import FORMATS, LITERT, OPENVINO, TF_SAVED_MODEL, Format
+from cnnkit.artifacts.adapter import Runtime
+from cnnkit.artifacts.formats import KERAS, TF_SAVED_MODEL, Format, format_of
 from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.runtimes import load_runtime
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
-from cnnkit.evaluation.metrics import compute_metrics
-from cnnkit.export.image_bytes import bytes_function
-from cnnkit.export.parity import Parity, compare_outputs
-from cnnkit.export.quantize import calibration_examples, halve_onnx, quantize_litert, quantize_onnx
+from cnnkit.export.destination import Destination, destinations
+from cnnkit.export.image_bytes import FILES, BytesDifference, measure_bytes_difference, png_files
+from cnnkit.export.layer_faults import located_error
+from cnnkit.export.parity import Parity, compare_outputs, same_answers
+from cnnkit.export.placing import place, size_of, writable_folder
+from cnnkit.export.speed import times_as_fast
 from cnnkit.export.subject import Subject, subject_of
-from cnnkit.export.writers import halve_openvino, put_metadata, write_float, write_litert_float16
-from cnnkit.io.atomic import write_atomically, write_folder_atomically
-from cnnkit.metrics import TASK_METRICS, headline
+from cnnkit.export.write import Written, write_model
+from cnnkit.export.writers import NotExportableError, put_metadata
 from cnnkit.model.temperature import temperature_of
 from cnnkit.runs.reopen import model_file
 
-if TYPE_CHECKING:
-    pass
-
 Array = npt.NDArray[Any]
 
-GOLDEN = 3
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One file to export.
-
-    Attributes:
-        format: Its format.
-        quantization: `int8`, `float16`, or empty for float32.
-        path: Where to.
-    """
-
-    format: Format
-    quantization: str
-    path: Path
+GOLDEN = 3  # examples that travel with the file
+GOLDEN_BYTES = 4 * 2**20  # that they may take; of very large inputs there are fewer
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was exported.
+    """The result for one destination.
 
     Attributes:
-        wanted: What was asked for.
-        size: Bytes, of all its files.
+        destination: What was asked for.
         seconds: What writing and comparing took.
-        parity: How it compares with the Keras model.
-        notices: What its user has to know.
+        parity: How it compares with the Keras model; None where it could not be written.
+        size: Bytes, of all its files; 0 where it could not be written.
+        is_kept: Whether the file is at its destination.
+        version: Its number, where the destination holds numbered versions.
+        speed: How many times as fast as the float32 file of the same format it is for one example, on this machine; None for a
+            float32 file.
+        image_bytes: For a SavedModel of images: how its signature for image files compares with cnnkit's reader.
+        error: Why it failed; None where it did not.
     """
 
-    wanted: Wanted
-    size: int
+    destination: Destination
     seconds: float
-    parity: Parity
-    notices: tuple[str, ...] = ()
+    parity: Parity | None = None
+    size: int = 0
+    is_kept: bool = False
+    version: int | None = None
+    speed: float | None = None
+    image_bytes: BytesDifference | None = None
+    error: CnnkitError | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
-            "format": self.wanted.format.name,
-            "quantization": self.wanted.quantization or None,
-            "path": str(self.wanted.path),
-            "bytes": self.size,
+            "format": self.destination.format.name,
+            "quantization": self.destination.quantization or None,
+            "path": str(self.destination.path) if self.is_kept else None,
+            "version": self.version,
+            "bytes": self.size or None,
             "seconds": round(self.seconds, 2),
-            "parity": self.parity.as_dict(),
-            "notices": list(self.notices),
+            "parity": self.parity.as_dict() if self.parity is not None else None,
+            "times_as_fast_as_float32": self.speed,
+            "image_bytes": self.image_bytes.as_dict() if self.image_bytes is not None else None,
+            "error": str(self.error) if self.error is not None else None,
         }
+
+
+@dataclass(frozen=True)
+class Export:
+    """The results of a request, in the order of its formats, and notices about all of them."""
+
+    results: tuple[Exported, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Exported, ...]:
+        """Those that failed."""
+        return tuple(each for each in self.results if each.error is not None)
 
 
 def export_model(
@@ -93,9 +103,11 @@ def export_model(
     tolerance: float | None = None,
     keep: bool = False,
     layout: str = "",
-    on_export: Callable[[Exported], None] = lambda exported: None,
-) -> list[Exported]:
+    on_export: Callable[[int, int], None] = lambda done, total: None,
+) -> Export:
     """Export a model into some formats, each compared with the Keras model.
+
+    One format that fails does not undo the others: its result has the error.
 
     Args:
         what: A run's folder, its name, or a `.keras` file; None for the newest run.
@@ -106,159 +118,141 @@ def export_model(
         tolerance: Allowed difference, as `compare_outputs` takes it.
         keep: Whether to leave a file that failed the comparison.
         layout: `triton` for the folder layout of a Triton server; empty for the plain file.
-        on_export: Called with each result as soon as it is known.
-
-    Returns:
-        The results, in the order of the formats.
+        on_export: Called with the number of formats done and in all.
 
     Raises:
-        CnnkitError: A format or its quantization cannot be had; the data for int8 is not at hand; a comparison failed.
+        CnnkitError: The request cannot be met: no such model, a missing package, data for int8 that is not available, a read-only
+            folder.
     """
-    source = model_file(what)
-    wanted = [_wanted(each, quantization, source, output, several=len(formats) > 1) for each in formats]
+    source = keras_file(what)
+    wanted = destinations(formats, quantization, source, output, layout)
     for each in wanted:
         each.format.require(export=True)
-        each.path.parent.mkdir(parents=True, exist_ok=True)
-    results = []
-    with subject_of(source, config, needs_training=quantization == "int8") as subject:
-        expected = _outputs(subject.opened.run, subject.inputs)
+    results: list[Exported] = []
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(each.path if each.is_versioned else each.path.parent for each in wanted):
+            stack.enter_context(writable_folder(folder))
+        subject = stack.enter_context(subject_of(source, config, needs_training=quantization == "int8"))
+        on_export(0, len(wanted))
+        expected = outputs_in_batches(subject.opened.run, subject.inputs)
         for each in wanted:
             results.append(_export(each, subject, expected, tolerance, keep=keep))
-            on_export(results[-1])
-    return results
+            on_export(len(results), len(wanted))
+        notices = (subject.opened.metadata.note, *subject.notices)
+        return Export(tuple(results), tuple(notice for notice in notices if notice))
 
 
-def _wanted(target: Format, quantization: str, source: Path, output: Path | None, *, several: bool) -> Wanted:
-    if quantization and quantization not in target.quantizations:
-        others = [name for name, each in FORMATS.items() if quantization in each.quantizations]
+def keras_file(what: Path | None) -> Path:
+    """The `.keras` file of a run or a path.
+
+    Raises:
+        CnnkitError: There is no such run or file, or it is an exported model.
+    """
+    source = model_file(what)
+    found = format_of(source)
+    if not source.exists():
+        raise CnnkitError("no such model", "See which runs there are: `cnnkit runs`.", source)
+    if found is not KERAS and found is not None:
         raise CnnkitError(
-            f"--quantize {quantization}: not for {target.label}, which takes {' and '.join(target.quantizations) or 'none'}",
-            f"There is {quantization} for {' and '.join(others)}." if others else "There are int8 and float16.",
+            f"is exported already ({found.label}); only a Keras model can be exported", "Name the run or its .keras file.", source
         )
-    stem = "-".join(part for part in (source.stem, quantization) if part)
-    name = f"{stem}{target.suffix}" if target.suffix else f"{stem}-saved_model"
-    if output is None:
-        return Wanted(target, quantization, source.parent / name)
-    is_folder = several or output.is_dir() or (bool(target.suffix) and output.suffix.lower() != target.suffix)
-    return Wanted(target, quantization, output / name if is_folder else output)
+    return source
 
 
-def _export(wanted: Wanted, subject: Subject, expected: Array, tolerance: float | None, *, keep: bool) -> Exported:
-    """Write one file, compare it, and put it in its place, or remove it."""
+def _export(destination: Destination, subject: Subject, expected: Array, tolerance: float | None, *, keep: bool) -> Exported:
+    """Write one file, compare it, and put it in its place, or leave nothing behind."""
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".cnnkit-export-", dir=wanted.path.parent) as folder:
-        name = f"model{wanted.format.suffix}"
-        made = Path(folder) / name
-        calibration = _write(wanted, subject, made)
-        runtime = load_runtime(made)
-        given = _outputs(runtime, subject.inputs)
-        del runtime
-        task = subject.opened.metadata.task
-        parity = compare_outputs(
-            expected, given, task, subject.split, quantized=bool(wanted.quantization), tolerance=tolerance, metric=_metric(subject)
-        )
-        if not parity.passed and not keep:
-            raise CnnkitError(
-                _verdict(wanted, parity), "Allow more with --tolerance, or keep the file all the same with --keep.", wanted.path
+    task, quantized = subject.opened.metadata.task, bool(destination.quantization)
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder:
+        try:
+            written = write_model(destination, subject, Path(folder))
+            runtime = load_runtime(written.path)
+            outputs = outputs_in_batches(runtime, subject.inputs)
+            parity = compare_outputs(
+                expected, outputs, task, subject.split, quantized=quantized, tolerance=tolerance, targets=subject.targets
             )
-        put_metadata(wanted.format, made, _metadata(wanted, subject, expected, parity, calibration).to_json())
-        _place(made, wanted.path)
-    notices = subject.notices if parity.passed else (*subject.notices, _verdict(wanted, parity))
-    return Exported(wanted, _size_of(wanted), time.perf_counter() - started, parity, notices)
+        except NotExportableError as error:
+            located = located_error(error, error.layer, subject.loaded, subject.opened.require_keras("an export"))
+            return Exported(destination, time.perf_counter() - started, error=located)
+        except CnnkitError as error:
+            return Exported(destination, time.perf_counter() - started, error=error)
+        image_bytes = _bytes_difference(written, subject, runtime) if destination.format is TF_SAVED_MODEL else None
+        speed = _speed(written, subject, runtime) if quantized else None
+        failure = None if parity.passed else _verdict(destination, parity)
+        version = None
+        is_kept = parity.passed or keep
+        if is_kept:
+            metadata = _metadata(destination, written, subject, outputs, parity, image_bytes)
+            put_metadata(destination.format, written.path, metadata.to_json())
+            try:
+                version = place(written.path, destination, task, subject.opened.input_shape, subject.opened.outputs)
+            except CnnkitError as error:
+                return Exported(destination, time.perf_counter() - started, parity, error=error)
+        size = size_of(written.path)
+    return Exported(destination, time.perf_counter() - started, parity, size, is_kept, version, speed, image_bytes, failure)
 
 
-def _write(wanted: Wanted, subject: Subject, made: Path) -> dict[str, Any] | None:
-    """Write the file; a record of the calibration examples where it is int8."""
-    target, model = wanted.format, subject.opened.require_keras("an export")
-    if not wanted.quantization or target is OPENVINO:
-        from_bytes = bytes_function(model, subject.opened.metadata) if target is TF_SAVED_MODEL else None
-        write_float(model, target, made, from_bytes)
-        if target is OPENVINO and wanted.quantization == "float16":
-            halve_openvino(made)
+def _bytes_difference(written: Written, subject: Subject, run: Runtime) -> BytesDifference | None:
+    """The measured difference of the signature for image files; None for a model of no images."""
+    reader, task = subject.opened.metadata.image_reader, subject.opened.metadata.task
+    if reader is None:
         return None
-    if wanted.quantization == "float16" and target is LITERT:
-        write_litert_float16(model, made)
-        return None
-    if wanted.quantization == "int8":
-        assert subject.train is not None
-        inputs, record = calibration_examples(subject.train, subject.seed)
-        if target is LITERT:
-            quantize_litert(model, made, inputs)
-            return record
-    full = made.with_name(f"float{target.suffix}")
-    write_float(model, target, full)
-    if wanted.quantization == "float16":
-        halve_onnx(full, made)
-        return None
-    quantize_onnx(full, made, inputs)
-    return record
+    files: Iterable[bytes] = (path.read_bytes() for path in subject.image_files[:FILES] if path.is_file())
+    of = "image files of the run's data"
+    if not subject.image_files:
+        files, of = png_files(subject.inputs[:FILES]), f"{subject.split} examples as PNG files"
+    return measure_bytes_difference(written.path, reader, run, files, of, lambda first, second: same_answers(first, second, task))
 
 
-def _metric(subject: Subject) -> tuple[str, Callable[[Array], float], bool] | None:
-    """The metric that stands for the model: its name, its value for some outputs, and whether higher is better."""
-    if subject.targets is None:
-        return None
-
-    def value(outputs: Array) -> float:
-        measured = headline(compute_metrics(subject.targets, outputs, subject.opened.metadata.task).as_dict())
-        return measured.value if measured is not None else float("nan")
-
-    named = TASK_METRICS[subject.opened.metadata.task.kind].overall[0]
-    return named.label, value, bool(named.higher_is_better)
+def _speed(written: Written, subject: Subject, run: Runtime) -> float:
+    """How many times as fast as the float32 file a quantized one is, for one example."""
+    return times_as_fast(run, load_runtime(written.unquantized), subject.inputs[:1].astype(np.float32))
 
 
-def _metadata(wanted: Wanted, subject: Subject, expected: Array, parity: Parity, calibration: dict[str, Any] | None) -> ArtifactMetadata:
+def _metadata(
+    destination: Destination, written: Written, subject: Subject, outputs: Array, parity: Parity, image_bytes: BytesDifference | None
+) -> ArtifactMetadata:
     pixels = subject.opened.metadata.image_reader is not None
+    golden = max(1, min(GOLDEN, GOLDEN_BYTES // subject.inputs[:1].nbytes))
+    compared = parity.as_dict() | ({"image_bytes": image_bytes.as_dict()} if image_bytes is not None else {})
     return ArtifactMetadata(
         model=subject.opened.metadata,
         input_shape=tuple(subject.inputs.shape[1:]),
         value_range=(0.0, 255.0) if pixels else None,
         temperature=temperature_of(subject.opened.require_keras("an export")),
-        quantization=wanted.quantization,
-        calibration=calibration,
-        parity=parity.as_dict(),
-        golden_inputs=subject.inputs[:GOLDEN],
-        golden_outputs=expected[:GOLDEN],
+        quantization=destination.quantization,
+        calibration=written.calibration,
+        parity=_flat(compared),
+        golden_inputs=subject.inputs[:golden],
+        golden_outputs=outputs[:golden] if np.isfinite(outputs[:golden]).all() else None,
         source=hashlib.sha256(subject.opened.path.read_bytes()).hexdigest(),
         cnnkit=__version__,
     )
 
 
-def _outputs(run: Callable[[Array], Array], inputs: Array) -> Array:
-    """The outputs `(n, outputs)` of a runtime, a batch at a time."""
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested record as one of texts and numbers alone, with dotted names, since readers accept nothing deeper."""
+    entries: dict[str, Any] = {}
+    for name, value in record.items():
+        entries |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return entries
+
+
+def outputs_in_batches(run: Callable[[Array], Array], inputs: Array) -> Array:
+    """The outputs `(n, outputs)` of a model for inputs `(n, …)` of any type, a batch at a time."""
     size = batch_of(inputs.shape[1:])
-    parts = [run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+    parts = [run(inputs[start : start + size].astype(np.float32)) for start in range(0, len(inputs), size)]
     return np.concatenate(parts).reshape(len(inputs), -1)
 
 
-def _verdict(wanted: Wanted, parity: Parity) -> str:
+def _verdict(destination: Destination, parity: Parity) -> CnnkitError:
     """Why a file failed the comparison."""
-    label = f"{wanted.format.label} {wanted.quantization}".strip()
-    if wanted.quantization and parity.keras is not None and parity.exported is not None:
-        return f"{label} does not answer as the Keras model does: {parity.metric} {parity.exported:.4f} against {parity.keras:.4f}"
-    return (
-        f"{label} does not answer as the Keras model does: outputs differ by up to {parity.largest_difference:.3g}, "
-        f"and {parity.agreement:.2%} of {parity.examples:,} answers agree"
+    if destination.quantization and parity.metrics:
+        ours, theirs = parity.metrics[0].exported, parity.metrics[0].keras
+        found = f"{parity.metric} {ours.text} instead of {theirs.text}"
+    else:
+        found = f"outputs differ by up to {parity.largest_difference:.3g}, and {parity.agreement:.2%} of the answers agree"
+    return CnnkitError(
+        f"{destination.label} does not answer as the Keras model does: {found}, on {parity.examples:,} {parity.split} examples",
+        "Allow more with --tolerance, or keep the file all the same with --keep.",
     )
-
-
-def _place(made: Path, path: Path) -> None:
-    """Move what was made to where it belongs: a file with its companion, or a folder, each in one step."""
-
-    def copy(source: Path, target: Path) -> None:
-        shutil.copyfile(source, target)
-
-    if made.is_dir():
-        versions = path / "1"
-        write_folder_atomically(versions, lambda temporary: shutil.copytree(made, temporary, dirs_exist_ok=True))
-        return
-    if (weights := made.with_suffix(".bin")).exists():
-        write_atomically(path.with_suffix(".bin"), lambda temporary: copy(weights, temporary))
-    write_atomically(path, lambda temporary: copy(made, temporary))
-
-
-def _size_of(wanted: Wanted) -> int:
-    if wanted.path.is_dir():
-        return sum(file.stat().st_size for file in wanted.path.rglob("*") if file.is_file())
-    weights = wanted.path.with_suffix(".bin") if wanted.format is OPENVINO else None
-    return wanted.path.stat().st_size + (weights.stat().st_size if weights is not None else 0)

@@ -1,8 +1,8 @@
 """What is exported: a Keras model, and the examples that its exported files are compared on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.artifacts.opening import OpenModel, open_model
+from cnnkit.data.binding import BoundConfig
 from cnnkit.data.examples import Examples
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.reopen import Reopened, reopened
@@ -17,6 +18,7 @@ from cnnkit.runs.reopen import Reopened, reopened
 Array = npt.NDArray[Any]
 
 PARITY_EXAMPLES = 2000  # of the test set, drawn by the run's seed where it is larger
+PARITY_BYTES = 2**28  # that they may take in memory
 MADE_UP = 64  # random inputs where the data is not available
 
 
@@ -26,12 +28,14 @@ class Subject:
 
     Attributes:
         opened: The Keras model with its metadata.
-        inputs: Raw inputs `(n, …)` float32.
+        inputs: Raw inputs `(n, …)`: pixels uint8, or float32.
         targets: Their targets; None for random inputs.
         split: Name of the examples, such as `test`.
         train: Training examples, for the calibration of int8; None where the data is not available.
         seed: The run's seed.
         notices: Notices for the user.
+        loaded: The config of the model's own run; None outside of a run.
+        image_files: Image files of the data, in random order; none where the examples are not image files.
     """
 
     opened: OpenModel
@@ -41,6 +45,8 @@ class Subject:
     train: Examples | None
     seed: int
     notices: tuple[str, ...]
+    loaded: BoundConfig | None = None
+    image_files: Sequence[Path] = ()
 
 
 @contextmanager
@@ -76,11 +82,26 @@ def subject_of(source: Path, config: Path | None, *, needs_training: bool) -> It
 def _with_held_out(opened: OpenModel, run: Reopened) -> Subject:
     name, held_out = run.held_out
     opened.require_fit(held_out, run.metadata.data)
+    if opened.metadata.image_reader is None:  # an earlier version of cnnkit wrote model.json
+        opened = replace(opened, metadata=replace(opened.metadata, image_reader=run.metadata.image_reader))
     seed = run.loaded.config.seed
-    chosen = np.sort(np.random.default_rng([seed, 9]).permutation(len(held_out))[:PARITY_EXAMPLES])
-    inputs = held_out.rows.read(held_out.index[chosen]).astype(np.float32)
+    random = np.random.default_rng([seed, 9])
+    example_bytes = int(np.prod(held_out.input_shape)) * held_out.rows.dtype.itemsize
+    most = max(1, min(PARITY_EXAMPLES, PARITY_BYTES // example_bytes))
+    chosen = np.sort(random.permutation(len(held_out))[:most])
     notices = () if len(chosen) == len(held_out) else (f"Compared on {len(chosen):,} of {len(held_out):,} {name} examples.",)
-    return Subject(opened, inputs, held_out.targets[chosen], name, run.dataset.train, seed, notices)
+    files = run.loaded.source.image_files
+    return Subject(
+        opened,
+        held_out.rows.read(held_out.index[chosen]),
+        held_out.targets[chosen],
+        name,
+        run.dataset.train,
+        seed,
+        notices,
+        run.loaded if run.own_data else None,
+        [files[index] for index in random.permutation(len(files))],
+    )
 
 
 def _with_random_inputs(opened: OpenModel, reason: str) -> Subject:

@@ -1,9 +1,12 @@
 """A Keras model written in another format by Keras's own exporters, with stable names of its input and output."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnnkit.artifacts.adapter import first_line
 from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, Format
@@ -12,7 +15,9 @@ from cnnkit.artifacts.metadata import KEY
 from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
 from cnnkit.artifacts.saved_model_runtime import ASSET, SIGNATURE
 from cnnkit.errors import CnnkitError
-from cnnkit.io.atomic import write_text
+from cnnkit.export.image_bytes import BYTES_SIGNATURE
+from cnnkit.export.layer_faults import layer_at_fault
+from cnnkit.io.atomic import WriteError, write_text
 from cnnkit.io.quiet import without_output
 
 if TYPE_CHECKING:
@@ -21,6 +26,39 @@ if TYPE_CHECKING:
 INPUT, OUTPUT, BATCH = "input", "output", "batch"  # names in an ONNX file
 
 BytesFunction = Callable[[Any], Any]
+
+
+class NotExportableError(CnnkitError):
+    """A network that a format cannot express.
+
+    Attributes:
+        layer: The layer at fault; None where it was not found.
+    """
+
+    def __init__(self, target: Format, layer: Any | None, reason: str) -> None:
+        self.layer = layer
+        subject = "the network" if layer is None else f"layer '{layer.name}' ({type(layer).__name__})"
+        super().__init__(f"{target.label} cannot express {subject}: {reason}", "Choose another --format, or another layer in its place.")
+
+
+@contextmanager
+def conversion(model: "keras.Model", target: Format) -> Iterator[None]:
+    """Context manager around a converter: what it prints is discarded, and what it cannot convert is an error that names the layer.
+
+    Raises:
+        NotExportableError: It failed.
+        WriteError: The disk is full.
+    """
+    try:
+        with without_output():
+            yield
+    except CnnkitError:
+        raise
+    except OSError as error:
+        raise WriteError(f"{target.label}: cannot be written ({error.strerror or error})", "Make room on the disk.") from error
+    except Exception as error:  # converters raise what they like
+        layer = layer_at_fault(model, lambda alone, path: write_float(alone, target, path.with_suffix(target.suffix)))
+        raise NotExportableError(target, layer, first_line(error)) from error
 
 
 def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: BytesFunction | None = None) -> None:
@@ -33,19 +71,11 @@ def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: By
         from_bytes: For a SavedModel: from encoded image files `(batch,)` to outputs, as one more signature.
 
     Raises:
-        CnnkitError: A layer cannot be exported; the message names it.
+        Exception: Of any kind, from Keras's exporters; `conversion` makes them a NotExportableError.
     """
-    try:
-        with without_output():
-            _WRITERS[target.name](model, path, from_bytes)
-    except Exception as error:
-        if isinstance(error, CnnkitError | OSError | MemoryError):
-            raise
-        at_fault = _layers_at_fault(model, target) or "the network"
-        raise CnnkitError(
-            f"{target.label} cannot express {at_fault}: {first_line(error)}",
-            "Choose another --format, or another layer in its place.",
-        ) from error
+    inputs = [np.zeros((1, *(size or 1 for size in each.shape[1:])), np.float32) for each in model.inputs]
+    model(inputs if len(inputs) > 1 else inputs[0], training=False)  # Keras exports only a model that was called
+    _WRITERS[target.name](model, path, from_bytes)
 
 
 def _write_onnx(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
@@ -81,8 +111,7 @@ def write_litert_float16(model: "keras.Model", path: Path) -> None:
         "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": [tf.float16]},
         "optimizations": [tf.lite.Optimize.DEFAULT],
     }
-    with without_output():
-        model.export(str(path), format="litert", verbose=False, **options)
+    model.export(str(path), format="litert", verbose=False, **options)
 
 
 def _write_openvino(model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
@@ -95,11 +124,10 @@ def _write_openvino(model: "keras.Model", path: Path, from_bytes: BytesFunction 
     _rewrite_openvino(path, first_output)
 
 
-def halve_openvino(path: Path) -> None:
-    """Store the weights of an OpenVINO model in float16."""
+def halve_openvino(source: Path, target: Path) -> None:
+    """Write an OpenVINO model with its weights stored in float16; it computes in float32."""
     openvino = openvino_without_telemetry()
-
-    _rewrite_openvino(path, lambda loaded, copy: openvino.save_model(loaded, str(copy), compress_to_fp16=True))
+    openvino.save_model(openvino.Core().read_model(str(source)), str(target), compress_to_fp16=True)
 
 
 def _rewrite_openvino(path: Path, save: Callable[[Any, Path], None]) -> None:
@@ -124,7 +152,7 @@ def _write_saved_model(model: "keras.Model", path: Path, from_bytes: BytesFuncti
     archive.add_endpoint(SIGNATURE, lambda batch: {OUTPUT: model(batch, training=False)}, inputs)
     if from_bytes is not None:
         files = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
-        archive.add_endpoint("serving_bytes", lambda batch: {OUTPUT: from_bytes(batch)}, files)
+        archive.add_endpoint(BYTES_SIGNATURE, lambda batch: {OUTPUT: from_bytes(batch)}, files)
     archive.write_out(str(path), verbose=False)
 
 
@@ -164,24 +192,3 @@ def put_metadata(target: Format, path: Path, text: str) -> None:
     else:
         (path / ASSET).parent.mkdir(exist_ok=True)
         write_text(path / ASSET, text)
-
-
-def _layers_at_fault(model: "keras.Model", target: Format) -> str:
-    """The layers that cannot be exported by themselves, with their classes; empty where each can."""
-    import keras
-
-    names: list[str] = []
-    for layer in _flat_layers(model):
-        if isinstance(layer, keras.layers.InputLayer) or len(names) == 3:
-            continue
-        with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder, without_output():
-            try:
-                alone = keras.Model(layer.input, layer.output)
-                _WRITERS[target.name](alone, Path(folder) / f"layer{target.suffix}", None)
-            except Exception:  # noqa: BLE001 - any failure is the answer
-                names.append(f"layer '{layer.name}' ({type(layer).__name__})")
-    return " and ".join(names)
-
-
-def _flat_layers(model: "keras.Model") -> Sequence[Any]:
-    return [each for layer in model.layers for each in (_flat_layers(layer) if hasattr(layer, "layers") else [layer])]

@@ -94,6 +94,18 @@ def remove_leftovers(folder: Path, names: str) -> None:
             path.unlink(missing_ok=True)
 
 
+def remove_leftover_folders(folder: Path, names: str) -> None:
+    """Remove temporary folders that processes left which were killed within `write_folder_atomically`.
+
+    Args:
+        folder: The folder that they are in; it need not exist.
+        names: Regular expression that matches the whole name of each folder whose temporary folders are removed.
+    """
+    for path in folder.glob(".*"):
+        if re.fullmatch(rf"\.({names})-([a-z0-9_]{{8}}|old)", path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) atomically."""
     write_atomically(path, lambda temporary: _write_utf8(temporary, text))

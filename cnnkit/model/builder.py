@@ -1,6 +1,6 @@
 """Build one `keras.Model` (raw pixels to predictions) from a config's layers and blocks; failures name their entry."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,14 @@ class Network:
         preprocess: Names of the preprocessing layers, in order.
         notices: Notices for the user, such as substituted weights.
         base: The config entry that builds the same base with random weights; None without a base.
+        entries: Name of a layer -> path of the config entry that it was built from.
     """
 
     model: "keras.Model"
     preprocess: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     base: Any = None
+    entries: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,13 +45,13 @@ class LayerStack:
         outputs: Value of the placeholder `outputs`.
         shrinking: Paths of the layers so far that at least halved height or width.
         flattening: Paths of the layers so far that removed the spatial axes.
-        names: Names of the model's input and the layers so far.
+        entries: Names of the model's input and the layers so far, each with the path of its config entry.
     """
 
     outputs: int
     shrinking: list[Path] = field(default_factory=list)
     flattening: list[Path] = field(default_factory=list)
-    names: set[str] = field(default_factory=lambda: {INPUT})
+    entries: dict[str, Path] = field(default_factory=lambda: {INPUT: ()})
 
     def apply(self, entries: Sequence[Any], tensor: Any, path: Path) -> Any:
         """Apply a list of entries, whose path is `path`, to a tensor."""
@@ -65,11 +67,11 @@ class LayerStack:
             return apply_block(self, block, tensor, (*path, name))
         arguments = {key: self.outputs if value == OUTPUTS else value for key, value in arguments.items()}
         layer = build("layers", {name: arguments} if arguments else name, path)
-        if layer.name in self.names:
+        if layer.name in self.entries:
             at = entry_path(entry, path)
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
-        self.names.add(layer.name)
+        self.entries[layer.name] = entry_path(entry, path)
         output = call_layer(layer, tensor, entry_path(entry, path), self.shrinking, self.flattening)
         if len(output.shape) < len(tensor.shape):
             self.flattening.append(path)
@@ -112,7 +114,9 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
     model = _connected(inputs, output, last)
-    return Network(model, preprocess, base.notices, base.architecture) if base is not None else Network(model, preprocess)
+    if base is None:
+        return Network(model, preprocess, entries=stack.entries)
+    return Network(model, preprocess, base.notices, base.architecture, stack.entries)
 
 
 def _connected(inputs: Any, output: Any, last: Path) -> "keras.Model":

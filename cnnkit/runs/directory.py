@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Kind
 from cnnkit.errors import CnnkitError
-from cnnkit.io.atomic import remove_leftovers, write_atomically, write_json, write_text
+from cnnkit.io.atomic import remove_leftover_folders, remove_leftovers, write_atomically, write_json, write_text
 from cnnkit.io.json_file import read_json
 from cnnkit.model.model_file import MODEL_NAME, model_in
 from cnnkit.model.saving import write_model
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     import keras
 
 _FILES = (  # names of all files directly in a run's folder, as a regular expression
-    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow|probe)\.json|"
-    r"(curves|confusion|reliability|predictions|comparison|probe|probe-.+)\.png|report\.html"
+    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow|probe|benchmark)\.json|"
+    r"(curves|confusion|reliability|predictions|comparison|probe|probe-.+|benchmark)\.png|report\.html|"
+    r"model(-int8|-float16)?\.(onnx|tflite|xml|bin)"
 )
+_VERSIONED = ("model-saved_model", "triton/*")  # folders of numbered versions, which `cnnkit export` writes into a run's folder
+_VERSION_FILES = r"labels\.txt|config\.pbtxt"
 _EXPLANATION_FILES = r"explanation\.json|(grad-cam|layers|filters|layer-\d\d-.+)\.png"
 
 
@@ -156,6 +159,16 @@ class RunDirectory:
         """The fitted temperature, and calibration metrics before and after."""
         return self.path / "calibration.json"
 
+    @property
+    def benchmark(self) -> Path:
+        """The formats of the model side by side: size, speed, metric, memory."""
+        return self.path / "benchmark.json"
+
+    @property
+    def benchmark_plot(self) -> Path:
+        """Plot of the metric against latency, format by format."""
+        return self.path / "benchmark.png"
+
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, the final evaluation."""
         write_json(self.metrics, metrics)
@@ -191,8 +204,12 @@ class RunDirectory:
         return [path for path in expected if not is_intact(path)]
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of processes that were killed while writing one of the run's files, or an explanation in it."""
+        """Remove what processes left that were killed while writing one of the run's files, an explanation or an export in it."""
         remove_leftovers(self.path, _FILES)
+        for pattern in _VERSIONED:
+            for folder in self.path.glob(pattern):
+                remove_leftovers(folder, _VERSION_FILES)
+                remove_leftover_folders(folder, r"\d+")
         for folder in self.path.glob("explain/*"):
             remove_leftovers(folder, _EXPLANATION_FILES)
 
