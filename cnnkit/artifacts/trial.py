@@ -44,13 +44,13 @@ def tried_elsewhere(path: Path) -> Iterator[None]:
             raise CnnkitError(f"takes longer than {PATIENCE:.0f} s to load and run one example", location=path) from None
         finally:
             process.kill()  # no effect on one that has ended
-    if process.returncode == -getattr(signal, "SIGXCPU", 0):
+    if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         raise CnnkitError(f"takes longer than {SECONDS:.0f} s of processor time to load and run one example", location=path)
     if process.returncode not in (0, PYTHON_EXCEPTION):
         raise CnnkitError("crashes its runtime: it is damaged, or made to do harm", "Export it again.", path)
     if answer:
-        message, remedy = (escape_unprintable(text) for text in answer[:MAX_ANSWER].decode("utf-8", "replace").split("\n", 1))
-        raise CnnkitError(message, remedy, path)
+        message, _, remedy = answer[:MAX_ANSWER].decode("utf-8", "replace").partition("\n")
+        raise CnnkitError(escape_unprintable(message), escape_unprintable(remedy), path)
 
 
 def memory_limit() -> int:
