@@ -84,6 +84,7 @@ def export(folder: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
 
     from cnnkit.export.writers import put_metadata, write_float
     from cnnkit.io.atomic import write_json
+    from cnnkit.io.quiet import without_output
 
     model = network(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,8 +96,9 @@ def export(folder: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
         target: Format = FORMATS[each]
         paths[each] = folder / (f"model{target.suffix}" if target.suffix else "saved/1")
         paths[each].parent.mkdir(exist_ok=True)
-        write_float(model, target, paths[each])
-        put_metadata(target, paths[each], text)
+        with without_output():
+            write_float(model, target, paths[each])
+            put_metadata(target, paths[each], text)
     return paths
 
 

@@ -206,7 +206,7 @@ DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "NaN range": lambda stored: stored["input"].update(value_range=[0, float("nan")]),
     "nested parity": lambda stored: stored["parity"].update(examples=[1]),
     "huge parity": lambda stored: stored["parity"].update(largest_difference=10**400),
-    "long parity": lambda stored: stored["parity"].update({str(i): i for i in range(60)}),
+    "long parity": lambda stored: stored["parity"].update({str(i): i for i in range(600)}),
     "NaN golden": lambda stored: stored["golden"].update(outputs=[[float("nan")] * 3] * 3),
     "ragged golden": lambda stored: stored["golden"].update(outputs=[[0.1], [0.2, 0.3]]),
     "flat golden": lambda stored: stored["golden"].update(outputs=[0.1, 0.2]),
@@ -259,6 +259,13 @@ def test_the_examples_come_back_as_they_were() -> None:
     np.testing.assert_array_equal(parsed.golden_inputs, inputs_of("classes", 3))
     np.testing.assert_array_equal(parsed.golden_outputs, outputs)
     assert (parsed.temperature, parsed.quantization, parsed.value_range) == (1.5, "int8", (0.0, 255.0))
+
+
+def test_pixels_stay_one_byte_each_in_the_file() -> None:
+    pixels = inputs_of("classes", 3).astype(np.uint8)
+    stored = metadata("classes", np.zeros((3, 3), np.float32), golden_inputs=pixels).to_json()
+    assert len(stored) < len(metadata("classes", np.zeros((3, 3), np.float32)).to_json())
+    np.testing.assert_array_equal(parse_metadata(stored, "m.onnx").golden_inputs, inputs_of("classes", 3))
 
 
 def test_a_number_that_is_not_finite_in_a_record_is_none() -> None:

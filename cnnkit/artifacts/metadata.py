@@ -24,7 +24,7 @@ MOST_GOLDEN = 16  # examples
 MOST_GOLDEN_BYTES = 64 * 2**20  # of their decompressed array
 MOST_HEADER = 256  # bytes of an npy file's header
 MOST_INTEGER = 2**63
-MOST_ENTRIES = 50  # of the records of parity and calibration
+MOST_ENTRIES = 500  # of the records of parity and calibration
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,15 @@ def _rows_of(stored: Any) -> Array:
 
 def _text_of(array: Array) -> str:
     buffer = io.BytesIO()
-    np.save(buffer, array.astype("<f4"), allow_pickle=False)
+    np.save(buffer, array if array.dtype == np.uint8 else array.astype("<f4"), allow_pickle=False)
     return base64.b64encode(zlib.compress(buffer.getvalue(), 9)).decode("ascii")
 
 
 def _array_of(text: str, example: tuple[int, ...]) -> Array:
-    """The examples `(n, *example)` float32, all finite, of an npy file packed as text; nothing larger than that is allocated."""
+    """The examples `(n, *example)` float32, all finite, of an npy file of float32 or uint8 packed as text.
+
+    Nothing larger than `MOST_GOLDEN` examples is allocated.
+    """
     most = MOST_GOLDEN * 4 * math.prod(example) + MOST_HEADER
     unpacked = zlib.decompressobj()
     content = io.BytesIO(unpacked.decompress(base64.b64decode(text, validate=True), min(most, MOST_GOLDEN_BYTES)))
@@ -170,9 +173,10 @@ def _array_of(text: str, example: tuple[int, ...]) -> Array:
         raise ValueError("too large")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
     values = content.read()
-    if shape[1:] != example or fortran or dtype != np.dtype("<f4") or len(values) != 4 * math.prod(shape):
+    is_known = dtype in (np.dtype("<f4"), np.dtype("u1"))
+    if shape[1:] != example or fortran or not is_known or len(values) != dtype.itemsize * math.prod(shape):
         raise ValueError(shape)
-    array: Array = np.frombuffer(values, "<f4").reshape(shape).astype(np.float32)
+    array: Array = np.frombuffer(values, dtype).reshape(shape).astype(np.float32)
     if not np.isfinite(array).all():
         raise ValueError("not finite")
     return array

@@ -14,6 +14,7 @@ from cnnkit.errors import CnnkitError, escape_unprintable
 SECONDS = 120.0  # of processor time, after which a trial is given up
 PATIENCE = 600.0  # seconds by the clock: on a busy machine a runtime is slow to start
 LEAST_MEMORY, MOST_MEMORY = 8 * 2**30, 16 * 2**30  # bytes of address space that a trial may use; the machine's memory between them
+PYTHON_EXCEPTION = 1  # exit status: a fault of ours, which shows its traceback when the file is loaded here
 MAX_ANSWER = 10_000  # bytes of its answer that are read
 
 _CODE = """
@@ -43,13 +44,13 @@ def tried_elsewhere(path: Path) -> Iterator[None]:
             raise CnnkitError(f"takes longer than {PATIENCE:.0f} s to load and run one example", location=path) from None
         finally:
             process.kill()  # no effect on one that has ended
-    if process.returncode == -getattr(signal, "SIGXCPU", 0):
+    if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         raise CnnkitError(f"takes longer than {SECONDS:.0f} s of processor time to load and run one example", location=path)
-    if process.returncode != 0:
+    if process.returncode not in (0, PYTHON_EXCEPTION):
         raise CnnkitError("crashes its runtime: it is damaged, or made to do harm", "Export it again.", path)
     if answer:
-        message, remedy = (escape_unprintable(text) for text in answer[:MAX_ANSWER].decode("utf-8", "replace").split("\n", 1))
-        raise CnnkitError(message, remedy, path)
+        message, _, remedy = answer[:MAX_ANSWER].decode("utf-8", "replace").partition("\n")
+        raise CnnkitError(escape_unprintable(message), escape_unprintable(remedy), path)
 
 
 def memory_limit() -> int:
