@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cnnkit.console.export import size_text
 from cnnkit.console.text import escape_markup, new_table, output, print_notice
+from cnnkit.errors import count
 from cnnkit.metrics import ABSENT, MetricValue
 
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ def print_benchmark(result: "Benchmark") -> None:
     console = output()
     for notice in result.notices:
         print_notice(notice, title="About these results")
-    console.print(
-        f"\n[bold]{escape_markup(result.name)}[/bold] · {result.threads} threads · {result.rounds} processes for each row, in turns"
-    )
+    processes = f"{result.rounds} {'process' if result.rounds == 1 else 'processes'} for each row, in turns"
+    console.print(f"\n[bold]{escape_markup(result.name)}[/bold] · {count(result.threads, 'thread')} · {processes}")
     metric = next((row.metric.metric.label for row in result.rows if row.metric is not None), "")
     table = new_table("", "size", "latency", "images", *([metric] if metric else []), "memory", "start")
     units = ("", "", "ms", "per s", *([""] if metric else []), "MB", "s")

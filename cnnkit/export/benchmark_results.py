@@ -98,7 +98,7 @@ class Benchmark:
     def slower(self) -> tuple[tuple[str, float], ...]:
         """Label of each quantized row that is slower than float32 of the same format, and how many times as fast it is, below 1."""
         full = {row.format: row.median for row in self.rows if not row.quantization}
-        ratios = [(row.label, full[row.format] / row.median) for row in self.rows if row.quantization and row.format in full]
+        ratios = [(row.label, round(full[row.format] / row.median, 2)) for row in self.rows if row.quantization and row.format in full]
         return tuple((label, ratio) for label, ratio in ratios if ratio < 1)
 
     def as_dict(self) -> dict[str, Any]:

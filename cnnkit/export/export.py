@@ -206,7 +206,7 @@ def _bytes_difference(written: Written, subject: Subject, run: Runtime) -> Bytes
 
 def _speed(written: Written, subject: Subject, run: Runtime) -> float:
     """How many times as fast as the float32 file a quantized one is, for one example."""
-    return times_as_fast(run, load_runtime(written.unquantized), subject.inputs[:1].astype(np.float32))
+    return round(times_as_fast(run, load_runtime(written.unquantized), subject.inputs[:1].astype(np.float32)), 2)
 
 
 def _metadata(

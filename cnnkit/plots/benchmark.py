@@ -41,6 +41,8 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
         title: Title of the figure.
         note: A warning about the results; in a red box where not empty.
     """
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure = new_figure(9.6, max(4.2, 0.24 * len(points) + 2))
     axes = figure.add_subplot()
     colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(each.format for each in points))}
@@ -53,13 +55,13 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
             [each.milliseconds], [each.value], yerr=errors, fmt=marker, color=colour, markersize=7, elinewidth=1, capsize=2, label=label
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("time for one example, milliseconds (median)", color=SOFT, fontsize=9)
     axes.set_ylabel(f"{metric.label}, with its 95 % interval", color=SOFT, fontsize=9)
     if not metric.higher_is_better:
         axes.invert_yaxis()  # better is up
     style_axes(axes)
-    axes.tick_params(which="minor", labelsize=7, labelcolor=SOFT, length=0)
     figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
     finish(figure, path, title, note)
