@@ -23,7 +23,7 @@ def benchmark(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model in every format: size, speed, metric, memory, start-up.
+    """Measure a model in every format side by side.
 
     It is exported to a temporary folder in each format and quantization, and measured in processes of its own.
     """
