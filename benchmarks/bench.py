@@ -324,7 +324,7 @@ if side == "cnnkit":
     count = sum(1 for _ in predict(predictor, inputs))
 else:
     array = np.stack([each.read() for each in inputs[0].examples(predictor.input_shape, predictor.image_reader)])
-    network = predictor.model
+    network = predictor.opened.keras_model
     start = time.perf_counter()
     count = len(network.predict(array, batch_size=predictor.batch_size, verbose=0))
 print(json.dumps(count / (time.perf_counter() - start)))
