@@ -58,6 +58,7 @@ def test_other_tasks_answer_alike_in_every_format(tmp_path: Path, name: str, tar
     assert opened.metadata.task == task_of(name)
 
 
+@pytest.mark.slow  # TensorFlow starts twice more, in trials
 def test_a_saved_model_opens_by_its_folder_and_by_that_of_its_version(exported: dict[str, Path]) -> None:
     version = exported["saved_model"]
     inputs = inputs_of("classes")
