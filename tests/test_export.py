@@ -1,6 +1,8 @@
 """`cnnkit export`: each file answers in its own runtime as the Keras model does, carries what its user must know, or is not there.
 
 The networks have random weights: whether two runtimes agree does not depend on what they have learned.
+
+Over 300 lines: every format with every quantization, over the same few models.
 """
 
 import json

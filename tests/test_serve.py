@@ -1,4 +1,7 @@
-"""The server over HTTP: answers, limits, and what hostile or slow clients get. Requests are written by hand, on loopback."""
+"""The server over HTTP: answers, limits, and what hostile or slow clients get. Requests are written by hand, on loopback.
+
+Over 300 lines: one server, every route and every way to misuse it.
+"""
 
 import copy
 import json

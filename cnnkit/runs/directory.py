@@ -10,26 +10,18 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Kind
 from cnnkit.errors import CnnkitError
-from cnnkit.io.atomic import remove_leftover_folders, remove_leftovers, write_atomically, write_json, write_text
+from cnnkit.io.atomic import write_atomically, write_json, write_text
 from cnnkit.io.json_file import read_json
 from cnnkit.model.model_file import MODEL_NAME, model_in
 from cnnkit.model.saving import write_model
 from cnnkit.runs.intact import is_intact
+from cnnkit.runs.leftovers import remove_leftovers_in
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:
     import keras
-
-_FILES = (  # names of all files directly in a run's folder, as a regular expression
-    r"config\.yaml|model\.(keras|json)|(history|manifest)\.csv|(metrics|environment|calibration|mlflow|probe|benchmark)\.json|"
-    r"(curves|confusion|reliability|predictions|comparison|probe|probe-.+|benchmark)\.png|report\.html|"
-    r"model(-int8|-float16)?\.(onnx|tflite|xml|bin)"
-)
-_VERSIONED = ("model-saved_model", "triton/*")  # folders of numbered versions, which `cnnkit export` writes into a run's folder
-_VERSION_FILES = r"labels\.txt|config\.pbtxt"
-_EXPLANATION_FILES = r"explanation\.json|(grad-cam|layers|filters|layer-\d\d-.+)\.png"
 
 
 @dataclass(frozen=True)
@@ -205,13 +197,7 @@ class RunDirectory:
 
     def remove_leftovers(self) -> None:
         """Remove what processes left that were killed while writing one of the run's files, an explanation or an export in it."""
-        remove_leftovers(self.path, _FILES)
-        for pattern in _VERSIONED:
-            for folder in self.path.glob(pattern):
-                remove_leftovers(folder, _VERSION_FILES)
-                remove_leftover_folders(folder, r"\d+")
-        for folder in self.path.glob("explain/*"):
-            remove_leftovers(folder, _EXPLANATION_FILES)
+        remove_leftovers_in(self.path)
 
 
 def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
