@@ -510,3 +510,18 @@ def test_a_run_begun_before_callbacks_were_checked_goes_on(tmp_path: Path, monke
     assert run_until_done(text, tmp_path / "run", monkeypatch, stops) == 1
     with pytest.raises(CnnkitError, match="val_nonsense"):
         prepare(load([tmp_path / "run.yaml"]), tmp_path / "again")
+
+
+def test_a_config_that_was_deleted_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training import run as run_module
+
+    (tmp_path / "run.yaml").write_text(EVERYTHING)
+    monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(1)))
+    train(prepare(load([tmp_path / "run.yaml"]), tmp_path / "run"), Silent())
+    config = tmp_path / "run" / "config.yaml"
+    before = config.read_text()
+    config.unlink()
+    resumed = open_interrupted(tmp_path / "run", [], [], None, force=False)
+    resumed.lock.release()
+    assert config.read_text() == before
+    assert list(resumed.notices) == [f"{config} was missing; it was written again from the checkpoint."]
