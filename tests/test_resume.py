@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from cnnkit import cli
+from cnnkit.config.callback_check import check_monitors
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.lock import RunLock, is_locked
@@ -495,3 +496,32 @@ def test_writes_that_fail_at_random_lose_nothing(tmp_path: Path) -> None:
     assert faults.run_with_faulty_writes(tmp_path / "c.yaml", tmp_path / "torn", 20, seed=1).faults >= 1
     assert faults.start(faults.command("train", str(tmp_path / "c.yaml"), "--run-dir", str(tmp_path / "whole")), tmp_path).wait() == 0
     assert_same(tmp_path / "whole", tmp_path / "torn")
+
+
+@pytest.mark.filterwarnings("ignore")  # of Keras, that the monitored metric is not there
+def test_a_run_begun_before_callbacks_were_checked_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = EVERYTHING.replace("patience: 2, ", "patience: 2, monitor: val_nonsense, mode: min, ")
+
+    def stops(resumes: int) -> int:
+        monkeypatch.setattr("cnnkit.training.prepare.check_monitors", check_monitors if resumes else lambda *_, **__: [])
+        monkeypatch.setattr("cnnkit.config.callback_check.check_monitors", check_monitors if resumes else lambda *_, **__: [])
+        return 1000 if resumes else 1
+
+    assert run_until_done(text, tmp_path / "run", monkeypatch, stops) == 1
+    with pytest.raises(CnnkitError, match="val_nonsense"):
+        prepare(load([tmp_path / "run.yaml"]), tmp_path / "again")
+
+
+def test_a_config_that_was_deleted_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training import run as run_module
+
+    (tmp_path / "run.yaml").write_text(EVERYTHING)
+    monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(1)))
+    train(prepare(load([tmp_path / "run.yaml"]), tmp_path / "run"), Silent())
+    config = tmp_path / "run" / "config.yaml"
+    before = config.read_text()
+    config.unlink()
+    resumed = open_interrupted(tmp_path / "run", [], [], None, force=False)
+    resumed.lock.release()
+    assert config.read_text() == before
+    assert list(resumed.notices) == [f"{config} was missing; it was written again from the checkpoint."]

@@ -159,6 +159,14 @@ def test_metrics_that_want_hard_labels_are_warned_of(metric: str) -> None:
     assert [warning.split(" of ")[0] for warning in warnings(config)] == [metric]
 
 
+def test_the_reason_why_a_metric_does_not_fit_is_its_own() -> None:
+    _, faults = decided(THREE, "SparseCategoricalCrossentropy", ["CosineSimilarity"])
+    (fault,) = faults
+    assert "one output" not in fault.message
+    _, (alone,) = decided(NUMBER, None, ["CosineSimilarity"])
+    assert alone.message == "CosineSimilarity compares the outputs of an example with each other, but there is one output"
+
+
 def form(task: Task, loss: Any = None, metrics: list[Any] | None = None, **options: Any) -> str:
     encoding, faults = decided(task, loss, metrics, **options)
     assert not faults
