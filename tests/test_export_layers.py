@@ -1,5 +1,6 @@
 """The layer that keeps a network from being exported is found and located in the config; no exporter runs here."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_a_layer_of_a_base_is_located_at_the_base(loaded: Any) -> None:
     layer = keras.layers.Dense(1, name="inside_the_base")
     with_base = loaded.config.model.model_copy(update={"base": "MobileNetV2"})
     config = loaded.config.model_copy(update={"model": with_base})
-    bound = type(loaded)(config, loaded.document, loaded.source)
+    bound = replace(loaded, config=config)
     model = build_and_compile(loaded).model
     assert entry_of(layer, bound, model) == ("model", "base")
     assert entry_of(layer, loaded, model) is None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnnkit.console.text import escape_markup, new_table, output, print_line, print_notice
+from cnnkit.errors import count
 from cnnkit.metrics import ABSENT, MetricValue
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def _notices(exported: "Exported") -> list[str]:
     notices = []
     parity, label = exported.parity, exported.destination.label
     if parity is not None and parity.ties:
-        notices.append(f"{parity.ties:,} answers differ where two are equally likely but for rounding; they are not counted.")
+        differ = "differs" if parity.ties == 1 else "differ"
+        notices.append(f"{count(parity.ties, 'answer')} {differ} where two are equally likely but for rounding, which is not counted.")
     if exported.speed is not None and exported.speed < 1:
         notices.append(f"On this machine it is slower than float32: {exported.speed:.2f} times as fast for one example.")
     if exported.error is not None and exported.is_kept:
