@@ -291,8 +291,7 @@ def foreign(tree: ast.Module) -> Iterator[str]:
     own |= {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__") and node.attr not in own:
-            if ast.unparse(node) != "os._exit":  # documented, in spite of its name
-                yield ast.unparse(node)
+            yield from {ast.unparse(node)} - {"os._exit"}  # documented, in spite of its name
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             yield from (name for name in names if name.startswith(("keras.src", "tensorflow.python")))

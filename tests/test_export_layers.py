@@ -14,6 +14,7 @@ from cnnkit.errors import CnnkitError, ConfigError
 from cnnkit.export import layer_faults
 from cnnkit.export.layer_faults import entry_of, layer_at_fault, located_error
 from cnnkit.export.writers import write_float
+from cnnkit.keras_api.checking import parse_entry
 from cnnkit.model.compile import build_and_compile
 
 CONFIG = """\
@@ -99,7 +100,7 @@ def test_the_error_has_the_line_of_the_config_entry(loaded: Any, tmp_path: Path)
 
 def test_a_layer_of_a_base_is_located_at_the_base(loaded: Any) -> None:
     layer = keras.layers.Dense(1, name="inside_the_base")
-    with_base = loaded.config.model.model_copy(update={"base": "MobileNetV2"})
+    with_base = loaded.config.model.model_copy(update={"base": parse_entry("MobileNetV2")})
     config = loaded.config.model_copy(update={"model": with_base})
     bound = replace(loaded, config=config)
     model = build_and_compile(loaded).model
