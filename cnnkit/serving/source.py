@@ -106,18 +106,8 @@ def _exported(source: Path, threads: int) -> Predictor:
     """
     with tempfile.TemporaryDirectory(prefix="cnnkit-serve-") as folder:
         target = Path(folder) / source.with_suffix(ONNX.suffix).name
-        command = [
-            sys.executable,
-            "-m",
-            "cnnkit",
-            "export",
-            str(source.resolve()),
-            "--format",
-            ONNX.name,
-            "--output",
-            str(target),
-            "--json",
-        ]
+        export = ["export", str(source.resolve()), "--format", ONNX.name, "--output", str(target), "--json"]
+        command = [sys.executable, "-P", "-m", "cnnkit", *export]  # -P: no module of the folder that the server was started in
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode != 0:
             said = [line for line in done.stderr.splitlines() if line.strip()]
