@@ -258,3 +258,12 @@ def test_a_model_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CnnkitError) as refusal:
         choose(tmp_path / "gone.keras")
     assert str(refusal.value) == f"{tmp_path / 'gone.keras'}: no such model"
+
+
+def test_accepted_connections_are_of_the_protocol_for_which_asyncio_sends_without_delay() -> None:
+    with listening_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
+        listener.setblocking(True)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.proto == socket.IPPROTO_TCP  # else an answer in two packets waits 40 ms for the client's ACK
+        assert client.getpeername() == listener.getsockname()

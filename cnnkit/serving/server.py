@@ -37,7 +37,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (socket.gaierror, UnicodeError) as error:
         raise CnnkitError(f"--host {host}: no such host", "Name an address of this machine, such as 127.0.0.1 or 0.0.0.0.") from error
-    listener = socket.socket(family)
+    # asyncio sends small packets at once (TCP_NODELAY) only where the protocol is stated; an answer would wait 40 ms for the client's ACK
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":  # there it would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
