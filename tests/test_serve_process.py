@@ -210,7 +210,7 @@ class Run:
         return SimpleNamespace(path=path, opened=opened, image_reader=None, threads=threads, metadata=SimpleNamespace(task=None))
 
     def _export(self, command: list[str], **options: Any) -> Any:
-        assert command[1:6] == ["-m", "cnnkit", "export", str(self.keras.resolve()), "--format"]
+        assert command[1:7] == ["-P", "-m", "cnnkit", "export", str(self.keras.resolve()), "--format"]
         self.exports += 1
         return SimpleNamespace(returncode=self.export_status, stderr=self.export_error)
 
@@ -261,9 +261,8 @@ def test_a_model_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 
 def test_accepted_connections_are_of_the_protocol_for_which_asyncio_sends_without_delay() -> None:
-    with listening_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
+    with listening_socket("127.0.0.1", 0) as listener, Client(listener.getsockname()[1]):
         listener.setblocking(True)
         connection, _ = listener.accept()
         with connection:
             assert connection.proto == socket.IPPROTO_TCP  # else an answer in two packets waits 40 ms for the client's ACK
-        assert client.getpeername() == listener.getsockname()
