@@ -13,12 +13,12 @@ from cnnkit.evaluation.calibration import by_class
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.io.atomic import without_nan
 from cnnkit.metrics import TASK_METRICS, MetricValue
+from cnnkit.prediction.predict import LABEL_THRESHOLD
 
 Array = npt.NDArray[Any]
 
 MOST_DIFFERENCE = 1e-4  # of a float32 model's outputs; in standard deviations where numbers are predicted
 MOST_LOSS = 0.01  # of the headline metric after quantization: one point; of errors, in standard deviations
-LABEL_THRESHOLD = 0.5
 ROUNDING = 1e-9  # by which 0.95 - 0.94 exceeds 0.01
 SAME_NUMBER = 1e-3  # standard deviations by which two numbers may differ and be the same answer
 
