@@ -93,6 +93,22 @@ def require_float32(taken: str, given: str, path: Path) -> None:
         raise CnnkitError(f"gives {given} outputs", "It has to give float32: probabilities or numbers, not the index of a class.", path)
 
 
+class BatchedRuntime:
+    """What a runtime does with batches: one of a model's own size as it is, others in parts of that size where it is fixed."""
+
+    _batch: int | None  # the fixed size; None where batches may be of any size
+
+    def _run(self, inputs: Array) -> Array:
+        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32 of a size that the model takes."""
+        raise NotImplementedError
+
+    def __call__(self, inputs: Array) -> Array:
+        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
+        if self._batch is not None and len(inputs) != self._batch:
+            return in_batches_of(self._batch, inputs, self._run)
+        return self._run(inputs)
+
+
 def two_dimensional(outputs: Array, examples: int, path: Path) -> Array:
     """Outputs as `(examples, outputs)`.
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from cnnkit.artifacts.adapter import (
     Array,
+    BatchedRuntime,
     cpu_threads,
     first_line,
-    in_batches_of,
     one_example,
     require_float32,
     require_one_each,
@@ -20,7 +20,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.io.quiet import buffered_stderr
 
 
-class LiteRtRuntime:
+class LiteRtRuntime(BatchedRuntime):
     """A model of one float32 input `(batch, …)` and one float32 output, on the CPU, with LiteRT's builtin operators only.
 
     Args:
@@ -46,7 +46,7 @@ class LiteRtRuntime:
         require_float32(np.dtype(inputs[0]["dtype"]).name, np.dtype(outputs[0]["dtype"]).name, path)
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         signature = tuple(int(size) for size in inputs[0]["shape_signature"])
-        self._fixed = signature[0] if signature and signature[0] > 0 else None
+        self._batch = signature[0] if signature and signature[0] > 0 else None
         self.input_shape = one_example(signature, path)
         self._allocated = 0
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
@@ -55,12 +55,6 @@ class LiteRtRuntime:
     def metadata(self) -> bytes | None:
         """The JSON that cnnkit stored in the file; None where there is none."""
         return metadata_in(self._path.read_bytes(), self._path)
-
-    def __call__(self, inputs: Array) -> Array:
-        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
-        if self._fixed is not None and len(inputs) != self._fixed:
-            return in_batches_of(self._fixed, inputs, self._run)
-        return self._run(inputs)
 
     def _run(self, inputs: Array) -> Array:
         try:
@@ -76,7 +70,7 @@ class LiteRtRuntime:
 
     def _allocate(self, count: int) -> None:
         """Make room for batches of a size; the interpreter announces its delegate on standard error then."""
-        if self._fixed is None:
+        if self._batch is None:
             self._interpreter.resize_tensor_input(self._input, (count, *self.input_shape))
         with buffered_stderr():
             self._interpreter.allocate_tensors()

@@ -8,9 +8,9 @@ import numpy as np
 from cnnkit.artifacts.adapter import (
     KEY,
     Array,
+    BatchedRuntime,
     cpu_threads,
     first_line,
-    in_batches_of,
     one_example,
     require_float32,
     require_one_each,
@@ -19,7 +19,7 @@ from cnnkit.artifacts.adapter import (
 from cnnkit.errors import CnnkitError
 
 
-class OnnxRuntime:
+class OnnxRuntime(BatchedRuntime):
     """A model of one float32 input `(batch, …)` and one float32 output, on the CPU.
 
     Args:
@@ -59,12 +59,6 @@ class OnnxRuntime:
         except UnicodeDecodeError as error:
             raise CnnkitError("its metadata is damaged (not UTF-8)", "Export it again.", self._path) from error
         return stored.get(KEY)
-
-    def __call__(self, inputs: Array) -> Array:
-        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
-        if self._batch is not None and len(inputs) != self._batch:
-            return in_batches_of(self._batch, inputs, self._run)
-        return self._run(inputs)
 
     def _run(self, inputs: Array) -> Array:
         try:

@@ -11,9 +11,9 @@ import numpy as np
 from cnnkit.artifacts.adapter import (
     KEY,
     Array,
+    BatchedRuntime,
     cpu_threads,
     first_line,
-    in_batches_of,
     one_example,
     require_float32,
     require_one_each,
@@ -34,7 +34,7 @@ def openvino_without_telemetry() -> ModuleType:
     return module
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(BatchedRuntime):
     """A model of one float32 input `(batch, …)` and one float32 output, on the CPU, computed in float32.
 
     Args:
@@ -63,12 +63,6 @@ class OpenVinoRuntime:
         self.input_shape = one_example(shape, path)
         self.metadata = _metadata_of(model)
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
-
-    def __call__(self, inputs: Array) -> Array:
-        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
-        if self._batch is not None and len(inputs) != self._batch:
-            return in_batches_of(self._batch, inputs, self._run)
-        return self._run(inputs)
 
     def _run(self, inputs: Array) -> Array:
         try:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.artifacts.adapter import KEY, Array, first_line, in_batches_of, one_example, require_float32, require_one_each, two_dimensional
+from cnnkit.artifacts.adapter import KEY, Array, BatchedRuntime, first_line, one_example, require_float32, require_one_each, two_dimensional
 from cnnkit.errors import CnnkitError
 
 SIGNATURE = "serving_default"
 ASSET = Path("assets.extra") / f"{KEY}.json"
 
 
-class SavedModelRuntime:
+class SavedModelRuntime(BatchedRuntime):
     """A model whose signature `serving_default` has one float32 input `(batch, …)` and one float32 output.
 
     Args:
@@ -42,12 +42,6 @@ class SavedModelRuntime:
         asset = path / ASSET
         self.metadata = asset.read_bytes() if asset.is_file() else None
         self.outputs = int(self(np.zeros((1, *self.input_shape), np.float32)).shape[1])
-
-    def __call__(self, inputs: Array) -> Array:
-        """The outputs `(n, outputs)` float32 of a batch `(n, …)` float32."""
-        if self._batch is not None and len(inputs) != self._batch:
-            return in_batches_of(self._batch, inputs, self._run)
-        return self._run(inputs)
 
     def _run(self, inputs: Array) -> Array:
         import tensorflow as tf
