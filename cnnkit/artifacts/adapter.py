@@ -38,6 +38,16 @@ class Runtime(Protocol):
         """The outputs `(n, outputs)` float32 of a batch `(n, *input_shape)` float32."""
 
 
+class Adapter(Protocol):
+    """The class that runs files of one format."""
+
+    def __call__(self, path: Path, threads: int = 0) -> Runtime:
+        """Load a file or folder with so many threads within one operator; 0 for all processors."""
+
+    def import_engine(self) -> None:
+        """Import the package that runs the model."""
+
+
 def one_example(shape: tuple[Any, ...], path: Path) -> tuple[int, ...]:
     """The shape of one example of an input `(batch, …)`.
 

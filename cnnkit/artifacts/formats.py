@@ -1,4 +1,7 @@
-"""The file formats of models: how each is called, told from its path, and which extra it needs."""
+"""The file formats of models: how each is called, told from its path, run and checked, and which extra it needs.
+
+A new one is a record here, the class and the function that it names, and its writer in `cnnkit/export/writers`.
+"""
 
 import importlib.util
 import re
@@ -19,6 +22,10 @@ class Format:
         name: As `--format` takes it.
         label: As people call it.
         suffix: Ending of the file; empty for a folder.
+        engine: What runs such a file, as people call it.
+        distribution: The package whose version is told with it.
+        adapter: The class that runs such a file, as `module:class`; empty for Keras's own.
+        check: The function that checks a file of unknown origin before it is loaded, as `module:function`.
         extra: The optional extra of cnnkit that installs what it needs; empty where nothing more is needed.
         runtime: Modules that run such a file.
         exporter: Modules that write such a file, beside TensorFlow.
@@ -28,6 +35,10 @@ class Format:
     name: str
     label: str
     suffix: str
+    engine: str
+    distribution: str
+    adapter: str = ""
+    check: str = ""
     extra: str = ""
     runtime: tuple[str, ...] = ()
     exporter: tuple[str, ...] = ()
@@ -51,11 +62,53 @@ class Format:
             )
 
 
-KERAS = Format("keras", "Keras", ".keras")
-ONNX = Format("onnx", "ONNX", ".onnx", "onnx", ("onnxruntime",), ("onnx", "tf2onnx"), ("int8", "float16"))
-LITERT = Format("litert", "LiteRT", ".tflite", "litert", ("ai_edge_litert",), (), ("int8", "float16"))
-OPENVINO = Format("openvino", "OpenVINO", ".xml", "openvino", ("openvino",), (), ("float16",))
-TF_SAVED_MODEL = Format("saved_model", "SavedModel", "")
+KERAS = Format("keras", "Keras", ".keras", "Keras", "keras")
+ONNX = Format(
+    name="onnx",
+    label="ONNX",
+    suffix=".onnx",
+    engine="ONNX Runtime",
+    distribution="onnxruntime",
+    adapter="cnnkit.artifacts.onnx_runtime:OnnxRuntime",
+    check="cnnkit.artifacts.safety.onnx_file:check_onnx",
+    extra="onnx",
+    runtime=("onnxruntime",),
+    exporter=("onnx", "tf2onnx"),
+    quantizations=("int8", "float16"),
+)
+LITERT = Format(
+    name="litert",
+    label="LiteRT",
+    suffix=".tflite",
+    engine="LiteRT",
+    distribution="ai-edge-litert",
+    adapter="cnnkit.artifacts.litert_runtime:LiteRtRuntime",
+    check="cnnkit.artifacts.safety.litert_file:check_litert",
+    extra="litert",
+    runtime=("ai_edge_litert",),
+    quantizations=("int8", "float16"),
+)
+OPENVINO = Format(
+    name="openvino",
+    label="OpenVINO",
+    suffix=".xml",
+    engine="OpenVINO",
+    distribution="openvino",
+    adapter="cnnkit.artifacts.openvino_runtime:OpenVinoRuntime",
+    check="cnnkit.artifacts.safety.openvino_file:check_openvino",
+    extra="openvino",
+    runtime=("openvino",),
+    quantizations=("float16",),
+)
+TF_SAVED_MODEL = Format(
+    name="saved_model",
+    label="SavedModel",
+    suffix="",
+    engine="TensorFlow",
+    distribution="tensorflow",
+    adapter="cnnkit.artifacts.saved_model_runtime:SavedModelRuntime",
+    check="cnnkit.artifacts.safety.saved_model_file:check_saved_model",
+)
 
 FORMATS = {each.name: each for each in (KERAS, ONNX, LITERT, OPENVINO, TF_SAVED_MODEL)}
 EXPORTED = tuple(name for name in FORMATS if name != KERAS.name)

@@ -31,6 +31,11 @@ class LiteRtRuntime(BatchedRuntime):
         CnnkitError: LiteRT cannot load it, or its inputs and outputs are of another kind.
     """
 
+    @staticmethod
+    def import_engine() -> None:
+        """Import the package that runs the model."""
+        import ai_edge_litert.interpreter  # noqa: F401
+
     def __init__(self, path: Path, threads: int = 0) -> None:
         from ai_edge_litert.interpreter import Interpreter
 

@@ -31,6 +31,11 @@ class OnnxRuntime(BatchedRuntime):
         CnnkitError: ONNX Runtime cannot load it, or its inputs and outputs are of another kind.
     """
 
+    @staticmethod
+    def import_engine() -> None:
+        """Import the package that runs the model."""
+        import onnxruntime  # noqa: F401
+
     def __init__(self, path: Path, threads: int = 0) -> None:
         import onnxruntime
 

@@ -45,6 +45,11 @@ class OpenVinoRuntime(BatchedRuntime):
         CnnkitError: OpenVINO cannot load it, or its inputs and outputs are of another kind.
     """
 
+    @staticmethod
+    def import_engine() -> None:
+        """Import the package that runs the model."""
+        openvino_without_telemetry()
+
     def __init__(self, path: Path, threads: int = 0) -> None:
         openvino = openvino_without_telemetry()
         self._path = path

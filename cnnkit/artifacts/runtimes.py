@@ -1,12 +1,10 @@
 """The runtime of each format."""
 
-import importlib
 from pathlib import Path
 
-from cnnkit.artifacts.adapter import Runtime
-from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, Format, format_of, newest_version
-
-_MODULES = {ONNX.name: "onnxruntime", LITERT.name: "ai_edge_litert.interpreter", TF_SAVED_MODEL.name: "tensorflow"}
+from cnnkit.artifacts.adapter import Adapter, Runtime
+from cnnkit.artifacts.formats import TF_SAVED_MODEL, Format, format_of, newest_version
+from cnnkit.artifacts.named import named_object
 
 
 def load_runtime(path: Path, threads: int = 0) -> Runtime:
@@ -20,29 +18,14 @@ def load_runtime(path: Path, threads: int = 0) -> Runtime:
         CnnkitError: The runtime cannot use it.
     """
     path = newest_version(path)
-    found = format_of(path)
-    if found is ONNX:
-        from cnnkit.artifacts.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(path, threads)
-    if found is LITERT:
-        from cnnkit.artifacts.litert_runtime import LiteRtRuntime
-
-        return LiteRtRuntime(path, threads)
-    if found is OPENVINO:
-        from cnnkit.artifacts.openvino_runtime import OpenVinoRuntime
-
-        return OpenVinoRuntime(path, threads)
-    from cnnkit.artifacts.saved_model_runtime import SavedModelRuntime
-
-    return SavedModelRuntime(path, threads)
+    return _adapter(format_of(path) or TF_SAVED_MODEL)(path, threads)
 
 
 def import_runtime(model_format: Format) -> None:
     """Import what runs files of a format other than Keras's, so that this is done while something else is under way."""
-    if model_format is OPENVINO:
-        from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
+    _adapter(model_format).import_engine()
 
-        openvino_without_telemetry()
-    else:
-        importlib.import_module(_MODULES[model_format.name])
+
+def _adapter(model_format: Format) -> Adapter:
+    adapter: Adapter = named_object(model_format.adapter)
+    return adapter

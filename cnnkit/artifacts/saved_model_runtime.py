@@ -22,6 +22,11 @@ class SavedModelRuntime(BatchedRuntime):
         CnnkitError: TensorFlow cannot load it, or its inputs and outputs are of another kind.
     """
 
+    @staticmethod
+    def import_engine() -> None:
+        """Import the package that runs the model."""
+        import tensorflow  # noqa: F401
+
     def __init__(self, path: Path, threads: int = 0) -> None:
         import tensorflow as tf
 

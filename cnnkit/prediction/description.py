@@ -8,22 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.formats import KERAS, LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, newest_version
+from cnnkit.artifacts.formats import OPENVINO, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.prediction.predict import trained_image_reader
 
 ROUNDING = 1e-4  # of outputs, by which processors and versions of a runtime may differ; in standard deviations for numbers
-
-_RUNTIMES = {  # format -> its runtime's name, and the distribution whose version is told
-    KERAS.name: ("Keras", "keras"),
-    ONNX.name: ("ONNX Runtime", "onnxruntime"),
-    LITERT.name: ("LiteRT", "ai-edge-litert"),
-    OPENVINO.name: ("OpenVINO", "openvino"),
-    TF_SAVED_MODEL.name: ("TensorFlow", "tensorflow"),
-}
-
 
 @dataclass(frozen=True)
 class GoldenCheck:
@@ -126,10 +117,9 @@ def describe(path: Path) -> Description:
         CnnkitError: It cannot be opened.
     """
     opened = open_model(path)
-    name, distribution = _RUNTIMES[opened.format.name]
     return Description(
         opened=opened,
-        runtime=f"{name} {importlib.metadata.version(distribution)}",
+        runtime=f"{opened.format.engine} {importlib.metadata.version(opened.format.distribution)}",
         size=size_of(path),
         image_reader=trained_image_reader(opened),
         temperature=_temperature_of(opened),

@@ -130,14 +130,7 @@ def describe(service: Service) -> dict[str, Any]:
 
 def runtime_label(service: Service) -> str:
     """What runs the model, as people call it."""
-    labels = {
-        "keras": "TensorFlow (Keras)",
-        "onnx": "ONNX Runtime",
-        "litert": "LiteRT",
-        "openvino": "OpenVINO",
-        "saved_model": "TensorFlow",
-    }
-    return labels[service.predictor.opened.format.name]
+    return service.predictor.opened.format.engine
 
 
 def _reader_dict(reader: ImageReader | None) -> dict[str, Any] | None:

@@ -1,27 +1,15 @@
 """Check a model file of any format before its runtime loads it."""
 
 import stat
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, Format
-from cnnkit.artifacts.safety.litert_file import check_litert
-from cnnkit.artifacts.safety.onnx_file import check_onnx
-from cnnkit.artifacts.safety.openvino_file import check_openvino
-from cnnkit.artifacts.safety.saved_model_file import check_saved_model
+from cnnkit.artifacts.formats import Format
+from cnnkit.artifacts.named import named_object
 from cnnkit.errors import CnnkitError
 
 MAX_BYTES = 4 * 2**30  # of a model with all its files
 MAX_FILES = 10_000  # in the folder of a SavedModel
-
-_CHECKS: dict[str, Callable[[Path], int]] = {
-    ONNX.name: check_onnx,
-    LITERT.name: check_litert,
-    OPENVINO.name: check_openvino,
-    TF_SAVED_MODEL.name: check_saved_model,
-}
-
 
 def check_file(path: Path, model_format: Format) -> None:
     """Check a model file or folder of unknown origin; nothing of it is executed.
@@ -36,7 +24,7 @@ def check_file(path: Path, model_format: Format) -> None:
     try:
         size = _size_of(path)
         _require_size(size, path)
-        _require_size(size + _CHECKS[model_format.name](path), path)
+        _require_size(size + named_object(model_format.check)(path), path)
     except OSError as error:
         raise CnnkitError(f"cannot be read ({error.strerror or type(error).__name__})", "Check its permissions.", path) from error
 
