@@ -82,7 +82,7 @@ def export(folder: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
     """A network of a task as `.keras` with `model.json`, and in some formats with metadata and three golden examples."""
     from dataclasses import asdict
 
-    from cnnkit.export.writers import put_metadata, write_float
+    from cnnkit.export.writers.writer import write_float, writer_of
     from cnnkit.io.atomic import write_json
     from cnnkit.io.quiet import without_output
 
@@ -98,7 +98,7 @@ def export(folder: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
         paths[each].parent.mkdir(exist_ok=True)
         with without_output():
             write_float(model, target, paths[each])
-            put_metadata(target, paths[each], text)
+            writer_of(target).put_metadata(paths[each], text)
     return paths
 
 

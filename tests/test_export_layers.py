@@ -13,7 +13,7 @@ from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError, ConfigError
 from cnnkit.export import layer_faults
 from cnnkit.export.layer_faults import entry_of, layer_at_fault, located_error
-from cnnkit.export.writers import write_float
+from cnnkit.export.writers.writer import write_float
 from cnnkit.keras_api.checking import parse_entry
 from cnnkit.model.compile import build_and_compile
 

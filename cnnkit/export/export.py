@@ -27,7 +27,8 @@ from cnnkit.export.placing import place, size_of, writable_folder
 from cnnkit.export.speed import times_as_fast
 from cnnkit.export.subject import Subject, subject_of
 from cnnkit.export.write import Written, write_model
-from cnnkit.export.writers import NotExportableError, put_metadata
+from cnnkit.export.writers.conversion import NotExportableError
+from cnnkit.export.writers.writer import writer_of
 from cnnkit.model.temperature import temperature_of
 from cnnkit.runs.reopen import model_file
 
@@ -183,7 +184,7 @@ def _export(destination: Destination, subject: Subject, expected: Array, toleran
         is_kept = parity.passed or keep
         if is_kept:
             metadata = _metadata(destination, written, subject, outputs, parity, image_bytes)
-            put_metadata(destination.format, written.path, metadata.to_json())
+            writer_of(destination.format).put_metadata(written.path, metadata.to_json())
             try:
                 version = place(written.path, destination, task, subject.opened.input_shape, subject.opened.outputs)
             except CnnkitError as error:

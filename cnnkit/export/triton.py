@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cnnkit.config.task import Task
 from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import escape_unprintable
-from cnnkit.export.writers import INPUT, OUTPUT
+from cnnkit.export.writers.writer import INPUT, OUTPUT
 
 LABELS = "labels.txt"
 MOST_BATCH = 64

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.artifacts.formats import LITERT, OPENVINO, TF_SAVED_MODEL, Format
+from cnnkit.artifacts.formats import TF_SAVED_MODEL
 from cnnkit.errors import CnnkitError
+from cnnkit.export.bias_correction import corrected_biases
+from cnnkit.export.calibration import calibration_examples
 from cnnkit.export.destination import Destination
 from cnnkit.export.image_bytes import bytes_function
-from cnnkit.export.quantize import calibration_examples, halve_onnx, quantize_litert, quantize_onnx
 from cnnkit.export.subject import Subject
-from cnnkit.export.writers import conversion, halve_openvino, write_float, write_litert_float16
+from cnnkit.export.writers.conversion import conversion
+from cnnkit.export.writers.writer import write_float, writer_of
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,23 @@ def write_model(destination: Destination, subject: Subject, folder: Path) -> Wri
         CnnkitError: int8 is wanted without training examples.
     """
     target, model = destination.format, subject.opened.require_keras("an export")
+    full = folder / f"float32{target.suffix}"
+    from_bytes = bytes_function(model, subject.opened.metadata.image_reader) if target is TF_SAVED_MODEL else None
     with conversion(model, target):
-        full = folder / f"float32{target.suffix}"
-        from_bytes = bytes_function(model, subject.opened.metadata.image_reader) if target is TF_SAVED_MODEL else None
         write_float(model, target, full, from_bytes)
-        if not destination.quantization:
-            return Written(full, full)
-        made = folder / f"{destination.quantization}{target.suffix}"
-        if destination.quantization == "int8":
-            return Written(made, full, _write_int8(destination.format, subject, full, made))
-        if target is LITERT:
-            write_litert_float16(model, made)
-        elif target is OPENVINO:
-            halve_openvino(full, made)
-        else:
-            halve_onnx(full, made)
+    if not destination.quantization:
+        return Written(full, full)
+    made = folder / f"{destination.quantization}{target.suffix}"
+    if destination.quantization == "float16":
+        with conversion(model, target):
+            writer_of(target).write_float16(model, full, made)
         return Written(made, full)
-
-
-def _write_int8(target: Format, subject: Subject, full: Path, made: Path) -> dict[str, Any]:
-    """Write the int8 file, and return the record of its calibration examples."""
     if subject.train is None:
         raise CnnkitError("int8 needs training examples, to measure the ranges of activations on")
     inputs, record = calibration_examples(subject.train, subject.seed)
-    if target is LITERT:
-        quantize_litert(subject.opened.require_keras("an export"), made, inputs)
-    else:
-        quantize_onnx(full, made, inputs)
-    return record
+    with corrected_biases(model, inputs):
+        corrected = folder / f"corrected{target.suffix}"
+        with conversion(model, target):
+            write_float(model, target, corrected)
+            writer_of(target).write_int8(model, corrected, made, inputs)
+    return Written(made, full, record)

@@ -16,6 +16,7 @@ from cnnkit.prediction.predict import trained_image_reader
 
 ROUNDING = 1e-4  # of outputs, by which processors and versions of a runtime may differ; in standard deviations for numbers
 
+
 @dataclass(frozen=True)
 class GoldenCheck:
     """The stored examples, run now, against their stored outputs.

@@ -11,6 +11,7 @@ from cnnkit.errors import CnnkitError
 MAX_BYTES = 4 * 2**30  # of a model with all its files
 MAX_FILES = 10_000  # in the folder of a SavedModel
 
+
 def check_file(path: Path, model_format: Format) -> None:
     """Check a model file or folder of unknown origin; nothing of it is executed.
 

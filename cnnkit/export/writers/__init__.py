@@ -1,0 +1,1 @@
+"""A Keras model as a file of another format: one writer a format."""
