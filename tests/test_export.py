@@ -170,13 +170,13 @@ def test_one_format_that_fails_leaves_the_others_and_the_exit_status_is_1(
 
 
 def test_a_layer_that_cannot_be_exported_is_named_with_its_line(tmp_path: Path) -> None:
-    layers = "\n    - Flatten\n    - Reshape: {target_shape: [1, 432]}\n    - GRU: {units: 3}\n    - Dense: {units: outputs, activation: softmax}"
+    layers = "\n    - Reshape: {target_shape: [12, 12, 3, 1]}\n    - MaxPooling3D: {pool_size: 2}\n    - Flatten\n    - Dense: {units: outputs, activation: softmax}"
     run = make_run(tmp_path / "recurrent", images(), np.arange(60) % 3, layers=layers)
     (result,) = export_model(run, [LITERT]).results
-    line = next(number for number, text in enumerate((run / "config.yaml").read_text().splitlines(), 1) if "GRU" in text)
+    line = next(number for number, text in enumerate((run / "config.yaml").read_text().splitlines(), 1) if "MaxPooling3D" in text)
     assert result.error is not None
-    assert result.error.location == f"{run}/config.yaml:{line}:7: model.layers[2].GRU"
-    assert result.error.message.startswith("LiteRT cannot express layer 'gru' (GRU): ")
+    assert result.error.location == f"{run}/config.yaml:{line}:7: model.layers[1].MaxPooling3D"
+    assert result.error.message.startswith("LiteRT cannot express layer 'max_pooling3d' (MaxPooling3D): ")
     assert result.error.remedy == "Choose another --format, or another layer in its place."
     assert not (run / "model.tflite").exists()
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from serve_harness import Client, colour_model, png
 
 from cnnkit import cli
-from cnnkit.artifacts.formats import ONNX, Format
+from cnnkit.artifacts.formats import ONNX
 from cnnkit.errors import CnnkitError
 from cnnkit.serving import extra, source
 from cnnkit.serving.server import _made_by_the_kernel, listening_socket
@@ -228,6 +229,15 @@ def test_a_run_is_served_by_the_onnx_file_that_was_exported_from_it(tmp_path: Pa
     assert choose(run.keras).served.name == tmp_path.name
 
 
+def test_of_a_keras_file_without_metadata_is_told_that_names_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.export()
+    monkeypatch.setattr(source, "read_metadata", lambda path: None)
+    unknown = "model.keras has no model.json beside it: names and training data are not known."
+    assert run.chosen() == ("model.onnx", str(run.onnx), (unknown,))
+    assert choose(run.keras).served.name == "model"
+
+
 @pytest.mark.parametrize("changes", [{"source": "0" * 64}, {"quantization": "int8"}, {"parity": {"passed": False}}, {"parity": {}}])
 def test_an_onnx_file_of_another_model_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
     run = Run(tmp_path, monkeypatch)
@@ -248,7 +258,7 @@ def test_where_the_export_fails_keras_serves_and_the_reason_is_told(tmp_path: Pa
 def test_without_onnx_runtime_keras_serves_and_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path, monkeypatch)
     run.export()
-    missing: Callable[..., None] = Format("onnx", "ONNX", ".onnx", "onnx", ("no_such_module",)).require
+    missing: Callable[..., None] = replace(ONNX, runtime=("no_such_module",)).require
     monkeypatch.setattr(source, "ONNX", SimpleNamespace(require=missing, suffix=ONNX.suffix, name=ONNX.name))
     notice = 'Served by Keras: ONNX needs no_such_module, which is not installed. For more speed: pip install "cnnkit[onnx]"'
     assert run.chosen() == ("model.keras", str(run.keras), (notice,))

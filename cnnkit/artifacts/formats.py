@@ -30,6 +30,7 @@ class Format:
         runtime: Modules that run such a file.
         exporter: Modules that write such a file, beside TensorFlow.
         quantizations: What `--quantize` can do to it.
+        has_loops: Whether it can express the loop of a recurrent layer.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Format:
     runtime: tuple[str, ...] = ()
     exporter: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ()
+    has_loops: bool = True
 
     def require(self, *, export: bool = False) -> None:
         """Check that what the format needs is installed.
@@ -87,6 +89,7 @@ LITERT = Format(
     extra="litert",
     runtime=("ai_edge_litert",),
     quantizations=("int8", "float16"),
+    has_loops=False,
 )
 OPENVINO = Format(
     name="openvino",
@@ -99,6 +102,7 @@ OPENVINO = Format(
     extra="openvino",
     runtime=("openvino",),
     quantizations=("float16",),
+    has_loops=False,
 )
 TF_SAVED_MODEL = Format(
     name="saved_model",

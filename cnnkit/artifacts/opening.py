@@ -137,8 +137,13 @@ def _open_keras(path: Path, *, compiled: bool) -> OpenModel:
     metadata = stored or guessed_metadata(model, path)
     if not _names_outputs(metadata.task, outputs):
         raise CnnkitError(f"{path}: gives {outputs} values, but its model.json names {metadata.task.outputs}", "Train the run again.")
-    unknown = "" if stored is not None else f"{path.name} has no model.json beside it: names and training data are not known."
+    unknown = "" if stored is not None else undescribed(path)
     return OpenModel(path, KERAS, KerasRuntime(model), shape, outputs, metadata, stored is not None, unknown=unknown, keras_model=model)
+
+
+def undescribed(path: Path) -> str:
+    """What is not known of a `.keras` file without model metadata, for the user."""
+    return f"{path.name} has no model.json beside it: names and training data are not known."
 
 
 def guessed_metadata(model: "keras.Model", path: Path) -> ModelMetadata:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cnnkit.artifacts.formats import KERAS, ONNX, format_of
 from cnnkit.artifacts.model_metadata import read_metadata
+from cnnkit.artifacts.opening import undescribed
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.predict import Predictor
 from cnnkit.runs.reopen import model_file
@@ -65,7 +66,9 @@ def choose(what: Path | None, *, name: str = "", threads: int = 0, heatmaps: boo
     reader = predictor.image_reader
     found = HeatmapSource(source, predictor.metadata.task, reader) if heatmaps and reader is not None else None
     without = "" if found is not None else SWITCHED_OFF if reader is not None else NO_KERAS
-    named = source.resolve().parent.name if read_metadata(source) is not None else source.stem
+    is_described = read_metadata(source) is not None
+    named = source.resolve().parent.name if is_described else source.stem
+    notices = notices if is_described else (undescribed(source), *notices)
     return Chosen(Served(name or named, predictor, found, without), source, origin, notices)
 
 
