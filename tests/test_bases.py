@@ -74,6 +74,22 @@ def test_what_is_told_of_a_base_is_what_keras_builds(name: str, smallest: int, p
     assert keras.Model.load_weights.__qualname__ == "Model.load_weights"  # what introspection replaced is back
 
 
+def test_a_base_is_in_inference_mode_where_nobody_states_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`keras.saving.load_model("model.keras")(pixels)`: Resizing is in training mode by default, and the base's Dropout followed it."""
+
+    def with_dropout(entry: Any, shape: tuple[int, ...]) -> tuple[keras.Model, tuple[str, ...]]:
+        inside = keras.Input(shape)
+        return keras.Model(inside, keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(inside)), ()
+
+    monkeypatch.setattr("cnnkit.model.base.load_base", with_dropout)
+    inputs = keras.Input((5, 4, 3))
+    applied = apply_base(Model.model_validate({"base": {"EfficientNetB0": {"weights": "none"}}, "image_size": 64}), inputs)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(applied.features))
+    pixels = np.full((20, 5, 4, 3), 100.0, np.float32)
+    assert np.ptp(np.asarray(model(pixels))) == 0.0
+    assert np.ptp(np.asarray(model(pixels, training=True))) > 0.0
+
+
 def test_weights_take_a_few_percent_more_on_disk_than_in_memory() -> None:
     plain = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.35)
     in_memory = sum(weight.numpy().nbytes for weight in plain.weights)

@@ -35,9 +35,25 @@ def _bidirectional() -> keras.Model:
     return keras.Model(outer, LAYERS.Dense(2)(inner(outer)))
 
 
+def _resized_base_with_dropout() -> keras.Model:
+    """Resizing is in training mode by default, which Keras's exporters to ONNX and OpenVINO hand on to a base that follows."""
+    inside = keras.Input((8, 8, 3))
+    dropped = LAYERS.Dropout(0.5, noise_shape=(None, 1, 1, 1))(LAYERS.Conv2D(4, 3)(inside))
+    base = keras.Model(inside, LAYERS.GlobalAveragePooling2D()(dropped))
+    inputs = keras.Input((5, 4, 3))
+    return keras.Model(inputs, base(LAYERS.Resizing(8, 8)(inputs)))
+
+
 @pytest.mark.parametrize(
     ("build", "name"),
-    [(_normalized, "onnx"), (_recurrent, "litert"), (_recurrent, "openvino"), (_bidirectional, "litert")],
+    [
+        (_normalized, "onnx"),
+        (_resized_base_with_dropout, "onnx"),
+        (_resized_base_with_dropout, "openvino"),
+        (_recurrent, "litert"),
+        (_recurrent, "openvino"),
+        (_bidirectional, "litert"),
+    ],
     ids=lambda each: getattr(each, "__name__", each).strip("_"),
 )
 def test_the_file_answers_as_keras_does(build, name, tmp_path: Path) -> None:
@@ -47,7 +63,7 @@ def test_the_file_answers_as_keras_does(build, name, tmp_path: Path) -> None:
     with conversion(model, target):
         write_float(model, target, path)
     inputs = np.random.default_rng(0).uniform(0, 3, (4, *model.input_shape[1:])).astype(np.float32)
-    np.testing.assert_allclose(load_runtime(path)(inputs), np.asarray(model(inputs)), atol=1e-5)
+    np.testing.assert_allclose(load_runtime(path)(inputs), np.asarray(model(inputs, training=False)), atol=1e-5)
 
 
 @pytest.mark.parametrize("build", [_normalized, _recurrent, _bidirectional], ids=lambda each: each.__name__.strip("_"))

@@ -69,9 +69,12 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
         tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
     base, notices = load_base(entry, tuple(tensor.shape[1:]))
     prepared = apply_preprocessing(entry.name, tensor)
+    # `training=False` counts where the caller of the model states no mode: the base would follow Resizing, whose own default is training
     base.trainable = False  # also puts BatchNormalization into inference mode inside fit
     substituted = {"alpha": PACKAGED_ALPHA} if notices else {}  # the packaged weights cause the only notice
-    return AppliedBase(base(prepared), prepared, {entry.name: {**entry.arguments, **substituted, "weights": "none"}}, notices)
+    return AppliedBase(
+        base(prepared, training=False), prepared, {entry.name: {**entry.arguments, **substituted, "weights": "none"}}, notices
+    )
 
 
 @fresh_names()
@@ -105,7 +108,7 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
         message = f"the network of {config.run} takes {format_shape(wanted)}, but an example is {format_shape(shape)}"
         raise BuildError(Fault((*_BASE_PATH, "run"), message, "Name another run, or data of that kind."))
     base.trainable = False
-    return AppliedBase(base(tensor), tensor, {**config.model_dump(exclude_none=True), "weights": "none"})
+    return AppliedBase(base(tensor, training=False), tensor, {**config.model_dump(exclude_none=True), "weights": "none"})
 
 
 def _feature_tensor(model: "keras.Model", until: str | None) -> Any:

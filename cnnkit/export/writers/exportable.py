@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,3 +59,31 @@ def _short_recurrent(layer: Any) -> list[Any]:
     uses = all_uses(layer) if found else []  # what is inside of a Bidirectional has none of its own
     steps = {use.input_tensors[0].shape[1] for use in uses}
     return found if steps and all(each is not None and each <= MOST_STEPS for each in steps) else []
+
+
+def export_for_inference(model: "keras.Model", target: Format, path: Path) -> None:
+    """Write a model by Keras's own exporter, in inference mode.
+
+    To ONNX and OpenVINO Keras leaves the mode open, and a preprocessing layer such as Resizing, whose own default is training, then
+    sets it for a base that follows: the file would have the base's Dropout in it.
+
+    Args:
+        model: From raw inputs `(batch, …)` to outputs.
+        target: ONNX or OpenVINO.
+        path: The file to write.
+    """
+    import keras
+
+    class InferenceOnly(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(name=model.name)
+            self.inner = model
+
+        def call(self, inputs: Any) -> Any:
+            return self.inner(inputs, training=False)
+
+    wrapped, shapes = InferenceOnly(), [each.shape[1:] for each in model.inputs]
+    examples = [np.zeros((1, *(size or 1 for size in shape)), np.float32) for shape in shapes]
+    wrapped(examples if len(examples) > 1 else examples[0])  # Keras exports only a model that was called
+    specs = [keras.InputSpec(dtype="float32", shape=(None, *shape), name=f"input_{index}") for index, shape in enumerate(shapes)]
+    wrapped.export(str(path), format=target.name, verbose=False, input_signature=[specs] if len(specs) > 1 else specs)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnkit.artifacts.formats import ONNX
 from cnnkit.artifacts.metadata import KEY
+from cnnkit.export.writers.exportable import export_for_inference
 from cnnkit.export.writers.writer import BATCH, INPUT, OUTPUT, Array, BytesFunction, Writer
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ class OnnxWriter(Writer):
         """Write a model; its batch, input and output get plain names."""
         import onnx
 
-        model.export(str(path), format="onnx", verbose=False)
+        export_for_inference(model, ONNX, path)
         exported = onnx.load(str(path))
         graph = exported.graph
         renamed = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}

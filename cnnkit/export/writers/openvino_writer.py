@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.artifacts.formats import OPENVINO
 from cnnkit.artifacts.metadata import KEY
 from cnnkit.artifacts.openvino_runtime import openvino_without_telemetry
+from cnnkit.export.writers.exportable import export_for_inference
 from cnnkit.export.writers.writer import BytesFunction, Writer
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ class OpenVinoWriter(Writer):
     def write_float(self, model: "keras.Model", path: Path, from_bytes: BytesFunction | None) -> None:
         """Write a model."""
         openvino = openvino_without_telemetry()
-        model.export(str(path), format="openvino", verbose=False)
+        export_for_inference(model, OPENVINO, path)
 
         def first_output(loaded: Any, copy: Path) -> None:  # beside it stand the statistics of each BatchNormalization
             openvino.serialize(openvino.Model(loaded.outputs[:1], loaded.get_parameters(), model.name), str(copy))
