@@ -1,14 +1,19 @@
 """`cnnkit train`: train the network of a config, or resume an interrupted run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from cnnkit.commands.options import RunDir, Set
-from cnnkit.commands.training_run import train_and_print, write_missing_and_print
+from cnnkit.commands.training_run import train_and_print, train_opened_and_print, write_missing_and_print
 from cnnkit.console.text import print_line, print_notice
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, count
+from cnnkit.runs.names import RUNS
+
+if TYPE_CHECKING:
+    from cnnkit.config.load import LoadedConfig
+    from cnnkit.training.resume import Resumed
 
 
 def train(
@@ -22,8 +27,14 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Total number of epochs, in place of the config's.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,
+    resume_or_start: Annotated[
+        bool,
+        typer.Option("--resume-or-start", help="Start the run in its folder, or resume it there: for schedulers that restart a command."),
+    ] = False,
 ) -> None:
     """Train the network of a config, or resume an interrupted run."""
+    if resume is not None and resume_or_start:
+        raise typer.BadParameter("goes with a config and not with --resume", param_hint="--resume-or-start")
     if resume is not None:
         _resume(resume, configs or [], overrides, epochs, force=force)
     if not configs:
@@ -37,7 +48,11 @@ def train(
     from cnnkit.data.binding import bind
 
     loaded = load_config(configs, overrides or [])
-    train_and_print(bind(loaded if epochs is None else with_epochs(configs, overrides or [], loaded, epochs)), run_dir)
+    if epochs is not None:
+        loaded = with_epochs(configs, overrides or [], loaded, epochs)
+    if resume_or_start:
+        _resume_or_start(loaded, run_dir if run_dir is not None else RUNS / loaded.config.name)
+    train_and_print(bind(loaded), run_dir)
 
 
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> None:
@@ -47,10 +62,30 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
     for notice in resumed.notices:
         print_notice(notice)
     if resumed.is_finished:
-        run = resumed.directory.path
-        print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
-        if resumed.unusable_files:
-            write_missing_and_print(resumed)
-        resumed.lock.release()
-        raise typer.Exit
+        _print_finished(resumed)
     train_and_print(resumed.loaded, resumed.directory.path, resumed)
+
+
+def _resume_or_start(loaded: "LoadedConfig", folder: Path) -> NoReturn:
+    from cnnkit.training.resume_or_start import open_run
+
+    opened = open_run(loaded, folder)
+    for notice in opened.resumed.notices if opened.resumed is not None else ():
+        print_notice(notice)
+    if not opened.is_finished:
+        train_opened_and_print(opened)
+    if opened.resumed is not None:
+        _print_finished(opened.resumed)
+    print_line(f"{folder} is finished.")
+    raise typer.Exit
+
+
+def _print_finished(resumed: "Resumed") -> NoReturn:
+    run = resumed.directory.path
+    print_line(
+        f"{run} is finished, after {count(resumed.epochs_done, 'epoch')}. To train it further: cnnkit train --resume {run} --epochs N"
+    )
+    if resumed.unusable_files:
+        write_missing_and_print(resumed)
+    resumed.lock.release()
+    raise typer.Exit
