@@ -171,6 +171,9 @@ class Data(Section):
     test: Number = Field(default=0.15, ge=0, lt=1)
     """The fraction held out for the final evaluation, where the data has no test split."""
 
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """The seed of splits and synthetic data; the config's `seed` where left out. With it, other seeds learn on the same splits."""
+
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""
 
@@ -412,3 +415,8 @@ class Config(Section):
 
     sweep: Sweep | None = None
     """The search space of `cnnkit sweep`, and how it is searched."""
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of splits and synthetic data."""
+        return self.seed if self.data.seed is None else self.data.seed

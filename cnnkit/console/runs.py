@@ -13,7 +13,7 @@ from cnnkit.metrics import ABSENT
 if TYPE_CHECKING:
     from cnnkit.runs.listing import ListedRun
 
-_STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unknown": "red"}
+_STATE_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "pruned": "blue", "failed": "red", "unknown": "red"}
 
 
 NARROW = 100  # terminal width below which the data is printed below the run's name, without the time of day

@@ -289,7 +289,7 @@ def _was_evaluated(directory: RunDirectory) -> bool:
 
 
 def read_state(directory: RunDirectory) -> str:
-    """The state in `environment.json`: running, interrupted, failed or finished; empty where it cannot be read."""
+    """The state in `environment.json`: running, interrupted, pruned, failed or finished; empty where it cannot be read."""
     try:
         return str(read_json(directory.environment)["state"])
     except (OSError, ValueError, KeyError, TypeError):

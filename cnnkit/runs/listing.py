@@ -14,7 +14,7 @@ from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import is_locked
 from cnnkit.runs.names import RUNS, SortKey
 
-State = Literal["finished", "interrupted", "running", "failed", "unknown"]
+State = Literal["finished", "interrupted", "pruned", "running", "failed", "unknown"]
 
 _NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
 
@@ -32,7 +32,7 @@ class ListedRun:
         epochs: Epochs done.
         seconds: Wall time in seconds; that of its epochs where it is not finished.
         started: Start time in ISO 8601; empty where unknown.
-        state: Finished, interrupted, running, failed or unknown.
+        state: Finished, interrupted, pruned, running, failed or unknown.
         faults: Messages about damaged or missing files.
     """
 
@@ -134,7 +134,7 @@ def _state(environment: Mapping[str, Any], path: Path) -> State:
     stored = environment.get("state")
     if stored == "running":
         return "running" if is_locked(path) else "interrupted"
-    return stored if stored in ("finished", "interrupted", "failed") else "unknown"
+    return stored if stored in ("finished", "interrupted", "pruned", "failed") else "unknown"
 
 
 def _headline(metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], path: Path) -> tuple[Metric | None, float | None]:

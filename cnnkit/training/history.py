@@ -34,6 +34,10 @@ class DivergedError(CnnkitError):
         )
 
 
+class PrunedError(Exception):
+    """Raised by a listener after an epoch: the run is not worth training further. It ends there, in the state `pruned`."""
+
+
 @dataclass
 class History:
     """Losses and metrics, a row per epoch, with the wall time.

@@ -76,6 +76,8 @@ def prepare(
     run_dir: Path | LockedRun | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
+    *,
+    without_test: bool = False,
 ) -> Prepared:
     """Build the network, load the data and create the run's folder, or reuse that of an interrupted run.
 
@@ -84,6 +86,8 @@ def prepare(
         run_dir: The folder for a new run, which may be locked already; `runs/NAME` where None.
         on_progress: Called with the number of files scanned, and the total number.
         resumed: The interrupted run to resume; None for a new one.
+        without_test: Whether to leave the test examples untouched, and to compute the final metrics on the validation examples;
+            a resumed run is as it was begun.
 
     Raises:
         CnnkitError: The config, the data or the folder is not usable; then no new folder remains, the files of an
@@ -99,7 +103,7 @@ def prepare(
         if locked is None:
             assert not isinstance(run_dir, LockedRun)
             locked = create_run_directory(loaded.config.name, run_dir)
-        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed)
+        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed, without_test)
         complete = True
     finally:
         if not complete and locked is not None:
@@ -115,12 +119,13 @@ def _prepare_in_folder(
     lock: RunLock,
     on_progress: Callable[[int, int], None],
     resumed: Resumed | None,
+    without_test: bool,
 ) -> Prepared:
     """Load the data and set up checkpoints for a run whose folder exists and is locked."""
     config = loaded.config
     try:
         stand_in = resumed.stand_in if resumed is not None else None
-        dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress, stand_in=stand_in))
+        dataset = loaded.source.load(Request(config.data_seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         watched = config.train.callbacks if resumed is None else []  # a run that was begun before this check goes on
@@ -131,12 +136,15 @@ def _prepare_in_folder(
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
     except BuildError as error:
         raise loaded.located(error) from error
-    held_out = dataset.held_out
+    without_test = resumed.checkpoint.state.run.without_test if resumed is not None else without_test
+    held_out = (replace(dataset, test=None) if without_test else dataset).held_out
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     data_fingerprint = fingerprint(dataset)
+    if without_test:
+        dataset = replace(dataset, test=None)
     if resumed is not None:
         check_data(resumed, data_fingerprint)
     notices = (*network.notices, *dataset.notices, *loaded.warnings)
@@ -146,6 +154,7 @@ def _prepare_in_folder(
         data=DataIdentity(fingerprint=data_fingerprint, name=dataset.name, stand_in_for=dataset.stand_in_for),
         base=network.base,
         notices=list(network.notices),
+        without_test=without_test,
     )
     manager = CheckpointManager(
         network.model,

@@ -26,6 +26,7 @@ UNRELATED_TO_LEARNING = (
     "train.log",
     "data.cache",
     "data.cache_memory",
+    "sweep",
 )  # config keys that do not affect the trained weights
 
 

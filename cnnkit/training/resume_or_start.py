@@ -38,11 +38,12 @@ class OpenedRun:
     resumed: Resumed | None
     is_finished: bool
 
-    def prepare(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Prepared:
+    def prepare(self, on_progress: Callable[[int, int], None] = lambda done, total: None, *, without_test: bool = False) -> Prepared:
         """Prepare the run to be started or resumed.
 
         Args:
             on_progress: Called with the number of files scanned, and the total number.
+            without_test: Whether a started run leaves the test examples untouched; see `training.prepare`.
 
         Raises:
             CnnkitError: The config or the data is not usable; the lock is then released.
@@ -50,7 +51,7 @@ class OpenedRun:
         if self.resumed is not None:
             return prepare(self.resumed.loaded, None, on_progress, self.resumed)
         assert isinstance(self.loaded, BoundConfig)
-        return prepare(self.loaded, self.locked, on_progress)
+        return prepare(self.loaded, self.locked, on_progress, without_test=without_test)
 
 
 def open_run(loaded: LoadedConfig, folder: Path) -> OpenedRun:
