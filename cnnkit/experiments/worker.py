@@ -1,4 +1,4 @@
-"""A worker process: trains one run after another, as its parent asks, and reports the progress of each."""
+"""A worker process: does one task after another, as its parent asks, and reports the progress of the runs in it."""
 
 import contextlib
 import os
@@ -6,12 +6,12 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.errors import CnnkitError
@@ -24,6 +24,32 @@ if TYPE_CHECKING:
     from cnnkit.training.prepare import Prepared
 
 Row = dict[str, float]
+Display = Callable[["Prepared"], contextlib.AbstractContextManager["Listener"]]
+
+
+class Task(Protocol):
+    """What a worker is to do."""
+
+    @property
+    def name(self) -> str:
+        """Its name among the tasks of its group, such as `seed-42`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it writes."""
+
+    def train(self, display: Display) -> bool:
+        """Train the run, or the runs, of this task.
+
+        Args:
+            display: Called with each prepared run; gives the listener that receives its progress.
+
+        Returns:
+            Whether the task is finished; else a signal interrupted it, and everything is saved.
+
+        Raises:
+            CnnkitError: A run cannot be trained; `RunLockedError`: another process is writing it.
+        """
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,13 @@ class RunTask:
     name: str
     loaded: LoadedConfig
     folder: Path
+
+    def train(self, display: Display) -> bool:
+        """Start the run, resume it, or find it finished."""
+        from cnnkit.training.resume_or_start import resume_or_start
+
+        result = resume_or_start(self.loaded, self.folder, display)
+        return result is None or not result.history.interrupted
 
 
 @dataclass(frozen=True)
@@ -133,9 +166,7 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _train(task: RunTask, connection: Connection, number: int) -> Event:
-    from cnnkit.training.resume_or_start import resume_or_start
-
+def _train(task: Task, connection: Connection, number: int) -> Event:
     @contextlib.contextmanager
     def reporting(prepared: "Prepared") -> "Iterator[Listener]":
         rows = [dict(row) for row in prepared.checkpoint_manager.history.rows]
@@ -146,7 +177,7 @@ def _train(task: RunTask, connection: Connection, number: int) -> Event:
 
     try:
         _use_one_gpu(number)
-        result = resume_or_start(task.loaded, task.folder, reporting)
+        is_finished = task.train(reporting)
     except RunLockedError:
         return RunIsLocked()
     except CnnkitError as error:
@@ -155,7 +186,7 @@ def _train(task: RunTask, connection: Connection, number: int) -> Event:
         traceback.print_exc(file=sys.stderr)
         _send(connection, WorkerFailed(traceback.format_exc()))
         raise
-    return RunEnded(is_finished=result is None or not result.history.interrupted)
+    return RunEnded(is_finished)
 
 
 def _use_one_gpu(number: int) -> None:

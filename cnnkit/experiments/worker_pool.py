@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import CnnkitError, count
-from cnnkit.experiments.worker import EpochDone, Event, RunEnded, RunFailed, RunIsLocked, RunTask, WorkerFailed, work
+from cnnkit.experiments.worker import EpochDone, Event, RunEnded, RunFailed, RunIsLocked, Task, WorkerFailed, work
 from cnnkit.training.signals import StopRequest, stop_requests
 
 MOST_DEATHS = 3  # of workers in a row at one run, without an epoch done: then it is not tried again
@@ -31,25 +31,25 @@ class WorkerDied:
     cause: str
 
 
-OnEvent = Callable[[RunTask, Event | WorkerDied], None]
+OnEvent = Callable[[Task, Event | WorkerDied], None]
 
 
 @dataclass
 class _Worker:
     process: Any  # a process of the spawn context
     connection: Connection
-    task: RunTask | None = None
+    task: Task | None = None
 
 
 @dataclass
 class _Pool:
     """The workers, and the runs that are under way or to be tried again."""
 
-    tasks: Iterator[RunTask]
+    tasks: Iterator[Task]
     on_event: OnEvent
     log: Path
     workers: list[_Worker | None]
-    again: list[tuple[float, RunTask]] = field(default_factory=list)
+    again: list[tuple[float, Task]] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
 
     def run(self, stop: StopRequest) -> None:
@@ -103,7 +103,7 @@ class _Pool:
             with contextlib.suppress(OSError):  # it has died: `_receive` finds out
                 worker.connection.send(task)
 
-    def _next_task(self) -> RunTask | None:
+    def _next_task(self) -> Task | None:
         now = time.monotonic()
         ready = next((entry for entry in self.again if entry[0] <= now), None)
         if ready is None:
@@ -127,7 +127,7 @@ class _Pool:
         except (EOFError, OSError):
             self._replace(worker)
 
-    def _take(self, worker: _Worker, task: RunTask, event: Event, *, may_start: bool) -> None:
+    def _take(self, worker: _Worker, task: Task, event: Event, *, may_start: bool) -> None:
         match event:
             case EpochDone():
                 self.deaths.pop(task.name, None)
@@ -170,7 +170,7 @@ class _Pool:
         self.on_event(task, WorkerDied(cause))
 
 
-def train_runs(tasks: Iterable[RunTask], workers: int, log_folder: Path, on_event: OnEvent) -> int:
+def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: OnEvent) -> int:
     """Train runs in worker processes, each in its folder: started, resumed, or left alone where it is finished.
 
     SIGINT and SIGTERM are passed on to the workers, which finish the current step and save everything.

@@ -86,10 +86,6 @@ class SweepFolder:
         """The run of the winner with another seed."""
         return self.path / "winner" / f"seed-{seed}"
 
-    def log(self, worker: int) -> Path:
-        """What a worker wrote to standard output and standard error."""
-        return self.path / f"worker-{worker}.log"
-
     def read_record(self) -> Record | None:
         """The record; None for a folder in which no sweep was begun.
 

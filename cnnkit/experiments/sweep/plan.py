@@ -93,8 +93,12 @@ class SweepPlan:
         return max(map(_epochs, configs))
 
 
-def plan_sweep(loaded: LoadedConfig) -> SweepPlan:
+def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
     """Check everything about a sweep that can be known without TensorFlow; the config's data is opened.
+
+    Args:
+        loaded: The config.
+        is_checked: Whether the ends of the space were checked with the data before, in another process.
 
     Raises:
         CnnkitError: The config has no sweep, Optuna is not installed, or something in the config is not valid.
@@ -112,7 +116,8 @@ def plan_sweep(loaded: LoadedConfig) -> SweepPlan:
         plan.pruner()
     except BuildError as error:
         raise loaded.located(error) from error
-    _check_ends(plan, lambda config: None)
+    if not is_checked:
+        _check_ends(plan, lambda config: None)
     return plan
 
 

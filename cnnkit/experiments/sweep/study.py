@@ -14,6 +14,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.experiments.sweep.folder import SweepFolder, open_folder
 from cnnkit.experiments.sweep.plan import SweepPlan
 from cnnkit.experiments.sweep.storage import StorageAddress, open_storage, storage_errors
+from cnnkit.experiments.worker_pool import LOG
 from cnnkit.io.file_lock import exclusive
 from cnnkit.runs.lock import RunLockedError
 from cnnkit.training.resume_or_start import OpenedRun, open_run
@@ -139,7 +140,7 @@ class SweepStudy:
             return None
         if not run.is_finished and self._count_attempt(trial) > MOST_ATTEMPTS:
             run.locked.lock.release()
-            self._fail(trial, number, f"its worker was killed {MOST_ATTEMPTS} times in the same epoch; see {self.folder.path}/worker-*.log")
+            self._fail(trial, number, f"its worker was killed {MOST_ATTEMPTS} times in the same epoch; see {self.folder.path / LOG}")
             return None
         return Claim(number, trial, run)
 

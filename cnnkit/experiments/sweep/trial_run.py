@@ -6,10 +6,11 @@ from typing import Literal
 
 from cnnkit.errors import BuildError, CnnkitError, ConfigError
 from cnnkit.experiments.sweep.study import Claim, SweepStudy
-from cnnkit.io.atomic import WriteError
+from cnnkit.experiments.worker import Display
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import EPOCH, VALIDATION_PREFIX
 from cnnkit.runs.directory import RunDirectory, read_state
+from cnnkit.training.fit import Listener
 from cnnkit.training.history import DivergedError, PrunedError, Row
 from cnnkit.training.memory import OutOfMemoryError
 from cnnkit.training.phases import LayerState
@@ -21,8 +22,13 @@ Outcome = Literal["told", "interrupted"]
 _OF_THIS_TRIAL = (DivergedError, ConfigError, BuildError, OutOfMemoryError)  # errors that another trial need not have
 
 
-def run_trial(study: SweepStudy, claim: Claim) -> Outcome:
+def run_trial(study: SweepStudy, claim: Claim, display: Display) -> Outcome:
     """Train a claimed trial, from its beginning or from its last checkpoint, and tell the study its result.
+
+    Args:
+        study: The study.
+        claim: The trial.
+        display: Called with the prepared run; gives the listener that receives its progress.
 
     Returns:
         `interrupted` where a signal stopped it: its run is saved, and the trial is to be claimed again.
@@ -36,7 +42,7 @@ def run_trial(study: SweepStudy, claim: Claim) -> Outcome:
         study.prune(claim)
         return "told"
     try:
-        interrupted = _train(study, claim)
+        interrupted = _train(study, claim, display)
     except PrunedError:
         study.prune(claim)
         return "told"
@@ -50,7 +56,7 @@ def run_trial(study: SweepStudy, claim: Claim) -> Outcome:
     return "told"
 
 
-def _train(study: SweepStudy, claim: Claim) -> bool:
+def _train(study: SweepStudy, claim: Claim, display: Display) -> bool:
     """Train to the end, or find the run finished; whether a signal stopped it."""
     run = claim.run
     if run.is_finished and (run.resumed is None or not run.resumed.unusable_files):
@@ -58,8 +64,9 @@ def _train(study: SweepStudy, claim: Claim) -> bool:
         return False
     prepared = run.prepare(without_test=True)
     _require_validation(prepared)
-    listener = TrialListener(study, claim)
-    result = write_missing(prepared, listener) if run.is_finished else train(prepared, listener)
+    with display(prepared) as displayed:
+        listener = TrialListener(study, claim, displayed)
+        result = write_missing(prepared, listener) if run.is_finished else train(prepared, listener)
     return result.history.interrupted
 
 
@@ -87,35 +94,41 @@ def _final_value(directory: RunDirectory, objective: str) -> float:
 
 
 class TrialListener:
-    """Reports each epoch of a trial to its study, and ends the run where the pruner says so."""
+    """Reports each epoch of a trial to its study, ends the run where the pruner says so, and forwards every event."""
 
-    def __init__(self, study: SweepStudy, claim: Claim) -> None:
-        self._study, self._claim = study, claim
+    def __init__(self, study: SweepStudy, claim: Claim, listener: Listener) -> None:
+        self._study, self._claim, self._listener = study, claim, listener
 
     def on_epoch(self, row: Row) -> None:
-        """Report the objective.
+        """Report the objective, and forward.
 
         Raises:
             PrunedError: The pruner ends the trial.
         """
+        self._listener.on_epoch(row)
         if self._study.report(self._claim, int(row[EPOCH]), row[self._study.plan.objective.name]):
             raise PrunedError
 
     def on_notice(self, text: str) -> None:
-        """Print into the worker's log."""
-        print(f"trial {self._claim.number}: {text}", flush=True)  # noqa: T201 - the worker's log
+        """Forward."""
+        self._listener.on_notice(text)
 
     def on_phase(self, number: int, count: int, train: str, layers: Sequence[LayerState]) -> None:
-        """Nothing to report."""
+        """Forward."""
+        self._listener.on_phase(number, count, train, layers)
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """Nothing to report: these epochs were reported before."""
+        """Forward."""
+        self._listener.on_resume(rows, step)
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
-        """Nothing to report."""
+        """Forward."""
+        self._listener.on_frozen(parameters, checksum)
 
     def on_features(self, done: int, total: int) -> None:
-        """Nothing to report."""
+        """Forward."""
+        self._listener.on_features(done, total)
 
     def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        """Nothing to report within an epoch."""
+        """Forward."""
+        self._listener.on_steps(epoch, step, logs, images_per_second)
