@@ -82,9 +82,9 @@ class SweepFolder:
         """The run of a trial."""
         return self.path / f"trial-{number:04}"
 
-    def retrained(self, seed: int) -> Path:
-        """The run of the winner with another seed."""
-        return self.path / "winner" / f"seed-{seed}"
+    def retrained(self, number: int, seed: int) -> Path:
+        """The run of a trial's config with another seed."""
+        return self.path / "winner" / f"trial-{number:04}-seed-{seed}"
 
     def read_record(self) -> Record | None:
         """The record; None for a folder in which no sweep was begun.

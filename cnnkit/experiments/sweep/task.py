@@ -1,5 +1,6 @@
 """What each worker of a sweep does: claim a trial, train it, tell its result, until all trials are finished."""
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class SweepTask:
         """
         from cnnkit.experiments.sweep.trial_run import run_trial
 
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each trial has graphs of its own
         study, notice = open_study(plan_sweep(self.loaded, is_checked=True), SweepFolder(self.folder), self.address)
         if notice:
             print(notice, flush=True)  # noqa: T201 - the worker's log

@@ -65,7 +65,7 @@ def _train(study: SweepStudy, claim: Claim, display: Display) -> bool:
     prepared = run.prepare(without_test=True)
     _require_validation(prepared)
     with display(prepared) as displayed:
-        listener = TrialListener(study, claim, displayed)
+        listener = TrialListener(study, claim, displayed, prepared.epochs)
         result = write_missing(prepared, listener) if run.is_finished else train(prepared, listener)
     return result.history.interrupted
 
@@ -94,10 +94,17 @@ def _final_value(directory: RunDirectory, objective: str) -> float:
 
 
 class TrialListener:
-    """Reports each epoch of a trial to its study, ends the run where the pruner says so, and forwards every event."""
+    """Reports each epoch of a trial to its study, ends the run where the pruner says so, and forwards every event.
 
-    def __init__(self, study: SweepStudy, claim: Claim, listener: Listener) -> None:
-        self._study, self._claim, self._listener = study, claim, listener
+    Args:
+        study: The study.
+        claim: The trial.
+        listener: Receives the events.
+        epochs: Epochs of the whole run; after the last one there is nothing to save by pruning.
+    """
+
+    def __init__(self, study: SweepStudy, claim: Claim, listener: Listener, epochs: int) -> None:
+        self._study, self._claim, self._listener, self._epochs = study, claim, listener, epochs
 
     def on_epoch(self, row: Row) -> None:
         """Report the objective, and forward.
@@ -106,7 +113,9 @@ class TrialListener:
             PrunedError: The pruner ends the trial.
         """
         self._listener.on_epoch(row)
-        if self._study.report(self._claim, int(row[EPOCH]), row[self._study.plan.objective.name]):
+        epoch = int(row[EPOCH])
+        should_prune = self._study.report(self._claim, epoch, row[self._study.plan.objective.name])
+        if should_prune and epoch < self._epochs:
             raise PrunedError
 
     def on_notice(self, text: str) -> None:
