@@ -1,10 +1,10 @@
 """A sweep in the terminal: a live table of trials, or a plain line per trial in a pipe; then its results, and those of the winner."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cnnkit.console.text import new_table, output, print_line, print_notice
 from cnnkit.errors import count, escape_unprintable
+from cnnkit.experiments.sweep.status import value_text
 from cnnkit.metrics import ABSENT
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def live_view(status: "SweepStatus", console: Console) -> RenderableType:
 
 def trial_table(status: "SweepStatus", rows: "Sequence[TrialRow]", width: int) -> Table:
     """A row per trial; parameters in columns of their own where these fit into a width in characters, else together in one."""
-    names = short_names(status.parameters)
+    names = status.names
     texts = [[value_text(row.values.get(key)) for key in names] for row in rows]
     fixed = len("trial") + len("interrupted") + max(len(status.objective.name), 8) + len("epochs") + 7 + 5 * 3
     columns = [max([len(name), *(len(row[index]) for row in texts)]) + 3 for index, name in enumerate(names.values())]
@@ -199,32 +200,8 @@ def print_interrupted(status: "SweepStatus") -> None:
     print_notice(f"Stopped; everything is saved. {_counts(status)}. The same command resumes the sweep.", title="Interrupted")
 
 
-def short_names(parameters: Iterable[str]) -> dict[str, str]:
-    """Path of each parameter -> the shortest end of it that no other one has: `learning_rate`."""
-    paths = {name: name.split(".") for name in parameters}
-
-    def ending(name: str, length: int) -> str:
-        return ".".join(paths[name][-length:])
-
-    names = {}
-    for name, parts in paths.items():
-        lengths = range(1, len(parts) + 1)
-        unique = (n for n in lengths if all(ending(other, n) != ending(name, n) for other in paths if other != name))
-        names[name] = escape_unprintable(ending(name, next(unique, len(parts))))
-    return names
-
-
-def value_text(value: Any) -> str:
-    """A parameter's value in a few characters, as YAML spells it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else escape_unprintable(str(value))
-
-
 def _line(status: "SweepStatus", row: "TrialRow") -> str:
-    values = "  ".join(f"{name} {value_text(row.values.get(key))}" for key, name in short_names(status.parameters).items())
+    values = "  ".join(f"{name} {value_text(row.values.get(key))}" for key, name in status.names.items())
     best = "  best so far" if status.best is not None and row.number == status.best.number else ""
     value = f"{status.objective.name} {status.objective.text(row.value)}"
     reason = f"  {row.error.splitlines()[0]}" if row.error else ""

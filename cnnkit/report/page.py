@@ -20,6 +20,12 @@ TEMPLATE = "report.html.j2"
 
 def render(report: "Report") -> str:
     """The page of a report."""
+    sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT)}
+    return render_template(TEMPLATE, report=report, run=report.run, **sizes)
+
+
+def render_template(name: str, **values: Any) -> str:
+    """A page from a template in this folder."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -29,8 +35,7 @@ def render(report: "Report") -> str:
         finalize=_escape_text,
     )
     environment.filters.update(number=number_text, percent=percent, duration=_duration, shape=_shape, field=_field)
-    sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT), "version": __version__}
-    return environment.get_template(TEMPLATE).render(report=report, run=report.run, **sizes)
+    return environment.get_template(name).render(**values, version=__version__)
 
 
 def _escape_text(value: Any) -> Any:

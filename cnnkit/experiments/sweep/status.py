@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnnkit.errors import escape_unprintable
 from cnnkit.experiments.sweep.study import ERROR, SweepStudy
 from cnnkit.metrics import Metric
 from cnnkit.runs.lock import is_locked
@@ -69,9 +70,33 @@ class SweepStatus:
         """The finished trial with the best objective, the earliest of several; None where none is finished."""
         return min(self.finished, key=lambda row: self.objective.sort_key(row.value), default=None)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Path of each parameter -> the shortest end of it that no other one has, such as `learning_rate`."""
+        paths = {name: name.split(".") for name in self.parameters}
+
+        def ending(name: str, length: int) -> str:
+            return ".".join(paths[name][-length:])
+
+        names = {}
+        for name, parts in paths.items():
+            lengths = range(1, len(parts) + 1)
+            unique = (n for n in lengths if all(ending(other, n) != ending(name, n) for other in paths if other != name))
+            names[name] = escape_unprintable(ending(name, next(unique, len(parts))))
+        return names
+
     def count(self, state: TrialState) -> int:
         """The number of trials in a state."""
         return sum(row.state == state for row in self.rows)
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value in a few characters, as YAML spells it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else escape_unprintable(str(value))
 
 
 def status_of(study: SweepStudy) -> SweepStatus:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.stack import set_entry
 from cnnkit.config.validate import validate
@@ -165,6 +167,44 @@ def retrain_winner(sweep: OpenSweep, best: Best, seeds: int, workers: int, on_ev
     winner = Winner(objective, best.trial.number, best.trial.value, finished, tuple(fresh), validation, test)
     write_json(sweep.folder.winner, winner.as_dict())
     return winner, 0
+
+
+def read_winner(sweep: OpenSweep) -> Winner | None:
+    """The winner that was retrained last; None where there is none, or where another trial is the best now."""
+    try:
+        stored = _StoredWinner.model_validate(read_json(sweep.folder.winner))
+    except (OSError, ValueError):
+        return None
+    status = status_of(sweep.study)
+    if status.best is None or status.best.number != stored.trial:
+        return None
+    test = stored.test.values if stored.test is not None else ()
+    return Winner(
+        sweep.study.plan.objective,
+        stored.trial,
+        stored.trial_value,
+        stored.finished_trials,
+        tuple(stored.seeds),
+        tuple(stored.validation.values),
+        tuple(test),
+    )
+
+
+class _StoredRuns(BaseModel):
+    """The objective of retrained runs in `winner.json`."""
+
+    values: list[float]
+
+
+class _StoredWinner(BaseModel):
+    """The content of `winner.json`."""
+
+    trial: int
+    trial_value: float
+    finished_trials: int
+    seeds: list[int]
+    validation: _StoredRuns
+    test: _StoredRuns | None
 
 
 def _with_seed(loaded: LoadedConfig, seed: int) -> LoadedConfig:
