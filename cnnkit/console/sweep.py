@@ -41,16 +41,13 @@ class PlainSweep(AbstractContextManager["PlainSweep"]):
 
     def __init__(self) -> None:
         self._told: set[int] | None = None
-        self._notices: set[str] = set()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing to close."""
 
     def on_notice(self, text: str) -> None:
-        """Print a panel, once."""
-        if text not in self._notices:
-            self._notices.add(text)
-            print_notice(text)
+        """Print a panel."""
+        print_notice(text)
 
     def on_status(self, status: "SweepStatus") -> None:
         """Print a line for each trial that has ended since; at first, where the sweep stands."""
@@ -71,7 +68,6 @@ class TerminalSweep(AbstractContextManager["TerminalSweep"]):
 
     def __init__(self) -> None:
         self._live = Live(Text("starting the workers …", style="dim"), console=output(), refresh_per_second=4)
-        self._notices: set[str] = set()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -83,10 +79,8 @@ class TerminalSweep(AbstractContextManager["TerminalSweep"]):
         self._live.stop()
 
     def on_notice(self, text: str) -> None:
-        """Print a panel above the table, once."""
-        if text not in self._notices:
-            self._notices.add(text)
-            print_notice(text, console=self._live.console)
+        """Print a panel above the table."""
+        print_notice(text, console=self._live.console)
 
     def on_status(self, status: "SweepStatus") -> None:
         """Draw the table anew."""

@@ -82,10 +82,12 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
     loaded = LoadedConfig(study.plan.bound.config, study.plan.bound.document)
     tasks = [SweepTask(f"{study.plan.name}, worker {number}", study.folder.path, loaded, sweep.address) for number in range(workers)]
     refreshed = 0.0
+    told: set[str] = set()  # notices about the data come with every trial
 
     def on_event(task: Task, event: Event | WorkerDied) -> None:
         nonlocal refreshed
-        if isinstance(event, RunNotice):
+        if isinstance(event, RunNotice) and event.text not in told:
+            told.add(event.text)
             on_notice(event.text)
         elif isinstance(event, WorkerDied):
             on_notice(f"{task.name} ended ({event.cause}); its trial is resumed.")

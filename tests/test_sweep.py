@@ -1,0 +1,393 @@
+"""Trials, in this process: each is the run that `cnnkit train` makes of its config, never on the test examples, resumed and not lost."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from cnnkit.config.load import load_config
+from cnnkit.data.binding import bind
+from cnnkit.errors import CnnkitError
+from cnnkit.experiments.sweep.run import OpenSweep
+from cnnkit.experiments.sweep.status import status_of
+from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
+from cnnkit.experiments.sweep.task import SweepTask
+from cnnkit.experiments.sweep.trial_run import run_trial
+from cnnkit.experiments.sweep.winner import Winner, retrain_winner, write_best_config
+from cnnkit.experiments.worker import Event, RunEnded, Task
+from cnnkit.metrics import find
+from cnnkit.runs.directory import RunDirectory, read_state
+from cnnkit.training.prepare import Prepared, prepare
+from cnnkit.training.run import train
+from tests.sweeping import config_of, loaded, opened
+
+
+class Silent:
+    """A listener that does nothing, or fails in an epoch."""
+
+    def __init__(self, fail_after: int | None = None, with_error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.fail_after, self.error, self.epochs = fail_after, with_error, 0
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        self.epochs += 1
+        if self.epochs == self.fail_after:
+            raise self.error
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+def silently(prepared: Prepared) -> AbstractContextManager[Any]:
+    return nullcontext(Silent())
+
+
+def worker(folder: Path, **sections: Any) -> OpenSweep:
+    """Train all trials of a sweep as a worker does, and open it."""
+    sweep = opened(folder, **sections)
+    assert SweepTask("w", sweep.folder.path, loaded(folder, **sections), sweep.address).train(silently)
+    return opened(folder, **sections)
+
+
+def chosen(sweep: OpenSweep) -> list[tuple[dict[str, Any], float]]:
+    return [(dict(row.values), row.value) for row in status_of(sweep.study).rows]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> OpenSweep:
+    return worker(tmp_path_factory.mktemp("swept"))
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    rows = RunDirectory(run).read_history()
+    return [{name: value for name, value in row.items() if name not in ("seconds", "images_per_second")} for row in rows]
+
+
+def test_each_trial_is_bit_for_bit_the_run_of_its_config(swept: OpenSweep, tmp_path: Path) -> None:
+    for number in range(3):
+        folder = swept.folder.trial(number)
+        train(prepare(bind(load_config([folder / "config.yaml"])), tmp_path / str(number)), Silent())  # type: ignore[arg-type]
+        assert history(folder) == history(tmp_path / str(number))
+        assert read_state(RunDirectory(folder)) == "finished"
+
+
+def test_the_config_of_a_trial_has_the_values_that_optuna_chose(swept: OpenSweep) -> None:
+    for row in status_of(swept.study).rows:
+        config = load_config([swept.folder.trial(row.number) / "config.yaml"]).config
+        assert row.values == {
+            "train.optimizer.Adam.learning_rate": config.train.optimizer.arguments["learning_rate"],
+            "data.batch_size": config.data.batch_size,
+            "model.layers[1].Dense.units": config.model.layers[1].arguments["units"],  # type: ignore[index]
+        }
+
+
+def test_the_value_of_a_trial_is_that_of_its_saved_model_on_the_validation_examples(swept: OpenSweep) -> None:
+    from cnnkit.runs.reopen import reopened
+
+    for row in status_of(swept.study).rows:
+        with reopened(swept.folder.trial(row.number)) as run:
+            examples = run.dataset.validation
+            assert examples is not None
+            model = run.open().keras_model
+            predicted = model.predict(examples.rows.read(examples.index), verbose=0).argmax(axis=1)
+            assert row.value == pytest.approx(np.mean(predicted == examples.targets), abs=1e-6)
+
+
+def test_trials_never_see_the_test_examples(swept: OpenSweep) -> None:
+    for number in range(3):
+        directory = RunDirectory(swept.folder.trial(number))
+        assert json.loads(directory.metrics.read_text())["measured_on"] == "validation set of digits"
+        assert json.loads(directory.environment.read_text())["data"]["test"] == 0
+
+
+def test_a_trial_resumed_by_hand_does_not_see_them_either(tmp_path: Path) -> None:
+    from cnnkit.training.resume import open_interrupted
+
+    sweep = opened(tmp_path)
+    claim = sweep.study.claim()
+    assert claim is not None
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(sweep.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+    resumed = open_interrupted(sweep.folder.trial(0), [], [], None, force=False)
+    train(prepare(resumed.loaded, None, resumed=resumed), Silent())  # type: ignore[arg-type]
+    assert json.loads((sweep.folder.trial(0) / "metrics.json").read_text())["measured_on"] == "validation set of digits"
+
+
+def test_one_worker_chooses_the_same_trials_each_time(swept: OpenSweep, tmp_path: Path) -> None:
+    assert chosen(worker(tmp_path)) == chosen(swept)
+
+
+def test_random_trials_are_all_different_though_each_has_a_sampler_of_its_own(swept: OpenSweep) -> None:
+    rates = [values["train.optimizer.Adam.learning_rate"] for values, _ in chosen(swept)]
+    assert len(set(rates)) == len(rates)
+
+
+def test_a_sweep_goes_on_where_it_was_when_more_trials_are_asked_for(tmp_path: Path) -> None:
+    first = chosen(worker(tmp_path, sweep={"trials": 2}))
+    more = chosen(worker(tmp_path, sweep={"trials": 3}))
+    assert more[:2] == first
+    other = tmp_path / "other"
+    other.mkdir()
+    assert chosen(worker(other, sweep={"trials": 3})) == more
+
+
+def test_the_trial_of_a_killed_worker_is_resumed_with_its_values_and_ends_as_if_undisturbed(swept: OpenSweep, tmp_path: Path) -> None:
+    killed = opened(tmp_path)
+    claim = killed.study.claim()
+    assert claim is not None
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(killed.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+    assert [row.state for row in status_of(killed.study).rows] == ["interrupted"]
+    sweep = worker(tmp_path)
+    assert chosen(sweep) == chosen(swept)
+    assert [history(sweep.folder.trial(n)) for n in range(3)] == [history(swept.folder.trial(n)) for n in range(3)]
+
+
+def test_a_worker_killed_between_choosing_and_training_loses_no_trial(swept: OpenSweep, tmp_path: Path) -> None:
+    sweep = opened(tmp_path)
+    sweep.study._study.ask()  # killed before any value was chosen
+    assert chosen(worker(tmp_path)) == chosen(swept)
+
+
+def test_a_finished_run_that_was_not_told_is_told_and_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = opened(tmp_path)
+    claim = sweep.study.claim()
+    assert claim is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep.study, "complete", lambda claim, value: None)  # killed here
+        run_trial(sweep.study, claim, silently)
+    again = sweep.study.claim()
+    assert again is not None
+    assert again.number == 0
+    monkeypatch.setattr("cnnkit.experiments.sweep.trial_run.train", lambda *arguments: pytest.fail("trained twice"))
+    run_trial(sweep.study, again, silently)
+    assert status_of(sweep.study).rows[0].state == "finished"
+
+
+def test_no_trial_is_claimed_twice(tmp_path: Path) -> None:
+    studies = [opened(tmp_path).study for _ in range(4)]
+    claims = [study.claim() for study in studies]
+    assert [claim.number if claim is not None else None for claim in claims] == [0, 1, 2, None]
+
+
+def test_a_pruned_run_says_so_and_its_trial_has_the_value_of_its_last_epoch(tmp_path: Path) -> None:
+    pruner = {"ThresholdPruner": {"lower": 1.1}}  # whatever the accuracy
+    sweep = worker(tmp_path, sweep={"trials": 1, "pruner": pruner})
+    (row,) = status_of(sweep.study).rows
+    assert (row.state, row.epochs) == ("pruned", 1)
+    assert read_state(RunDirectory(sweep.folder.trial(0))) == "pruned"
+    assert [epoch["val_accuracy"] for epoch in history(sweep.folder.trial(0))] == [row.value]
+
+
+def test_after_the_last_epoch_nothing_is_pruned(tmp_path: Path) -> None:
+    pruner = {"ThresholdPruner": {"lower": 1.1, "n_warmup_steps": 2}}
+    assert [row.state for row in status_of(worker(tmp_path, sweep={"trials": 1, "pruner": pruner}).study).rows] == ["finished"]
+
+
+def test_a_pruned_run_that_was_not_told_is_told_and_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = opened(tmp_path, sweep={"pruner": {"ThresholdPruner": {"lower": 1.1}}})
+    claim = sweep.study.claim()
+    assert claim is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep.study, "prune", lambda claim: None)  # killed here
+        run_trial(sweep.study, claim, silently)
+    again = sweep.study.claim()
+    assert again is not None
+    run_trial(sweep.study, again, lambda prepared: pytest.fail("trained again"))
+    assert status_of(sweep.study).rows[0].state == "pruned"
+
+
+def test_epochs_that_are_repeated_after_a_kill_are_reported_once(tmp_path: Path) -> None:
+    sweep = opened(tmp_path)
+    claim = sweep.study.claim()
+    assert claim is not None
+    sweep.study.report(claim, 1, 0.25)
+    sweep.study.report(claim, 1, 0.75)
+    assert sweep.study.trials()[0].intermediate_values == {1: 0.25}
+
+
+def test_hyperband_prunes_by_the_number_of_epochs_from_the_first_trial_on(tmp_path: Path) -> None:
+    space = {"train.epochs": {"IntDistribution": {"low": 3, "high": 27}}}
+    plan = opened(tmp_path, sweep={"pruner": "HyperbandPruner", "space": space}).study.plan
+    assert plan.pruner()._max_resource == 27
+    given = {"HyperbandPruner": {"max_resource": 5}}
+    assert opened(tmp_path / "b", sweep={"pruner": given}).study.plan.pruner()._max_resource == 5 if (tmp_path / "b").mkdir() is None else None
+
+
+def test_a_trial_that_diverges_has_failed_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    space = {"train.optimizer": {"CategoricalDistribution": {"choices": ["adam"]}}, "train.epochs": {"IntDistribution": {"low": 1, "high": 1}}}
+    sections = {"sweep": {"trials": 1, "space": space}, "train": {"optimizer": {"SGD": {"learning_rate": 1e30}}}}
+    sections["sweep"]["space"] = {"data.batch_size": {"CategoricalDistribution": {"choices": [32]}}}
+    (row,) = status_of(worker(tmp_path, **sections).study).rows
+    assert row.state == "failed"
+    assert "became" in row.error
+    assert "learning rate of 1e+30" in row.error
+
+
+def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
+    sweep = opened(tmp_path, sweep={"trials": 1})
+    for _ in range(MOST_ATTEMPTS):
+        claim = sweep.study.claim()
+        assert claim is not None
+        claim.run.locked.lock.release()  # as the kernel does for a killed worker
+    assert sweep.study.claim() is None
+    (row,) = status_of(sweep.study).rows
+    assert (row.state, row.error.split(";")[0]) == ("failed", f"its worker was killed {MOST_ATTEMPTS} times in the same epoch")
+
+
+def test_stops_by_the_user_are_no_failed_attempts(tmp_path: Path) -> None:
+    sweep = opened(tmp_path, sweep={"trials": 1})
+    for _ in range(2 * MOST_ATTEMPTS):
+        claim = sweep.study.claim()
+        assert claim is not None
+        claim.run.locked.lock.release()
+        sweep.study.interrupted(claim)
+
+
+def test_brute_force_ends_when_every_combination_was_tried(tmp_path: Path) -> None:
+    space = {"data.batch_size": {"CategoricalDistribution": {"choices": [64, 128]}}}
+    sweep = worker(tmp_path, sweep={"trials": 9, "sampler": "BruteForceSampler", "space": space}, train={"epochs": 1})
+    assert sorted(values["data.batch_size"] for values, _ in chosen(sweep)) == [64, 128]
+    assert sweep.study.is_complete
+
+
+def test_the_best_trial_is_the_best_by_the_direction_of_its_metric(swept: OpenSweep, tmp_path: Path) -> None:
+    best = status_of(swept.study).best
+    assert best is not None
+    assert best.value == max(value for _, value in chosen(swept))
+    low = worker(tmp_path, sweep={"objective": "val_loss"}, train={"epochs": 1})
+    best = status_of(low.study).best
+    assert best is not None
+    assert best.value == min(value for _, value in chosen(low))
+
+
+def test_the_winners_config_trains_its_trial_again(swept: OpenSweep, tmp_path: Path) -> None:
+    best = write_best_config(swept)
+    config = load_config([best.path])
+    assert config.config.sweep is None
+    train(prepare(bind(config), tmp_path / "again"), Silent())  # type: ignore[arg-type]
+    assert history(tmp_path / "again") == history(swept.folder.trial(best.trial.number))
+
+
+def test_there_is_no_winner_before_a_trial_is_finished(tmp_path: Path) -> None:
+    with pytest.raises(CnnkitError) as caught:
+        write_best_config(opened(tmp_path))
+    assert str(caught.value) == f"{tmp_path}/sweep: no trial is finished, so there is no winner\n    Run the sweep first: leave out --best."
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
+    """Runs of a pool are trained here, one after another."""
+    done: list[Task] = []
+
+    def train_here(tasks: list[Task], workers: int, log_folder: Path, on_event: Any) -> int:
+        for task in tasks:
+            event: Event = RunEnded(task.train(silently))
+            on_event(task, event)
+            done.append(task)
+        return 0
+
+    monkeypatch.setattr("cnnkit.experiments.sweep.winner.train_runs", train_here)
+    yield done
+
+
+def test_the_winner_is_retrained_on_the_splits_of_the_sweep_with_seeds_that_no_trial_had(
+    tmp_path: Path, in_this_process: list[Task]
+) -> None:
+    from cnnkit.runs.reopen import reopened
+
+    sweep = worker(tmp_path)
+    best = write_best_config(sweep)
+    winner, status = retrain_winner(sweep, best, 2, 1, lambda task, event: None)
+    assert winner is not None
+    assert (status, winner.seeds) == (0, (8, 9))
+    with reopened(sweep.folder.trial(best.trial.number)) as trial:
+        validation, test = trial.dataset.validation, trial.dataset.test
+        assert validation is not None
+        assert test is not None
+        splits = validation.index.tolist(), test.index.tolist()
+    weights = []
+    for task, on_validation, on_test in zip(in_this_process, winner.validation, winner.test, strict=True):
+        with reopened(task.folder) as run:
+            assert run.dataset.validation is not None
+            assert run.dataset.test is not None
+            assert (run.dataset.validation.index.tolist(), run.dataset.test.index.tolist()) == splits
+            model = run.open().keras_model
+            weights.append(model.get_weights()[0])
+            for examples, value in ((run.dataset.validation, on_validation), (run.dataset.test, on_test)):
+                predicted = model.predict(examples.rows.read(examples.index), verbose=0).argmax(axis=1)
+                assert value == pytest.approx(np.mean(predicted == examples.targets), abs=1e-6)
+        assert json.loads((task.folder / "metrics.json").read_text())["measured_on"] == "test set of digits"
+    assert not np.array_equal(*weights)
+
+
+def winner_of(objective: str, trial: float, validation: tuple[float, ...]) -> Winner:
+    return Winner(find(objective), 3, trial, 20, tuple(range(len(validation))), validation, ())
+
+
+def test_the_gap_is_the_trial_less_the_mean_whichever_way_is_better() -> None:
+    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).gap == pytest.approx(0.9 - 0.83)
+    assert winner_of("val_loss", 0.3, (0.5, 0.4)).gap == pytest.approx(0.15)
+    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).deviation((0.8, 0.86)) == pytest.approx(np.std([0.8, 0.86], ddof=1))
+    assert winner_of("val_accuracy", 0.9, (0.8,)).deviation((0.8,)) is None
+
+
+def test_the_winners_curse_is_told_in_words() -> None:
+    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).sentence == (
+        "Winner's curse: the best of 20 trials was 0.0700 better than its own config with fresh seeds, "
+        "on the same validation examples. So much of it was luck; expect the retrained values."
+    )
+    assert winner_of("val_accuracy", 0.9, (0.92, 0.94)).sentence == (
+        "With fresh seeds the winner is no worse than its trial (by 0.0300 better): its place in the sweep was not luck."
+    )
+
+
+def test_importances_are_those_of_optuna_and_need_two_different_values(swept: OpenSweep, tmp_path: Path) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    for values, value in chosen(swept):
+        distributions = swept.study.plan.space.distributions
+        study.add_trial(optuna.trial.create_trial(params=values, distributions=dict(distributions), value=value))
+    assert swept.study.importances() == pytest.approx(optuna.importance.get_param_importances(study))
+    assert opened(tmp_path).study.importances() == {}
+
+
+def test_other_claims_wait_and_the_lock_of_a_run_is_its_liveness(tmp_path: Path) -> None:
+    sweep = opened(tmp_path, sweep={"trials": 2})
+    first, second = sweep.study.claim(), opened(tmp_path, sweep={"trials": 2}).study.claim()
+    assert isinstance(first, Claim)
+    assert isinstance(second, Claim)
+    assert [row.state for row in status_of(sweep.study).rows] == ["running", "running"]
+    second.run.locked.lock.release()
+    assert [row.state for row in status_of(sweep.study).rows] == ["running", "interrupted"]
+    third = sweep.study.claim()
+    assert third is not None
+    assert third.number == second.number
+
+
+def test_data_seed_keeps_the_splits_while_the_seed_changes(tmp_path: Path) -> None:
+    path = config_of(tmp_path)
+
+    def split(*overrides: str) -> list[int]:
+        prepared = prepare(bind(load_config([path], overrides)), tmp_path / "-".join(["run", *overrides]))
+        prepared.lock.release()
+        assert prepared.dataset.test is not None
+        return list(prepared.dataset.test.index)
+
+    same, other, alone = split("seed=1", "data.seed=5"), split("seed=2", "data.seed=5"), split("seed=5")
+    assert same == other == alone
+    assert split("seed=1") != same
+
+
+def test_every_kind_of_choice_reaches_the_config(tmp_path: Path) -> None:
+    choices = [True, False]
+    space = {"train.optimizer.Adam.amsgrad": {"CategoricalDistribution": {"choices": choices}}}
+    plan = opened(tmp_path, sweep={"space": space}).study.plan
+    got = [plan.trial_config({"train.optimizer.Adam.amsgrad": each}).config.train.optimizer.arguments["amsgrad"] for each in choices]
+    assert got == choices
+    assert list(itertools.chain(plan.space.distributions["train.optimizer.Adam.amsgrad"].choices)) == choices
