@@ -44,7 +44,7 @@ def errors_of(folder: Path, **sections: Any) -> list[str]:
         ({"pruner": "WilcoxonPruner"}, "sweep.pruner: WilcoxonPruner is not accepted in a config: it compares trials over problem instances, and a trial here reports its epochs"),
         ({"pruner": {"PercentilePruner": {}}}, "sweep.pruner.PercentilePruner: PercentilePruner needs percentile | Write `PercentilePruner: {percentile: …}`."),
         ({"pruner": {"PatientPruner": {"wrapped_pruner": "MedianPrune", "patience": 2}}}, "sweep.pruner.PatientPruner.wrapped_pruner: unknown pruner 'MedianPrune'. Did you mean 'MedianPruner'?"),
-        ({"pruner": {"MedianPruner": {"n_startup_trials": -1}}}, "sweep.pruner.MedianPruner: Number of startup trials cannot be negative but got -1."),
+        ({"pruner": {"MedianPruner": {"n_startup_trials": -1}}}, "sweep.pruner.MedianPruner: Number of startup trials cannot be negative, but got n_startup_trials=-1."),
         ({"trials": 0}, "sweep.trials: wants at least 1, got 0"),
         ({"space": {}}, "sweep.space: wants at least 1 entry, got 0"),
         ({"trails": 3}, "sweep.trails: unknown key. Did you mean 'trials'?"),

@@ -20,7 +20,7 @@ from cnnkit.metrics import LOSS_COLUMN, VALIDATION_PREFIX
 
 SWEEP = "sweep"
 
-_SPLIT = ("seed", "validation", "test", "split", "group", "target", "separator", "task", "classes", "exclude", *SOURCES)
+_SPLIT = ("seed", "validation", "test", "fold", "split", "group", "target", "separator", "task", "classes", "exclude", *SOURCES)
 _SAME_IN_ALL_TRIALS: Mapping[Path, str] = {
     ("name",): "it is the name of the sweep",
     (SWEEP,): "it is the sweep itself",

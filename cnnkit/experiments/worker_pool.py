@@ -21,6 +21,11 @@ LOG = "workers.log"
 
 
 @dataclass(frozen=True)
+class RunAssigned:
+    """A worker has been given the run."""
+
+
+@dataclass(frozen=True)
 class WorkerDied:
     """A worker process was killed or crashed; its run is resumed by another.
 
@@ -31,7 +36,7 @@ class WorkerDied:
     cause: str
 
 
-OnEvent = Callable[[Task, Event | WorkerDied], None]
+OnEvent = Callable[[Task, Event | RunAssigned | WorkerDied], None]
 
 
 @dataclass
@@ -102,6 +107,7 @@ class _Pool:
             self.workers[number], worker.task = worker, task
             with contextlib.suppress(OSError):  # it has died: `_receive` finds out
                 worker.connection.send(task)
+            self.on_event(task, RunAssigned())
 
     def _next_task(self) -> Task | None:
         now = time.monotonic()
