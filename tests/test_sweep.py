@@ -216,11 +216,16 @@ def test_hyperband_prunes_by_the_number_of_epochs_from_the_first_trial_on(tmp_pa
     plan = opened(tmp_path, sweep={"pruner": "HyperbandPruner", "space": space}).study.plan
     assert plan.pruner()._max_resource == 27
     given = {"HyperbandPruner": {"max_resource": 5}}
-    assert opened(tmp_path / "b", sweep={"pruner": given}).study.plan.pruner()._max_resource == 5 if (tmp_path / "b").mkdir() is None else None
+    assert (
+        opened(tmp_path / "b", sweep={"pruner": given}).study.plan.pruner()._max_resource == 5 if (tmp_path / "b").mkdir() is None else None
+    )
 
 
 def test_a_trial_that_diverges_has_failed_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    space = {"train.optimizer": {"CategoricalDistribution": {"choices": ["adam"]}}, "train.epochs": {"IntDistribution": {"low": 1, "high": 1}}}
+    space = {
+        "train.optimizer": {"CategoricalDistribution": {"choices": ["adam"]}},
+        "train.epochs": {"IntDistribution": {"low": 1, "high": 1}},
+    }
     sections = {"sweep": {"trials": 1, "space": space}, "train": {"optimizer": {"SGD": {"learning_rate": 1e30}}}}
     sections["sweep"]["space"] = {"data.batch_size": {"CategoricalDistribution": {"choices": [32]}}}
     (row,) = status_of(worker(tmp_path, **sections).study).rows
@@ -293,7 +298,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
         return 0
 
     monkeypatch.setattr("cnnkit.experiments.sweep.winner.train_runs", train_here)
-    yield done
+    return done
 
 
 def test_the_winner_is_retrained_on_the_splits_of_the_sweep_with_seeds_that_no_trial_had(

@@ -90,7 +90,9 @@ def test_a_path_that_the_config_has_not_is_an_error_at_its_line(tmp_path: Path, 
         ("train.loss", {"CategoricalDistribution": {"choices": ["mse", "sparse_categorical_crossentropy"]}}, None),
     ],
 )  # fmt: skip
-def test_an_end_that_is_no_valid_value_is_told_with_which_end(tmp_path: Path, name: str, distribution: Any, errors: list[str] | None) -> None:
+def test_an_end_that_is_no_valid_value_is_told_with_which_end(
+    tmp_path: Path, name: str, distribution: Any, errors: list[str] | None
+) -> None:
     found = errors_of(tmp_path, sweep={"space": {name: distribution}})
     if errors is None:  # checked against the data as well
         (only,) = found
@@ -145,7 +147,9 @@ def test_losses_are_not_compared_by_themselves(tmp_path: Path) -> None:
 
 
 def test_the_direction_is_that_of_the_metric(tmp_path: Path) -> None:
-    higher = {name: plan_sweep(loaded(tmp_path, sweep={"objective": name})).objective.higher_is_better for name in ("val_loss", "val_accuracy")}
+    higher = {
+        name: plan_sweep(loaded(tmp_path, sweep={"objective": name})).objective.higher_is_better for name in ("val_loss", "val_accuracy")
+    }
     assert higher == {"val_loss": False, "val_accuracy": True}
 
 
@@ -174,7 +178,9 @@ def test_a_trials_config_is_that_of_the_same_overrides(tmp_path: Path) -> None:
 
 
 def test_a_default_that_the_config_leaves_out_may_be_searched(tmp_path: Path) -> None:
-    space = open_space(loaded(tmp_path, sweep={"space": {"train.optimizer.Adam.beta_1": {"FloatDistribution": {"low": 0.8, "high": 0.99}}}}))
+    space = open_space(
+        loaded(tmp_path, sweep={"space": {"train.optimizer.Adam.beta_1": {"FloatDistribution": {"low": 0.8, "high": 0.99}}}})
+    )
     assert space.config_of({"train.optimizer.Adam.beta_1": 0.9}).config.train.optimizer.arguments["beta_1"] == 0.9
 
 
@@ -198,5 +204,8 @@ def test_neither_a_config_without_a_sweep_nor_help_imports_optuna(tmp_path: Path
         "import sys; from pathlib import Path; from cnnkit.config.load import load_config; import cnnkit.cli; load_config([Path(sys.argv[1])]);"
         "print(sorted({'optuna', 'tensorflow', 'sqlalchemy'} & sys.modules.keys()))"
     )
-    told = [subprocess.run([sys.executable, "-c", code, str(each)], capture_output=True, text=True, check=True).stdout.strip() for each in (without, path)]
+    told = [
+        subprocess.run([sys.executable, "-c", code, str(each)], capture_output=True, text=True, check=True).stdout.strip()
+        for each in (without, path)
+    ]
     assert told == ["[]", "['optuna']"]

@@ -72,7 +72,7 @@ def test_an_append_after_a_tear_is_read_though_optunas_own_is_not(journal: Path,
     for _ in range(2):
         with contextlib.suppress(ValueError, AttributeError):
             study.ask()
-    with pytest.raises(ValueError, match="Expecting|delimiter|char"):  # the reason for our lock; fails once Optuna mends this
+    with pytest.raises(ValueError, match=r"Expecting|delimiter|char"):  # the reason for our lock; fails once Optuna mends this
         known(theirs)
 
 
@@ -111,10 +111,15 @@ def test_the_lock_of_a_killed_process_is_free_at_once(journal: Path) -> None:
 def test_other_storages_are_refused_without_their_password(url: str, error: str) -> None:
     with pytest.raises(CnnkitError) as caught:
         parse_storage(url)
-    assert str(caught.value) == f"{error}\n    Write `--storage postgresql://user@host/database`, or leave it out for workers on one machine."
+    assert (
+        str(caught.value) == f"{error}\n    Write `--storage postgresql://user@host/database`, or leave it out for workers on one machine."
+    )
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:pa:ss@127.0.0.1:1/db", "postgresql://me@127.0.0.1:1/db?password=pa:ss", "postgresql://me:pa:ss@127.0.0.1:port/db"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:pa:ss@127.0.0.1:1/db", "postgresql://me@127.0.0.1:1/db?password=pa:ss", "postgresql://me:pa:ss@127.0.0.1:port/db"],
+)
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(CnnkitError) as caught:
         open_storage(parse_storage(url), SweepFolder(tmp_path))
@@ -131,7 +136,9 @@ def test_a_sweep_of_that_name_with_another_space_is_an_error(tmp_path: Path) -> 
     space = {"data.batch_size": {"CategoricalDistribution": {"choices": [16, 32]}}}
     with pytest.raises(CnnkitError) as caught:
         opened(tmp_path, sweep={"space": space})
-    assert str(caught.value).startswith(f"{tmp_path}/sweep: holds a sweep of another config, whose trials cannot be compared:\n    sweep.space.")
+    assert str(caught.value).startswith(
+        f"{tmp_path}/sweep: holds a sweep of another config, whose trials cannot be compared:\n    sweep.space."
+    )
     assert str(caught.value).endswith("    Name this one otherwise: `--set name=NAME`. Only `sweep.trials` may change in a sweep.")
 
 

@@ -18,16 +18,18 @@ def sweep(
     storage: Annotated[
         str | None,
         typer.Option(
-            "--storage", help="postgresql://user@host/database, for several machines.", metavar="URL", envvar="CNNKIT_STORAGE", show_envvar=True
+            "--storage",
+            help="postgresql://user@host/database, for several machines.",
+            metavar="URL",
+            envvar="CNNKIT_STORAGE",
+            show_envvar=True,
         ),
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="Write the winner's config instead of training more trials.")] = False,
     seeds: Annotated[
         int, typer.Option("--seeds", help="With --best: retrain the winner with this many fresh seeds, and test each once.", min=0)
     ] = 0,
-    sweep_dir: Annotated[
-        Path | None, typer.Option("--sweep-dir", help="The sweep's folder (default: sweeps/NAME).", metavar="DIR")
-    ] = None,
+    sweep_dir: Annotated[Path | None, typer.Option("--sweep-dir", help="The sweep's folder (default: sweeps/NAME).", metavar="DIR")] = None,
 ) -> NoReturn:
     """Search hyperparameters with Optuna; the same command resumes an interrupted search."""
     if seeds and not best:

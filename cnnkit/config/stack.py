@@ -79,7 +79,7 @@ def _apply(root: Any, override: str, mark: Mark) -> Path:
 
 
 def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
-    """Set the entry that a path such as `model.layers[0].Conv2D.filters` names, in place; mappings above it are made where they are missing.
+    """Set the entry that a path such as `model.layers[0].Conv2D.filters` names, in place; missing mappings above it are made.
 
     Args:
         root: A config's plain values.

@@ -210,7 +210,9 @@ def _counts(status: "SweepStatus") -> str:
 
 def _title(status: "SweepStatus", shown: int) -> Text:
     finished = len(status.finished)
-    which = f"The best {shown} of {finished:,} finished trials" if finished > shown else f"The {count(finished, 'finished trial')}, best first"
+    which = (
+        f"The best {shown} of {finished:,} finished trials" if finished > shown else f"The {count(finished, 'finished trial')}, best first"
+    )
     return Text(f"{which} · {status.objective.name}, {'high' if status.objective.higher_is_better else 'low'} is better")
 
 

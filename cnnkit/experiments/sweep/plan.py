@@ -168,4 +168,3 @@ def _same_source(one: Config, other: Config) -> bool:
 def _epochs(config: Config) -> int:
     train = config.train
     return sum(phase.epochs or train.epochs for phase in train.phases or []) or train.epochs
-

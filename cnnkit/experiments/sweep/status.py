@@ -115,7 +115,7 @@ def _row(study: SweepStudy, trial: "FrozenTrial") -> TrialRow:
     intermediate = trial.intermediate_values
     last = intermediate[max(intermediate)] if intermediate else math.nan
     value = trial.value if trial.state.name == "COMPLETE" and trial.value is not None else last
-    end = trial.datetime_complete or datetime.now()  # noqa: DTZ005 - Optuna's times are local, without a zone
+    end = trial.datetime_complete or datetime.now()
     seconds = (end - trial.datetime_start).total_seconds() if trial.datetime_start is not None else 0.0
     error = str(trial.user_attrs.get(ERROR, ""))
     return TrialRow(trial.number, _state(study, trial), float(value), dict(trial.params), len(intermediate), seconds, error)
