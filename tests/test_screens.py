@@ -35,6 +35,16 @@ from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import TerminalProgress, progress_listener
 from cnnkit.console.serve import print_exporting, print_serving, print_stopped
 from cnnkit.console.summary import render_summary
+from cnnkit.console.sweep import (
+    TerminalSweep,
+    live_view,
+    print_best,
+    print_interrupted,
+    print_results,
+    print_winner,
+    retraining_display,
+    sweep_display,
+)
 from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
 from cnnkit.data.images.reader import ImageReader
@@ -44,6 +54,10 @@ from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
+from cnnkit.experiments.sweep.results import SweepResults
+from cnnkit.experiments.sweep.status import SweepStatus, TrialRow
+from cnnkit.experiments.sweep.winner import Best, Winner
+from cnnkit.experiments.worker import RunEnded
 from cnnkit.export.benchmark_results import Benchmark, BenchmarkRow, LeftOut
 from cnnkit.export.destination import Destination
 from cnnkit.export.export import Export, Exported
@@ -390,6 +404,52 @@ def serve() -> None:
     print_stopped(12_345, 12_345)
 
 
+def sweep_of(parameters: tuple[str, ...], ended: bool = True) -> SweepStatus:
+    states: tuple[Any, ...] = ("finished", "pruned", "finished", "failed", "finished", "pruned", "finished")
+    states = states if ended else (*states[:5], "interrupted", "running")
+    learned = (0.9123, 0.4312, 0.9781, float("nan"), 0.9634, 0.7712, 0.9702)
+    error = "the loss became nan in epoch 1, step 12, with a learning rate of 0.0912\n    Try a learning rate of 0.00912."
+    rows = [
+        TrialRow(number, state, learned[number], dict(zip(parameters, (0.00123 * (number + 1), 2**number, number % 2 == 0, "relu", None), strict=False)),
+                 20 if state == "finished" else number, 61.4 * number, error if state == "failed" else "")
+        for number, state in enumerate(states)
+    ]  # fmt: skip
+    return SweepStatus("digits", find("val_accuracy"), 7 if ended else 40, tuple(rows), parameters)
+
+
+FEW = ("train.optimizer.Adam.learning_rate", "data.batch_size")
+MANY = (*FEW, "train.optimizer.Adam.amsgrad", "model.layers[0].Conv2D.activation", "model.layers[2].Dense.activation")
+
+
+def sweep() -> None:
+    display = sweep_display()
+    display.on_status(sweep_of(FEW, ended=False))
+    display.on_notice("digits, worker 1 ended (signal 9); its trial is resumed.")
+    display.on_status(sweep_of(FEW))
+    if isinstance(display, TerminalSweep):
+        output().print(live_view(sweep_of(FEW, ended=False), output()))
+        output().print(live_view(sweep_of(MANY, ended=False), output()))
+
+
+def sweep_results() -> None:
+    written = (Path("sweeps/digits/progress.png"), Path("sweeps/digits/report.html"))
+    print_results(SweepResults(sweep_of(FEW), dict(zip(FEW, (0.81, 0.19), strict=True)), written))
+    print_results(SweepResults(sweep_of(MANY), dict(zip(MANY, (0.5, 0.25, 0.15, 0.1, 0.0), strict=True)), written))
+    print_interrupted(sweep_of(FEW, ended=False))
+
+
+def sweep_winner() -> None:
+    status = sweep_of(MANY)
+    assert status.best is not None
+    config: Any = None
+    print_best(Best(status.best, config, Path("sweeps/digits/best.yaml")), status.objective)
+    with retraining_display() as on_event:
+        task: Any = SimpleNamespace(name="seed 43", folder=Path("sweeps/digits/winner/trial-0002-seed-43"))
+        on_event(task, RunEnded(is_finished=True))
+    measured = ((0.9612, 0.9701, 0.9655), (0.9589, 0.9643, 0.9611))
+    print_winner(Winner(status.objective, 2, 0.9781, 4, (43, 44, 45), *measured))
+
+
 def check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
@@ -446,6 +506,9 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "benchmark": benchmark,
     "report": report,
     "serve": lambda patch: serve(),
+    "sweep": lambda patch: sweep(),
+    "sweep-results": lambda patch: sweep_results(),
+    "sweep-winner": lambda patch: sweep_winner(),
     "init": init,
     "data-check": lambda patch: data_check(),
     "data-show": data_show,
@@ -455,6 +518,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "help": lambda patch: command("--help"),
     "help-data": lambda patch: command("data", "--help"),
     "help-export": lambda patch: command("export", "--help"),
+    "help-sweep": lambda patch: command("sweep", "--help"),
     "help-serve": lambda patch: command("serve", "--help"),
     "help-train": lambda patch: command("train", "--help"),
 }
@@ -499,6 +563,8 @@ def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, 
         "report",
         "predict",
         "export",
+        "sweep-results",
+        "sweep-winner",
     ):  # lines that a terminal wraps itself
         assert wide == []
     assert r"\n" not in text
@@ -510,6 +576,21 @@ def test_the_progress_bar_stays_on_the_screen_however_many_epochs_there_are(monk
     lines = seen("train-epoch", "terminal", 80, monkeypatch).split("\n")
     assert len(lines) <= 24
     assert re.fullmatch(r"epoch 26/50 ━.{6,}━ step 1400/1563 loss 0\.6052  accuracy 0\.7880 .* left", lines[-1])
+
+
+def test_the_live_table_of_a_sweep_stays_on_the_screen_however_many_trials_and_parameters_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = sweep_of(MANY, ended=False)
+    rows = tuple(replace(row, number=number * 7 + row.number) for number in range(9) for row in status.rows)
+    monkeypatch.setattr(sys, "stdout", stream := Stream(terminal=True))
+    for size, value in (("COLUMNS", "80"), ("LINES", "24"), ("TERM", "xterm-256color")):
+        monkeypatch.setenv(size, value)
+    output().print(live_view(replace(status, rows=rows), output()))
+    shown = COLOURS.sub("", stream.getvalue()).strip("\n").split("\n")
+    assert len(shown) <= 23
+    assert any("2 best" in line for line in shown)
+    assert shown[-1].startswith("digits: 27 finished")
 
 
 def test_every_command_has_its_screen() -> None:

@@ -1,6 +1,7 @@
 """A sweep in the terminal: a live table of trials, or a plain line per trial in a pipe; then its results, and those of the winner."""
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -28,6 +29,7 @@ STATE_STYLES = {"finished": "green", "pruned": "blue", "failed": "red", "running
 LINES_AROUND = 6  # besides the rows of the live table: header, rule, blank lines, and the line below
 MOST_LIVE_ROWS = 25
 MOST_RESULTS = 10  # trials in the table at the end
+COLUMN_GAP = 3  # spaces between two columns of a table
 BAR_WIDTH = 24  # characters of an importance of 1
 
 
@@ -51,12 +53,11 @@ class PlainSweep(AbstractContextManager["PlainSweep"]):
 
     def on_status(self, status: "SweepStatus") -> None:
         """Print a line for each trial that has ended since; at first, where the sweep stands."""
-        ended = [row for row in status.rows if row.state in ("finished", "pruned", "failed")]
         if self._told is None:
-            self._told = {row.number for row in ended}
+            self._told = {row.number for row in status.ended}
             print_line(_counts(status))
             return
-        for row in ended:
+        for row in status.ended:
             if row.number not in self._told:
                 self._told.add(row.number)
                 print_line(_line(status, row))
@@ -89,8 +90,8 @@ class TerminalSweep(AbstractContextManager["TerminalSweep"]):
 
 def live_view(status: "SweepStatus", console: Console) -> RenderableType:
     """The table while trials are trained: the best trial, and the newest ones that fit on the screen."""
-    best = status.best
-    most = max(2, min(MOST_LIVE_ROWS, console.height - LINES_AROUND))
+    best, lines = status.best, console.height - LINES_AROUND
+    most = max(2, min(MOST_LIVE_ROWS, lines // _lines_of_a_row(status, console.width)))
     rows = list(status.rows[-most:])
     if best is not None and best not in rows:
         rows = [best, *rows[1:]]
@@ -99,29 +100,50 @@ def live_view(status: "SweepStatus", console: Console) -> RenderableType:
 
 def trial_table(status: "SweepStatus", rows: "Sequence[TrialRow]", width: int) -> Table:
     """A row per trial; parameters in columns of their own where these fit into a width in characters, else together in one."""
-    names = status.names
-    texts = [[value_text(row.values.get(key)) for key in names] for row in rows]
-    fixed = len("trial") + len("interrupted") + max(len(status.objective.name), 8) + len("epochs") + 7 + 5 * 3
-    columns = [max([len(name), *(len(row[index]) for row in texts)]) + 3 for index, name in enumerate(names.values())]
-    apart = fixed + sum(columns) <= width
+    names, apart = status.names, _fits_apart(status, width)
     table = new_table("trial", "state", status.objective.name, *(names.values() if apart else ["values"]), "epochs", "time", left=2)
     for column in table.columns:
         column.no_wrap = True
     if not apart:
         table.columns[3].justify, table.columns[3].no_wrap = "left", False
-    for row, cells in zip(rows, texts, strict=True):
+    for row in rows:
         is_best = status.best is not None and row.number == status.best.number
         value = Text(status.objective.text(row.value), style="bold green" if is_best else "" if row.state == "finished" else "dim")
-        joined = ["  ".join(f"{name} {cell}" for name, cell in zip(names.values(), cells, strict=True))]
+        cells = [value_text(row.values.get(key)) for key in names] if apart else [_values(status, row)]
         table.add_row(
             Text(f"{row.number}{' best' if is_best else ''}", style="bold green" if is_best else ""),
             Text(row.state, style=STATE_STYLES[row.state]),
             value,
-            *(Text(cell) for cell in (cells if apart else joined)),
+            *map(Text, cells),
             f"{row.epochs:,}",
             _duration(row.seconds),
         )
     return table
+
+
+def _values(status: "SweepStatus", row: "TrialRow") -> str:
+    """The values of a trial as one text, which breaks only between two of them."""
+    return " ".join(f"{name}={value_text(row.values.get(key))}" for key, name in status.names.items())
+
+
+def _other_columns(status: "SweepStatus") -> int:
+    """Characters of all columns but those of the parameters, with the spaces between them."""
+    widths = ("12 best", "interrupted", max(status.objective.name, "0.0000", key=len), "epochs", "0:00:00")
+    return sum(map(len, widths)) + (len(widths) + 1) * COLUMN_GAP
+
+
+def _fits_apart(status: "SweepStatus", width: int) -> bool:
+    """Whether each parameter has a column of its own: the same for all trials, so that the table does not change while they come."""
+    cells = [[name, *(value_text(row.values.get(key)) for row in status.rows)] for key, name in status.names.items()]
+    return _other_columns(status) + sum(max(map(len, column)) + COLUMN_GAP for column in cells) <= width
+
+
+def _lines_of_a_row(status: "SweepStatus", width: int) -> int:
+    """The most lines that a trial takes in the table."""
+    if _fits_apart(status, width):
+        return 1
+    room = max(10, width - _other_columns(status))
+    return max((len(textwrap.wrap(_values(status, row), room)) for row in status.rows), default=1) or 1
 
 
 def print_results(results: "SweepResults") -> None:
@@ -195,11 +217,11 @@ def print_interrupted(status: "SweepStatus") -> None:
 
 
 def _line(status: "SweepStatus", row: "TrialRow") -> str:
-    values = "  ".join(f"{name} {value_text(row.values.get(key))}" for key, name in status.names.items())
     best = "  best so far" if status.best is not None and row.number == status.best.number else ""
     value = f"{status.objective.name} {status.objective.text(row.value)}"
     reason = f"  {row.error.splitlines()[0]}" if row.error else ""
-    return f"trial {row.number} {row.state}  {value}  {values}  {count(row.epochs, 'epoch')}  {_duration(row.seconds)}{best}{reason}"
+    cost = f"{count(row.epochs, 'epoch')}  {_duration(row.seconds)}"
+    return f"trial {row.number} {row.state}  {value}  {_values(status, row)}  {cost}{best}{reason}"
 
 
 def _counts(status: "SweepStatus") -> str:

@@ -97,7 +97,7 @@ def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
     """Check everything about a sweep that can be known without TensorFlow; the config's data is opened.
 
     Args:
-        loaded: The config.
+        loaded: The config; its data is opened where that is not done yet.
         is_checked: Whether the ends of the space were checked with the data before, in another process.
 
     Raises:
@@ -109,7 +109,7 @@ def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
         raise CnnkitError(f"{source}: has no `sweep` section", f"Add one, such as `{example}`.")
     require_optuna()
     space = open_space(loaded)
-    bound = bind(loaded)
+    bound = loaded if isinstance(loaded, BoundConfig) else bind(loaded)
     plan = SweepPlan(bound, space, objective_of(bound))
     try:
         plan.sampler(0)

@@ -80,6 +80,8 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
     if not study.trials():
         check_networks(study.plan)
     loaded = LoadedConfig(study.plan.bound.config, study.plan.bound.document)
+    left = study.plan.trials - len(status_of(study).ended)
+    workers = min(workers, max(left, 1))
     tasks = [SweepTask(f"{study.plan.name}, worker {number}", study.folder.path, loaded, sweep.address) for number in range(workers)]
     refreshed = 0.0
     told: set[str] = set()  # notices about the data come with every trial
@@ -109,7 +111,7 @@ def _require_some_success(status: SweepStatus) -> None:
     Raises:
         CnnkitError: The first `MOST_FAILURES` trials have all failed.
     """
-    ended = [row for row in status.rows if row.state in ("finished", "pruned", "failed")]
+    ended = status.ended
     if len(ended) >= MOST_FAILURES and all(row.state == "failed" for row in ended):
         raise CnnkitError(
             f"{status.name}: the first {len(ended)} trials all failed; the last: {ended[-1].error}", "Mend the config or narrow the space."

@@ -66,6 +66,11 @@ class SweepStatus:
         return tuple(row for row in self.rows if row.state == "finished")
 
     @property
+    def ended(self) -> tuple[TrialRow, ...]:
+        """The trials that will not be trained any further."""
+        return tuple(row for row in self.rows if row.state in ("finished", "pruned", "failed"))
+
+    @property
     def best(self) -> TrialRow | None:
         """The finished trial with the best objective, the earliest of several; None where none is finished."""
         return min(self.finished, key=lambda row: self.objective.sort_key(row.value), default=None)

@@ -50,11 +50,11 @@ class SweepTask:
             elif run_trial(study, claim, display) == "interrupted":
                 return False
             else:
-                _forget_networks()
+                forget_networks()
         return True
 
 
-def _forget_networks() -> None:
+def forget_networks() -> None:
     """Free what Keras keeps of a finished trial, and begin its automatic names anew, as in a process of its own."""
     import keras
 
