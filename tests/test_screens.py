@@ -451,7 +451,7 @@ def sweep_winner() -> None:
 
 
 def check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
+    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: SimpleNamespace(config=SimpleNamespace(sweep=None)))
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
     patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
     patch.setattr("cnnkit.training.trial.try_training", lambda loaded, network: None)

@@ -108,8 +108,10 @@ def draw_parallel(
         )
     for position, column in enumerate(columns):
         axes.axvline(position, color=FAINT, linewidth=1, zorder=0)
+        ground = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
         for height, text in column.ticks:
-            axes.annotate(text, (position, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=SOFT)
+            place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(text, (position, height), fontsize=8, color=SOFT, bbox=ground, **place)  # type: ignore[arg-type]
     axes.set_xticks(list(positions), [*names.values(), metric.label], fontsize=9, color=INK)
     axes.set_xlim(-0.1, len(columns) - 0.7)
     axes.set_ylim(-0.06, 1.06)
