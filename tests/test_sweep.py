@@ -1,11 +1,8 @@
 """Trials, in this process: each is the run that `cnnkit train` makes of its config, never on the test examples, resumed and not lost."""
 
-import itertools
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -13,59 +10,19 @@ import pytest
 
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
-from cnnkit.errors import CnnkitError
 from cnnkit.experiments.sweep.run import OpenSweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
-from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.sweep.trial_run import run_trial
-from cnnkit.experiments.sweep.winner import Winner, retrain_winner, write_best_config
-from cnnkit.experiments.worker import Event, RunEnded, Task
-from cnnkit.metrics import find
 from cnnkit.runs.directory import RunDirectory, read_state
-from cnnkit.training.prepare import Prepared, prepare
+from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import config_of, loaded, opened
-
-
-class Silent:
-    """A listener that does nothing, or fails in an epoch."""
-
-    def __init__(self, fail_after: int | None = None, with_error: type[BaseException] = KeyboardInterrupt) -> None:
-        self.fail_after, self.error, self.epochs = fail_after, with_error, 0
-
-    def on_epoch(self, row: dict[str, float]) -> None:
-        self.epochs += 1
-        if self.epochs == self.fail_after:
-            raise self.error
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: None
-
-
-def silently(prepared: Prepared) -> AbstractContextManager[Any]:
-    return nullcontext(Silent())
-
-
-def worker(folder: Path, **sections: Any) -> OpenSweep:
-    """Train all trials of a sweep as a worker does, and open it."""
-    sweep = opened(folder, **sections)
-    assert SweepTask("w", sweep.folder.path, loaded(folder, **sections), sweep.address).train(silently)
-    return opened(folder, **sections)
-
-
-def chosen(sweep: OpenSweep) -> list[tuple[dict[str, Any], float]]:
-    return [(dict(row.values), row.value) for row in status_of(sweep.study).rows]
+from tests.sweeping import Silent, chosen, config_of, history, opened, silently, worker
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> OpenSweep:
     return worker(tmp_path_factory.mktemp("swept"))
-
-
-def history(run: Path) -> list[dict[str, float]]:
-    rows = RunDirectory(run).read_history()
-    return [{name: value for name, value in row.items() if name not in ("seconds", "images_per_second")} for row in rows]
 
 
 def test_each_trial_is_bit_for_bit_the_run_of_its_config(swept: OpenSweep, tmp_path: Path) -> None:
@@ -213,25 +170,19 @@ def test_epochs_that_are_repeated_after_a_kill_are_reported_once(tmp_path: Path)
 
 def test_hyperband_prunes_by_the_number_of_epochs_from_the_first_trial_on(tmp_path: Path) -> None:
     space = {"train.epochs": {"IntDistribution": {"low": 3, "high": 27}}}
-    plan = opened(tmp_path, sweep={"pruner": "HyperbandPruner", "space": space}).study.plan
-    assert plan.pruner()._max_resource == 27
-    given = {"HyperbandPruner": {"max_resource": 5}}
-    assert (
-        opened(tmp_path / "b", sweep={"pruner": given}).study.plan.pruner()._max_resource == 5 if (tmp_path / "b").mkdir() is None else None
-    )
+    (tmp_path / "given").mkdir()
+    found = opened(tmp_path, sweep={"pruner": "HyperbandPruner", "space": space}).study.plan.pruner()
+    given = opened(tmp_path / "given", sweep={"pruner": {"HyperbandPruner": {"max_resource": 5}}}).study.plan.pruner()
+    assert (found._max_resource, given._max_resource) == (27, 5)
 
 
 def test_a_trial_that_diverges_has_failed_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    space = {
-        "train.optimizer": {"CategoricalDistribution": {"choices": ["adam"]}},
-        "train.epochs": {"IntDistribution": {"low": 1, "high": 1}},
-    }
-    sections = {"sweep": {"trials": 1, "space": space}, "train": {"optimizer": {"SGD": {"learning_rate": 1e30}}}}
-    sections["sweep"]["space"] = {"data.batch_size": {"CategoricalDistribution": {"choices": [32]}}}
-    (row,) = status_of(worker(tmp_path, **sections).study).rows
-    assert row.state == "failed"
-    assert "became" in row.error
-    assert "learning rate of 1e+30" in row.error
+    space = {"train.optimizer.SGD.learning_rate": {"CategoricalDistribution": {"choices": [0.01, 1e30]}}}
+    sweep = {"trials": 2, "sampler": "BruteForceSampler", "space": space}
+    rows = status_of(worker(tmp_path, sweep=sweep, train={"optimizer": {"SGD": {"learning_rate": 0.1}}}).study).rows
+    (failed,) = (row for row in rows if row.values["train.optimizer.SGD.learning_rate"] == 1e30)
+    assert sorted(row.state for row in rows) == ["failed", "finished"]
+    assert "with a learning rate of 1e+30" in failed.error
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
@@ -271,87 +222,6 @@ def test_the_best_trial_is_the_best_by_the_direction_of_its_metric(swept: OpenSw
     assert best.value == min(value for _, value in chosen(low))
 
 
-def test_the_winners_config_trains_its_trial_again(swept: OpenSweep, tmp_path: Path) -> None:
-    best = write_best_config(swept)
-    config = load_config([best.path])
-    assert config.config.sweep is None
-    train(prepare(bind(config), tmp_path / "again"), Silent())  # type: ignore[arg-type]
-    assert history(tmp_path / "again") == history(swept.folder.trial(best.trial.number))
-
-
-def test_there_is_no_winner_before_a_trial_is_finished(tmp_path: Path) -> None:
-    with pytest.raises(CnnkitError) as caught:
-        write_best_config(opened(tmp_path))
-    assert str(caught.value) == f"{tmp_path}/sweep: no trial is finished, so there is no winner\n    Run the sweep first: leave out --best."
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
-    """Runs of a pool are trained here, one after another."""
-    done: list[Task] = []
-
-    def train_here(tasks: list[Task], workers: int, log_folder: Path, on_event: Any) -> int:
-        for task in tasks:
-            event: Event = RunEnded(task.train(silently))
-            on_event(task, event)
-            done.append(task)
-        return 0
-
-    monkeypatch.setattr("cnnkit.experiments.sweep.winner.train_runs", train_here)
-    return done
-
-
-def test_the_winner_is_retrained_on_the_splits_of_the_sweep_with_seeds_that_no_trial_had(
-    tmp_path: Path, in_this_process: list[Task]
-) -> None:
-    from cnnkit.runs.reopen import reopened
-
-    sweep = worker(tmp_path)
-    best = write_best_config(sweep)
-    winner, status = retrain_winner(sweep, best, 2, 1, lambda task, event: None)
-    assert winner is not None
-    assert (status, winner.seeds) == (0, (8, 9))
-    with reopened(sweep.folder.trial(best.trial.number)) as trial:
-        validation, test = trial.dataset.validation, trial.dataset.test
-        assert validation is not None
-        assert test is not None
-        splits = validation.index.tolist(), test.index.tolist()
-    weights = []
-    for task, on_validation, on_test in zip(in_this_process, winner.validation, winner.test, strict=True):
-        with reopened(task.folder) as run:
-            assert run.dataset.validation is not None
-            assert run.dataset.test is not None
-            assert (run.dataset.validation.index.tolist(), run.dataset.test.index.tolist()) == splits
-            model = run.open().keras_model
-            weights.append(model.get_weights()[0])
-            for examples, value in ((run.dataset.validation, on_validation), (run.dataset.test, on_test)):
-                predicted = model.predict(examples.rows.read(examples.index), verbose=0).argmax(axis=1)
-                assert value == pytest.approx(np.mean(predicted == examples.targets), abs=1e-6)
-        assert json.loads((task.folder / "metrics.json").read_text())["measured_on"] == "test set of digits"
-    assert not np.array_equal(*weights)
-
-
-def winner_of(objective: str, trial: float, validation: tuple[float, ...]) -> Winner:
-    return Winner(find(objective), 3, trial, 20, tuple(range(len(validation))), validation, ())
-
-
-def test_the_gap_is_the_trial_less_the_mean_whichever_way_is_better() -> None:
-    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).gap == pytest.approx(0.9 - 0.83)
-    assert winner_of("val_loss", 0.3, (0.5, 0.4)).gap == pytest.approx(0.15)
-    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).deviation((0.8, 0.86)) == pytest.approx(np.std([0.8, 0.86], ddof=1))
-    assert winner_of("val_accuracy", 0.9, (0.8,)).deviation((0.8,)) is None
-
-
-def test_the_winners_curse_is_told_in_words() -> None:
-    assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).sentence == (
-        "Winner's curse: the best of 20 trials was 0.0700 better than its own config with fresh seeds, "
-        "on the same validation examples. So much of it was luck; expect the retrained values."
-    )
-    assert winner_of("val_accuracy", 0.9, (0.92, 0.94)).sentence == (
-        "With fresh seeds the winner is no worse than its trial (by 0.0300 better): its place in the sweep was not luck."
-    )
-
-
 def test_importances_are_those_of_optuna_and_need_two_different_values(swept: OpenSweep, tmp_path: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
@@ -389,10 +259,11 @@ def test_data_seed_keeps_the_splits_while_the_seed_changes(tmp_path: Path) -> No
     assert split("seed=1") != same
 
 
-def test_every_kind_of_choice_reaches_the_config(tmp_path: Path) -> None:
-    choices = [True, False]
-    space = {"train.optimizer.Adam.amsgrad": {"CategoricalDistribution": {"choices": choices}}}
-    plan = opened(tmp_path, sweep={"space": space}).study.plan
-    got = [plan.trial_config({"train.optimizer.Adam.amsgrad": each}).config.train.optimizer.arguments["amsgrad"] for each in choices]
-    assert got == choices
-    assert list(itertools.chain(plan.space.distributions["train.optimizer.Adam.amsgrad"].choices)) == choices
+def test_a_choice_keeps_its_type_on_the_way_through_the_storage(tmp_path: Path) -> None:
+    name = "train.optimizer.Adam.amsgrad"
+    sweep = {"trials": 2, "sampler": "BruteForceSampler", "space": {name: {"CategoricalDistribution": {"choices": [True, False]}}}}
+    study = opened(tmp_path, sweep=sweep).study
+    claims = [study.claim(), study.claim()]
+    got = {claim.run.loaded.config.train.optimizer.arguments["amsgrad"] for claim in claims if claim is not None}
+    assert got == {True, False}
+    assert all(isinstance(value, bool) for value in got)
