@@ -106,7 +106,7 @@ def plan_folds(configure: Configure, folds: int, folder: Path | None) -> Repeats
         try:
             bound.source.load(Request(config.data_seed, Path(scratch), {}))
         except BuildError as error:
-            raise bound.located(error) from error
+            raise CnnkitError(f"--folds: {error.fault.message}", error.fault.remedy) from error
     tasks = [RunTask(f"fold-{number}", loaded, folder / f"fold-{number}") for number, loaded in zip(numbers, configs, strict=True)]
     return Repeats(GroupPlan(kind="folds", config=without_repeated(resolved(config), "folds"), folds=folds), folder, tasks)
 
