@@ -69,13 +69,14 @@ def test_the_winner_is_retrained_on_the_splits_of_the_sweep_with_seeds_that_no_t
         validation, test = trial.dataset.validation, trial.dataset.test
         assert validation is not None
         assert test is not None
-        splits = validation.index.tolist(), test.index.tolist()
+        splits = [part.rows.read(part.index) for part in (validation, test)]
     weights = []
     for task, on_validation, on_test in zip(in_this_process, winner.validation, winner.test, strict=True):
         with reopened(task.folder) as run:
             assert run.dataset.validation is not None
             assert run.dataset.test is not None
-            assert (run.dataset.validation.index.tolist(), run.dataset.test.index.tolist()) == splits
+            for part, same in zip((run.dataset.validation, run.dataset.test), splits, strict=True):
+                assert np.array_equal(part.rows.read(part.index), same)
             model = run.open().keras_model
             weights.append(model.get_weights()[0])
             for examples, value in ((run.dataset.validation, on_validation), (run.dataset.test, on_test)):

@@ -86,8 +86,7 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
         hint = f"Make room, then resume with `cnnkit train --resume {directory.path}`: everything up to the last checkpoint is saved."
         raise CnnkitError(error.message, hint, error.location) from error
     except DivergedError as error:
-        message = f"{error.message}; everything up to the last checkpoint is saved: `cnnkit train --resume {directory.path}`"
-        raise CnnkitError(message, error.remedy, error.location) from error
+        raise DivergedError(error.what, error.step_location, error.rate, directory.path) from error
     finally:
         if ended != "finished":
             _write_end_state(prepared, {**environment, "state": ended})

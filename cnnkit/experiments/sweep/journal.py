@@ -65,7 +65,7 @@ def open_journal(journal: Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     try:
-        return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(journal)))  # type: ignore[arg-type]
+        return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(journal)))
     except (ValueError, KeyError, AssertionError) as error:
         message = f"{journal}:{_damaged_line(journal)}: is damaged, so the trials cannot be read"
         raise CnnkitError(message, "Restore it from a backup, or begin anew under another name: `--set name=NAME`.") from error

@@ -11,7 +11,7 @@ from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Config, Sweep
 from cnnkit.config.sweep_space import End, SearchSpace, open_space
 from cnnkit.data.binding import BoundConfig, bind
-from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault
+from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem
 from cnnkit.experiments.sweep.objective import objective_of
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.optuna_objects import require_optuna
@@ -146,8 +146,8 @@ def _check_ends(plan: SweepPlan, check: Callable[[BoundConfig], object]) -> None
 
 
 def _faults_at(end: End, error: CnnkitError) -> list[Fault]:
-    found = error.problems if isinstance(error, ConfigError) else [error]
-    where = [f"{each.path}: " if hasattr(each, "path") and each.path else "" for each in found]
+    found = error.problems if isinstance(error, ConfigError) else (Problem(error.message, error.remedy, error.location),)
+    where = [f"{each.path}: " if each.path else "" for each in found]
     return [
         Fault(end.path, f"{end.words} is not valid: {path}{each.message}", each.remedy) for path, each in zip(where, found, strict=True)
     ]

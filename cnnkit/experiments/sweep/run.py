@@ -14,7 +14,7 @@ from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import SweepStudy, open_study
 from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.worker import Event, RunNotice, Task
-from cnnkit.experiments.worker_pool import WorkerDied, train_runs
+from cnnkit.experiments.worker_pool import RunAssigned, WorkerDied, train_runs
 
 REFRESH_SECONDS = 1.0  # between two looks at the storage
 MOST_FAILURES = 5  # trials that may fail one after another at the beginning before the sweep is stopped
@@ -86,7 +86,7 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
     refreshed = 0.0
     told: set[str] = set()  # notices about the data come with every trial
 
-    def on_event(task: Task, event: Event | WorkerDied) -> None:
+    def on_event(task: Task, event: Event | RunAssigned | WorkerDied) -> None:
         nonlocal refreshed
         if isinstance(event, RunNotice) and event.text not in told:
             told.add(event.text)

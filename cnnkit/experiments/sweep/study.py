@@ -78,7 +78,8 @@ class SweepStudy:
     def trials(self) -> "list[optuna.trial.FrozenTrial]":
         """All trials, as Optuna has them."""
         with self._storage_errors():
-            return self._study.get_trials(deepcopy=False)
+            trials: list[optuna.trial.FrozenTrial] = self._study.get_trials(deepcopy=False)
+        return trials
 
     def importances(self) -> dict[str, float]:
         """Share of each parameter in the differences between trials, by Optuna's default evaluator; empty with too few trials."""
@@ -100,7 +101,7 @@ class SweepStudy:
         with self._storage_errors():
             if epoch not in self._frozen(claim.number).intermediate_values:
                 claim.trial.report(value, epoch)
-            return claim.trial.should_prune()
+            return bool(claim.trial.should_prune())
 
     def complete(self, claim: Claim, value: float) -> None:
         """Record the result of a trial."""
