@@ -18,7 +18,6 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.group import read_group
 from cnnkit.runs.names import RUNS
 
-
 WHICH_EXAMPLES = (
     "target",
     "group",
