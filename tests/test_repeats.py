@@ -150,6 +150,13 @@ def test_the_pooled_accuracy_is_that_of_scikit_learn_over_all_held_out_predictio
         model = keras.saving.load_model(group / f"fold-{number}" / "model.keras")
         true += arrays["y"][chosen].tolist()
         predicted += np.argmax(model.predict(arrays["x"][chosen], verbose=0), axis=1).tolist()
+    with (group / "out-of-fold.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [(int(row["true"]), int(row["predicted"])) for row in table] == list(zip(true, predicted, strict=True))
+    assert [row["fold"] for row in table] == sorted(row["fold"] for row in table)
+    assert sorted(int(row["example"]) for row in table) == list(range(120))
+    assert all(arrays["y"][int(row["example"])] == int(row["true"]) for row in table)
+    assert all(float(row[row["predicted"]]) == max(float(row[name]) for name in "012") for row in table)
     found = summary(group)
     assert found["pooled"]["accuracy"]["value"] == pytest.approx(accuracy_score(true, predicted))
     values = np.array([results(group / f"fold-{number}")["accuracy"] for number in range(1, 5)])
@@ -228,11 +235,12 @@ def test_transfer_is_repeated_too(tmp_path: Path) -> None:
 
 
 def test_seeds_are_a_number_or_a_list() -> None:
-    assert parse_seeds("5", 42) == [42, 43, 44, 45, 46]
-    assert parse_seeds("3,7,9", 42) == [3, 7, 9]
+    assert list(parse_seeds("5", 42)) == [42, 43, 44, 45, 46]
+    assert list(parse_seeds("3,7,9", 42)) == [3, 7, 9]
     for text, message in (
         ("1", "--seeds: 1: fewer than two runs have no spread\n    Name two or more, better five: `--seeds 5`."),
         ("0", "--seeds: 0: fewer than two runs have no spread\n    Name two or more, better five: `--seeds 5`."),
+        ("1001", "--seeds: 1001: more than 1,000 runs\n    Name a number of seeds, or a list such as 3,7,9."),
         ("3,3", "--seeds: 3,3: a seed is there twice\n    Name each once."),
         ("a", "--seeds: 'a' is neither a number nor a list of numbers\n    Write 5, or 3,7,9."),
     ):

@@ -127,11 +127,15 @@ class _Pool:
 
     def _receive(self, worker: _Worker, *, may_start: bool) -> None:
         """Take all events that a worker has sent, and notice where it has died."""
-        try:
-            while worker.task is not None and worker.connection.poll():
-                self._take(worker, worker.task, worker.connection.recv(), may_start=may_start)
-        except (EOFError, OSError):
-            self._replace(worker)
+        while worker.task is not None:
+            try:
+                event = worker.connection.recv() if worker.connection.poll() else None
+            except (EOFError, OSError):
+                self._replace(worker)
+                return
+            if event is None:
+                return
+            self._take(worker, worker.task, event, may_start=may_start)
 
     def _take(self, worker: _Worker, task: Task, event: Event, *, may_start: bool) -> None:
         match event:

@@ -18,7 +18,8 @@ GROUP, SUMMARY = "group.json", "summary.json"
 
 Kind = Literal["seeds", "folds"]
 
-_FILES = r"(group|summary)\.json|(summary|comparison)\.png|summary\.html"  # names of all files of a group, as a regular expression
+# Names of all files of a group, as a regular expression.
+_FILES = r"(group|summary)\.json|(summary|comparison)\.png|summary\.html|out-of-fold\.csv"
 
 
 class GroupPlan(BaseModel):
