@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cnnkit.experiments.repeat_summary import RepeatSummary
-    from cnnkit.experiments.worker import RunTask
+    from cnnkit.experiments.worker import RunTask, Task
 
 WIDE = 100  # terminal width from which a table with pooled metrics has the lowest and highest values, too
 BAR_WIDTH = 20
@@ -97,7 +97,7 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
         if self._live is not None:
             self._live.stop()
 
-    def on_event(self, task: "RunTask", event: Any) -> None:
+    def on_event(self, task: "Task", event: Any) -> None:
         """Show an event of a run; the same notice of several runs is printed once."""
         from cnnkit.experiments.worker import RunNotice
 
