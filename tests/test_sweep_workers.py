@@ -102,7 +102,7 @@ def test_of_twenty_trials_none_is_lost_none_is_twice_and_all_end_as_undisturbed_
     killed = time.monotonic()
     while process.poll() is None:
         time.sleep(0.1)
-        if time.monotonic() - killed > 7 and (workers := children(process.pid)):
+        if time.monotonic() - killed > 10 and (workers := children(process.pid)):
             os.kill(chance.choice(workers), signal.SIGKILL)
             kills, killed = kills + 1, time.monotonic()
     status, told = finish(process)

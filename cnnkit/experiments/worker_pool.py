@@ -54,6 +54,7 @@ class _Pool:
     on_event: OnEvent
     log: Path
     workers: list[_Worker | None]
+    most_deaths: int
     again: list[tuple[float, Task]] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
 
@@ -171,16 +172,16 @@ class _Pool:
             return
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"
         self.deaths[task.name] = self.deaths.get(task.name, 0) + 1
-        if self.deaths[task.name] >= MOST_DEATHS:
+        if self.deaths[task.name] >= self.most_deaths:
             raise CnnkitError(
-                f"{task.folder}: its worker process died {count(MOST_DEATHS, 'time')} before the end of an epoch ({cause})",
+                f"{task.folder}: its worker process died {count(self.most_deaths, 'time')} before the end of an epoch ({cause})",
                 f"Too little memory is a frequent cause: use fewer --workers. What the workers printed: {self.log}.",
             )
         self.again.append((0.0, task))
         self.on_event(task, WorkerDied(cause))
 
 
-def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: OnEvent) -> int:
+def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: OnEvent, *, most_deaths: int = MOST_DEATHS) -> int:
     """Train runs in worker processes, each in its folder: started, resumed, or left alone where it is finished.
 
     SIGINT and SIGTERM are passed on to the workers, which finish the current step and save everything.
@@ -190,6 +191,7 @@ def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: 
         workers: The number of worker processes.
         log_folder: The folder for the file of what the workers print; removed again where it is empty.
         on_event: Called with every event of a run.
+        most_deaths: Workers that may die in a row at one task, without an epoch done, before it is not tried again.
 
     Returns:
         0 when all runs are finished, or 128 plus the number of the signal that interrupted them.
@@ -198,7 +200,7 @@ def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: 
         CnnkitError: A run cannot be trained, or its workers die again and again; the other workers are stopped, their runs saved.
     """
     log = log_folder / LOG
-    pool = _Pool(iter(tasks), on_event, log, [None] * workers)
+    pool = _Pool(iter(tasks), on_event, log, [None] * workers, most_deaths)
     with stop_requests() as stop:
         try:
             pool.run(stop)

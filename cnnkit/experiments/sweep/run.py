@@ -11,12 +11,13 @@ from cnnkit.experiments.sweep.folder import SWEEPS, SweepFolder
 from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
 from cnnkit.experiments.sweep.status import SweepStatus, status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
-from cnnkit.experiments.sweep.study import SweepStudy, open_study
+from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, SweepStudy, open_study
 from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.worker import Event, RunNotice, Task
 from cnnkit.experiments.worker_pool import RunAssigned, WorkerDied, train_runs
 
 REFRESH_SECONDS = 1.0  # between two looks at the storage
+MOST_DEATHS = 2 * MOST_ATTEMPTS  # of a worker in a row: a trial that kills its workers has failed before, and the others go on
 MOST_FAILURES = 5  # trials that may fail one after another at the beginning before the sweep is stopped
 
 OnStatus = Callable[[SweepStatus], None]
@@ -100,7 +101,7 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
             on_status(status)
 
     on_status(status_of(study))
-    exit_status = train_runs(tasks, workers, study.folder.path, on_event)
+    exit_status = train_runs(tasks, workers, study.folder.path, on_event, most_deaths=MOST_DEATHS)
     on_status(status_of(study))
     return exit_status
 
