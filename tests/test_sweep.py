@@ -15,6 +15,7 @@ from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
 from cnnkit.experiments.sweep.trial_run import run_trial
 from cnnkit.runs.directory import RunDirectory, read_state
+from cnnkit.runs.listing import read_run
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 from tests.sweeping import Silent, chosen, config_of, history, opened, silently, worker
@@ -137,7 +138,7 @@ def test_a_pruned_run_says_so_and_its_trial_has_the_value_of_its_last_epoch(tmp_
     sweep = worker(tmp_path, sweep={"trials": 1, "pruner": pruner})
     (row,) = status_of(sweep.study).rows
     assert (row.state, row.epochs) == ("pruned", 1)
-    assert read_state(RunDirectory(sweep.folder.trial(0))) == "pruned"
+    assert read_run(sweep.folder.trial(0), sweep.folder.path).state == "pruned"
     assert [epoch["val_accuracy"] for epoch in history(sweep.folder.trial(0))] == [row.value]
 
 
