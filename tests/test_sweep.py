@@ -10,9 +10,12 @@ import pytest
 
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
-from cnnkit.experiments.sweep.run import OpenSweep
+from cnnkit.errors import CnnkitError
+from cnnkit.experiments.sweep.run import OpenSweep, open_sweep
 from cnnkit.experiments.sweep.status import status_of
+from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
+from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.sweep.trial_run import run_trial
 from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.listing import read_run
@@ -195,6 +198,42 @@ def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     assert sweep.study.claim() is None
     (row,) = status_of(sweep.study).rows
     assert (row.state, row.error.split(";")[0]) == ("failed", f"its worker was killed {MOST_ATTEMPTS} times in the same epoch")
+
+
+def test_values_that_are_not_valid_together_fail_their_trial_with_the_reason(tmp_path: Path) -> None:
+    space = {
+        "model.layers[0].Conv2D.strides": {"CategoricalDistribution": {"choices": [1, 2]}},
+        "model.layers[0].Conv2D.dilation_rate": {"CategoricalDistribution": {"choices": [1, 2]}},
+    }
+    layers = "model.layers=[{Conv2D: {filters: 2, kernel_size: 3}}, Flatten, {Dense: {units: 10, activation: softmax}}]"
+    path = config_of(tmp_path, sweep={"trials": 4, "sampler": "BruteForceSampler", "space": space}, train={"epochs": 1})
+    sweep = open_sweep(load_config([path], [layers]), tmp_path / "sweep", StorageAddress())
+    assert SweepTask("w", sweep.folder.path, load_config([path], [layers]), sweep.address).train(silently)
+    rows = status_of(sweep.study).rows
+    assert sorted((row.state, *row.values.values()) for row in rows) == [
+        ("failed", 2, 2),
+        ("finished", 1, 1),
+        ("finished", 1, 2),
+        ("finished", 2, 1),
+    ]
+    (failed,) = (row for row in rows if row.state == "failed")
+    assert "strides" in failed.error
+
+
+def test_a_disk_that_cannot_be_written_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = opened(tmp_path)
+
+    def full(*arguments: object) -> None:
+        raise CnnkitError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnkit.experiments.sweep.study.open_run", full)
+        with pytest.raises(CnnkitError, match="the disk is full"):
+            sweep.study.claim()
+    assert [row.state for row in status_of(sweep.study).rows] == ["interrupted"]
+    claim = sweep.study.claim()
+    assert claim is not None
+    assert claim.number == 0
 
 
 def test_stops_by_the_user_are_no_failed_attempts(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import BuildError, CnnkitError, ConfigError
 from cnnkit.experiments.sweep.folder import SweepFolder, open_folder
 from cnnkit.experiments.sweep.plan import SweepPlan
 from cnnkit.experiments.sweep.storage import StorageAddress, open_storage, storage_errors
 from cnnkit.experiments.worker_pool import LOG
 from cnnkit.io.file_lock import exclusive
-from cnnkit.runs.lock import RunLockedError
+from cnnkit.runs.lock import RunLockedError, is_locked
 from cnnkit.training.resume_or_start import OpenedRun, open_run
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class SweepStudy:
         """
         with self._one_at_a_time():
             trials = self._study.get_trials(deepcopy=False)
-            for frozen in trials:
-                if not frozen.state.is_finished() and (claim := self._claim(self._trial(frozen.number))) is not None:
+            left = [each.number for each in trials if not each.state.is_finished() and not is_locked(self.folder.trial(each.number))]
+            for number in left:
+                claim = self._claim(self._trial(number))
+                if claim is not None:
                     return claim
             while len(trials) < self.plan.trials and not self._study.user_attrs.get(EXHAUSTED):
                 claim = self._claim(self._study.ask())
@@ -136,7 +138,7 @@ class SweepStudy:
             run = open_run(self.plan.trial_config(values), self.folder.trial(number))
         except RunLockedError:
             return None
-        except CnnkitError as error:
+        except (ConfigError, BuildError) as error:  # the values are not valid together; any other error is not that of this trial
             self._fail(trial, number, str(error))
             return None
         if not run.is_finished and self._count_attempt(trial) > MOST_ATTEMPTS:
