@@ -285,19 +285,6 @@ def test_other_claims_wait_and_the_lock_of_a_run_is_its_liveness(tmp_path: Path)
     assert third.number == second.number
 
 
-def test_data_seed_keeps_the_splits_while_the_seed_changes(tmp_path: Path) -> None:
-    path = config_of(tmp_path)
-
-    def split(*overrides: str) -> str:
-        prepared = prepare(bind(load_config([path], overrides)), tmp_path / "-".join(["run", *overrides]))
-        prepared.lock.release()
-        return prepared.checkpoint_manager.run.data.fingerprint
-
-    same, other, alone = split("seed=1", "data.seed=5"), split("seed=2", "data.seed=5"), split("seed=5")
-    assert same == other == alone
-    assert split("seed=1") != same
-
-
 def test_a_choice_keeps_its_type_on_the_way_through_the_storage(tmp_path: Path) -> None:
     name = "train.optimizer.Adam.amsgrad"
     sweep = {"trials": 2, "sampler": "BruteForceSampler", "space": {name: {"CategoricalDistribution": {"choices": [True, False]}}}}

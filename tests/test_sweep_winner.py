@@ -17,7 +17,7 @@ from cnnkit.experiments.worker import Event, RunEnded, Task
 from cnnkit.metrics import find
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import Silent, history, opened, silently, worker
+from tests.sweeping import Silent, config_of, history, opened, silently, worker
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +106,16 @@ def test_the_winners_curse_is_told_in_words() -> None:
     assert winner_of("val_accuracy", 0.9, (0.92, 0.94)).sentence == (
         "With fresh seeds the winner is no worse than its trial (by 0.0300 better): its place in the sweep was not luck."
     )
+
+
+def test_data_seed_keeps_the_splits_while_the_seed_changes(tmp_path: Path) -> None:
+    path = config_of(tmp_path)
+
+    def split(*overrides: str) -> str:
+        prepared = prepare(bind(load_config([path], overrides)), tmp_path / "-".join(["run", *overrides]))
+        prepared.lock.release()
+        return prepared.checkpoint_manager.run.data.fingerprint
+
+    same, other, alone = split("seed=1", "data.seed=5"), split("seed=2", "data.seed=5"), split("seed=5")
+    assert same == other == alone
+    assert split("seed=1") != same
