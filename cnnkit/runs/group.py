@@ -56,6 +56,8 @@ def open_group(folder: Path, plan: GroupPlan) -> RunLock:
     Raises:
         CnnkitError: Another process is training the group, or something else is in the folder.
     """
+    if read_group(folder) is None and folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):
+        raise CnnkitError(f"{folder}: is not empty, and holds no group of runs", "Name another --run-dir, or remove it yourself.")
     locked = lock_run_directory(folder)
     try:
         remove_leftovers(folder, _FILES)
@@ -63,8 +65,6 @@ def open_group(folder: Path, plan: GroupPlan) -> RunLock:
         stored = read_group(folder)
         if stored is not None:
             _require_same(folder, stored, plan)
-        elif not locked.directory.is_empty:
-            raise CnnkitError(f"{folder}: is not empty, and holds no group of runs", "Name another --run-dir, or remove it yourself.")
         else:
             write_json(folder / GROUP, plan.model_dump())
     except CnnkitError:
