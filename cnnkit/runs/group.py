@@ -11,7 +11,7 @@ from cnnkit.config.differences import differences
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.atomic import remove_leftovers, write_json
 from cnnkit.io.json_file import read_json
-from cnnkit.runs.directory import lock_run_directory
+from cnnkit.runs.create import lock_run_directory
 from cnnkit.runs.lock import RunLock
 
 GROUP, SUMMARY = "group.json", "summary.json"
