@@ -305,9 +305,11 @@ def test_a_group_that_is_terminated_or_killed_goes_on_by_the_same_command_and_en
     (tmp_path / "small.yaml").write_text(PLAIN)
     arguments = faults.command("train", "small.yaml", "--seeds", "3,7,9", "--workers", "2")
     group = tmp_path / "runs" / "small-seeds"
-    for turn, (of_worker, number) in enumerate([(False, signal.SIGTERM), (False, signal.SIGKILL), (True, signal.SIGKILL)]):
+    for of_worker, number in [(False, signal.SIGTERM), (False, signal.SIGKILL), (True, signal.SIGKILL)]:
+        known = set(group.glob("*/checkpoints/*.safetensors"))
         process = faults.start(arguments, tmp_path)
-        assert faults.wait_for(lambda turn=turn: len(list(group.glob("*/checkpoints/*.safetensors"))) > turn, process)
+        new = lambda known=known: set(group.glob("*/checkpoints/*.safetensors")) - known  # noqa: E731
+        assert faults.wait_for(lambda new=new: bool(new()), process), (tmp_path / "output.txt").read_text()
         workers = children(process)
         assert len(workers) == 2
         os.kill(workers[0] if of_worker else process.pid, number)
@@ -320,4 +322,7 @@ def test_a_group_that_is_terminated_or_killed_goes_on_by_the_same_command_and_en
     for seed in SEEDS:
         assert faults.differing(folder / "runs" / "small-seeds" / f"seed-{seed}", group / f"seed-{seed}") == []
         assert faults.differing_files(folder / "runs" / "small-seeds" / f"seed-{seed}", group / f"seed-{seed}") == []
-    assert "The same command resumes it." in (tmp_path / "output.txt").read_text().replace("│\n│ ", "")
+    printed = " ".join((tmp_path / "output.txt").read_text().replace("│", " ").split())
+    assert "Stopped; everything is saved in runs/small-seeds. The same command resumes it." in printed
+    assert "(signal 15)" not in printed  # whom the stop meets before training has not died
+    assert printed.count("its worker died (signal 9); another resumes it") == 1

@@ -14,7 +14,8 @@ from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
-from cnnkit.runs.directory import LockedRun, RunDirectory, read_state, run_of
+from cnnkit.runs.create import LockedRun
+from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
