@@ -29,6 +29,7 @@ from cnnkit.commands import (
     serve,
     show,
     summary,
+    sweep,
     train,
     transfer,
 )
@@ -52,6 +53,7 @@ app.command()(transfer.transfer)
 app.command()(check.check)
 app.command()(summary.summary)
 app.command()(bases.bases)
+app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(predict.predict)

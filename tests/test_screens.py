@@ -35,6 +35,16 @@ from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import TerminalProgress, progress_listener
 from cnnkit.console.serve import print_exporting, print_serving, print_stopped
 from cnnkit.console.summary import render_summary
+from cnnkit.console.sweep import (
+    TerminalSweep,
+    live_view,
+    print_best,
+    print_interrupted,
+    print_results,
+    print_winner,
+    retraining_display,
+    sweep_display,
+)
 from cnnkit.console.text import output, print_error, print_line, print_notice
 from cnnkit.console.training import print_comparison, stand_in_text
 from cnnkit.data.images.reader import ImageReader
@@ -42,8 +52,16 @@ from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
 from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
+from cnnkit.evaluation.repeated_runs import mean_estimate, paired_difference
+from cnnkit.experiments.compare_groups import GroupComparison, GroupVersus
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
+from cnnkit.experiments.repeat_summary import RepeatedRun, RepeatSummary
+from cnnkit.experiments.sweep.results import SweepResults
+from cnnkit.experiments.sweep.status import SweepStatus, TrialRow
+from cnnkit.experiments.sweep.winner import Best, Winner
+from cnnkit.experiments.worker import EpochDone, RunBegan, RunEnded, RunNotice, RunTask, StepsDone
+from cnnkit.experiments.worker_pool import RunAssigned, WorkerDied
 from cnnkit.export.benchmark_results import Benchmark, BenchmarkRow, LeftOut
 from cnnkit.export.destination import Destination
 from cnnkit.export.export import Export, Exported
@@ -57,6 +75,7 @@ from cnnkit.prediction.description import Description, GoldenCheck
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
+from cnnkit.runs.group import GroupPlan
 from cnnkit.runs.listing import ListedRun
 from cnnkit.training.phases import LayerState
 
@@ -198,10 +217,73 @@ def runs(patch: pytest.MonkeyPatch) -> None:
         ListedRun("cifar", "cifar10", "", ACCURACY, 0.7053, 20, 154.2, "2026-11-20T10:00:00+0000", "finished", ()),
         ListedRun("flowers-transfer/transfer-0.1", "flowers", "", find("val_auc_3"), 0.91, 3, 4021.0, "2026-11-21T11:30:00+0000", "interrupted", ()),
         ListedRun("waves", "shapes", "mnist", TASK_METRICS["regression"].overall[0], 12.5, 8, 60000.0, "", "failed", ("metrics.json is damaged",)),
+        ListedRun("cifar-seeds", "cifar10", "", ACCURACY, 0.7071, 100, 771.0, "2026-11-21T09:00:00+0000", "finished", (), runs=5, deviation=0.0042),
         ListedRun("new", "digits", "", None, None, 0, 2.0, "2026-11-22T08:05:00+0000", "running", ()),
     ]  # fmt: skip
     patch.setattr("cnnkit.runs.listing.list_runs", lambda folder, sort: listed)
     command("runs")
+
+
+def group_of(kind: Any, name: str, shift: float = 0.0, numbers: tuple[int, ...] = (42, 43, 44)) -> RepeatSummary:
+    """Runs of which each metric rises a little from one to the next."""
+    metrics = (*TASK_METRICS["classification"].overall, LOSS)
+    histories = [[row(epoch, 1.2 - epoch / 10, 0.6 + epoch / 20) for epoch in (1, 2)] for _ in numbers]
+    runs = tuple(
+        RepeatedRun(
+            f"{kind[:-1]}-{number}", number, "test set of cifar10", 10_000,
+            tuple(MetricValue(metric, 0.7 + shift + 0.0071 * place + 0.01 * index) for index, metric in enumerate(metrics)), history,
+        )
+        for place, (number, history) in enumerate(zip(numbers, histories, strict=True))
+    )  # fmt: skip
+    plan = GroupPlan(kind=kind, config={"name": name, "seed": 42}, folds=len(numbers) if kind == "folds" else 0)
+    estimates = {metric: mean_estimate([run.value(metric) for run in runs], folds=kind == "folds") for metric in metrics}
+    pooled = tuple(MetricValue(metric, 0.7123, (0.7001, 0.7245)) for metric in metrics[:-1]) if kind == "folds" else ()
+    return RepeatSummary(Path(f"runs/{name}-{kind}"), plan, runs, estimates, pooled, (), {})
+
+
+def repeats(patch: pytest.MonkeyPatch) -> None:
+    """Three runs, of which one is resumed after a kill; then the summary of seeds, and that of folds."""
+    tasks = [RunTask(f"seed-{seed}", None, Path()) for seed in (42, 43, 44)]  # type: ignore[arg-type]
+
+    def run(planned: Any, workers: int, on_event: Any) -> RepeatSummary:
+        for task in tasks[:2]:
+            on_event(task, RunAssigned())
+            on_event(task, RunBegan(2, 100, ()))
+        on_event(tasks[0], RunNotice("The data's own 10,000 test examples are not used."))
+        on_event(tasks[0], EpochDone(row(1, 1.1, 0.65)))
+        on_event(tasks[1], StepsDone(1, 50))
+        on_event(tasks[1], WorkerDied("signal 9"))
+        on_event(tasks[0], EpochDone(row(2, 1.0, 0.7)))
+        on_event(tasks[0], RunEnded(is_finished=True))
+        return group_of("seeds" if planned.plan else "folds", "cifar")
+
+    patch.setattr("cnnkit.experiments.repeats.run_repeats", run)
+    for kind in ("seeds", "folds"):
+        planned = SimpleNamespace(tasks=tasks, folder=Path(f"runs/cifar-{kind}"), plan=kind == "seeds")
+        patch.setattr(f"cnnkit.experiments.repeats.plan_{kind}", lambda *arguments, planned=planned: planned)
+        patch.setattr("cnnkit.report.repeats.write_summary_page", lambda summary: summary.folder / "summary.html")
+        with suppress(typer.Exit):
+            command("train", "cifar.yaml", f"--{kind}", "3", "--workers", "2")
+
+
+def compare_groups(patch: pytest.MonkeyPatch) -> None:
+    groups = {
+        "cifar-seeds": group_of("seeds", "cifar"),
+        "wide-seeds": group_of("seeds", "wide", 0.013, (42, 43, 44)),
+        "other-folds": group_of("folds", "other"),
+    }
+    first, second = ([run.value(ACCURACY) for run in group.runs] for group in (groups["cifar-seeds"], groups["wide-seeds"]))
+    second[1] += 0.004
+    found = paired_difference(first, second, folds=False)
+    versus = (
+        GroupVersus("wide-seeds", {next(iter(groups["cifar-seeds"].metrics)): found}, found.p, ""),
+        GroupVersus("other-folds", {}, float("nan"), "one is a group of seeds, the other of folds"),
+    )
+    changed = {"model.layers[0].Conv2D.filters": (32, 64, 32)}
+    comparison = GroupComparison(groups, changed, versus, Path("runs/cifar-seeds/comparison.png"))
+    patch.setattr("cnnkit.experiments.compare_groups.are_groups", lambda paths: True)
+    patch.setattr("cnnkit.experiments.compare_groups.compare_groups", lambda paths, picture: comparison)
+    command("compare", *map(str, groups))
 
 
 def calibrate(patch: pytest.MonkeyPatch) -> None:
@@ -390,8 +472,54 @@ def serve() -> None:
     print_stopped(12_345, 12_345)
 
 
+def sweep_of(parameters: tuple[str, ...], ended: bool = True) -> SweepStatus:
+    states: tuple[Any, ...] = ("finished", "pruned", "finished", "failed", "finished", "pruned", "finished")
+    states = states if ended else (*states[:5], "interrupted", "running")
+    learned = (0.9123, 0.4312, 0.9781, float("nan"), 0.9634, 0.7712, 0.9702)
+    error = "the loss became nan in epoch 1, step 12, with a learning rate of 0.0912\n    Try a learning rate of 0.00912."
+    rows = [
+        TrialRow(number, state, learned[number], dict(zip(parameters, (0.00123 * (number + 1), 2**number, number % 2 == 0, "relu", None), strict=False)),
+                 20 if state == "finished" else number, 61.4 * number, error if state == "failed" else "")
+        for number, state in enumerate(states)
+    ]  # fmt: skip
+    return SweepStatus("digits", find("val_accuracy"), 7 if ended else 40, tuple(rows), parameters)
+
+
+FEW = ("train.optimizer.Adam.learning_rate", "data.batch_size")
+MANY = (*FEW, "train.optimizer.Adam.amsgrad", "model.layers[0].Conv2D.activation", "model.layers[2].Dense.activation")
+
+
+def sweep() -> None:
+    display = sweep_display()
+    display.on_status(sweep_of(FEW, ended=False))
+    display.on_notice("digits, worker 1 ended (signal 9); its trial is resumed.")
+    display.on_status(sweep_of(FEW))
+    if isinstance(display, TerminalSweep):
+        output().print(live_view(sweep_of(FEW, ended=False), output()))
+        output().print(live_view(sweep_of(MANY, ended=False), output()))
+
+
+def sweep_results() -> None:
+    written = (Path("sweeps/digits/progress.png"), Path("sweeps/digits/report.html"))
+    print_results(SweepResults(sweep_of(FEW), dict(zip(FEW, (0.81, 0.19), strict=True)), written))
+    print_results(SweepResults(sweep_of(MANY), dict(zip(MANY, (0.5, 0.25, 0.15, 0.1, 0.0), strict=True)), written))
+    print_interrupted(sweep_of(FEW, ended=False))
+
+
+def sweep_winner() -> None:
+    status = sweep_of(MANY)
+    assert status.best is not None
+    config: Any = None
+    print_best(Best(status.best, config, Path("sweeps/digits/best.yaml")), status.objective)
+    with retraining_display() as on_event:
+        task: Any = SimpleNamespace(name="seed 43", folder=Path("sweeps/digits/winner/trial-0002-seed-43"))
+        on_event(task, RunEnded(is_finished=True))
+    measured = ((0.9612, 0.9701, 0.9655), (0.9589, 0.9643, 0.9611))
+    print_winner(Winner(status.objective, 2, 0.9781, 4, (43, 44, 45), *measured))
+
+
 def check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
+    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: SimpleNamespace(config=SimpleNamespace(sweep=None)))
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
     patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
     patch.setattr("cnnkit.training.trial.try_training", lambda loaded, network: None)
@@ -434,6 +562,8 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "compare": compare,
     "predict": lambda patch: predict(),
     "runs": runs,
+    "repeats": repeats,
+    "compare-groups": compare_groups,
     "calibrate": calibrate,
     "explain": explain,
     "probe": probe,
@@ -446,6 +576,9 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "benchmark": benchmark,
     "report": report,
     "serve": lambda patch: serve(),
+    "sweep": lambda patch: sweep(),
+    "sweep-results": lambda patch: sweep_results(),
+    "sweep-winner": lambda patch: sweep_winner(),
     "init": init,
     "data-check": lambda patch: data_check(),
     "data-show": data_show,
@@ -455,6 +588,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "help": lambda patch: command("--help"),
     "help-data": lambda patch: command("data", "--help"),
     "help-export": lambda patch: command("export", "--help"),
+    "help-sweep": lambda patch: command("sweep", "--help"),
     "help-serve": lambda patch: command("serve", "--help"),
     "help-train": lambda patch: command("train", "--help"),
 }
@@ -499,6 +633,8 @@ def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, 
         "report",
         "predict",
         "export",
+        "sweep-results",
+        "sweep-winner",
     ):  # lines that a terminal wraps itself
         assert wide == []
     assert r"\n" not in text
@@ -510,6 +646,21 @@ def test_the_progress_bar_stays_on_the_screen_however_many_epochs_there_are(monk
     lines = seen("train-epoch", "terminal", 80, monkeypatch).split("\n")
     assert len(lines) <= 24
     assert re.fullmatch(r"epoch 26/50 ━.{6,}━ step 1400/1563 loss 0\.6052  accuracy 0\.7880 .* left", lines[-1])
+
+
+def test_the_live_table_of_a_sweep_stays_on_the_screen_however_many_trials_and_parameters_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = sweep_of(MANY, ended=False)
+    rows = tuple(replace(row, number=number * 7 + row.number) for number in range(9) for row in status.rows)
+    monkeypatch.setattr(sys, "stdout", stream := Stream(terminal=True))
+    for size, value in (("COLUMNS", "80"), ("LINES", "24"), ("TERM", "xterm-256color")):
+        monkeypatch.setenv(size, value)
+    output().print(live_view(replace(status, rows=rows), output()))
+    shown = COLOURS.sub("", stream.getvalue()).strip("\n").split("\n")
+    assert len(shown) <= 23
+    assert any("2 best" in line for line in shown)
+    assert shown[-1].startswith("digits: 27 finished")
 
 
 def test_every_command_has_its_screen() -> None:

@@ -12,5 +12,9 @@ def check(configs: Configs, overrides: Set = None) -> None:
 
     network = build_model(loaded)
     try_training(loaded, network)
+    if loaded.config.sweep is not None:
+        from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
+
+        check_networks(plan_sweep(loaded))
     total = summarize(network.model, preprocess=network.preprocess).total_parameters
     print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")

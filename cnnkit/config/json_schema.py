@@ -1,4 +1,4 @@
-"""The JSON Schema of a config: cnnkit's sections from pydantic, Keras's objects from the signature table."""
+"""The JSON Schema of a config: cnnkit's sections from pydantic, the objects of Keras and Optuna from their signature tables."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -6,7 +6,9 @@ from typing import Any
 
 from cnnkit.config.schema import BLOCKS, Config
 from cnnkit.keras_api.checking import OUTPUTS, SINGULAR
-from cnnkit.keras_api.signatures import KINDS, REQUIRED, Argument, Signature, signature_table
+from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, optuna_is_installed
+from cnnkit.keras_api.signatures import REQUIRED, Argument, Signature
+from cnnkit.keras_api.vocabulary import MODULES, library_of, table_of
 
 _FRACTION = {"type": "string", "pattern": r"^-?[0-9.]+ */ *[0-9.]+$"}
 
@@ -23,8 +25,8 @@ def json_schema() -> dict[str, Any]:
     """The schema by which an editor completes and checks a config (JSON Schema 2020-12)."""
     schema = _with_references(Config.model_json_schema())
     definitions = schema.setdefault("$defs", {})
-    for kind in KINDS:
-        definitions[f"keras.{kind}"] = _kind_schema(kind)
+    for kind in MODULES:
+        definitions[f"{library_of(kind).lower()}.{kind}"] = _kind_schema(kind)
     for name, block in BLOCKS.items():
         block_schema = _with_references(block.model_json_schema())
         definitions[f"block.{name}"] = block_schema
@@ -33,18 +35,21 @@ def json_schema() -> dict[str, Any]:
 
 
 def _with_references(schema: Any) -> Any:
-    """The same schema, each `x-keras` annotation replaced by a reference to that kind of object."""
+    """The same schema, each `x-object` annotation replaced by a reference to that kind of object."""
     if isinstance(schema, list):
         return [_with_references(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    resolved = {key: _with_references(value) for key, value in schema.items() if key != "x-keras"}
-    return {**resolved, "$ref": f"#/$defs/keras.{schema['x-keras']}"} if "x-keras" in schema else resolved
+    resolved = {key: _with_references(value) for key, value in schema.items() if key != "x-object"}
+    return {**resolved, "$ref": f"#/$defs/{schema['x-object']}"} if "x-object" in schema else resolved
 
 
 def _kind_schema(kind: str) -> dict[str, Any]:
-    table = signature_table()
+    table = table_of(kind)
     objects = table.objects[kind]
+    described = f"{'An' if library_of(kind) == 'Optuna' else 'A'} {library_of(kind)} {SINGULAR[kind]}, under its own name."
+    if kind in OPTUNA_KINDS and not optuna_is_installed():
+        return {"description": described, "type": ["string", "object"]}
     bare = [name for name, signature in objects.items() if not _required(signature) or kind == "activations"]
     strings = [*bare, *table.words.get(kind, ())]
     choices: list[dict[str, Any]] = [{"enum": strings}]
@@ -55,7 +60,7 @@ def _kind_schema(kind: str) -> dict[str, Any]:
         choices.append({"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1, "maxProperties": 1})
     if kind == "schedules":
         choices += [{"type": "number"}, _FRACTION]
-    return {"description": f"A Keras {SINGULAR[kind]}, under its own name.", "anyOf": choices}
+    return {"description": described, "anyOf": choices}
 
 
 def _required(signature: Signature) -> list[str]:
@@ -74,7 +79,7 @@ def _argument_schema(argument: Argument) -> Mapping[str, Any]:
     if argument.default not in (REQUIRED, None):
         schema["default"] = argument.default
     if argument.kind:
-        reference = {"$ref": f"#/$defs/keras.{argument.kind}"}
+        reference = {"$ref": f"#/$defs/{library_of(argument.kind).lower()}.{argument.kind}"}
         return {**schema, "anyOf": [reference, {"type": "null"}]} if argument.default is None else {**schema, **reference}
     types = [form for word in argument.takes for form in _TYPES[word] if not (word == "string" and argument.choices)]
     if argument.choices:

@@ -70,11 +70,11 @@ def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
     if "name" not in document.value:
         stem = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in paths[0].stem)
         document.value["name"] = stem.lstrip("._-")[:64] or "run"
-    _resolve_paths(document)
+    resolve_paths(document)
     return document
 
 
-def _resolve_paths(document: Document) -> None:
+def resolve_paths(document: Document) -> None:
     """Make paths absolute: they are relative to the file that contains them, those of overrides to the working directory."""
     for path in (*PATHS, *_weights_files(document.value)):
         section: Any = document.value

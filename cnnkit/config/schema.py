@@ -31,7 +31,21 @@ class KerasObject:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A placeholder that `json_schema` fills from the signature table."""
-        return {"x-keras": self.kind}
+        return {"x-object": f"{self.library}.{self.kind}"}
+
+    @property
+    def library(self) -> str:
+        """The library of the object, in lower case."""
+        return "keras"
+
+
+class OptunaObject(KerasObject):
+    """The same of an object of Optuna: a kind of `optuna_objects.OPTUNA_KINDS`."""
+
+    @property
+    def library(self) -> str:
+        """The library of the object, in lower case."""
+        return "optuna"
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,22 @@ def _interval(value: object) -> object:
     return value
 
 
+class Fold(Section):
+    """One fold of a cross-validation."""
+
+    number: int = Field(ge=1)
+    """The fold that is held out, from 1."""
+
+    of: int = Field(ge=2, le=1000)
+    """The number of folds."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Fold":
+        if self.number > self.of:
+            raise PydanticCustomError("fold", "wants a number from 1 to {of}, got {number}", {"of": self.of, "number": self.number})
+        return self
+
+
 class Data(Section):
     """The data source, and how its examples are split, read, augmented and batched."""
 
@@ -156,6 +186,12 @@ class Data(Section):
 
     test: Number = Field(default=0.15, ge=0, lt=1)
     """The fraction held out for the final evaluation, where the data has no test split."""
+
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """The seed of splits and synthetic data; the config's `seed` where left out. With it, other seeds learn on the same splits."""
+
+    fold: Fold | None = None
+    """Hold out one fold of a cross-validation for the final evaluation, in place of the test split: `cnnkit train --folds 5` sets it."""
 
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""
@@ -364,6 +400,25 @@ class Train(Section):
         return 0, float(match.group(1)) * {"s": 1, "m": 60, "h": 3600}[match.group(2)[0]]
 
 
+class Sweep(Section):
+    """`cnnkit sweep`: trials with other values of some entries, chosen by Optuna. Other commands ignore this section."""
+
+    trials: int = Field(ge=1, le=100_000)
+    """How many trials; a sweep goes on where it was when this is raised."""
+
+    objective: str
+    """What is optimized: a validation column of the history, such as `val_accuracy` (high) or `val_loss` (low)."""
+
+    sampler: Annotated[Entry, OptunaObject("samplers")] = Field(default="TPESampler", validate_default=True)
+    """The Optuna sampler that chooses the values; its seed follows from the config's."""
+
+    pruner: Annotated[Entry, OptunaObject("pruners")] = Field(default="NopPruner", validate_default=True)
+    """The Optuna pruner that ends a trial early, by its objective after each epoch; none where left out."""
+
+    space: dict[str, Annotated[Entry, OptunaObject("distributions")]] = Field(min_length=1)
+    """Path of an entry, such as `model.layers[0].Conv2D.filters` -> the Optuna distribution of its values."""
+
+
 class Config(Section):
     """A whole cnnkit config."""
 
@@ -376,3 +431,11 @@ class Config(Section):
     data: Data
     model: Model
     train: Train = Train()
+
+    sweep: Sweep | None = None
+    """The search space of `cnnkit sweep`, and how it is searched."""
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of splits and synthetic data."""
+        return self.seed if self.data.seed is None else self.data.seed

@@ -75,8 +75,25 @@ def _apply(root: Any, override: str, mark: Mark) -> Path:
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
         raise _config_error("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
-    parts = _parts(name.strip(), mark)
-    value = parse_value(text, mark.source)
+    return set_entry(root, name.strip(), parse_value(text, mark.source), mark)
+
+
+def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
+    """Set the entry that a path such as `model.layers[0].Conv2D.filters` names, in place; missing mappings above it are made.
+
+    Args:
+        root: A config's plain values.
+        name: The path; `layers[2]` or `layers.2` names a list item.
+        value: The value.
+        mark: Source location of the path, for errors.
+
+    Returns:
+        The path, taken apart.
+
+    Raises:
+        ConfigError: It is no path, or leads through an entry that is neither a mapping nor a list with such an item.
+    """
+    parts = _parts(name, mark)
     here = root
     path: Path = ()
     for part, following in zip(parts, [*parts[1:], None], strict=True):

@@ -11,6 +11,7 @@ from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, 
 from cnnkit.config.target_encoding import target_encodings
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.checking import check_entry, is_entry
+from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, optuna_is_installed
 
 _WANTED = {  # pydantic's error types -> the type expected
     "int_type": "an integer",
@@ -83,7 +84,7 @@ def _valid_part(raw: Mapping[str, Any], faults: list[Fault]) -> Config | None:
     faulty = {fault.path[:3] for fault in faults}
     if any(path[:1] == ("data",) for path in faulty):
         return None
-    valid = {key: value for key, value in raw.items() if key in Config.model_fields and (key,) not in faulty}
+    valid = {key: value for key, value in raw.items() if key in Config.model_fields and (key,) not in faulty and key != "sweep"}
     wrong = {path[1] for path in faulty if path[0] == "train" and len(path) > 1}
     if wrong and isinstance(valid.get("train"), Mapping):
         valid["train"] = {key: value for key, value in valid["train"].items() if key not in wrong | {"callbacks"}}
@@ -208,6 +209,10 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
                 )
             continue
         value, here = raw[name], (*path, name)
+        if get_origin(field.annotation) is dict and (marks := list(_marks_within(field.annotation))):
+            for key, item in value.items() if isinstance(value, Mapping) else ():
+                yield from _object_faults(marks[0].kind, item, (*here, key))
+            continue
         inner = next(_sections_within(field.annotation), None)
         if inner is not None:
             items = [(item, (*here, i)) for i, item in enumerate(value)] if isinstance(value, list) else [(value, here)]
@@ -235,6 +240,8 @@ def _lists_around(annotation: Any) -> int:
 
 def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iterator[Fault]:
     """Faults of one object, of a list of them, or of the layers in a block."""
+    if kind in OPTUNA_KINDS and not optuna_is_installed():  # only `cnnkit sweep` needs it, and says so
+        return
     if lists and isinstance(value, list):
         for index, item in enumerate(value):
             yield from _object_faults(kind, item, (*path, index), lists - 1)

@@ -59,20 +59,21 @@ def load(paths: Sequence[Path], overrides: Sequence[str] = (), trained: Task | N
     return bind(load_config(paths, overrides), trained)
 
 
-def bind(loaded: LoadedConfig, trained: Task | None = None) -> BoundConfig:
+def bind(loaded: LoadedConfig, trained: Task | None = None, source: Source | None = None) -> BoundConfig:
     """Open the data that a checked config names, and check the config against it.
 
     Args:
         loaded: The config.
         trained: The task that a run of it was trained on: targets are interpreted for that task, and loss and metrics are
             not checked. None for a config that is yet to be trained.
+        source: The source of its data, where it has been opened already.
 
     Raises:
         ConfigError: The data does not exist or cannot be used, or the config does not fit it.
     """
     data = loaded.config.data if trained is None else _read_as(loaded.config.data, trained)
     try:
-        source = open_source(data)
+        source = source or open_source(data)
     except CnnkitError as error:
         raise loaded.config_error([Fault(("data", data.source), error.headline, error.remedy)]) from error
     encodings = target_encodings(loaded.config, source.spec.task, source.spec.name)

@@ -1,1 +1,1 @@
-"""The installed Keras: signatures of its objects, building one from a config entry, and its private API."""
+"""The installed Keras, and Optuna for sweeps: signatures of its objects, building one from a config entry, and its private API."""

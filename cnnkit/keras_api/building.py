@@ -1,32 +1,33 @@
-"""Build the Keras object of a validated config entry such as `Conv2D: {filters: 32}`."""
+"""Build the Keras or Optuna object of a validated config entry such as `Conv2D: {filters: 32}`."""
 
 import re
 from typing import Any
 
 from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
 from cnnkit.keras_api.checking import Entry, as_number, is_entry, parse_entry
-from cnnkit.keras_api.signatures import KINDS, Argument, signature_table
+from cnnkit.keras_api.signatures import Argument
+from cnnkit.keras_api.vocabulary import MODULES, table_of
 
 _WRAPPER = re.compile(r"\nException encountered: |\n\nError encountered during deserialization: ")  # before the message of the cause
 
 
 def build(kind: str, entry: Entry, path: Path, **defaults: Any) -> Any:
-    """Build the Keras object that a validated entry names.
+    """Build the object that a validated entry names.
 
     Args:
-        kind: A key of KINDS.
+        kind: A key of `vocabulary.MODULES`.
         entry: Its name and arguments.
         path: Path of the entry, for errors.
         defaults: Arguments that cnnkit sets where the entry leaves them out and the object accepts them, such as `seed`.
 
     Raises:
-        BuildError: Keras rejects the arguments.
+        BuildError: The library rejects the arguments, or wants a package that is not installed.
     """
     import importlib
 
     name = entry.name
-    module = importlib.import_module(KINDS[kind])
-    signature = signature_table().objects[kind].get(name)
+    module = importlib.import_module(MODULES[kind])
+    signature = table_of(kind).objects[kind].get(name)
     if kind == "activations":
         return name
     at_name = (*path, *entry.key)
@@ -36,7 +37,7 @@ def build(kind: str, entry: Entry, path: Path, **defaults: Any) -> Any:
     values |= {a: v for a, v in defaults.items() if a in signature.arguments and a not in values}
     try:
         return getattr(module, name)(**values)
-    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError, ImportError) as error:
         raise BuildError(Fault(at_name, first_sentence(error), on_key=True)) from error
 
 

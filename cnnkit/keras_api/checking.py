@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
-from cnnkit.keras_api.signatures import KINDS, REFUSED, REQUIRED, Argument, signature_table
+from cnnkit.keras_api.signatures import REQUIRED, Argument
+from cnnkit.keras_api.vocabulary import MODULES, kinds_beside, library_of, refused_names, table_of
 
 SINGULAR = {
     "layers": "layer",
@@ -21,6 +22,9 @@ SINGULAR = {
     "metrics": "metric",
     "callbacks": "callback",
     "applications": "pretrained base",
+    "samplers": "sampler",
+    "pruners": "pruner",
+    "distributions": "distribution",
 }
 
 MAX_NAME_LENGTH = 200  # characters
@@ -89,14 +93,14 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
     """Faults of an entry's name and arguments, found without TensorFlow.
 
     Args:
-        kind: A key of KINDS.
+        kind: A key of `vocabulary.MODULES`.
         entry: The value from the config.
         path: Its path.
     """
     what = SINGULAR[kind]
     if not is_entry(entry):
         yield Fault(
-            path, f"wants one {what}, got {format_value(entry)}", f"Write a name, or `Name: {{argument: value}}`, from {KINDS[kind]}."
+            path, f"wants one {what}, got {format_value(entry)}", f"Write a name, or `Name: {{argument: value}}`, from {MODULES[kind]}."
         )
         return
     assert isinstance(entry, str | dict)
@@ -109,7 +113,7 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
             at_name, f"{name} wants its arguments as a mapping, got {format_value(arguments)}", f"Write `{name}: {{argument: value}}`."
         )
         return
-    table = signature_table()
+    table = table_of(kind)
     signature = table.objects[kind].get(name)
     if signature is None and name in table.words.get(kind, ()):
         if arguments:
@@ -156,15 +160,16 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
 
 def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
     what = SINGULAR[kind]
-    if name in REFUSED:
-        return Fault(path, f"{name} is not accepted in a config: {REFUSED[name]}", on_key=on_key)
-    table = signature_table()
+    refused = refused_names(kind)
+    if name in refused:
+        return Fault(path, f"{name} is not accepted in a config: {refused[name]}", on_key=on_key)
+    table = table_of(kind)
     meant = did_you_mean(name, table.objects[kind] if on_key else table.names(kind))  # a string such as `adam` takes no arguments
     names = list(table.objects[kind])
-    remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {KINDS[kind]}."
-    elsewhere = [other for other in KINDS if other != kind and name in table.objects[other]]
+    remedy = "" if meant else f"Known: {', '.join(names)}." if len(names) <= 12 else f"The names are those of {MODULES[kind]}."
+    elsewhere = [other for other in kinds_beside(kind) if name in table.objects[other]]
     if elsewhere and not meant:
-        remedy = f"Keras has it among its {elsewhere[0]}; here one of its {kind} is wanted."
+        remedy = f"{library_of(kind)} has it among its {elsewhere[0]}; here one of its {kind} is wanted."
     return Fault(path, f"unknown {what} {format_value(name)}.{meant}", remedy, on_key=on_key)
 
 
@@ -172,7 +177,7 @@ def table_too_large(kind: str, name: str, arguments: Mapping[str, Any]) -> tuple
     """The first argument whose value makes Keras build a table of more than MAX_TABLE_SIZE entries, and that size.
 
     Args:
-        kind: A key of KINDS.
+        kind: A key of `vocabulary.MODULES`.
         name: Name of the object.
         arguments: Its arguments, unchecked.
 

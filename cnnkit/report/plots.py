@@ -16,6 +16,7 @@ from cnnkit.plots.curves import draw_curve
 from cnnkit.plots.predicted import MOST_PANELS, draw_predictions
 from cnnkit.plots.reliability import draw_reliability
 from cnnkit.plots.style import FAINT, INK, SOFT, TRAINING, VALIDATION, WRONG, literal_text, new_figure
+from cnnkit.plots.sweep import draw_parallel, draw_progress
 from cnnkit.report.pictures import data_uri
 from cnnkit.robustness.plot import draw_curve as draw_probe_curve
 from cnnkit.robustness.plot import label_axes
@@ -23,6 +24,7 @@ from cnnkit.robustness.plot import label_axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from cnnkit.experiments.sweep.status import SweepStatus
     from cnnkit.robustness.results import Probe
 
 Array = npt.NDArray[Any]
@@ -86,6 +88,22 @@ def confusion_picture(shares: Array) -> str:
     colours = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (WRONG[2], VALIDATION)]
     pixels = np.dstack([np.where(right[..., None], colours[1], colours[0]), np.rint(255 * strength)])
     return data_uri(pixels.astype(np.uint8), lossless=True)
+
+
+def sweep_plots(status: "SweepStatus", names: Mapping[str, str]) -> tuple[Markup, Markup]:
+    """The best value so far, and each finished trial as a line through its parameters.
+
+    Args:
+        status: Where the sweep stands, with at least one finished trial.
+        names: Parameter -> its label.
+    """
+    figure = new_figure(WIDTH, 2.9)
+    draw_progress(figure.add_subplot(), [(row.number, row.value) for row in status.finished], status.objective)
+    progress = as_svg(figure, "progress", f"{status.objective.name} of each trial, and the best so far")
+    figure = new_figure(max(WIDTH, 1.7 * (len(names) + 1)), 3.6)
+    trials = [(row.values, row.value) for row in status.finished]
+    draw_parallel(figure.add_subplot(), trials, names, status.objective, status.log_scaled)
+    return progress, as_svg(figure, "parallel", f"Parameters and {status.objective.name} of each trial")
 
 
 def as_svg(figure: "Figure", salt: str, label: str) -> Markup:

@@ -40,6 +40,7 @@ AFFORDABLE = 4e11  # multiply-adds of such a probe at most: about ten seconds on
 
 _STATES = {
     "interrupted": "This run was interrupted: everything here is of the network at that time.",
+    "pruned": "A sweep ended this run early: everything here is of the network at that time.",
     "running": "This run is still under way: everything here is of the network last saved.",
     "failed": "This run failed before its end: everything here is of the network last saved.",
     "unknown": "Whether this run finished is unknown.",

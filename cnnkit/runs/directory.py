@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from cnnkit.model.saving import write_model
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.leftovers import remove_leftovers_in
 from cnnkit.runs.lock import NAME as LOCK_NAME
-from cnnkit.runs.lock import RunLock
 from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:
@@ -195,47 +195,22 @@ class RunDirectory:
             expected += [self.metrics, *self.evaluation_plots(kind)]
         return [path for path in expected if not is_intact(path)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in the folder but the lock file."""
+        return all(path.name == LOCK_NAME for path in self.path.iterdir())
+
+    def remove_content(self) -> None:
+        """Remove everything in the folder but the lock file."""
+        for path in list(self.path.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK_NAME:
+                path.unlink(missing_ok=True)
+
     def remove_leftovers(self) -> None:
         """Remove what processes left that were killed while writing one of the run's files, an explanation or an export in it."""
         remove_leftovers_in(self.path)
-
-
-def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
-    """Create and lock a folder for a run: `runs/NAME`, `runs/NAME-2` and so on; or exactly `run_dir`.
-
-    Raises:
-        CnnkitError: `run_dir` is not empty, or the folder cannot be created.
-    """
-    try:
-        if run_dir is not None:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            lock = RunLock(run_dir)
-            if any(path.name != LOCK_NAME for path in run_dir.iterdir()):
-                lock.release()
-                raise _occupied(RunDirectory(run_dir))
-            return RunDirectory(run_dir), lock
-        RUNS.mkdir(exist_ok=True)
-        for number in range(1, 100_000):
-            path = RUNS / (name if number == 1 else f"{name}-{number}")
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
-            return RunDirectory(path), RunLock(path)
-    except OSError as error:
-        raise CnnkitError(
-            f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir."
-        ) from error
-    raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
-
-
-def _occupied(directory: RunDirectory) -> CnnkitError:
-    if is_unfinished(directory):
-        return CnnkitError(
-            f"{directory.path}: holds an unfinished run, and a run is never overwritten",
-            f"Resume it: `cnnkit train --resume {directory.path}`; or name another --run-dir.",
-        )
-    return CnnkitError(f"{directory.path}: is not empty, and a run is never overwritten", "Name another --run-dir, or remove it yourself.")
 
 
 def is_unfinished(directory: RunDirectory) -> bool:
@@ -253,7 +228,7 @@ def _was_evaluated(directory: RunDirectory) -> bool:
 
 
 def read_state(directory: RunDirectory) -> str:
-    """The state in `environment.json`: running, interrupted, failed or finished; empty where it cannot be read."""
+    """The state in `environment.json`: running, interrupted, pruned, failed or finished; empty where it cannot be read."""
     try:
         return str(read_json(directory.environment)["state"])
     except (OSError, ValueError, KeyError, TypeError):

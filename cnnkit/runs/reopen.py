@@ -97,7 +97,7 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     loaded = load([config_path or directory.config], overrides, trained.task if trained is not None and own_data else None)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = directory.read_manifest() if own_data else {}
-        dataset = loaded.source.load(Request(loaded.config.seed, Path(scratch), manifest, stand_in=stand_in))
+        dataset = loaded.source.load(Request(loaded.config.data_seed, Path(scratch), manifest, stand_in=stand_in))
         unknown = (opened.unknown,) if opened is not None and opened.unknown else ()
         notices = trained.notices if trained is not None else unknown
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)

@@ -1,6 +1,7 @@
 """The history of a run, a row per epoch, and the progress within the current epoch."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cnnkit.errors import CnnkitError
 
@@ -25,13 +26,18 @@ class OpenEpoch:
 class DivergedError(CnnkitError):
     """The loss or a weight became NaN or infinite."""
 
-    def __init__(self, what: str, location: str, rate: float) -> None:
-        self.step_location = location
+    def __init__(self, what: str, location: str, rate: float, run: Path | None = None) -> None:
+        self.what, self.step_location, self.rate = what, location, rate
+        saved = f"; everything up to the last checkpoint is saved: `cnnkit train --resume {run}`" if run is not None else ""
         super().__init__(
-            f"{what} {location}, with a learning rate of {rate:g}",
+            f"{what} {location}, with a learning rate of {rate:g}{saved}",
             f"Try a learning rate of {rate / 10:g}, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
             "`train: {on_nan: restore}` rolls back to the last checkpoint and resumes with half the rate.",
         )
+
+
+class PrunedError(Exception):
+    """Raised by a listener after an epoch: the run is not worth training further. It ends there, in the state `pruned`."""
 
 
 @dataclass

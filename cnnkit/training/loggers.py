@@ -101,7 +101,7 @@ class MlflowLogger:
         for path in sorted(self._directory.path.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 self._client.log_artifact(self._id, str(path), "model" if path.stem == "model" else None)
-        self._client.set_terminated(self._id, {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED"))
+        self._client.set_terminated(self._id, {"finished": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}.get(state, "FAILED"))
 
     def _stored_run(self) -> str | None:
         """The id of the MLflow run from before an interruption; None where there is none, or where the store no longer has it."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 BYTES = 4  # per float32
 
 
+class OutOfMemoryError(CnnkitError):
+    """A batch does not fit into memory."""
+
+
 def check_memory(model: "keras.Model", batch_size: int) -> None:
     """Refuse a batch that cannot fit: the outputs of the trained layers alone, all needed for gradients, exceed the free memory.
 
@@ -23,20 +27,20 @@ def check_memory(model: "keras.Model", batch_size: int) -> None:
         batch_size: Examples in a batch.
 
     Raises:
-        CnnkitError: The outputs exceed the free memory.
+        OutOfMemoryError: The outputs exceed the free memory.
     """
     needed = BYTES * batch_size * sum(_values(layer) for layer in flat_layers(model) if layer.trainable_variables)
     if needed > available_memory():
-        raise CnnkitError(
+        raise OutOfMemoryError(
             f"a batch of {batch_size} takes {needed / 2**30:.1f} GB or more for the layers' outputs, "
             f"but {available_memory() / 2**30:.1f} GB of memory are free",
             _remedy(model, batch_size),
         )
 
 
-def out_of_memory(model: "keras.Model", batch_size: int) -> CnnkitError:
+def out_of_memory(model: "keras.Model", batch_size: int) -> OutOfMemoryError:
     """The error for memory that ran out in a training step."""
-    return CnnkitError(f"memory ran out with batches of {batch_size}", _remedy(model, batch_size))
+    return OutOfMemoryError(f"memory ran out with batches of {batch_size}", _remedy(model, batch_size))
 
 
 def _remedy(model: "keras.Model", batch_size: int) -> str:

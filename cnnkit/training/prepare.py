@@ -19,7 +19,8 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
-from cnnkit.runs.directory import RunDirectory, create_run_directory
+from cnnkit.runs.create import LockedRun, create_run_directory
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
@@ -73,35 +74,41 @@ class Prepared:
 
 def prepare(
     loaded: BoundConfig,
-    run_dir: Path | None,
+    run_dir: Path | LockedRun | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
+    *,
+    without_test: bool = False,
 ) -> Prepared:
     """Build the network, load the data and create the run's folder, or reuse that of an interrupted run.
 
     Args:
         loaded: The config.
-        run_dir: The folder for a new run; `runs/NAME` where None.
+        run_dir: The folder for a new run, which may be locked already; `runs/NAME` where None.
         on_progress: Called with the number of files scanned, and the total number.
         resumed: The interrupted run to resume; None for a new one.
+        without_test: Whether to leave the test examples untouched, and to compute the final metrics on the validation examples;
+            a resumed run is as it was begun.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, and the files of an
-            interrupted run are unchanged.
+        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, the files of an
+            interrupted run are unchanged, and no lock is held.
     """
-    network = build_and_compile(loaded if resumed is None else resumed.without_weights)
-    if resumed is not None:
-        network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
-    phases = try_training(loaded, network)
-    directory, lock = create_run_directory(loaded.config.name, run_dir) if resumed is None else (resumed.directory, resumed.lock)
+    locked = run_dir if isinstance(run_dir, LockedRun) else LockedRun(resumed.directory, resumed.lock) if resumed is not None else None
     complete = False
     try:
-        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, resumed)
+        network = build_and_compile(loaded if resumed is None else resumed.without_weights)
+        if resumed is not None:
+            network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
+        phases = try_training(loaded, network)
+        if locked is None:
+            assert not isinstance(run_dir, LockedRun)
+            locked = create_run_directory(loaded.config.name, run_dir)
+        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed, without_test)
         complete = True
     finally:
-        if not complete and resumed is None:
-            lock.release()
-            _remove(directory, with_folder=run_dir is None)
+        if not complete and locked is not None:
+            _abandon(locked, is_new=resumed is None, with_folder=run_dir is None)
     return prepared
 
 
@@ -113,12 +120,13 @@ def _prepare_in_folder(
     lock: RunLock,
     on_progress: Callable[[int, int], None],
     resumed: Resumed | None,
+    without_test: bool,
 ) -> Prepared:
     """Load the data and set up checkpoints for a run whose folder exists and is locked."""
     config = loaded.config
     try:
         stand_in = resumed.stand_in if resumed is not None else None
-        dataset = loaded.source.load(Request(config.seed, directory.cache, {}, on_progress, stand_in=stand_in))
+        dataset = loaded.source.load(Request(config.data_seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         watched = config.train.callbacks if resumed is None else []  # a run that was begun before this check goes on
@@ -129,12 +137,15 @@ def _prepare_in_folder(
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
     except BuildError as error:
         raise loaded.located(error) from error
-    held_out = dataset.held_out
+    without_test = resumed.checkpoint.state.run.without_test if resumed is not None else without_test
+    held_out = (replace(dataset, test=None) if without_test else dataset).held_out
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     data_fingerprint = fingerprint(dataset)
+    if without_test:
+        dataset = replace(dataset, test=None)
     if resumed is not None:
         check_data(resumed, data_fingerprint)
     notices = (*network.notices, *dataset.notices, *loaded.warnings)
@@ -144,6 +155,7 @@ def _prepare_in_folder(
         data=DataIdentity(fingerprint=data_fingerprint, name=dataset.name, stand_in_for=dataset.stand_in_for),
         base=network.base,
         notices=list(network.notices),
+        without_test=without_test,
     )
     manager = CheckpointManager(
         network.model,
@@ -186,13 +198,10 @@ def _bytes(variable: Any) -> int:
     return 4 * int(math.prod(variable.shape))
 
 
-def _remove(directory: RunDirectory, *, with_folder: bool) -> None:
-    """Clean up after a run that could not begin: remove its folder, or only the files in a folder named by the user."""
-    if with_folder:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        return
-    for path in list(directory.path.iterdir()):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _abandon(run: LockedRun, *, is_new: bool, with_folder: bool) -> None:
+    """Release the lock of a run that could not begin; of a new one, remove its files, or the whole folder unless the user named it."""
+    if is_new:
+        run.directory.remove_content()
+    run.lock.release()
+    if is_new and with_folder:
+        shutil.rmtree(run.directory.path, ignore_errors=True)

@@ -19,7 +19,7 @@ from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluati
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, split_model
 from cnnkit.training.fit import Fit, Listener
-from cnnkit.training.history import DivergedError, History
+from cnnkit.training.history import DivergedError, History, PrunedError
 from cnnkit.training.loggers import open_loggers
 from cnnkit.training.phases import (
     apply_layer_decay,
@@ -62,6 +62,7 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
 
     Raises:
         CnnkitError: The loss diverged, memory ran out, or the disk cannot be written; the checkpoints written before are intact.
+        PrunedError: The listener ended the run; it can be resumed as an interrupted one.
     """
     directory = prepared.directory
     started = time.time()
@@ -77,12 +78,15 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
     except KeyboardInterrupt:
         ended = "interrupted"
         raise
+    except PrunedError:
+        ended = "pruned"
+        shutil.rmtree(directory.cache, ignore_errors=True)
+        raise
     except WriteError as error:
         hint = f"Make room, then resume with `cnnkit train --resume {directory.path}`: everything up to the last checkpoint is saved."
         raise CnnkitError(error.message, hint, error.location) from error
     except DivergedError as error:
-        message = f"{error.message}; everything up to the last checkpoint is saved: `cnnkit train --resume {directory.path}`"
-        raise CnnkitError(message, error.remedy, error.location) from error
+        raise DivergedError(error.what, error.step_location, error.rate, directory.path) from error
     finally:
         if ended != "finished":
             _write_end_state(prepared, {**environment, "state": ended})

@@ -42,12 +42,14 @@ class RunIdentity(_Record):
         data: Identity of the data.
         base: Config entry that builds the same base with random weights; None where there is no base.
         notices: Notices to the user from building the network, such as substituted pretrained weights.
+        without_test: Whether the final metrics are computed on the validation examples, because a choice between runs depends on them.
     """
 
     config: dict[str, Any]
     data: DataIdentity
     base: str | dict[str, Any] | None
     notices: list[str]
+    without_test: bool = False
 
 
 class BestEpoch(_Record):

@@ -1,0 +1,170 @@
+"""A sweep as it is configured: search space, objective, sampler and pruner, all checked before the first trial."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnkit.config.load import LoadedConfig
+from cnnkit.config.schema import Config, Sweep
+from cnnkit.config.sweep_space import End, SearchSpace, open_space
+from cnnkit.data.binding import BoundConfig, bind
+from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem
+from cnnkit.experiments.sweep.objective import objective_of
+from cnnkit.keras_api.building import build
+from cnnkit.keras_api.optuna_objects import require_optuna
+from cnnkit.metrics import Metric
+
+_ONE_SEQUENCE = ("QMCSampler",)  # samplers whose seed fixes one sequence that all trials share
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A checked sweep.
+
+    Attributes:
+        bound: The config with its data opened.
+        space: The search space.
+        objective: The validation column that is optimized.
+    """
+
+    bound: BoundConfig
+    space: SearchSpace
+    objective: Metric
+
+    @property
+    def name(self) -> str:
+        """The name of the sweep, of its folder, and of Optuna's study."""
+        return self.bound.config.name
+
+    @property
+    def sweep(self) -> Sweep:
+        """The section `sweep`."""
+        assert self.bound.config.sweep is not None
+        return self.bound.config.sweep
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are to be; no more than there are different ones, for a sampler that tries each once."""
+        combinations = self.space.combinations
+        if combinations is None or self.sweep.sampler.name != "BruteForceSampler":
+            return self.sweep.trials
+        return min(combinations, self.sweep.trials)
+
+    def trial_config(self, values: Mapping[str, Any]) -> BoundConfig:
+        """The config of a trial, with its data opened.
+
+        Raises:
+            ConfigError: The values are not valid together, or do not fit the data.
+        """
+        return _rebound(self.bound, self.space.config_of(values))
+
+    def sampler(self, number: int) -> Any:
+        """Optuna's sampler for a trial.
+
+        Each trial has a seed of its own, so that what is chosen does not depend on which worker chooses, nor on how often the
+        sweep was interrupted before.
+
+        Raises:
+            BuildError: Optuna rejects its arguments, or it wants a package that is not installed.
+        """
+        entry, seed = self.sweep.sampler, self.bound.config.seed
+        if entry.name not in _ONE_SEQUENCE:
+            seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental and deprecated arguments: the user's choice
+            return build("samplers", entry, ("sweep", "sampler"), seed=seed)
+
+    def pruner(self) -> Any:
+        """Optuna's pruner; a resource is an epoch, so `max_resource` is the number of epochs where it is left out.
+
+        Raises:
+            BuildError: Optuna rejects its arguments.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return build("pruners", self.sweep.pruner, ("sweep", "pruner"), max_resource=self._most_epochs)
+
+    @property
+    def _most_epochs(self) -> int:
+        configs = [self.bound.config, *(self.space.config_of({end.name: end.value}).config for end in self.space.ends)]
+        return max(map(_epochs, configs))
+
+
+def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
+    """Check everything about a sweep that can be known without TensorFlow; the config's data is opened.
+
+    Args:
+        loaded: The config; its data is opened where that is not done yet.
+        is_checked: Whether the ends of the space were checked with the data before, in another process.
+
+    Raises:
+        CnnkitError: The config has no sweep, Optuna is not installed, or something in the config is not valid.
+    """
+    if loaded.config.sweep is None:
+        source = loaded.document.values[()].source
+        example = "sweep: {trials: 20, objective: val_accuracy, space: {data.batch_size: {CategoricalDistribution: {choices: [32, 64]}}}}"
+        raise CnnkitError(f"{source}: has no `sweep` section", f"Add one, such as `{example}`.")
+    require_optuna()
+    space = open_space(loaded)
+    bound = loaded if isinstance(loaded, BoundConfig) else bind(loaded)
+    plan = SweepPlan(bound, space, objective_of(bound))
+    try:
+        plan.sampler(0)
+        plan.pruner()
+    except BuildError as error:
+        raise loaded.located(error) from error
+    if not is_checked:
+        _check_ends(plan, lambda config: None)
+    return plan
+
+
+def check_networks(plan: SweepPlan) -> None:
+    """Build the network of every end of the space, as `cnnkit check` does with that of a config. Imports TensorFlow.
+
+    Raises:
+        ConfigError: With every end at which there is no network.
+    """
+    from cnnkit.model.compile import build_and_compile
+    from cnnkit.training.trial import try_training
+
+    _check_ends(plan, lambda config: try_training(config, build_and_compile(config)))
+
+
+def _check_ends(plan: SweepPlan, check: Callable[[BoundConfig], object]) -> None:
+    """Check the config of every end of the space with its data; all faults at once, each at the line of its end."""
+    faults = []
+    for end in plan.space.ends:
+        try:
+            check(plan.trial_config({end.name: end.value}))
+        except CnnkitError as error:
+            faults += _faults_at(end, error)
+    if faults:
+        raise plan.bound.config_error(faults)
+
+
+def _faults_at(end: End, error: CnnkitError) -> list[Fault]:
+    found = error.problems if isinstance(error, ConfigError) else (Problem(error.message, error.remedy, error.location),)
+    where = [f"{each.path}: " if each.path else "" for each in found]
+    return [
+        Fault(end.path, f"{end.words} is not valid: {path}{each.message}", each.remedy) for path, each in zip(where, found, strict=True)
+    ]
+
+
+def _rebound(bound: BoundConfig, loaded: LoadedConfig) -> BoundConfig:
+    """Another config bound to the data; its source is opened only where its `data` section is another one."""
+    source = bound.source if _same_source(bound.config, loaded.config) else None
+    return bind(loaded, source=source)
+
+
+def _same_source(one: Config, other: Config) -> bool:
+    """Whether two configs read the same examples: only how they are batched, sampled and augmented may differ."""
+    neutral = {"batch_size": 32, "augment": [], "sampling": "shuffle", "augment_passes": None}
+    return one.data.model_copy(update=neutral) == other.data.model_copy(update=neutral)
+
+
+def _epochs(config: Config) -> int:
+    train = config.train
+    return sum(phase.epochs or train.epochs for phase in train.phases or []) or train.epochs
