@@ -236,6 +236,13 @@ def headline_column(row: Mapping[str, float]) -> str:
     )
 
 
+def measured_with_loss(results: Mapping[str, Any]) -> tuple[MetricValue, ...]:
+    """The overall metrics in the results of an evaluation, the headline first, and the loss as compiled; empty where there are none."""
+    task = next((task for task in TASK_METRICS.values() if task.marker in results), None)
+    loss = LOSS.measured(results)
+    return () if task is None else (*task.measured(results), *([loss] if loss is not None else []))
+
+
 def headline(results: Mapping[str, Any]) -> MetricValue | None:
     """The headline metric of a model, from the results in `metrics.json`; None where it is missing or undefined."""
     for task in TASK_METRICS.values():

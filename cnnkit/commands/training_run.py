@@ -1,7 +1,7 @@
 """Training with progress and results in the terminal, shared by `train` and `transfer`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -12,10 +12,12 @@ from cnnkit.console.training import stand_in_text
 
 if TYPE_CHECKING:
     from cnnkit.data.binding import BoundConfig
+    from cnnkit.training.prepare import Prepared
     from cnnkit.training.resume import Resumed
+    from cnnkit.training.resume_or_start import OpenedRun
 
 
-def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> None:
+def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> NoReturn:
     """Train, printing progress and the final evaluation; exits with the run's status.
 
     Args:
@@ -25,12 +27,24 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
     """
     if run_dir is None:
         _print_unfinished(loaded.config.name)
-    from cnnkit.keras_api.downloads import keras_home
     from cnnkit.training.prepare import prepare
-    from cnnkit.training.run import train
 
     with counting("files") as on_progress:
         prepared = prepare(loaded, run_dir, on_progress, resumed)
+    _train_prepared_and_print(prepared)
+
+
+def train_opened_and_print(opened: "OpenedRun") -> NoReturn:
+    """Train a run that is started or resumed in its folder, as `train_and_print` does."""
+    with counting("files") as on_progress:
+        prepared = opened.prepare(on_progress)
+    _train_prepared_and_print(prepared)
+
+
+def _train_prepared_and_print(prepared: "Prepared") -> NoReturn:
+    from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.training.run import train
+
     if prepared.metadata.stand_in_for:
         print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
     for notice in prepared.metadata.notices:
@@ -46,7 +60,7 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
     raise typer.Exit(finished.exit_status)
 
 
-def write_missing_and_print(resumed: "Resumed") -> None:
+def write_missing_and_print(resumed: "Resumed") -> NoReturn:
     """Rewrite the missing and damaged files of a finished run, and print their names."""
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import write_missing

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnkit.commands.options import RunDir, Set
+from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
 from cnnkit.commands.training_run import train_and_print
 from cnnkit.console.progress import comparing
 from cnnkit.console.text import print_notice
 from cnnkit.console.training import print_comparison
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnkit.config.load import LoadedConfig
     from cnnkit.data.binding import BoundConfig
 
 
@@ -35,13 +39,24 @@ def transfer(
     ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
+    seeds: Seeds = None,
+    folds: Folds = None,
+    workers: Workers = None,
 ) -> None:
     """Train a new head on a frozen pretrained base."""
+    repeats = check_repeats(seeds, folds, workers)
+    if repeats and (compare_scratch or fractions):
+        raise typer.BadParameter("does not go with --seeds or --folds", param_hint="--compare-scratch")
     from cnnkit.data.binding import bind
     from cnnkit.training.transfer_config import FineTune, load_transfer
 
-    given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or [])]
-    loaded = bind(load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None))
+    def configure(further: "Sequence[str]") -> "LoadedConfig":
+        given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or []), *further]
+        return load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
+
+    if repeats:
+        repeat_and_print(configure, seeds, folds, run_dir, workers)
+    loaded = bind(configure([]))
     if compare_scratch or fractions:
         _compare_scratch(loaded, fractions or "1", run_dir)
     else:

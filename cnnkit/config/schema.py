@@ -104,6 +104,22 @@ def _interval(value: object) -> object:
     return value
 
 
+class Fold(Section):
+    """One fold of a cross-validation."""
+
+    number: int = Field(ge=1)
+    """The fold that is held out, from 1."""
+
+    of: int = Field(ge=2, le=1000)
+    """The number of folds."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Fold":
+        if self.number > self.of:
+            raise PydanticCustomError("fold", "wants a number from 1 to {of}, got {number}", {"of": self.of, "number": self.number})
+        return self
+
+
 class Data(Section):
     """The data source, and how its examples are split, read, augmented and batched."""
 
@@ -156,6 +172,9 @@ class Data(Section):
 
     test: Number = Field(default=0.15, ge=0, lt=1)
     """The fraction held out for the final evaluation, where the data has no test split."""
+
+    fold: Fold | None = None
+    """Hold out one fold of a cross-validation for the final evaluation, in place of the test split: `cnnkit train --folds 5` sets it."""
 
     limit: int | None = Field(default=None, ge=1)
     """Use only this many training examples, stratified by class; all where left out."""

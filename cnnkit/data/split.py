@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.data.folds import assign_folds
 from cnnkit.data.group_split import select_groups
 from cnnkit.errors import CnnkitError
 
@@ -46,8 +47,33 @@ class SplitFractions:
     test: float
 
 
-def assign_splits(given: Array | None, classes: Array | None, groups: Array | None, shares: SplitFractions, count: int, seed: int) -> Array:
+@dataclass(frozen=True)
+class HeldOutFold:
+    """A fold to hold out for the final evaluation.
+
+    Attributes:
+        number: Which one, from 1.
+        of: The number of folds.
+        names: Names of the classes that have to be in every fold; empty where that does not matter.
+    """
+
+    number: int
+    of: int
+    names: Sequence[str]
+
+
+def assign_splits(
+    given: Array | None,
+    classes: Array | None,
+    groups: Array | None,
+    shares: SplitFractions,
+    count: int,
+    seed: int,
+    fold: HeldOutFold | None = None,
+) -> Array:
     """Assign each example to a split.
+
+    With a fold to hold out, the data's own test examples are unused, and its own validation examples are divided like the others.
 
     Args:
         given: The data's own split names `(n,)`, empty texts where undecided; None where it has none.
@@ -56,17 +82,24 @@ def assign_splits(given: Array | None, classes: Array | None, groups: Array | No
         shares: Fractions to hold out where the data has no such split.
         count: Number of examples.
         seed: Seed of the split.
+        fold: The fold to hold out as test; None for the data's own test split, or a fraction.
 
     Returns:
-        `(n,)` of "train", "validation" and "test".
+        `(n,)` of "train", "validation" and "test"; with a fold, also "unused".
 
     Raises:
         CnnkitError: There are too few examples or groups, or a group is in several of the data's own splits.
     """
     splits = np.full(count, "train", dtype=object) if given is None else given.astype(object)
     splits[splits == ""] = "train"
+    if fold is not None:
+        splits[splits == "validation"] = "train"
     if groups is not None and given is not None:
         _check_groups(splits, groups)
+    if fold is not None:
+        splits[splits == "test"] = "unused"
+        pool = np.flatnonzero(splits == "train")
+        splits[pool[fold_to_hold_out(fold, pool, classes, groups, seed)]] = "test"
     for name, share, offset in (("test", shares.test, 0), ("validation", shares.validation, 1)):
         if isinstance(share, str) or share == 0 or (splits == name).any():
             continue
@@ -74,6 +107,21 @@ def assign_splits(given: Array | None, classes: Array | None, groups: Array | No
         chosen = hold_out(candidates, classes, groups, share, seed + offset)
         splits[chosen] = name
     return splits
+
+
+def fold_to_hold_out(fold: HeldOutFold, candidates: Indices, classes: Array | None, groups: Array | None, seed: int) -> Array:
+    """Which of the candidates are in the fold to hold out `(m,)` bool.
+
+    Args:
+        fold: The fold.
+        candidates: Positions of the examples that are divided into folds `(m,)`.
+        classes: Class of each example `(n,)`; None not to stratify.
+        groups: Group of each example `(n,)`; None for none.
+        seed: Seed of the division.
+    """
+    of_classes, of_groups = (None if values is None else values[candidates] for values in (classes, groups))
+    mask: Array = assign_folds(of_classes, of_groups, len(candidates), fold.of, seed, fold.names) == fold.number - 1
+    return mask
 
 
 def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, share: float, seed: int) -> Indices:

@@ -6,7 +6,6 @@ and the result of every finished run.
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -28,10 +27,8 @@ from cnnkit.plots.curves import plot_lines
 from cnnkit.runs.directory import create_run_directory
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.runs.names import RUNS
-from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.fit import Listener
-from cnnkit.training.prepare import prepare
-from cnnkit.training.resume import open_interrupted
+from cnnkit.training.resume_or_start import open_run
 from cnnkit.training.run import train
 
 PROGRESS = "progress.json"
@@ -233,12 +230,7 @@ def _draw(comparison: Comparison, title: str) -> None:
 
 def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonListener) -> SideResult:
     """Train one run, or resume it."""
-    if CheckpointStore(folder / "checkpoints"):
-        resumed = open_interrupted(folder, [], [], None, force=False)
-        prepared = prepare(resumed.loaded, None, resumed=resumed)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)  # killed before its first checkpoint
-        prepared = prepare(loaded, folder)
+    prepared = open_run(loaded, folder).prepare()
     with listener.run(title, prepared.epochs, prepared.train.steps) as progress:
         finished = train(prepared, progress)
     if finished.history.interrupted:

@@ -1,4 +1,4 @@
-"""Render a report as one HTML page; all text is escaped, and the page has no scripts and loads nothing."""
+"""Render a page, such as a report, as one HTML file; all text is escaped, and the page has no scripts and loads nothing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,15 @@ from cnnkit.report.pictures import SIGNAL_HEIGHT, SIGNAL_WIDTH
 if TYPE_CHECKING:
     from cnnkit.report.content import Report
 
-TEMPLATE = "report.html.j2"
-
 
 def render(report: "Report") -> str:
     """The page of a report."""
+    sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT)}
+    return render_template("report.html.j2", report=report, run=report.run, **sizes)
+
+
+def render_template(name: str, **values: Any) -> str:
+    """A page from a template in this folder; all text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -29,8 +33,7 @@ def render(report: "Report") -> str:
         finalize=_escape_text,
     )
     environment.filters.update(number=number_text, percent=percent, duration=_duration, shape=_shape, field=_field)
-    sizes = {"signal": (SIGNAL_WIDTH, SIGNAL_HEIGHT), "version": __version__}
-    return environment.get_template(TEMPLATE).render(report=report, run=report.run, **sizes)
+    return environment.get_template(name).render(version=__version__, **values)
 
 
 def _escape_text(value: Any) -> Any:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Kind
@@ -195,12 +196,32 @@ class RunDirectory:
             expected += [self.metrics, *self.evaluation_plots(kind)]
         return [path for path in expected if not is_intact(path)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in the folder but the lock file."""
+        return all(path.name == LOCK_NAME for path in self.path.iterdir())
+
+    def remove_content(self) -> None:
+        """Remove everything in the folder but the lock file."""
+        for path in list(self.path.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK_NAME:
+                path.unlink(missing_ok=True)
+
     def remove_leftovers(self) -> None:
         """Remove what processes left that were killed while writing one of the run's files, an explanation or an export in it."""
         remove_leftovers_in(self.path)
 
 
-def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory, RunLock]:
+class LockedRun(NamedTuple):
+    """A run's folder, and the lock that this process holds on it."""
+
+    directory: RunDirectory
+    lock: RunLock
+
+
+def create_run_directory(name: str, run_dir: Path | None) -> LockedRun:
     """Create and lock a folder for a run: `runs/NAME`, `runs/NAME-2` and so on; or exactly `run_dir`.
 
     Raises:
@@ -208,12 +229,11 @@ def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory,
     """
     try:
         if run_dir is not None:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            lock = RunLock(run_dir)
-            if any(path.name != LOCK_NAME for path in run_dir.iterdir()):
+            directory, lock = locked = lock_run_directory(run_dir)
+            if not directory.is_empty:
                 lock.release()
-                raise _occupied(RunDirectory(run_dir))
-            return RunDirectory(run_dir), lock
+                raise occupied(directory)
+            return locked
         RUNS.mkdir(exist_ok=True)
         for number in range(1, 100_000):
             path = RUNS / (name if number == 1 else f"{name}-{number}")
@@ -221,15 +241,31 @@ def create_run_directory(name: str, run_dir: Path | None) -> tuple[RunDirectory,
                 path.mkdir()
             except FileExistsError:
                 continue
-            return RunDirectory(path), RunLock(path)
+            return LockedRun(RunDirectory(path), RunLock(path))
     except OSError as error:
-        raise CnnkitError(
-            f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir."
-        ) from error
+        raise _not_made(error) from error
     raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
 
 
-def _occupied(directory: RunDirectory) -> CnnkitError:
+def lock_run_directory(path: Path) -> LockedRun:
+    """Lock a run's folder, which is created where it does not exist.
+
+    Raises:
+        CnnkitError: Another process is writing the run, or the folder cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_made(error) from error
+    return LockedRun(RunDirectory(path), RunLock(path))
+
+
+def _not_made(error: OSError) -> CnnkitError:
+    return CnnkitError(f"{error.filename}: the run's folder cannot be made ({error.strerror})", "Name another with --run-dir.")
+
+
+def occupied(directory: RunDirectory) -> CnnkitError:
+    """The error that a folder for a new run is not empty."""
     if is_unfinished(directory):
         return CnnkitError(
             f"{directory.path}: holds an unfinished run, and a run is never overwritten",

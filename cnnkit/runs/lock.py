@@ -8,6 +8,10 @@ from cnnkit.errors import CnnkitError
 NAME = ".lock"  # the file stays in the folder; only a lock held on it counts, not its existence
 
 
+class RunLockedError(CnnkitError):
+    """Another process is writing the run."""
+
+
 class RunLock:
     """An exclusive lock, held until `release` or the end of the process.
 
@@ -15,7 +19,8 @@ class RunLock:
         run: The run's existing folder.
 
     Raises:
-        CnnkitError: Another process holds it, or the folder cannot be written.
+        RunLockedError: Another process holds it.
+        CnnkitError: The folder cannot be written.
     """
 
     def __init__(self, run: Path) -> None:
@@ -29,7 +34,7 @@ class RunLock:
             _lock(self._file)
         except OSError as error:
             os.close(self._file)
-            raise CnnkitError(f"{run}: another process is writing this run", "Wait for it, or name another --run-dir.") from error
+            raise RunLockedError(f"{run}: another process is writing this run", "Wait for it, or name another --run-dir.") from error
 
     def release(self) -> None:
         """Release the lock; a second call does nothing."""

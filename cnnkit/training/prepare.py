@@ -19,7 +19,7 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
-from cnnkit.runs.directory import RunDirectory, create_run_directory
+from cnnkit.runs.directory import LockedRun, RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
@@ -73,7 +73,7 @@ class Prepared:
 
 def prepare(
     loaded: BoundConfig,
-    run_dir: Path | None,
+    run_dir: Path | LockedRun | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
 ) -> Prepared:
@@ -81,27 +81,29 @@ def prepare(
 
     Args:
         loaded: The config.
-        run_dir: The folder for a new run; `runs/NAME` where None.
+        run_dir: The folder for a new run, which may be locked already; `runs/NAME` where None.
         on_progress: Called with the number of files scanned, and the total number.
         resumed: The interrupted run to resume; None for a new one.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, and the files of an
-            interrupted run are unchanged.
+        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, the files of an
+            interrupted run are unchanged, and no lock is held.
     """
-    network = build_and_compile(loaded if resumed is None else resumed.without_weights)
-    if resumed is not None:
-        network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
-    phases = try_training(loaded, network)
-    directory, lock = create_run_directory(loaded.config.name, run_dir) if resumed is None else (resumed.directory, resumed.lock)
+    locked = run_dir if isinstance(run_dir, LockedRun) else LockedRun(resumed.directory, resumed.lock) if resumed is not None else None
     complete = False
     try:
-        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, resumed)
+        network = build_and_compile(loaded if resumed is None else resumed.without_weights)
+        if resumed is not None:
+            network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
+        phases = try_training(loaded, network)
+        if locked is None:
+            assert not isinstance(run_dir, LockedRun)
+            locked = create_run_directory(loaded.config.name, run_dir)
+        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed)
         complete = True
     finally:
-        if not complete and resumed is None:
-            lock.release()
-            _remove(directory, with_folder=run_dir is None)
+        if not complete and locked is not None:
+            _abandon(locked, is_new=resumed is None, with_folder=run_dir is None)
     return prepared
 
 
@@ -186,13 +188,10 @@ def _bytes(variable: Any) -> int:
     return 4 * int(math.prod(variable.shape))
 
 
-def _remove(directory: RunDirectory, *, with_folder: bool) -> None:
-    """Clean up after a run that could not begin: remove its folder, or only the files in a folder named by the user."""
-    if with_folder:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        return
-    for path in list(directory.path.iterdir()):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _abandon(run: LockedRun, *, is_new: bool, with_folder: bool) -> None:
+    """Release the lock of a run that could not begin; of a new one, remove its files, or the whole folder unless the user named it."""
+    if is_new:
+        run.directory.remove_content()
+    run.lock.release()
+    if is_new and with_folder:
+        shutil.rmtree(run.directory.path, ignore_errors=True)

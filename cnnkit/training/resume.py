@@ -9,12 +9,12 @@ from typing import Any
 
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
-from cnnkit.config.load import load_config, resolved, with_epochs
+from cnnkit.config.load import LoadedConfig, load_config, resolved, with_epochs
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
-from cnnkit.runs.directory import RunDirectory, read_state, run_of
+from cnnkit.runs.directory import LockedRun, RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
@@ -106,55 +106,73 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
         CnnkitError: There is no such run, it has no intact checkpoint, another process is writing it, or its config has changed.
     """
     directory = run_of(run)
-    checkpoints = CheckpointStore(directory.checkpoints)
-    if not checkpoints:
+    if not CheckpointStore(directory.checkpoints):
         raise CnnkitError(f"{run}: has no checkpoint to resume from", "Train it anew, or name another run.")
     lock = RunLock(directory.path)
     try:
-        return _open_locked(directory, lock, checkpoints, configs, overrides, epochs, force)
+        checkpoint, notices = newest_checkpoint(directory)
+        if not configs and not directory.config.exists():
+            directory.write_config(write_yaml(checkpoint.state.run.config))
+            notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
+        loaded = load_config(configs or [directory.config], overrides)
+        if epochs is not None:
+            loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
+        changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=epochs is not None)
+        if changed and not force:
+            remedy = "Put the config back as it was, or resume anyway with --force."
+            if any(key.endswith("epochs") for key in changed):
+                remedy += " For more epochs: `--epochs N`."
+            raise CnnkitError(f"{directory.path}: the config has changed since the run was interrupted:\n{changes_text(changed)}", remedy)
+        if changed:
+            notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
+        return resumed_from(LockedRun(directory, lock), checkpoint, loaded, notices, changed, force=force)
     except CnnkitError:
         lock.release()
         raise
 
 
-def _open_locked(
-    directory: RunDirectory,
-    lock: RunLock,
-    checkpoints: CheckpointStore,
-    configs: Sequence[Path],
-    overrides: Sequence[str],
-    epochs: int | None,
-    force: bool,
-) -> Resumed:
-    """Open a run whose lock is held."""
-    run = directory.path
+def newest_checkpoint(directory: RunDirectory) -> tuple[Checkpoint, list[str]]:
+    """The newest intact checkpoint of a locked run, from which leftovers of a killed process are removed, and notices.
+
+    Raises:
+        CnnkitError: None is intact.
+    """
+    checkpoints = CheckpointStore(directory.checkpoints)
     directory.remove_leftovers()
     checkpoints.remove_leftovers()
     shutil.rmtree(directory.cache)
     checkpoint, damaged = checkpoints.newest()
     if checkpoint is None:
-        raise CnnkitError(f"{run}: none of its checkpoints is intact", "\n    ".join(damaged))
-    notices = list(damaged)
-    before = checkpoint.state.run.config
-    if not configs and not directory.config.exists():
-        directory.write_config(write_yaml(before))
-        notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
-    loaded = load_config(configs or [directory.config], overrides)
-    if epochs is not None:
-        loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
-    changed = _changes(before, resolved(loaded.config), epochs is not None)
-    if changed and not force:
-        rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
-        remedy = "Put the config back as it was, or resume anyway with --force."
-        if any(key.endswith("epochs") for key in changed):
-            remedy += " For more epochs: `--epochs N`."
-        raise CnnkitError(f"{run}: the config has changed since the run was interrupted:\n{rows}", remedy)
-    if changed:
-        notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
+        raise CnnkitError(f"{directory.path}: none of its checkpoints is intact", "\n    ".join(damaged))
+    return checkpoint, list(damaged)
+
+
+def resumed_from(
+    run: LockedRun,
+    checkpoint: Checkpoint,
+    loaded: LoadedConfig,
+    notices: Sequence[str],
+    changed: Mapping[str, object],
+    *,
+    force: bool = False,
+) -> Resumed:
+    """A locked run, opened to be resumed from a checkpoint.
+
+    Args:
+        run: The run.
+        checkpoint: The checkpoint.
+        loaded: The config to resume with.
+        notices: Notices for the user.
+        changed: The config keys that have changed.
+        force: Whether to resume although the data has changed.
+
+    Raises:
+        CnnkitError: The data cannot be opened, or does not fit the config.
+    """
     base_changed = any(key.startswith("model.base") for key in changed)
-    written = None if changed or not is_intact(directory.metadata) else read_metadata(directory.model)
+    written = None if changed or not is_intact(run.directory.metadata) else read_metadata(run.directory.model)
     bound = bind(loaded, written.task if written is not None else None)
-    return Resumed(bound, directory, lock, checkpoint, bool(changed) or force, base_changed, notices)
+    return Resumed(bound, run.directory, run.lock, checkpoint, bool(changed) or force, base_changed, notices)
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:
@@ -172,8 +190,19 @@ def check_data(resumed: Resumed, fingerprint: str) -> None:
         )
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], epochs_given: bool) -> dict[str, tuple[Any, Any]]:
-    """Old and new value of each changed key that affects training; epochs are ignored where given by `--epochs`."""
-    changed = differences(before, json.loads(json.dumps(now)))  # tuples are lists in a checkpoint
+def config_changes(before: Mapping[str, Any], now: LoadedConfig, *, ignore_epochs: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Old and new value of each config key that has changed and affects training.
+
+    Args:
+        before: The resolved config of a run, as in its checkpoints.
+        now: The config now.
+        ignore_epochs: Whether another number of epochs is no change.
+    """
+    changed = differences(before, json.loads(json.dumps(resolved(now.config))))  # tuples are lists in a checkpoint
     relevant = {key: pair for key, pair in changed.items() if not key.startswith(UNRELATED_TO_LEARNING)}
-    return {key: pair for key, pair in relevant.items() if not (epochs_given and key.rpartition(".")[2] == "epochs")}
+    return {key: pair for key, pair in relevant.items() if not (ignore_epochs and key.rpartition(".")[2] == "epochs")}
+
+
+def changes_text(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """A line per changed config key: `    train.epochs: 3 -> 5`."""
+    return "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())

@@ -37,7 +37,8 @@ class ArraySource(Source):
         given = self._splits
         if request.manifest:
             given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
-        parts = split_examples(examples, self.spec.task, self.data, request.seed, given, self._groups)
+        decided = bool(request.manifest)
+        parts = split_examples(examples, self.spec.task, self.data, request.seed, given, self._groups, decided=decided)
         labels = [str(target) for target in self._targets.tolist()]
         manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, parts.splits, strict=True))]
         return Dataset(self.spec.name, self.spec.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=parts.notices)

@@ -155,7 +155,8 @@ class ImageFileSource(Source):
         rows = ComputedRows(len(listing.paths), reader.shape, lambda index: reader.read(listing.paths[index]), identity, cache)
         examples = Examples(rows, np.arange(len(listing.paths)), listing.targets)
         given = _splits_of_manifest(listing, request.manifest) if request.manifest else listing.splits
-        return split_examples(examples, listing.task, self.data, request.seed, given, listing.groups)
+        decided = bool(request.manifest)
+        return split_examples(examples, listing.task, self.data, request.seed, given, listing.groups, decided=decided)
 
     def _inspection_result(self, request: Request) -> tuple[list[tuple[str, str]], list[str]]:
         """Bad files (name, reason) and warnings of leakage, from an inspection of all files or its cached result.

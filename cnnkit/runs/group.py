@@ -1,0 +1,89 @@
+"""The folder of a group of runs: the same config with several seeds, or all folds of a cross-validation."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from cnnkit.config.differences import differences
+from cnnkit.errors import CnnkitError, format_value
+from cnnkit.io.atomic import remove_leftovers, write_json
+from cnnkit.io.json_file import read_json
+from cnnkit.runs.directory import lock_run_directory
+from cnnkit.runs.lock import RunLock
+
+GROUP, SUMMARY = "group.json", "summary.json"
+
+Kind = Literal["seeds", "folds"]
+
+_FILES = r"(group|summary)\.json|(summary|comparison)\.png|summary\.html"  # names of all files of a group, as a regular expression
+
+
+class GroupPlan(BaseModel):
+    """What a group consists of, as stored in `group.json`.
+
+    Attributes:
+        kind: `seeds` or `folds`.
+        config: The resolved config, without the entries in which the runs differ.
+        folds: Number of folds; 0 for seeds.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    kind: Kind
+    config: dict[str, Any]
+    folds: int = 0
+
+
+def read_group(folder: Path) -> GroupPlan | None:
+    """The plan of a group; None for a folder that is no group, or whose `group.json` is damaged."""
+    try:
+        return GroupPlan.model_validate(read_json(folder / GROUP))
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
+        return None
+
+
+def open_group(folder: Path, plan: GroupPlan) -> RunLock:
+    """Lock the folder of a group, which is created where it does not exist.
+
+    Args:
+        folder: The folder.
+        plan: What the group consists of; it has to be that of the group that is in the folder already.
+
+    Raises:
+        CnnkitError: Another process is training the group, or something else is in the folder.
+    """
+    locked = lock_run_directory(folder)
+    try:
+        remove_leftovers(folder, _FILES)
+        plan = plan.model_copy(update={"config": json.loads(json.dumps(plan.config))})  # as read back from JSON
+        stored = read_group(folder)
+        if stored is not None:
+            _require_same(folder, stored, plan)
+        elif not locked.directory.is_empty:
+            raise CnnkitError(f"{folder}: is not empty, and holds no group of runs", "Name another --run-dir, or remove it yourself.")
+        else:
+            write_json(folder / GROUP, plan.model_dump())
+    except CnnkitError:
+        locked.lock.release()
+        raise
+    return locked.lock
+
+
+def without_repeated(config: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """A resolved config without the entry in which the runs of a group differ: `seed`, or `data.fold`."""
+    if kind == "seeds":
+        return {key: value for key, value in config.items() if key != "seed"}
+    return {**config, "data": {key: value for key, value in config["data"].items() if key != "fold"}}
+
+
+def _require_same(folder: Path, stored: GroupPlan, plan: GroupPlan) -> None:
+    if (stored.kind, stored.folds) != (plan.kind, plan.folds):
+        there, wanted = (f"{each.folds} folds" if each.folds else "seeds" for each in (stored, plan))
+        raise CnnkitError(f"{folder}: holds a group of {there}, not of {wanted}", "Name another --run-dir.")
+    changed = differences(stored.config, plan.config)
+    if changed:
+        rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
+        raise CnnkitError(f"{folder}: holds runs of another config:\n{rows}", "Put the config back as it was, or name another --run-dir.")

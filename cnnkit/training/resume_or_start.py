@@ -1,0 +1,156 @@
+"""Train a config in a folder, whatever is there: start the run, resume it where it was interrupted, or find it finished."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.config.load import LoadedConfig, load_config, resolved
+from cnnkit.data.binding import BoundConfig, bind
+from cnnkit.errors import CnnkitError
+from cnnkit.runs.directory import LockedRun, RunDirectory, lock_run_directory, occupied, read_state
+from cnnkit.runs.lock import NAME as LOCK_NAME
+from cnnkit.training.checkpoint.store import CheckpointStore
+from cnnkit.training.fit import Listener
+from cnnkit.training.prepare import Prepared, prepare
+from cnnkit.training.resume import Resumed, changes_text, config_changes, newest_checkpoint, resumed_from
+from cnnkit.training.run import TrainingResult, train, write_missing
+
+BEFORE_FIRST_CHECKPOINT = frozenset((  # what a run killed before its first checkpoint can leave in its folder
+    LOCK_NAME, "cache", "checkpoints", "config.yaml", "manifest.csv", "environment.json", "mlflow.json", "tensorboard",
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run's folder, locked by this process, and what has to be done in it.
+
+    Attributes:
+        loaded: The config, with its data opened where the run is not finished.
+        locked: The folder and its lock.
+        resumed: The run that is in the folder, opened to be resumed; None where there is none, or a finished one without checkpoints.
+        is_finished: Whether the run is finished.
+    """
+
+    loaded: LoadedConfig
+    locked: LockedRun
+    resumed: Resumed | None
+    is_finished: bool
+
+    def prepare(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Prepared:
+        """Prepare the run to be started or resumed.
+
+        Args:
+            on_progress: Called with the number of files scanned, and the total number.
+
+        Raises:
+            CnnkitError: The config or the data is not usable; the lock is then released.
+        """
+        if self.resumed is not None:
+            return prepare(self.resumed.loaded, None, on_progress, self.resumed)
+        assert isinstance(self.loaded, BoundConfig)
+        return prepare(self.loaded, self.locked, on_progress)
+
+
+def open_run(loaded: LoadedConfig, folder: Path) -> OpenedRun:
+    """Lock the folder of a run, create it where it does not exist, and find out what is in it.
+
+    What a process left there that was killed before its first checkpoint is removed.
+
+    Args:
+        loaded: The config; its data is opened where that is not done yet.
+        folder: The folder.
+
+    Raises:
+        CnnkitError: Another process is writing the run, the folder holds a run of another config or other files, or the data cannot
+            be opened.
+    """
+    bound = None if folder.exists() else _bound(loaded)  # so that a config that does not fit its data leaves no folder
+    locked = lock_run_directory(folder)
+    try:
+        if CheckpointStore(locked.directory.checkpoints):
+            return _open_begun(loaded, locked)
+        if _is_finished_without_checkpoints(loaded, locked.directory):
+            return OpenedRun(loaded, locked, None, is_finished=True)
+        _remove_unbegun(loaded, locked.directory)
+        return OpenedRun(bound or _bound(loaded), locked, None, is_finished=False)
+    except CnnkitError:
+        locked.lock.release()
+        raise
+
+
+def resume_or_start(
+    loaded: LoadedConfig, folder: Path, display: Callable[[Prepared], AbstractContextManager[Listener]]
+) -> TrainingResult | None:
+    """Train a config in a folder: start its run, or resume it after any interruption; return at once where it is finished.
+
+    Args:
+        loaded: The config; its data is opened where that is not done yet.
+        folder: The folder of the run, created where it does not exist.
+        display: Called with the prepared run; gives the listener that receives its progress.
+
+    Returns:
+        The result, of an interrupted run, too; None where the run was finished before.
+
+    Raises:
+        CnnkitError: Another process is writing the run, the folder holds a run of another config, or training fails.
+    """
+    opened = open_run(loaded, folder)
+    is_whole = opened.resumed is None or not opened.resumed.unusable_files
+    if opened.is_finished and is_whole:
+        opened.locked.lock.release()
+        return None
+    prepared = opened.prepare()
+    with display(prepared) as listener:
+        for notice in opened.resumed.notices if opened.resumed is not None else ():
+            listener.on_notice(notice)
+        return write_missing(prepared, listener) if opened.is_finished else train(prepared, listener)
+
+
+def _bound(loaded: LoadedConfig) -> BoundConfig:
+    return loaded if isinstance(loaded, BoundConfig) else bind(loaded)
+
+
+def _open_begun(loaded: LoadedConfig, locked: LockedRun) -> OpenedRun:
+    """Open a run that has a checkpoint."""
+    checkpoint, notices = newest_checkpoint(locked.directory)
+    changed = config_changes(checkpoint.state.run.config, loaded)
+    if changed:
+        raise _other_config(locked.directory, changes_text(changed))
+    resumed = resumed_from(locked, checkpoint, loaded, notices, {})
+    return OpenedRun(resumed.loaded, locked, resumed, resumed.is_finished)
+
+
+def _is_finished_without_checkpoints(loaded: LoadedConfig, directory: RunDirectory) -> bool:
+    """Whether a finished run of the config is in a folder, its checkpoints removed by the user."""
+    if read_state(directory) != "finished":
+        return False
+    _require_same_config(loaded, directory)
+    return True
+
+
+def _remove_unbegun(loaded: LoadedConfig, directory: RunDirectory) -> None:
+    """Remove what a process left that was killed before the run's first checkpoint.
+
+    Raises:
+        CnnkitError: There are other files, or the run is that of another config.
+    """
+    directory.remove_leftovers()
+    if any(path.name not in BEFORE_FIRST_CHECKPOINT for path in directory.path.iterdir()):
+        raise occupied(directory)
+    if directory.config.exists():
+        _require_same_config(loaded, directory)
+    directory.remove_content()
+
+
+def _require_same_config(loaded: LoadedConfig, directory: RunDirectory) -> None:
+    before = json.loads(json.dumps(resolved(load_config([directory.config]).config)))
+    if changed := config_changes(before, loaded):
+        raise _other_config(directory, changes_text(changed))
+
+
+def _other_config(directory: RunDirectory, changes: str) -> CnnkitError:
+    return CnnkitError(
+        f"{directory.path}: holds a run of another config:\n{changes}", "Put the config back as it was, or name another --run-dir."
+    )
