@@ -21,6 +21,7 @@ from cnnkit.commands import (
     explain,
     export,
     init,
+    launch,
     predict,
     probe,
     report,
@@ -34,6 +35,7 @@ from cnnkit.commands import (
 )
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
+from cnnkit.exit_status import BROKEN_PIPE, INTERRUPTED, USER_ERROR
 from cnnkit.keras_api import quiet_import
 
 app = typer.Typer(
@@ -49,6 +51,7 @@ data_app = typer.Typer(help="Check data, or show it, before training on it.", ri
 
 app.command()(train.train)
 app.command()(transfer.transfer)
+app.command(context_settings={"allow_interspersed_args": False})(launch.launch)
 app.command()(check.check)
 app.command()(summary.summary)
 app.command()(bases.bases)
@@ -73,7 +76,7 @@ app.command()(schema.schema)
 
 
 def main() -> None:
-    """Run the command line; errors that the user can fix go to standard error with exit status 1."""
+    """Run the command line; errors that the user can fix go to standard error, and each end has its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # so that a terminal without UTF-8 can print every name
@@ -82,12 +85,12 @@ def main() -> None:
         app()
     except CnnkitError as error:
         print_error(str(error))
-        sys.exit(1)
+        sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @app.callback(invoke_without_command=True)

@@ -52,14 +52,10 @@ def train(
         raise typer.BadParameter("name a config to train, or a run to --resume", param_hint="CONFIG")
     if force:
         raise typer.BadParameter("goes with --resume", param_hint="--force")
-    _require_files(configs)
-    from cnnkit.config.load import load_config, with_epochs
     from cnnkit.data.binding import bind
 
     def configure(further: "Sequence[str]") -> "LoadedConfig":
-        given = [*(overrides or []), *further]
-        loaded = load_config(configs, given)
-        return loaded if epochs is None else with_epochs(configs, given, loaded, epochs)
+        return load_train(configs, [*(overrides or []), *further], epochs)
 
     if repeats:
         repeat_and_print(configure, seeds, folds, run_dir, workers)
@@ -69,10 +65,19 @@ def train(
     train_and_print(bind(loaded), run_dir)
 
 
-def _require_files(configs: list[Path]) -> None:
+def load_train(configs: list[Path], overrides: list[str], epochs: int | None) -> "LoadedConfig":
+    """The config that `train` is given by its arguments.
+
+    Raises:
+        CnnkitError: It is wrong, or a folder.
+    """
+    from cnnkit.config.load import load_config, with_epochs
+
     for path in configs:
         if path.is_dir():
             raise CnnkitError(f"{path}: is a folder, not a config", f"Resume a run: `cnnkit train --resume {path}`.")
+    loaded = load_config(configs, overrides)
+    return loaded if epochs is None else with_epochs(configs, overrides, loaded, epochs)
 
 
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> NoReturn:
