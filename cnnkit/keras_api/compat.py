@@ -296,17 +296,22 @@ def choose_direction(callback: Any) -> None:
         callback._set_monitor_op()
 
 
+def without_loss_scaling(optimizer: "keras.optimizers.Optimizer") -> "keras.optimizers.Optimizer":
+    """The optimizer inside a LossScaleOptimizer, which updates the weights; any other optimizer as it is."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def schedule_of(optimizer: "keras.optimizers.Optimizer") -> Any | None:
     """The learning-rate schedule of an optimizer; None where its learning rate is constant."""
     import keras
 
-    rate = optimizer._learning_rate
+    rate = without_loss_scaling(optimizer)._learning_rate
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def set_schedule(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None:
     """Replace the learning-rate schedule of an optimizer that has one, without touching its step count."""
-    optimizer._learning_rate = schedule
+    without_loss_scaling(optimizer)._learning_rate = schedule
 
 
 def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
@@ -317,6 +322,7 @@ def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[A
         variables: The Keras variables that it trains.
         factors: One per variable, at least 0.
     """
+    optimizer = without_loss_scaling(optimizer)
     step = optimizer.update_step
     by_reference = {variable.value.ref(): factor for variable, factor in zip(variables, factors, strict=True)}
 

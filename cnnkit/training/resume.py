@@ -24,6 +24,8 @@ UNRELATED_TO_LEARNING = (
     "train.checkpoint_every",
     "train.on_nan",
     "train.log",
+    "train.devices",
+    "train.saved_precision",
     "data.cache",
     "data.cache_memory",
 )  # config keys that do not affect the trained weights

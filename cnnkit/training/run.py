@@ -14,6 +14,7 @@ from cnnkit.io.atomic import WriteError
 from cnnkit.keras_api.building import build
 from cnnkit.metrics import custom_names
 from cnnkit.model.compile import compile_model
+from cnnkit.model.precision import FLOAT32, in_float32
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.training.environment import describe_environment
@@ -267,10 +268,12 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
 
 def _save(prepared: Prepared) -> None:
     """Save the model for inference: raw inputs in, predictions in the original units out."""
-    model = prepared.network.model
+    model, train = prepared.network.model, prepared.loaded.config.train
+    if train.saved_precision == FLOAT32:
+        model = in_float32(model)
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
-    compile_model(model, prepared.loaded.config.train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
+    compile_model(model, train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
     prepared.directory.save_model(model, prepared.metadata)
 
 
