@@ -82,7 +82,7 @@ def main() -> None:
         app()
     except CnnkitError as error:
         print_error(str(error))
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

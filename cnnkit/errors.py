@@ -65,7 +65,7 @@ class Fault:
 
 
 class CnnkitError(Exception):
-    """Something the user can fix; its text goes to stderr and the exit status is 1.
+    """Something the user can fix; its text goes to stderr, and the process ends with its exit status.
 
     Its parts stay attributes, so that a handler can change one of them without parsing the text.
 
@@ -74,6 +74,8 @@ class CnnkitError(Exception):
         remedy: What to do about it; empty where the message makes it obvious.
         location: The file, entry or example at fault, printed before the message; empty where the message contains it.
     """
+
+    exit_status = 1
 
     def __init__(self, message: str, remedy: str = "", location: object = None) -> None:
         self.message = message

@@ -43,14 +43,19 @@ def train(
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> None:
     from cnnkit.training.resume import open_interrupted
 
-    resumed = open_interrupted(run, configs, overrides or [], epochs, force=force)
+    from cnnkit.training.distribution.opening import find_cluster
+
+    cluster = find_cluster()
+    is_chief = cluster is None or cluster.is_chief
+    resumed = open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief)
     for notice in resumed.notices:
         print_notice(notice)
     if resumed.is_finished:
         run = resumed.directory.path
         print_line(f"{run} is finished, after {resumed.epochs_done} epochs. To train it further: cnnkit train --resume {run} --epochs N")
-        if resumed.unusable_files:
+        if resumed.unusable_files and is_chief:
             write_missing_and_print(resumed)
-        resumed.lock.release()
+        if resumed.lock is not None:
+            resumed.lock.release()
         raise typer.Exit
     train_and_print(resumed.loaded, resumed.directory.path, resumed)

@@ -7,11 +7,13 @@ import typer
 
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import counting, progress_listener
-from cnnkit.console.text import print_line, print_notice
+from cnnkit.console.text import print_error, print_line, print_notice
 from cnnkit.console.training import stand_in_text
+from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
     from cnnkit.data.binding import BoundConfig
+    from cnnkit.training.distribution.workers import Workers
     from cnnkit.training.resume import Resumed
 
 
@@ -23,27 +25,51 @@ def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resum
         run_dir: The run's folder; `runs/NAME` where None.
         resumed: The interrupted run to continue; None for a new one.
     """
-    if run_dir is None:
+    from cnnkit.training.distribution.lost_worker import exit_without_waiting, lost_workers_named
+    from cnnkit.training.distribution.opening import find_cluster, open_devices, speed_notices
+    from cnnkit.training.distribution.workers import Workers
+
+    cluster = find_cluster()
+    if run_dir is None and (cluster is None or cluster.is_chief):
         _print_unfinished(loaded.config.name)
+    try:
+        workers = Workers(open_devices(loaded, cluster), cluster)
+        for notice in speed_notices(loaded.config.train) if workers.is_chief else ():
+            print_notice(notice)
+        with lost_workers_named(cluster):
+            status = _train(loaded, run_dir, resumed, workers)
+    except CnnkitError as error:
+        if cluster is None:
+            raise
+        print_error(str(error))
+        exit_without_waiting(error.exit_status)
+    raise typer.Exit(status)
+
+
+def _train(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None", workers: "Workers") -> int:
+    """Prepare and train a run; the exit status of the process."""
     from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.training.distribution.worker_log import worker_output
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
 
     with counting("files") as on_progress:
-        prepared = prepare(loaded, run_dir, on_progress, resumed)
-    if prepared.metadata.stand_in_for:
-        print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
-    for notice in prepared.metadata.notices:
-        print_notice(notice)
-    with progress_listener(prepared.epochs, prepared.train.steps) as listener:
-        finished = train(prepared, listener)
-    if finished.evaluation is not None:
-        print_evaluation(finished.evaluation)
-    else:
-        resume_hint = f"Resume it: cnnkit train --resume {prepared.directory.path}"
-        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {resume_hint}", title="Interrupted")
-    print_line(f"Run: {prepared.directory.path}")
-    raise typer.Exit(finished.exit_status)
+        prepared = prepare(loaded, run_dir, on_progress, resumed, workers)
+    with worker_output(workers, prepared.run_path):
+        if workers.is_chief:
+            if prepared.metadata.stand_in_for:
+                print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
+            for notice in prepared.metadata.notices:
+                print_notice(notice)
+        with progress_listener(prepared.epochs, prepared.train.steps) as listener:
+            finished = train(prepared, listener)
+        if finished.evaluation is not None:
+            print_evaluation(finished.evaluation)
+        elif finished.history.interrupted and workers.is_chief:
+            resume_hint = f"Resume it: cnnkit train --resume {prepared.directory.path}"
+            print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {resume_hint}", title="Interrupted")
+        print_line(f"Run: {prepared.run_path}")
+    return finished.exit_status
 
 
 def write_missing_and_print(resumed: "Resumed") -> None:

@@ -21,9 +21,13 @@ from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
 from cnnkit.runs.directory import RunDirectory, create_run_directory
 from cnnkit.runs.lock import RunLock
+from cnnkit.training.agreement import gather_json
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore
+from cnnkit.training.distribution.comparison import compare_configs, compare_start
+from cnnkit.training.distribution.worker_run import ScratchDirectory, SharedCheckpoints
+from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.environment import fingerprint
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
@@ -50,6 +54,8 @@ class Prepared:
         directory: The run's folder.
         lock: Lock on the run's folder against other writers.
         checkpoint_manager: Training state and checkpoints: at the beginning of the run, or at the checkpoint to resume.
+        workers: What it is trained on.
+        run_path: The run's folder on the chief.
     """
 
     loaded: BoundConfig
@@ -64,6 +70,8 @@ class Prepared:
     directory: RunDirectory
     lock: RunLock
     checkpoint_manager: CheckpointManager
+    workers: Workers
+    run_path: Path
 
     @property
     def epochs(self) -> int:
@@ -76,33 +84,50 @@ def prepare(
     run_dir: Path | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
+    workers: Workers | None = None,
 ) -> Prepared:
     """Build the network, load the data and create the run's folder, or reuse that of an interrupted run.
+
+    Of several workers, the chief creates the folder, and the others a temporary one for their caches.
 
     Args:
         loaded: The config.
         run_dir: The folder for a new run; `runs/NAME` where None.
         on_progress: Called with the number of files scanned, and the total number.
         resumed: The interrupted run to resume; None for a new one.
+        workers: What to train on; None for one device.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, and the files of an
+        CnnkitError: The config, the data or the folder is not usable, or the workers differ in any of them; then no new folder remains, and the files of an
             interrupted run are unchanged.
     """
-    network = build_and_compile(loaded if resumed is None else resumed.without_weights)
+    workers = workers or Workers()
+    compare_configs(workers.devices, workers.cluster, loaded.config)
+    network = build_and_compile(loaded if resumed is None else resumed.without_weights, workers.devices.scope)
     if resumed is not None:
         network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
     phases = try_training(loaded, network)
-    directory, lock = create_run_directory(loaded.config.name, run_dir) if resumed is None else (resumed.directory, resumed.lock)
+    directory, lock = _open_directory(loaded.config.name, run_dir, resumed, workers)
     complete = False
     try:
-        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, resumed)
+        prepared = _prepare_in_folder(loaded, network, phases, directory, lock, on_progress, resumed, workers)
         complete = True
     finally:
-        if not complete and resumed is None:
+        if not complete and (resumed is None or not workers.is_chief):
             lock.release()
-            _remove(directory, with_folder=run_dir is None)
+            _remove(directory, with_folder=run_dir is None or not workers.is_chief)
     return prepared
+
+
+def _open_directory(name: str, run_dir: Path | None, resumed: Resumed | None, workers: Workers) -> tuple[RunDirectory, RunLock]:
+    """The folder that this process writes, with its lock: the run's, or a temporary one of a worker that is not the chief."""
+    if not workers.is_chief:
+        scratch = ScratchDirectory.create(workers.devices.worker)
+        return scratch, RunLock(scratch.path)
+    if resumed is None:
+        return create_run_directory(name, run_dir)
+    assert resumed.lock is not None
+    return resumed.directory, resumed.lock
 
 
 def _prepare_in_folder(
@@ -113,6 +138,7 @@ def _prepare_in_folder(
     lock: RunLock,
     on_progress: Callable[[int, int], None],
     resumed: Resumed | None,
+    workers: Workers,
 ) -> Prepared:
     """Load the data and set up checkpoints for a run whose folder exists and is locked."""
     config = loaded.config
@@ -148,7 +174,9 @@ def _prepare_in_folder(
     manager = CheckpointManager(
         network.model,
         preparation.layers,
-        CheckpointStore(directory.checkpoints),
+        CheckpointStore(directory.checkpoints)
+        if workers.cluster is None
+        else SharedCheckpoints(directory.checkpoints, workers.devices),
         run,
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",
@@ -157,12 +185,16 @@ def _prepare_in_folder(
     if resumed is not None:
         manager.forced = resumed.forced
         manager.resume_from(resumed.checkpoint)
-    else:
+    elif workers.is_chief:
         _check_disk_space(directory, network)
+    compare_start(workers.devices, workers.cluster, dataset, network.model, resumed.checkpoint.name if resumed is not None else "")
+    run_path = Path(gather_json(workers.devices, str(directory.path.resolve()))[0]) if workers.cluster is not None else directory.path
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
-    return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
+    return Prepared(
+        loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager, workers, run_path
+    )
 
 
 def _check_disk_space(directory: RunDirectory, network: CompiledNetwork) -> None:

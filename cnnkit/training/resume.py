@@ -38,7 +38,7 @@ class Resumed:
     Attributes:
         loaded: Its config, with `--epochs` where given.
         directory: Its folder.
-        lock: The lock held on the folder.
+        lock: The lock held on the folder; None for a worker that only reads it.
         checkpoint: The checkpoint to restore.
         forced: Whether to resume although its config or data has changed.
         base_changed: Whether the config now names another pretrained base.
@@ -47,7 +47,7 @@ class Resumed:
 
     loaded: BoundConfig
     directory: RunDirectory
-    lock: RunLock
+    lock: RunLock | None
     checkpoint: Checkpoint
     forced: bool
     base_changed: bool
@@ -94,7 +94,9 @@ class Resumed:
         return done and not self.forced and read_state(self.directory) == "finished"
 
 
-def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool) -> Resumed:
+def open_interrupted(
+    run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool, is_chief: bool = True
+) -> Resumed:
     """Open an interrupted run to resume it.
 
     Args:
@@ -103,6 +105,7 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
         overrides: `a.b.c=value` overrides.
         epochs: Total number of epochs of all phases, in place of the config's; None for those.
         force: Whether to resume although the config or the data has changed.
+        is_chief: Whether this process will write the run; another worker of it only reads.
 
     Raises:
         CnnkitError: There is no such run, it has no intact checkpoint, another process is writing it, or its config has changed.
@@ -111,34 +114,36 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
     checkpoints = CheckpointStore(directory.checkpoints)
     if not checkpoints:
         raise CnnkitError(f"{run}: has no checkpoint to resume from", "Train it anew, or name another run.")
-    lock = RunLock(directory.path)
+    lock = RunLock(directory.path) if is_chief else None
     try:
         return _open_locked(directory, lock, checkpoints, configs, overrides, epochs, force)
     except CnnkitError:
-        lock.release()
+        if lock is not None:
+            lock.release()
         raise
 
 
 def _open_locked(
     directory: RunDirectory,
-    lock: RunLock,
+    lock: RunLock | None,
     checkpoints: CheckpointStore,
     configs: Sequence[Path],
     overrides: Sequence[str],
     epochs: int | None,
     force: bool,
 ) -> Resumed:
-    """Open a run whose lock is held."""
+    """Open a run whose lock is held, or read it only, where `lock` is None."""
     run = directory.path
-    directory.remove_leftovers()
-    checkpoints.remove_leftovers()
-    shutil.rmtree(directory.cache)
+    if lock is not None:
+        directory.remove_leftovers()
+        checkpoints.remove_leftovers()
+        shutil.rmtree(directory.cache)
     checkpoint, damaged = checkpoints.newest()
     if checkpoint is None:
         raise CnnkitError(f"{run}: none of its checkpoints is intact", "\n    ".join(damaged))
     notices = list(damaged)
     before = checkpoint.state.run.config
-    if not configs and not directory.config.exists():
+    if not configs and not directory.config.exists() and lock is not None:
         directory.write_config(write_yaml(before))
         notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
     loaded = load_config(configs or [directory.config], overrides)
