@@ -35,7 +35,7 @@ from cnnkit.commands import (
 )
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
-from cnnkit.exit_status import BROKEN_PIPE, INTERRUPTED, USER_ERROR
+from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED
 from cnnkit.keras_api import quiet_import
 
 app = typer.Typer(
@@ -85,12 +85,15 @@ def main() -> None:
         app()
     except CnnkitError as error:
         print_error(str(error))
-        sys.exit(USER_ERROR)
+        sys.exit(error.exit_status)
     except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
+        sys.excepthook(*sys.exc_info())
+        sys.exit(CRASHED)
 
 
 @app.callback(invoke_without_command=True)

@@ -33,6 +33,7 @@ def _reserve(sockets: ExitStack, port: int) -> int:
     if hasattr(socket, "SO_REUSEPORT"):
         _require_unused(port)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a worker tries its port before it joins
     try:
         holder.bind((HOST, port))
     except OSError as error:

@@ -9,6 +9,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import OUTPUTS, Entry, parse_entry
+from cnnkit.model.precision import FLOAT32, dtype_policy
 from cnnkit.model.shape_faults import call_layer, format_shape
 
 if TYPE_CHECKING:
@@ -53,19 +54,27 @@ class LayerStack:
     flattening: list[Path] = field(default_factory=list)
     entries: dict[str, Path] = field(default_factory=lambda: {INPUT: ()})
 
-    def apply(self, entries: Sequence[Entry], tensor: Any, path: Path) -> Any:
-        """Apply a list of entries, whose path is `path`, to a tensor."""
+    def apply(self, entries: Sequence[Entry], tensor: Any, path: Path, last_dtype: str | None = None) -> Any:
+        """Apply a list of entries, whose path is `path`, to a tensor.
+
+        Args:
+            entries: The entries.
+            tensor: Symbolic input of the first one.
+            path: Their path in the config.
+            last_dtype: Dtype of the last layer where its entry has none; None for the dtype policy in force.
+        """
         for index, entry in enumerate(entries):
-            tensor = self._apply_entry(entry, tensor, (*path, index))
+            is_last = last_dtype is not None and index == len(entries) - 1
+            tensor = self._apply_entry(entry, tensor, (*path, index), {"dtype": last_dtype} if is_last else {})
         return tensor
 
-    def _apply_entry(self, entry: Entry, tensor: Any, path: Path) -> Any:
+    def _apply_entry(self, entry: Entry, tensor: Any, path: Path, defaults: Mapping[str, Any]) -> Any:
         at = (*path, *entry.key)
         if entry.name in BLOCKS:
             apply_block = _BLOCK_BUILDERS[entry.name]
             return apply_block(self, BLOCKS[entry.name].model_validate(entry.arguments), tensor, at)
         arguments = {key: self.outputs if value == OUTPUTS else value for key, value in entry.arguments.items()}
-        layer = build("layers", replace(entry, arguments=arguments), path)
+        layer = build("layers", replace(entry, arguments=arguments), path, **defaults)
         if layer.name in self.entries:
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
@@ -78,13 +87,14 @@ class LayerStack:
         return output
 
 
-def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Network:
+def build_network(config: Model, input_shape: Sequence[int], task: Task, precision: str = FLOAT32) -> Network:
     """Build the network that a config's `model` section describes.
 
     Args:
         config: The section.
         input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
         task: The prediction task.
+        precision: Keras dtype policy of the layers and the base; preprocessing and the last layer compute in float32.
 
     Raises:
         BuildError: A layer rejects its input, or the output shape does not fit the task.
@@ -100,14 +110,16 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     if config.base is not None:
         from cnnkit.model.base import apply_base
 
-        base = apply_base(config, prepared)
-        prepared = base.prepared
-        head = config.head if config.head is not None else default_head(base.features.shape, task)
-        output = stack.apply(head, base.features, ("model", "head"))
+        with dtype_policy(precision):
+            base = apply_base(config, prepared)
+            prepared = base.prepared
+            head = config.head if config.head is not None else default_head(base.features.shape, task)
+            output = stack.apply(head, base.features, ("model", "head"), last_dtype=FLOAT32)
         last: Path = ("model", "head", len(head) - 1) if config.head is not None else ("model", "base")
     else:
         layers = config.layers or []
-        output = stack.apply(layers, prepared, ("model", "layers"))
+        with dtype_policy(precision):
+            output = stack.apply(layers, prepared, ("model", "layers"), last_dtype=FLOAT32)
         last = ("model", "layers", len(layers) - 1)
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
