@@ -41,9 +41,8 @@ def train(
 
 
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> None:
-    from cnnkit.training.resume import open_interrupted
-
     from cnnkit.training.distribution.opening import find_cluster
+    from cnnkit.training.resume import open_interrupted
 
     cluster = find_cluster()
     is_chief = cluster is None or cluster.is_chief

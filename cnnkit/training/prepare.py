@@ -98,8 +98,8 @@ def prepare(
         workers: What to train on; None for one device.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable, or the workers differ in any of them; then no new folder remains, and the files of an
-            interrupted run are unchanged.
+        CnnkitError: The config, the data or the folder is not usable, or the workers differ; then no new folder remains, and the
+            files of an interrupted run are unchanged.
     """
     workers = workers or Workers()
     compare_configs(workers.devices, workers.cluster, loaded.config)
@@ -174,9 +174,7 @@ def _prepare_in_folder(
     manager = CheckpointManager(
         network.model,
         preparation.layers,
-        CheckpointStore(directory.checkpoints)
-        if workers.cluster is None
-        else SharedCheckpoints(directory.checkpoints, workers.devices),
+        CheckpointStore(directory.checkpoints) if workers.cluster is None else SharedCheckpoints(directory.checkpoints, workers.devices),
         run,
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",

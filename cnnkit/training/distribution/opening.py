@@ -145,5 +145,5 @@ def speed_notices(train: Train) -> list[str]:
     if train.precision != FLOAT32:
         notices.append(f"train.precision: {train.precision} makes training no faster on a processor, and this machine has no GPU.")
     if train.jit_compile is True:
-        notices.append("train.jit_compile: true makes training of small networks 2 to 3 times slower on a processor; this machine has no GPU.")
+        notices.append("train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU.")
     return notices
