@@ -8,7 +8,7 @@ import typer
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import counting, progress_listener
 from cnnkit.console.text import print_error, print_line, print_notice
-from cnnkit.console.training import stand_in_text
+from cnnkit.console.training import replicas_text, stand_in_text
 from cnnkit.errors import CnnkitError, count
 from cnnkit.runs.names import RUNS
 
@@ -93,6 +93,8 @@ def _train(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
 
+    if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
+        print_notice(replicas_text(resumed.replicas_before, workers.devices.replicas))
     with counting("files") as on_progress:
         prepared = prepare(loaded, run_dir, on_progress, resumed, workers)
     with worker_output(workers, prepared.run_path):

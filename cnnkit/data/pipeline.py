@@ -70,8 +70,9 @@ class BatchSource:
         self._read_inputs = _reader(examples.rows)
 
     def shared(self, share: Share) -> "BatchSource":
-        """A copy whose batches have the inputs of some replicas only, and the targets of all; of arrays in memory, which cost nothing
-        to read, those of all.
+        """A copy whose batches have the inputs of some replicas only, and the targets of all.
+
+        Of arrays in memory, which cost nothing to read, batches have all inputs.
         """
         if isinstance(self.examples.rows, ArrayRows) or share.last - share.first + 1 == share.replicas:
             return self
@@ -121,7 +122,6 @@ class BatchSource:
             lambda index, targets: (self._read_inputs(self._own(index)), targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return dataset.prefetch(tf.data.AUTOTUNE)
-
 
     def _own(self, index: Any) -> Any:
         """The row indices of a batch whose inputs are read."""

@@ -365,7 +365,9 @@ def configure_cluster(tasks: Mapping[str, Sequence[str]], seconds_to_connect: fl
     from tensorflow.core.protobuf import coordination_config_pb2
     from tensorflow.python.eager import context
 
-    jobs = [coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks[name])) for name in ("chief", "worker") if tasks.get(name)]
+    jobs = [
+        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks[name])) for name in ("chief", "worker") if tasks.get(name)
+    ]
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader=f"/job:{jobs[0].name}/replica:0/task:0",
@@ -440,7 +442,9 @@ def regularization_losses(model: "keras.Model") -> tuple[Any, Any]:
     of_weights = model._get_regularization_losses()
     of_outputs = losses[: len(losses) - len(of_weights)]
     zero = tf.constant(0.0)
-    return tf.add_n([zero, *losses[len(of_outputs) :]]), tf.add_n([zero, *(tf.cast(tf.reduce_sum(each), tf.float32) for each in of_outputs)])
+    return tf.add_n([zero, *losses[len(of_outputs) :]]), tf.add_n(
+        [zero, *(tf.cast(tf.reduce_sum(each), tf.float32) for each in of_outputs)]
+    )
 
 
 # --- Automatic names ------------------------------------------------------------------------------------------------

@@ -176,9 +176,7 @@ def _prepare_in_folder(
     manager = CheckpointManager(
         network.model,
         preparation.layers,
-        CheckpointStore(directory.checkpoints)
-        if workers.cluster is None
-        else SharedCheckpoints(directory.checkpoints, workers.devices),
+        CheckpointStore(directory.checkpoints) if workers.cluster is None else SharedCheckpoints(directory.checkpoints, workers.devices),
         run,
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",

@@ -14,6 +14,7 @@ from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
+from cnnkit.io.json_file import read_json
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
@@ -74,6 +75,14 @@ class Resumed:
             reason = "; ".join(fault.message for fault in faults)
             raise CnnkitError(f"{self.directory.path}: the base in its checkpoint cannot be built: {reason}", "Train it anew instead.")
         return replace(self.loaded, config=config)
+
+    @property
+    def replicas_before(self) -> int:
+        """The number of replicas that the run was trained on before; 1 where it is not known."""
+        try:
+            return int(read_json(self.directory.environment)["replicas"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 1
 
     @property
     def epochs_done(self) -> int:

@@ -21,6 +21,7 @@ from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
 from cnnkit.training.agreement import Decision, agree
 from cnnkit.training.distribution.evaluation import help_evaluate, share_model_file, shared_outputs
+from cnnkit.training.distribution.worker_run import ScratchDirectory
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, split_model
 from cnnkit.training.fit import Fit, Listener
@@ -93,6 +94,9 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
             _write_end_state(prepared, {**environment, "state": ended})
         recorder.close(ended)
         prepared.lock.release()
+        if isinstance(directory, ScratchDirectory):
+            directory.remove()
+    prepared.workers.devices.exchange(np.zeros(1))  # all end together: a worker that is gone while another works is a lost one
     return result
 
 
@@ -212,9 +216,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     begun = time.perf_counter()
     batches = _batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
-    compile_model(
-        batches.model, config.train, prepared.network.target_encoding, phase.optimizer, prepared.workers.devices.scope
-    )
+    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer, prepared.workers.devices.scope)
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
         apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)

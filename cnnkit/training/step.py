@@ -1,6 +1,6 @@
 """What a training loop runs on its devices: the interface of one device and of several, and the steps of one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,9 +49,7 @@ class Devices(Protocol):
     def scope(self) -> AbstractContextManager[Any]:
         """Context manager in which the variables of networks and optimizers are created."""
 
-    def steps(
-        self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation
-    ) -> Steps:
+    def steps(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> Steps:
         """Training steps and validation of a compiled model.
 
         Args:
@@ -74,9 +72,7 @@ class OneDevice:
         """No strategy."""
         return nullcontext()
 
-    def steps(
-        self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation
-    ) -> Steps:
+    def steps(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> Steps:
         """Keras's own steps."""
         return OneDeviceSteps(model, train, validation, preparation)
 
@@ -88,9 +84,7 @@ class OneDevice:
 class OneDeviceSteps:
     """Steps on one device; for the arguments see `Devices.steps`."""
 
-    def __init__(
-        self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation
-    ) -> None:
+    def __init__(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> None:
         self._model, self._train, self._validation, self._preparation = model, train, validation, preparation
         self._run = _step_runner(model, train, preparation)
 

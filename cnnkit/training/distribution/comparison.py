@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 EXAMPLES_COMPARED = 64  # of each split, evenly spaced; the targets of all
 
-_MAY_DIFFER = ("name", "train.log", "data.cache", "data.cache_memory", "data.exclude", *(f"data.{key}" for key in SOURCES if key != "dataset"))
+_MAY_DIFFER = (
+    "name",
+    "train.log",
+    "data.cache",
+    "data.cache_memory",
+    "data.exclude",
+    *(f"data.{key}" for key in SOURCES if key != "dataset"),
+)
 
 
 def compare_configs(devices: Devices, cluster: Cluster | None, config: Config) -> None:
@@ -89,6 +96,8 @@ def _require_alike(cluster: Cluster, by_worker: Sequence[Mapping[str, object]], 
     for worker, values in enumerate(by_worker[1:], start=1):
         for key, (of_chief, of_worker) in differences(by_worker[0], values).items():
             if not key.startswith(may_differ):
-                rows.append(f"    {key}: {format_value(of_worker)} on {cluster.name(worker)}, {format_value(of_chief)} on {cluster.name(0)}")
+                rows.append(
+                    f"    {key}: {format_value(of_worker)} on {cluster.name(worker)}, {format_value(of_chief)} on {cluster.name(0)}"
+                )
     if rows:
         raise CnnkitError("\n".join(["the workers of this run differ:", *rows]), remedy)

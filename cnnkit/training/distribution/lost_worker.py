@@ -37,7 +37,9 @@ def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
         if not silent and not isinstance(error, lost):
             raise
         who = " and ".join(cluster.name(each) for each in silent) or "a worker"
-        remedy = "See its own output for the reason. Restart all workers with `--resume RUN`: everything up to the last checkpoint is saved."
+        remedy = (
+            "See its own output for the reason. Restart all workers with `--resume RUN`: everything up to the last checkpoint is saved."
+        )
         raise LostWorkerError(f"{who} was lost", remedy) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Train
 from cnnkit.errors import CnnkitError, Fault, count
+from cnnkit.exit_status import PEER_LOST
 from cnnkit.keras_api.compat import configure_cluster
 from cnnkit.model.precision import FLOAT32
 from cnnkit.training.distribution.cluster import VARIABLE, Cluster, cluster_of_environment, is_slurm_step
@@ -19,6 +20,12 @@ from cnnkit.training.step import Devices, OneDevice
 
 _PATH = ("train", "devices")
 SECONDS_TO_CONNECT = 60.0  # in which all workers have to be there
+
+
+class UnreachableWorkerError(CnnkitError):
+    """Another worker of the run is not there; a scheduler may be about to start it."""
+
+    exit_status = PEER_LOST
 
 
 def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
@@ -100,7 +107,7 @@ def _join(cluster: Cluster) -> StrategyDevices:
         silent = unreachable(cluster)
         who = " and ".join(cluster.name(each) for each in silent) or "a worker"
         message = f"{who} could not be reached in {time.monotonic() - begun:.0f} s"
-        raise CnnkitError(message, "Start all workers at about the same time, and open their ports to each other.") from error
+        raise UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other.") from error
     return StrategyDevices(strategy, len(cluster.addresses), cluster.worker)
 
 
@@ -145,5 +152,5 @@ def speed_notices(train: Train) -> list[str]:
     if train.precision != FLOAT32:
         notices.append(f"train.precision: {train.precision} makes training no faster on a processor, and this machine has no GPU.")
     if train.jit_compile is True:
-        notices.append("train.jit_compile: true makes training of small networks 2 to 3 times slower on a processor; this machine has no GPU.")
+        notices.append("train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU.")
     return notices
