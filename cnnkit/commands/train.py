@@ -82,7 +82,7 @@ def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs:
     cluster = find_cluster()
     is_chief = cluster is None or cluster.is_chief
     resumed = open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief)
-    for notice in resumed.notices:
+    for notice in resumed.notices if is_chief else ():
         print_notice(notice)
     if resumed.is_finished:
         print_finished(resumed, is_chief=is_chief)

@@ -63,23 +63,26 @@ def resume_or_start_and_print(loaded: "LoadedConfig", run_dir: Path | None) -> N
     is_chief = cluster is None or cluster.is_chief
     folder = run_dir if run_dir is not None else RUNS / loaded.config.name
     opened = open_run(loaded, folder, is_chief=is_chief)
-    for notice in opened.resumed.notices if opened.resumed is not None else ():
+    for notice in opened.resumed.notices if opened.resumed is not None and is_chief else ():
         print_notice(notice)
     if not opened.is_finished:
         train_and_print(opened.bound, opened.locked, opened.resumed)
     if opened.resumed is not None:
         print_finished(opened.resumed, is_chief=is_chief)
-    print_line(f"{folder} is finished.")
+    if is_chief:
+        print_line(f"{folder} is finished.")
     raise typer.Exit
 
 
 def print_finished(resumed: "Resumed", *, is_chief: bool) -> NoReturn:
     """Print that a run is finished, write missing files again, and exit."""
+    if not is_chief:
+        raise typer.Exit
     run = resumed.directory.path
     print_line(
         f"{run} is finished, after {count(resumed.epochs_done, 'epoch')}. To train it further: cnnkit train --resume {run} --epochs N"
     )
-    if resumed.unusable_files and is_chief:
+    if resumed.unusable_files:
         _write_missing_and_print(resumed)
     if resumed.lock is not None:
         resumed.lock.release()
