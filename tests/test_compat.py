@@ -331,7 +331,7 @@ def regularization_losses() -> bool:
 
 
 def configure_cluster() -> bool:
-    from tensorflow.core.protobuf import coordination_config_pb2
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
     from tensorflow.python.eager import context
 
     taken = inspect.signature(context.Context.configure_coordination_service).parameters

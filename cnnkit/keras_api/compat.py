@@ -362,7 +362,7 @@ def configure_cluster(tasks: Mapping[str, Sequence[str]], seconds_to_connect: fl
         tasks: Addresses by type of task, `chief` and `worker`.
         seconds_to_connect: Time for all of them to be there.
     """
-    from tensorflow.core.protobuf import coordination_config_pb2
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
     from tensorflow.python.eager import context
 
     jobs = [
