@@ -32,8 +32,6 @@ def start_worker(index: int, ports: Sequence[int], arguments: Sequence[str | Pat
 def run_workers(count: int, arguments: Sequence[str | Path], folder: Path, further: Sequence[str] = ()) -> list[tuple[int, str, str]]:
     """Exit status, output and errors of each worker; the last one gets further arguments."""
     ports = free_ports(count)
-    workers = [
-        start_worker(index, ports, [*arguments, *(further if index == count - 1 else ())], folder) for index in range(count)
-    ]
+    workers = [start_worker(index, ports, [*arguments, *(further if index == count - 1 else ())], folder) for index in range(count)]
     outputs = [worker.communicate(timeout=300) for worker in workers]
     return [(worker.returncode, *output) for worker, output in zip(workers, outputs, strict=True)]

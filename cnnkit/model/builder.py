@@ -1,6 +1,7 @@
 """Build one `keras.Model` (raw pixels to predictions) from a config's layers and blocks; failures name their entry."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,13 @@ class LayerStack:
         return output
 
 
-def build_network(config: Model, input_shape: Sequence[int], task: Task, precision: str = FLOAT32) -> Network:
+def build_network(
+    config: Model,
+    input_shape: Sequence[int],
+    task: Task,
+    precision: str = FLOAT32,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Network:
     """Build the network that a config's `model` section describes.
 
     Args:
@@ -95,6 +102,7 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task, precisi
         input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
         task: The prediction task.
         precision: Keras dtype policy of the layers and the base; preprocessing and the last layer compute in float32.
+        scope: Context manager in which it is built, such as the scope of a `tf.distribute` strategy.
 
     Raises:
         BuildError: A layer rejects its input, or the output shape does not fit the task.
@@ -102,7 +110,15 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task, precisi
     """
     import keras
 
-    keras.utils.clear_session(free_memory=False)
+    keras.utils.clear_session(free_memory=False)  # before the scope, which it would reset
+    with scope():
+        return _built(config, input_shape, task, precision)
+
+
+def _built(config: Model, input_shape: Sequence[int], task: Task, precision: str) -> Network:
+    """The network; for the arguments see `build_network`."""
+    import keras
+
     inputs = keras.Input(tuple(input_shape), name=INPUT)
     stack = LayerStack(task.outputs)
     prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))

@@ -45,8 +45,7 @@ def build_and_compile(loaded: BoundConfig, scope: Callable[[], AbstractContextMa
     config, spec = loaded.config, loaded.spec
     keras.utils.set_random_seed(config.seed)
     try:
-        with scope():
-            network = build_network(config.model, spec.input_shape, spec.task, config.train.precision)
+        network = build_network(config.model, spec.input_shape, spec.task, config.train.precision, scope)
         encoding = loaded.target_encoding(int(network.model.output_shape[-1]))
         compile_model(network.model, config.train, encoding, scope=scope)
     except BuildError as error:

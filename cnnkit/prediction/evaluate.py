@@ -111,7 +111,8 @@ def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task:
     encoding, metrics = encoding_of_compiled(compiled, task, predictions.shape[1])
     metrics_model.compile_from_config({"loss": compiled.get("loss"), "metrics": metrics})
     results = metrics_model.evaluate(predictions, np.asarray(encode(targets, encoding)), batch_size=1024, verbose=0, return_dict=True)
-    penalties = float(sum(model.losses)) if model.losses else 0.0  # weight regularization, which Keras adds to the loss
+    regularized = [weight for weight in model.trainable_weights if weight.regularizer is not None]
+    penalties = sum(float(weight.regularizer(weight)) for weight in regularized)  # Keras adds them to the loss, and those of activities
     return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items() if not np.ndim(value)}}
 
 

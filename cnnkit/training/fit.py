@@ -15,6 +15,7 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.training.agreement import Decision, agree, of_chief
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
+from cnnkit.training.learning_rate import learning_rate_of
 from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
 from cnnkit.training.step import Devices, OneDevice
@@ -140,7 +141,7 @@ class Fit:
         training_seconds = time.perf_counter() - started
         if self.validation is not None:
             logs |= self._validate(logs)
-        row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
+        row = {"epoch": epoch + 1, **logs, "learning_rate": learning_rate_of(model.optimizer)}
         row["seconds"] = round(time.perf_counter() - started, 3)
         row["images_per_second"] = round(self._examples(steps) / training_seconds, 1)
         history.rows.append(row)
@@ -175,7 +176,7 @@ class Fit:
             bad = int(first_bad)
             if bad >= 0:
                 location = f"in epoch {epoch + 1}, step {done + bad + 1}"
-                raise DivergedError(f"the loss became {logs['loss']}", location, float(model.optimizer.learning_rate))
+                raise DivergedError(f"the loss became {logs['loss']}", location, learning_rate_of(model.optimizer))
             done, seconds = done + count, seconds + elapsed
             self._events.on_train_batch_end(done - 1, dict(logs))
             self.listener.on_steps(epoch + 1, done, logs, (self._examples(done) - self._examples(first)) / seconds)

@@ -52,13 +52,13 @@ class StrategyDevices:
 
         if self.workers == 1:
             return values[np.newaxis]
-        rows = np.zeros((self.workers, *values.shape), values.dtype)
-        rows[self.worker] = values
-        key = (rows.shape, rows.dtype.str)
-        if key not in self._sums:
-            self._sums[key] = tf.function(self._sum)
-        result: Array = self._sums[key](tf.constant(rows)).numpy()
-        return result
+        rows = np.zeros((self.workers, values.size), values.dtype)
+        rows[self.worker] = values.reshape(-1)
+        if values.dtype not in self._sums:  # traced once for all lengths
+            signature = [tf.TensorSpec((self.workers, None), tf.as_dtype(values.dtype))]
+            self._sums[values.dtype] = tf.function(self._sum, input_signature=signature)
+        result: Array = self._sums[values.dtype](tf.constant(rows)).numpy()
+        return result.reshape(self.workers, *values.shape)
 
     def _sum(self, rows: Any) -> Any:
         """The sum over the workers of what each passes in."""
