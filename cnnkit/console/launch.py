@@ -44,7 +44,7 @@ class LaunchDisplay:
         """Print a line of a worker on the stream that it came from."""
         console = self._consoles[stream]
         prefix = Text(f"[{worker:{self._width}}] ", style=COLOURS[worker % len(COLOURS)])
-        console.print(prefix.append(Text(escape_unprintable(line.expandtabs()), style="default")), soft_wrap=True)
+        console.print(prefix.append_text(Text(escape_unprintable(line.expandtabs().rstrip()), style="default")), soft_wrap=True)
         (sys.stdout if stream == "stdout" else sys.stderr).flush()
 
     def on_death(self, worker: int, cause: str) -> None:
