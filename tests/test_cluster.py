@@ -62,3 +62,28 @@ def test_what_is_wrong_with_it_is_named(environment: dict[str, str], message: st
 )
 def test_a_slurm_step_of_several_tasks_is_recognized(environment: dict[str, str], expected: bool) -> None:
     assert is_slurm_step(environment) == expected
+
+
+def test_the_workers_of_slurm_are_those_of_its_nodes_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training.distribution.opening import find_cluster
+
+    monkeypatch.setenv("TF_CONFIG", "")
+    monkeypatch.delenv("TF_CONFIG")
+    slurm = {"PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[07-08]", "STEP_TASKS_PER_NODE": "2,1", "JOB_ID": "1253"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert find_cluster() == Cluster(("node07:10048", "node07:10049", "node08:10048"), 2)
+
+
+def test_a_slurm_step_that_cannot_be_resolved_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training.distribution.opening import find_cluster
+
+    monkeypatch.setenv("TF_CONFIG", "")
+    monkeypatch.delenv("TF_CONFIG")
+    for name, value in {"STEP_NUM_TASKS": "2", "STEP_NODELIST": "node[07-08]", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(CnnkitError) as raised:
+        find_cluster()
+    assert raised.value.message == (
+        "the Slurm step's nodes cannot be resolved: SLURM_STEP_TASKS_PER_NODE not found in environment. Not running inside a SLURM step?"
+    )

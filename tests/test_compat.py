@@ -290,7 +290,14 @@ def replica_tracing() -> bool:
     from tensorflow.python.distribute import values
 
     _, model = mirrored()
-    patched = (values, "_on_write_update_replica"), (loss_module, "scale_loss_for_distribution"), (keras.random.SeedGenerator, "next")
+    from keras.src.backend.tensorflow import nn
+
+    patched = (
+        (nn, "_compute_moments_sync"),
+        (values, "_on_write_update_replica"),
+        (loss_module, "scale_loss_for_distribution"),
+        (keras.random.SeedGenerator, "next"),
+    )
     before = [getattr(owner, name) for owner, name in patched]
     normalization, seed = model.layers[-1], keras.random.SeedGenerator(7)
     with compat.replica_tracing(model):
@@ -300,6 +307,7 @@ def replica_tracing() -> bool:
     is_patched = before == after and set(map(id, inside)).isdisjoint(map(id, before))
     sources = inspect.getsource(values.MirroredVariable._update_replica), inspect.getsource(loss_module.reduce_values)
     is_called = "_on_write_update_replica(" in sources[0] and "scale_loss_for_distribution(" in sources[1]
+    is_called &= "_compute_moments_sync(x, axes, keepdims)" in inspect.getsource(nn.moments)
     return is_patched and is_called and synchronized and not normalization.synchronized and drawn == [7, 0]
 
 

@@ -3,13 +3,12 @@
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from cnnkit.config.load import LoadedConfig
-from cnnkit.config.schema import Train
+from cnnkit.config.schema import MOST_DEVICES, Train
 from cnnkit.errors import CnnkitError, Fault, count
 from cnnkit.exit_status import PEER_LOST
 from cnnkit.keras_api.compat import configure_cluster
@@ -19,6 +18,7 @@ from cnnkit.training.distribution.strategy import StrategyDevices
 from cnnkit.training.step import Devices, OneDevice
 
 _PATH = ("train", "devices")
+FIRST_PORT = 10_000  # of 20,000 below those that systems give to clients
 SECONDS_TO_CONNECT = 60.0  # in which all workers have to be there
 
 
@@ -84,14 +84,21 @@ def find_cluster() -> Cluster | None:
     if is_slurm_step():
         import tensorflow as tf
 
+        gpus = {"gpus_per_node": MOST_DEVICES, "gpus_per_task": 1, "auto_set_gpu": False}  # Slurm assigns them; without any it would fail
         try:
-            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=_slurm_port(), **gpus)
             tasks, (own_type, index) = resolver.cluster_spec().as_dict(), resolver.get_task_info()
-        except (RuntimeError, ValueError, KeyError, OSError, subprocess.SubprocessError) as error:
+        except (RuntimeError, ValueError) as error:
             message = f"the Slurm step's nodes cannot be resolved: {error}"
-            raise CnnkitError(message, f"Start cnnkit by `srun`, with `scontrol` on the path; or set {VARIABLE}.") from error
+            raise CnnkitError(message, f"Start cnnkit by `srun`; or set {VARIABLE} yourself.") from error
         os.environ[VARIABLE] = json.dumps({"cluster": tasks, "task": {"type": own_type, "index": index}})
     return cluster_of_environment()
+
+
+def _slurm_port() -> int:
+    """The first port of a Slurm job's workers on each node, which follows from the job's number: two jobs may share a node."""
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    return FIRST_PORT + 16 * (int(job) % 1250 if job.isdigit() else 0)
 
 
 def _join(cluster: Cluster) -> StrategyDevices:
