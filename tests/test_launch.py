@@ -164,7 +164,7 @@ def test_cores_are_shared_out_and_every_worker_has_at_least_one(tmp_path: Path) 
 
 def test_gpus_are_shared_out_and_fewer_than_workers_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi = tmp_path / "nvidia-smi"
-    nvidia_smi.write_text("#!/bin/sh\nfor i in 0 1 2 3; do echo \"GPU $i: NVIDIA A100 (UUID: GPU-$i)\"; done\n")
+    nvidia_smi.write_text('#!/bin/sh\nfor i in 0 1 2 3; do echo "GPU $i: NVIDIA A100 (UUID: GPU-$i)"; done\n')
     nvidia_smi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -208,7 +208,11 @@ sys.exit(1)
 """
     status, told = go(tmp_path, body)
     assert status == 1
-    assert sorted(line for _, stream, line in told.lines if stream == "stderr") == ["Error: cifar.yaml:3:1: unknown key", "only 0", "only 1"]
+    assert sorted(line for _, stream, line in told.lines if stream == "stderr") == [
+        "Error: cifar.yaml:3:1: unknown key",
+        "only 0",
+        "only 1",
+    ]
     assert [line for _, stream, line in told.lines if stream == "stdout"] == ["same on standard output"] * 2
 
 
@@ -393,7 +397,9 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_workers_do_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> None:
-    launched = Launched(tmp_path, "ignore(signal.SIGTERM); ignore(signal.SIGINT); ignore(signal.SIGHUP)\nprint('ready', flush=True); time.sleep(60)")
+    launched = Launched(
+        tmp_path, "ignore(signal.SIGTERM); ignore(signal.SIGINT); ignore(signal.SIGHUP)\nprint('ready', flush=True); time.sleep(60)"
+    )
     launched.wait_for("[0] ready", "[1] ready")
     launched.process.kill()
     launched.end()
@@ -437,13 +443,20 @@ def test_the_shares_are_told_in_one_line(parts: list[Share], text: str) -> None:
 
 
 def test_lines_carry_the_number_of_their_worker_and_keep_to_their_stream(capsys: pytest.CaptureFixture[str]) -> None:
-    display = LaunchDisplay(11)
+    display = LaunchDisplay(11, "cnnkit launch --workers 11 -- train --resume runs/x")
     assert display.columns == 80 - len("[10] ")
     display.on_line(3, "stdout", "epoch 1/2 [loss]\tloss 0.5")
     display.on_line(10, "stderr", "a warning\x1b[31m")
     printed = capsys.readouterr()
     assert printed.out == "[ 3] epoch 1/2 [loss]        loss 0.5\n"
     assert printed.err == "[10] a warning\\x1b[31m\n"
+    display.on_death(3, "signal SIGKILL")
+    display.on_give_up(3, 1)
+    assert capsys.readouterr().err == (
+        "worker 3 ended with signal SIGKILL; the other workers were ended\n"
+        "Error: worker 3 failed after 1 restart, which is all that --max-restarts allows\n"
+        "    See above for the reason. To go on from the last checkpoint: cnnkit launch --workers 11 -- train --resume runs/x\n"
+    )
 
 
 def test_processor_cores_where_a_process_cannot_be_bound_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,5 +232,7 @@ from cnnkit.cli import main
 main()
 """
     command = [sys.executable, "-c", code, "launch", "--workers", "2", "--", "train", "tiny.yaml"]
-    done = subprocess.run(command, cwd=config.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=config.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr

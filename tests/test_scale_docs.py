@@ -222,7 +222,15 @@ exit $highest
 
 @pytest.mark.parametrize(
     ("statuses", "restarts", "requeued"),
-    [((0, 0), 0, False), ((1, 1), 0, False), ((2, 2), 0, False), ((137, 138), 0, True), ((138, 137), 3, True), ((143, 143), 0, True), ((138, 138), 20, False)],
+    [
+        ((0, 0), 0, False),
+        ((1, 1), 0, False),
+        ((2, 2), 0, False),
+        ((137, 138), 0, True),
+        ((138, 137), 3, True),
+        ((143, 143), 0, True),
+        ((138, 138), 20, False),
+    ],
 )
 def test_the_batch_script_requeues_what_can_go_on_and_passes_the_status_on(
     tmp_path: Path, statuses: tuple[int, int], restarts: int, requeued: bool
@@ -231,7 +239,12 @@ def test_the_batch_script_requeues_what_can_go_on_and_passes_the_status_on(
     fake(tmp_path / "bin", "srun", SRUN.format(nodes=options["--nodes"], per_node=options["--ntasks-per-node"]))
     fake(tmp_path / "bin", "scontrol", '#!/bin/sh\necho "$@" >> scontrol.txt\n')
     fake(tmp_path / "bin", "cnnkit", f'#!/bin/sh\nenv | grep "^SLURM_" > env-$SLURM_PROCID\necho "$@" > args-$SLURM_PROCID\nset -- {statuses[0]} {statuses[1]}\n[ $SLURM_PROCID = 0 ] && exit $1\nexit $2\n')  # fmt: skip
-    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": "77", "SLURM_RESTART_COUNT": str(restarts)}
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "77",
+        "SLURM_RESTART_COUNT": str(restarts),
+    }
     done = subprocess.run(["bash", SCALE / "train.sbatch"], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == max(statuses)
     assert (tmp_path / "scontrol.txt").exists() == requeued
@@ -284,7 +297,13 @@ def start_ssh(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     work = folder / "a folder"
     work.mkdir()
     return subprocess.Popen(
-        ["bash", SCALE / "ssh.sh", *arguments], cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ["bash", SCALE / "ssh.sh", *arguments],
+        cwd=work,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 

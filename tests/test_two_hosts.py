@@ -79,7 +79,12 @@ class Hosts:
         """A worker in its namespace."""
         cluster = {"worker": [f"{address}:{PORT}" for address in ADDRESSES]}
         task = {"type": "worker", "index": number}
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
+        }
         train = [sys.executable, "-m", "cnnkit", "train", str(folder / "hosts.yaml"), "--run-dir", run, "--resume-or-start"]
         with (folder / f"{run}-{number}.txt").open("ab") as output:
             command = ["ip", "netns", "exec", self.names[number], *train]

@@ -40,9 +40,7 @@ _COMMANDS = {"train": _Launchable(train.train, _load_train), "transfer": _Launch
 def launch(
     command: Annotated[list[str], typer.Argument(help="`train` or `transfer` with its arguments, after `--`.", metavar="COMMAND...")],
     workers: Annotated[int, typer.Option("--workers", help="Number of worker processes, which share cores and GPUs.", min=1, max=1024)],
-    max_restarts: Annotated[
-        int, typer.Option("--max-restarts", help="How often all workers are restarted after one has died.", min=0)
-    ] = 3,
+    max_restarts: Annotated[int, typer.Option("--max-restarts", help="How often all workers are restarted after one has died.", min=0)] = 3,
     port: Annotated[
         int | None, typer.Option("--port", help="Port of the first worker; the others follow (default: free ones).", min=1, max=65535)
     ] = None,
@@ -53,17 +51,17 @@ def launch(
     """
     if port is not None and port + workers - 1 > 65535:
         raise typer.BadParameter(f"{workers} ports from {port} on would go beyond 65535", param_hint="--port")
-    arguments = _prepared_command(command, workers)
+    arguments, folder = _prepared_command(command, workers)
     from cnnkit.launch.launcher import Limits
     from cnnkit.launch.launcher import launch as launch_workers
 
-    display = LaunchDisplay(workers)
+    display = LaunchDisplay(workers, f"cnnkit launch --workers {workers} -- train --resume {folder}")
     program = [sys.executable, "-m", "cnnkit", *arguments]
     raise typer.Exit(launch_workers(program, workers, display, Limits(max_restarts), port, display.columns))
 
 
-def _prepared_command(command: Sequence[str], workers: int) -> list[str]:
-    """The command that every worker gets, at every start: it names the run's folder, and resumes the run where there is one.
+def _prepared_command(command: Sequence[str], workers: int) -> tuple[list[str], Path]:
+    """The command that every worker gets at every start, and the run's folder: it resumes the run where there is one.
 
     Its arguments and its config are checked, so that what is wrong with them is printed once and not by every worker.
 
@@ -79,22 +77,23 @@ def _prepared_command(command: Sequence[str], workers: int) -> list[str]:
         if given.get(option):
             raise typer.BadParameter("trains several runs; launch trains one", param_hint=f"--{option.replace('_', '-')}")
     if given.get("resume") is not None:
-        return [name, *arguments]
+        return [name, *arguments], given["resume"]
     if name == "train" and not given["configs"]:
         raise typer.BadParameter("name a config to train, or a run to --resume", param_hint="CONFIG")
     from cnnkit.errors import Fault, count
     from cnnkit.runs.directory import unused_run_path
+    from cnnkit.runs.names import RUNS
 
     loaded = _COMMANDS[name].load(given)
     if loaded.config.data.batch_size < workers:
         message = f"a batch of {count(loaded.config.data.batch_size, 'example')} cannot be divided among {workers} workers"
         raise loaded.config_error([Fault(("data", "batch_size"), message, "Raise it, or launch fewer workers.")])
-    if given["resume_or_start"]:
-        return [name, *arguments]
     folder: Path | None = given["run_dir"]
+    if given["resume_or_start"]:
+        return [name, *arguments], folder or RUNS / loaded.config.name
     path = unused_run_path(loaded.config.name, folder)
     named = [] if folder is not None else ["--run-dir", str(path)]
-    return [name, *arguments, *named, "--resume-or-start"]
+    return [name, *arguments, *named, "--resume-or-start"], path
 
 
 def _parsed(name: str, arguments: Sequence[str]) -> dict[str, Any]:

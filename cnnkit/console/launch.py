@@ -21,9 +21,11 @@ class LaunchDisplay:
 
     Args:
         workers: Number of workers.
+        resume: The command that resumes the run.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, resume: str) -> None:
+        self._resume = resume
         self._width = len(str(workers - 1))
         self._consoles = {"stdout": output(), "stderr": Console(stderr=True, highlight=False, soft_wrap=True)}
 
@@ -56,7 +58,7 @@ class LaunchDisplay:
         """Print that there is no further restart."""
         print_error(
             f"worker {worker} failed after {count(restarts, 'restart')}, which is all that --max-restarts allows\n"
-            "    See above for the reason. The same command with --resume-or-start goes on from the last checkpoint."
+            f"    See above for the reason. To go on from the last checkpoint: {self._resume}"
         )
 
 
