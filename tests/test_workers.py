@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from cnnkit.exit_status import PEER_LOST
 from tests.worker_processes import free_ports, run_workers, start_worker
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ def test_a_killed_worker_is_named_and_the_resumed_run_equals_its_untorn_twin(fol
     workers[victim].kill()
     _, errors = workers[1 - victim].communicate(timeout=120)
     name = ["the chief", "worker 1"][victim]
-    assert workers[1 - victim].returncode == 75, errors
+    assert workers[1 - victim].returncode == PEER_LOST, errors
     assert f"Error: {name} (127.0.0.1:{ports[victim]}) was lost" in errors
     workers[victim].communicate()
     for status, output, errors in run_workers(2, ["--resume", run], folder):
@@ -181,7 +182,7 @@ def test_a_worker_that_is_not_there_is_named_after_a_minute(folder: Path) -> Non
     begun = time.monotonic()
     alone = start_worker(0, ports, ["two.yaml", "--run-dir", "waiting"], folder)
     _, errors = alone.communicate(timeout=150)
-    assert (alone.returncode, time.monotonic() - begun < 120) == (1, True), errors
+    assert (alone.returncode, time.monotonic() - begun < 120) == (PEER_LOST, True), errors
     assert f"worker 1 (127.0.0.1:{ports[1]}) could not be reached in 6" in errors
 
 
