@@ -18,6 +18,7 @@ shift
 cluster=$(printf '"%s", ' "${addresses[@]}")
 command=$(printf '%q ' "$@")
 workers=()
+exec 9<> <(:) # a pipe that nobody writes to and that does not end: standard input of the connections
 trap 'kill "${workers[@]}" 2>/dev/null' INT TERM
 for index in "${!addresses[@]}"; do
   config="{\"cluster\": {\"worker\": [${cluster%, }]}, \"task\": {\"type\": \"worker\", \"index\": $index}}"
@@ -27,7 +28,7 @@ for index in "${!addresses[@]}"; do
     TF_CONFIG='$config' cnnkit $command </dev/null 3<&- & worker=\$!
     { cat; kill -TERM \$worker; } <&3 >/dev/null 2>&1 & watch=\$!
     wait \$worker; status=\$?; kill \$watch 2>/dev/null; exit \$status"
-  ssh "${addresses[index]%:*}" "$remote" < <(exec sleep infinity) > >(sed -u "s/^/[$index] /") 2> >(sed -u "s/^/[$index] /" >&2) &
+  ssh "${addresses[index]%:*}" "$remote" <&9 > >(sed -u "s/^/[$index] /") 2> >(sed -u "s/^/[$index] /" >&2) &
   workers+=($!)
 done
 
