@@ -38,7 +38,7 @@ _COMMANDS = {"train": _Launchable(train.train, _load_train), "transfer": _Launch
 
 
 def launch(
-    command: Annotated[list[str], typer.Argument(help="`train` or `transfer` with its arguments, after `--`.", metavar="COMMAND...")],
+    command: Annotated[list[str], typer.Argument(help="`train` or `transfer` with its arguments, after `--`.", metavar="COMMAND")],
     workers: Annotated[int, typer.Option("--workers", help="Number of worker processes, which share cores and GPUs.", min=1, max=1024)],
     max_restarts: Annotated[int, typer.Option("--max-restarts", help="How often all workers are restarted after one has died.", min=0)] = 3,
     port: Annotated[
