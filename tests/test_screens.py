@@ -42,8 +42,13 @@ from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
 from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
+from cnnkit.evaluation.repeated_runs import mean_estimate, paired_difference
+from cnnkit.experiments.compare_groups import GroupComparison, GroupVersus
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
+from cnnkit.experiments.repeat_summary import RepeatedRun, RepeatSummary
+from cnnkit.experiments.worker import EpochDone, RunBegan, RunEnded, RunNotice, RunTask, StepsDone
+from cnnkit.experiments.worker_pool import RunAssigned, WorkerDied
 from cnnkit.export.benchmark_results import Benchmark, BenchmarkRow, LeftOut
 from cnnkit.export.destination import Destination
 from cnnkit.export.export import Export, Exported
@@ -57,6 +62,7 @@ from cnnkit.prediction.description import Description, GoldenCheck
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
+from cnnkit.runs.group import GroupPlan
 from cnnkit.runs.listing import ListedRun
 from cnnkit.training.phases import LayerState
 
@@ -198,10 +204,73 @@ def runs(patch: pytest.MonkeyPatch) -> None:
         ListedRun("cifar", "cifar10", "", ACCURACY, 0.7053, 20, 154.2, "2026-11-20T10:00:00+0000", "finished", ()),
         ListedRun("flowers-transfer/transfer-0.1", "flowers", "", find("val_auc_3"), 0.91, 3, 4021.0, "2026-11-21T11:30:00+0000", "interrupted", ()),
         ListedRun("waves", "shapes", "mnist", TASK_METRICS["regression"].overall[0], 12.5, 8, 60000.0, "", "failed", ("metrics.json is damaged",)),
+        ListedRun("cifar-seeds", "cifar10", "", ACCURACY, 0.7071, 100, 771.0, "2026-11-21T09:00:00+0000", "finished", (), runs=5, deviation=0.0042),
         ListedRun("new", "digits", "", None, None, 0, 2.0, "2026-11-22T08:05:00+0000", "running", ()),
     ]  # fmt: skip
     patch.setattr("cnnkit.runs.listing.list_runs", lambda folder, sort: listed)
     command("runs")
+
+
+def group_of(kind: Any, name: str, shift: float = 0.0, numbers: tuple[int, ...] = (42, 43, 44)) -> RepeatSummary:
+    """Runs of which each metric rises a little from one to the next."""
+    metrics = (*TASK_METRICS["classification"].overall, LOSS)
+    histories = [[row(epoch, 1.2 - epoch / 10, 0.6 + epoch / 20) for epoch in (1, 2)] for _ in numbers]
+    runs = tuple(
+        RepeatedRun(
+            f"{kind[:-1]}-{number}", number, "test set of cifar10", 10_000,
+            tuple(MetricValue(metric, 0.7 + shift + 0.0071 * place + 0.01 * index) for index, metric in enumerate(metrics)), history,
+        )
+        for place, (number, history) in enumerate(zip(numbers, histories, strict=True))
+    )  # fmt: skip
+    plan = GroupPlan(kind=kind, config={"name": name, "seed": 42}, folds=len(numbers) if kind == "folds" else 0)
+    estimates = {metric: mean_estimate([run.value(metric) for run in runs], folds=kind == "folds") for metric in metrics}
+    pooled = tuple(MetricValue(metric, 0.7123, (0.7001, 0.7245)) for metric in metrics[:-1]) if kind == "folds" else ()
+    return RepeatSummary(Path(f"runs/{name}-{kind}"), plan, runs, estimates, pooled, (), {})
+
+
+def repeats(patch: pytest.MonkeyPatch) -> None:
+    """Three runs, of which one is resumed after a kill; then the summary of seeds, and that of folds."""
+    tasks = [RunTask(f"seed-{seed}", None, Path()) for seed in (42, 43, 44)]  # type: ignore[arg-type]
+
+    def run(planned: Any, workers: int, on_event: Any) -> RepeatSummary:
+        for task in tasks[:2]:
+            on_event(task, RunAssigned())
+            on_event(task, RunBegan(2, 100, ()))
+        on_event(tasks[0], RunNotice("The data's own 10,000 test examples are not used."))
+        on_event(tasks[0], EpochDone(row(1, 1.1, 0.65)))
+        on_event(tasks[1], StepsDone(1, 50))
+        on_event(tasks[1], WorkerDied("signal 9"))
+        on_event(tasks[0], EpochDone(row(2, 1.0, 0.7)))
+        on_event(tasks[0], RunEnded(is_finished=True))
+        return group_of("seeds" if planned.plan else "folds", "cifar")
+
+    patch.setattr("cnnkit.experiments.repeats.run_repeats", run)
+    for kind in ("seeds", "folds"):
+        planned = SimpleNamespace(tasks=tasks, folder=Path(f"runs/cifar-{kind}"), plan=kind == "seeds")
+        patch.setattr(f"cnnkit.experiments.repeats.plan_{kind}", lambda *arguments, planned=planned: planned)
+        patch.setattr("cnnkit.report.repeats.write_summary_page", lambda summary: summary.folder / "summary.html")
+        with suppress(typer.Exit):
+            command("train", "cifar.yaml", f"--{kind}", "3", "--workers", "2")
+
+
+def compare_groups(patch: pytest.MonkeyPatch) -> None:
+    groups = {
+        "cifar-seeds": group_of("seeds", "cifar"),
+        "wide-seeds": group_of("seeds", "wide", 0.013, (42, 43, 44)),
+        "other-folds": group_of("folds", "other"),
+    }
+    first, second = ([run.value(ACCURACY) for run in group.runs] for group in (groups["cifar-seeds"], groups["wide-seeds"]))
+    second[1] += 0.004
+    found = paired_difference(first, second, folds=False)
+    versus = (
+        GroupVersus("wide-seeds", {next(iter(groups["cifar-seeds"].metrics)): found}, found.p, ""),
+        GroupVersus("other-folds", {}, float("nan"), "one is a group of seeds, the other of folds"),
+    )
+    changed = {"model.layers[0].Conv2D.filters": (32, 64, 32)}
+    comparison = GroupComparison(groups, changed, versus, Path("runs/cifar-seeds/comparison.png"))
+    patch.setattr("cnnkit.experiments.compare_groups.are_groups", lambda paths: True)
+    patch.setattr("cnnkit.experiments.compare_groups.compare_groups", lambda paths, picture: comparison)
+    command("compare", *map(str, groups))
 
 
 def calibrate(patch: pytest.MonkeyPatch) -> None:
@@ -434,6 +503,8 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "compare": compare,
     "predict": lambda patch: predict(),
     "runs": runs,
+    "repeats": repeats,
+    "compare-groups": compare_groups,
     "calibrate": calibrate,
     "explain": explain,
     "probe": probe,

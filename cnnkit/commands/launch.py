@@ -81,7 +81,7 @@ def _prepared_command(command: Sequence[str], workers: int) -> tuple[list[str], 
     if name == "train" and not given["configs"]:
         raise typer.BadParameter("name a config to train, or a run to --resume", param_hint="CONFIG")
     from cnnkit.errors import Fault, count
-    from cnnkit.runs.directory import unused_run_path
+    from cnnkit.runs.create import unused_run_path
     from cnnkit.runs.names import RUNS
 
     loaded = _COMMANDS[name].load(given)

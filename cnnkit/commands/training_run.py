@@ -15,7 +15,7 @@ from cnnkit.runs.names import RUNS
 if TYPE_CHECKING:
     from cnnkit.config.load import LoadedConfig
     from cnnkit.data.binding import BoundConfig
-    from cnnkit.runs.directory import LockedRun
+    from cnnkit.runs.create import LockedRun
     from cnnkit.training.distribution.workers import Workers
     from cnnkit.training.resume import Resumed
 

@@ -29,7 +29,7 @@ def print_comparison(comparison: "RunComparison") -> None:
     table.columns[0].min_width = min(max(map(len, comparison.differences), default=0), WIDEST_KEY)
     for label, metric in {label: each.metric for run in runs for label, each in run.metrics.items()}.items():
         values = [run.metrics[label].value if label in run.metrics else math.nan for run in runs]
-        table.add_row(label, *_marked(metric, values))
+        table.add_row(label, *marked(metric, values))
     table.add_section()
     table.add_row("epochs", *(f"{run.epochs:,}" for run in runs))
     table.add_row("seconds", *(f"{run.seconds:,.1f}" for run in runs))
@@ -37,7 +37,7 @@ def print_comparison(comparison: "RunComparison") -> None:
     if comparison.differences:
         table.add_section()
     for key, entries in comparison.differences.items():
-        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(_entry_text(entry)) for entry in entries))
+        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(entry_text(entry)) for entry in entries))
     console.print(table)
     if not comparison.differences:
         console.print("The configs are the same.")
@@ -50,14 +50,15 @@ def _measured_on(comparison: "RunComparison") -> Text:
     return Text(escape_unprintable("; ".join(distinct)))
 
 
-def _marked(metric: Metric, values: list[float]) -> list[Text]:
+def marked(metric: Metric, values: list[float]) -> list[Text]:
     """The values as texts, the best of several in green."""
     several = sum(not math.isnan(value) for value in values) > 1
     best = metric.best(values) if several else math.nan
     return [Text(metric.text(value), style="bold green" if value == best else "") for value in values]
 
 
-def _entry_text(value: Any) -> str:
+def entry_text(value: Any) -> str:
+    """A config entry as one line of text; a dash where a config does not have it."""
     return ABSENT if value is None else escape_unprintable(value if isinstance(value, str) else _as_yaml(value))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnnkit.experiments.repeat_summary import RepeatSummary
     from cnnkit.experiments.worker import RunTask
 
+WIDE = 100  # terminal width from which a table with pooled metrics has the lowest and highest values, too
 BAR_WIDTH = 20
 LINES_AROUND = 4  # of the table: blank lines, its header and rule
 MOST_NAMED_RUNS = 20  # in the line below the table
@@ -143,8 +144,11 @@ def print_repeats(summary: "RepeatSummary") -> None:
     for note in summary.notes:
         print_notice(note, title="About these results")
     pooled = {each.metric.name: each for each in summary.pooled}
-    columns = ["mean ± std", "95 % interval", "lowest", "highest", *(["pooled"] if pooled else [])]
+    with_ends = not pooled or console.width >= WIDE
+    columns = ["mean ± std", "95 % interval", *(["lowest", "highest"] if with_ends else []), *(["pooled"] if pooled else [])]
     table = new_table("", *columns)
+    for column in table.columns:
+        column.no_wrap = True
     table.title, table.title_justify, table.title_style = (
         Text(escape_unprintable(f"{summary.title} · {summary.measured_on}")),
         "left",
@@ -154,7 +158,7 @@ def print_repeats(summary: "RepeatSummary") -> None:
         values = [run.value(metric) for run in summary.runs if not math.isnan(run.value(metric))]
         mean = f"{metric.text(estimate.mean)} ± {metric.text(estimate.deviation)}"
         low_high = ABSENT if math.isnan(estimate.low) else f"{metric.text(estimate.low)} – {metric.text(estimate.high)}"
-        ends = [metric.text(min(values)), metric.text(max(values))] if values else [ABSENT, ABSENT]
+        ends = [metric.text(end(values)) if values else ABSENT for end in (min, max)] if with_ends else []
         last = [pooled[metric.name].text if metric.name in pooled else ""] if pooled else []
         table.add_row(metric.label, Text(mean, style="bold"), low_high, *ends, *last)
     console.print(table)

@@ -30,6 +30,8 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
     table.columns[-1].justify = "left"
     for run in runs:
         name = Text(escape_unprintable(run.name), style="bold")
+        if run.runs > 1:
+            name.append(f" ({run.runs} runs)", style="not bold dim")
         table.add_row(
             *([Text("\n").join([name, _data(run)])] if narrow else [name, _data(run)]),
             _metric(run),
@@ -52,7 +54,8 @@ def _data(run: "ListedRun") -> Text:
 def _metric(run: "ListedRun") -> Text:
     if run.metric is None or run.value is None:
         return Text(ABSENT, style="dim")
-    return Text.assemble((f"{escape_unprintable(run.metric.label)} ", "dim"), (run.metric.text(run.value), "bold"))
+    spread = "" if run.deviation is None else f" ± {run.metric.text(run.deviation)}"
+    return Text.assemble((f"{escape_unprintable(run.metric.label)} ", "dim"), (run.metric.text(run.value), "bold"), (spread, "dim"))
 
 
 def _duration(seconds: float) -> str:

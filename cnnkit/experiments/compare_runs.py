@@ -143,7 +143,7 @@ def compare_runs(paths: Sequence[Path], picture: Path | None = None) -> RunCompa
     versus = [_paired_comparison(measured_runs[0], other, name) for other, name in zip(measured_runs[1:], named[1:], strict=True)]
     return RunComparison(
         tuple(replace(each.run, name=name) for each, name in zip(measured_runs, named, strict=True)),
-        _changed([each.config for each in measured_runs]),
+        changed_entries([each.config for each in measured_runs]),
         tuple(_with_holm(versus)),
         target,
     )
@@ -213,7 +213,7 @@ def _with_holm(versus: Sequence[Versus]) -> list[Versus]:
     return [Versus(each.other, each.test, next(values), "") if each.test is not None else each for each in versus]
 
 
-def _changed(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+def changed_entries(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     """Config keys in which any config differs from the first, without the run's name, with the values of all configs."""
     keys = list(dict.fromkeys(key for other in configs[1:] for key in differences(configs[0], other) if key != "name"))
     outermost = [key for key in keys if not any(key != other and re.match(rf"{re.escape(other)}[.\[]", key) for other in keys)]

@@ -24,7 +24,7 @@ from cnnkit.io.json_file import read_json
 from cnnkit.keras_api.checking import Entry, parse_entry
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, custom_names, find, headline_column
 from cnnkit.plots.curves import plot_lines
-from cnnkit.runs.directory import create_run_directory
+from cnnkit.runs.create import create_run_directory
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.runs.names import RUNS
 from cnnkit.training.fit import Listener

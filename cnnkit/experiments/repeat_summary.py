@@ -6,21 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.errors import CnnkitError, count
-from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.repeated_runs import MeanEstimate, mean_estimate
+from cnnkit.experiments.out_of_fold import pool_folds
 from cnnkit.io.atomic import write_json
 from cnnkit.io.json_file import read_json
-from cnnkit.metrics import TASK_METRICS, Metric, MetricValue, measured_with_loss
+from cnnkit.metrics import Metric, MetricValue, measured_with_loss
 from cnnkit.plots.repeats import plot_repeats
-from cnnkit.prediction.evaluate import evaluate_model
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.group import SUMMARY, GroupPlan
 from cnnkit.runs.listing import custom_metric_names
-from cnnkit.runs.reopen import reopened
 
 PLOT = "summary.png"
 
@@ -135,7 +131,7 @@ class RepeatSummary:
 
 
 def summarize_repeats(folder: Path, plan: GroupPlan, runs: Sequence[Path]) -> RepeatSummary:
-    """Summarize the finished runs of a group, and write `summary.json` and `summary.png` into its folder.
+    """Summarize the finished runs of a group, and write `summary.json` and `summary.png` into its folder; of folds, `out-of-fold.csv`, too.
 
     Args:
         folder: The group's folder.
@@ -145,7 +141,7 @@ def summarize_repeats(folder: Path, plan: GroupPlan, runs: Sequence[Path]) -> Re
     Raises:
         CnnkitError: A run has no evaluation, or its files are damaged.
     """
-    summary = gather_repeats(folder, plan, runs, pooled=_pooled(runs) if plan.kind == "folds" else ())
+    summary = gather_repeats(folder, plan, runs, pooled=pool_folds(folder, runs) if plan.kind == "folds" else ())
     write_json(folder / SUMMARY, summary.as_dict())
     plot_repeats(
         {run.name: run.history for run in summary.runs},
@@ -195,15 +191,3 @@ def _read_run(path: Path, plan: GroupPlan) -> tuple[RepeatedRun, list[str]]:
     config = read_file(directory.config).value
     number = config["seed"] if plan.kind == "seeds" else config["data"]["fold"]["number"]
     return RepeatedRun(path.name, int(number), str(results["measured_on"]), examples, measured, directory.read_history()), notes
-
-
-def _pooled(runs: Sequence[Path]) -> tuple[MetricValue, ...]:
-    """Metrics of the held-out predictions of all folds together, with bootstrap intervals over the examples."""
-    evaluations = []
-    for path in runs:
-        with reopened(path) as run:
-            split, examples = run.held_out
-            evaluations.append(evaluate_model(run.open(), [examples], run.metadata, split))
-    task = evaluations[0].metadata.task
-    targets, predictions = (np.concatenate([getattr(each, name) for each in evaluations]) for name in ("targets", "predictions"))
-    return TASK_METRICS[task.kind].measured(compute_metrics(targets, predictions, task).as_dict())

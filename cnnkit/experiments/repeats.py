@@ -15,6 +15,8 @@ from cnnkit.experiments.worker_pool import OnEvent, train_runs
 from cnnkit.runs.group import GroupPlan, open_group, without_repeated
 from cnnkit.runs.names import RUNS
 
+MOST_RUNS = 1000  # in a group
+
 Configure = Callable[[Sequence[str]], LoadedConfig]  # the config with further `a.b.c=value` overrides
 
 
@@ -45,7 +47,7 @@ class RepeatsInterruptedError(Exception):
         super().__init__(exit_status)
 
 
-def parse_seeds(text: str, first: int) -> list[int]:
+def parse_seeds(text: str, first: int) -> Sequence[int]:
     """Parse `--seeds`: a number of seeds, counted up from the config's own, or a list such as `3,7,9`.
 
     Args:
@@ -53,15 +55,17 @@ def parse_seeds(text: str, first: int) -> list[int]:
         first: The config's seed.
 
     Raises:
-        CnnkitError: It is neither, there are fewer than two, or one is there twice.
+        CnnkitError: It is neither, there are fewer than two or too many, or one is there twice.
     """
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         raise CnnkitError(f"--seeds: {format_value(text)} is neither a number nor a list of numbers", "Write 5, or 3,7,9.") from None
-    seeds = list(range(first, first + numbers[0])) if len(numbers) == 1 else numbers
+    seeds: Sequence[int] = range(first, first + numbers[0]) if len(numbers) == 1 else numbers
     if len(seeds) < 2:
         raise CnnkitError(f"--seeds: {text}: fewer than two runs have no spread", "Name two or more, better five: `--seeds 5`.")
+    if len(seeds) > MOST_RUNS:
+        raise CnnkitError(f"--seeds: {text}: more than {MOST_RUNS:,} runs", "Name a number of seeds, or a list such as 3,7,9.")
     if len(set(seeds)) < len(seeds):
         raise CnnkitError(f"--seeds: {text}: a seed is there twice", "Name each once.")
     return seeds
@@ -106,7 +110,7 @@ def plan_folds(configure: Configure, folds: int, folder: Path | None) -> Repeats
         try:
             bound.source.load(Request(config.seed, Path(scratch), {}))
         except BuildError as error:
-            raise bound.located(error) from error
+            raise CnnkitError(f"--folds: {error.fault.message}", error.fault.remedy) from error
     tasks = [RunTask(f"fold-{number}", loaded, folder / f"fold-{number}") for number, loaded in zip(numbers, configs, strict=True)]
     return Repeats(GroupPlan(kind="folds", config=without_repeated(resolved(config), "folds"), folds=folds), folder, tasks)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cnnkit.config.load import LoadedConfig
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
+from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import RunLockedError
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def _train(task: RunTask, connection: Connection, number: int) -> Event:
         yield _Reporter(connection)
 
     try:
-        _use_one_gpu(number)
+        if read_state(RunDirectory(task.folder)) != "finished":  # then TensorFlow is not needed
+            _use_one_gpu(number)
         result = resume_or_start(task.loaded, task.folder, reporting)
     except RunLockedError:
         return RunIsLocked()

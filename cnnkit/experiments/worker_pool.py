@@ -127,11 +127,15 @@ class _Pool:
 
     def _receive(self, worker: _Worker, *, may_start: bool) -> None:
         """Take all events that a worker has sent, and notice where it has died."""
-        try:
-            while worker.task is not None and worker.connection.poll():
-                self._take(worker, worker.task, worker.connection.recv(), may_start=may_start)
-        except (EOFError, OSError):
-            self._replace(worker)
+        while worker.task is not None:
+            try:
+                event = worker.connection.recv() if worker.connection.poll() else None
+            except (EOFError, OSError):
+                self._replace(worker, may_start=may_start)
+                return
+            if event is None:
+                return
+            self._take(worker, worker.task, event, may_start=may_start)
 
     def _take(self, worker: _Worker, task: RunTask, event: Event, *, may_start: bool) -> None:
         match event:
@@ -153,8 +157,8 @@ class _Pool:
                 raise error
         self.on_event(task, event)
 
-    def _replace(self, worker: _Worker) -> None:
-        """Forget a dead worker and have its run resumed.
+    def _replace(self, worker: _Worker, *, may_start: bool) -> None:
+        """Forget a dead worker and have its run resumed, unless it is the stop that ended it before it trained.
 
         Raises:
             CnnkitError: Workers die at this run again and again.
@@ -164,6 +168,9 @@ class _Pool:
         self.workers[self.workers.index(worker)] = None
         task, status = worker.task, worker.process.exitcode
         if task is None:
+            return
+        if not may_start:
+            self.on_event(task, RunEnded(is_finished=False))
             return
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"
         self.deaths[task.name] = self.deaths.get(task.name, 0) + 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, find, training_columns
-from cnnkit.plots.style import FAINT, INK, SOFT, TRAINING, VALIDATION, finish, new_figure, style_axes
+from cnnkit.plots.style import COLOURS, FAINT, INK, SOFT, TRAINING, VALIDATION, finish, new_figure, shorten, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +96,38 @@ def draw_dots(axes: "Axes", metric: Metric, values: Sequence[float], estimate: "
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", labelcolor=INK)
     axes.spines["left"].set_visible(False)
+
+
+def plot_groups(values: "Mapping[Metric, Mapping[str, Sequence[float]]]", path: Path, title: str, note: str = "") -> None:
+    """Plot the final metrics of several groups of runs: a panel a metric, a row of dots a group, its mean as a line.
+
+    Args:
+        values: Metric -> name of a group -> the metric in each of its runs.
+        path: The PNG to write.
+        title: The title.
+        note: A warning about the results; in a red box where not empty.
+    """
+    shown = list(values)[:MOST_METRICS]
+    columns = min(max(len(shown), 1), 3)
+    rows = max(1, -(-len(shown) // columns))
+    groups = len(next(iter(values.values()), ()))
+    figure = new_figure(4.6 * columns + 0.4, rows * (0.9 + 0.38 * groups) + 0.9)
+    for index, metric in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        for place, each in enumerate(values[metric].values()):
+            known = np.array([value for value in each if np.isfinite(value)])
+            colour = COLOURS[place % len(COLOURS)]
+            axes.plot(known, -place + 0.3 * _spread(known), "o", color=colour, markersize=5.5, alpha=0.6, markeredgewidth=0)
+            if len(known):
+                axes.plot([known.mean()] * 2, [-place - 0.35, -place + 0.35], color=colour, linewidth=2)
+        axes.set_yticks(-np.arange(groups), [shorten(name) for name in values[metric]] if index % columns == 0 else [""] * groups)
+        axes.set_ylim(-groups + 0.4, 0.6)
+        axes.margins(x=0.08)
+        axes.set_title(metric.label, loc="left", fontsize=11, color=INK)
+        style_axes(axes)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", labelcolor=INK)
+    finish(figure, path, title, note)
 
 
 def _spread(values: "np.typing.NDArray[Any]") -> "np.typing.NDArray[Any]":

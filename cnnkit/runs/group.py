@@ -11,14 +11,15 @@ from cnnkit.config.differences import differences
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.atomic import remove_leftovers, write_json
 from cnnkit.io.json_file import read_json
-from cnnkit.runs.directory import lock_run_directory
+from cnnkit.runs.create import lock_run_directory
 from cnnkit.runs.lock import RunLock
 
 GROUP, SUMMARY = "group.json", "summary.json"
 
 Kind = Literal["seeds", "folds"]
 
-_FILES = r"(group|summary)\.json|(summary|comparison)\.png|summary\.html"  # names of all files of a group, as a regular expression
+# Names of all files of a group, as a regular expression.
+_FILES = r"(group|summary)\.json|(summary|comparison)\.png|summary\.html|out-of-fold\.csv"
 
 
 class GroupPlan(BaseModel):
@@ -55,6 +56,8 @@ def open_group(folder: Path, plan: GroupPlan) -> RunLock:
     Raises:
         CnnkitError: Another process is training the group, or something else is in the folder.
     """
+    if read_group(folder) is None and folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):
+        raise CnnkitError(f"{folder}: is not empty, and holds no group of runs", "Name another --run-dir, or remove it yourself.")
     locked = lock_run_directory(folder)
     try:
         remove_leftovers(folder, _FILES)
@@ -62,8 +65,6 @@ def open_group(folder: Path, plan: GroupPlan) -> RunLock:
         stored = read_group(folder)
         if stored is not None:
             _require_same(folder, stored, plan)
-        elif not locked.directory.is_empty:
-            raise CnnkitError(f"{folder}: is not empty, and holds no group of runs", "Name another --run-dir, or remove it yourself.")
         else:
             write_json(folder / GROUP, plan.model_dump())
     except CnnkitError:

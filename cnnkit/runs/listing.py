@@ -1,6 +1,7 @@
 """List the runs in a folder from their small files, without TensorFlow; damaged runs are listed, too."""
 
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,10 +12,13 @@ from cnnkit.errors import CnnkitError
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import Metric, custom_names, find, headline, headline_column
 from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.group import GROUP
 from cnnkit.runs.lock import is_locked
 from cnnkit.runs.names import RUNS, SortKey
 
 State = Literal["finished", "interrupted", "running", "failed", "unknown"]
+
+_STATES_OF_A_GROUP: tuple[State, ...] = ("running", "failed", "unknown", "interrupted", "finished")  # the first that a run of it has
 
 _NOT_RUNS = ("checkpoints", "cache")  # folders inside a run
 
@@ -34,6 +38,8 @@ class ListedRun:
         started: Start time in ISO 8601; empty where unknown.
         state: Finished, interrupted, running, failed or unknown.
         faults: Messages about damaged or missing files.
+        runs: Number of runs; more than one for a group of seeds or folds, of which everything else is the mean or the sum.
+        deviation: Standard deviation of the metric over the finished runs of a group; None for a single run.
     """
 
     name: str
@@ -46,6 +52,8 @@ class ListedRun:
     started: str
     state: State
     faults: tuple[str, ...]
+    runs: int = 1
+    deviation: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The run ready for JSON."""
@@ -55,10 +63,10 @@ class ListedRun:
 
 
 def list_runs(folder: Path = RUNS, sort: SortKey = "when") -> list[ListedRun]:
-    """List the runs in a folder and its subfolders, such as those of a comparison.
+    """List the runs in a folder and its subfolders, such as those of a comparison; a group of seeds or folds is one row.
 
     Args:
-        folder: The folder to search; it may be a run itself.
+        folder: The folder to search; it may be a run itself, or a group, whose runs are then listed.
         sort: First the newest run; the first name, data set or state; the best metric; the most epochs; or the longest time.
 
     Raises:
@@ -70,11 +78,43 @@ def list_runs(folder: Path = RUNS, sort: SortKey = "when") -> list[ListedRun]:
     runs = []
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _NOT_RUNS and not name.startswith("."))
+        if GROUP in files and Path(path) != folder and (members := _members(Path(path))):
+            runs.append(_as_one(members, Path(path).relative_to(folder).as_posix()))
+            folders.clear()
+            continue
         if "environment.json" in files or {"config.yaml", "model.keras"} <= set(files):
             runs.append(read_run(Path(path), folder))
     if not runs:
         raise CnnkitError(f"{folder}: there is no run in it, nor in folders below", remedy)
     return sorted(sorted(runs, key=lambda run: run.started, reverse=True), key=_ORDER[sort])
+
+
+def _members(group: Path) -> list[ListedRun]:
+    """The runs of a group of seeds or folds, in natural order."""
+    paths = [path for path in group.iterdir() if (path / "environment.json").exists()]
+    return sorted((read_run(path, group) for path in paths), key=_ORDER["name"])
+
+
+def _as_one(members: Sequence[ListedRun], name: str) -> ListedRun:
+    """A group of runs as one row: the mean of the metric of its finished runs, the sum of epochs and times."""
+    finished = [run for run in members if run.state == "finished"] or members
+    first = finished[0]
+    values = [run.value for run in finished if run.value is not None and run.metric == first.metric]
+    states = [run.state for run in members]
+    return ListedRun(
+        name=name,
+        data=first.data,
+        stand_in_for=first.stand_in_for,
+        metric=first.metric,
+        value=statistics.fmean(values) if values else None,
+        epochs=sum(run.epochs for run in members),
+        seconds=sum(run.seconds for run in members),
+        started=min((run.started for run in members if run.started), default=""),
+        state=next(state for state in _STATES_OF_A_GROUP if state in states),
+        faults=tuple(f"{run.name}: {fault}" for run in members for fault in run.faults),
+        runs=len(members),
+        deviation=statistics.stdev(values) if len(values) > 1 else None,
+    )
 
 
 def _metric_order(run: ListedRun) -> tuple[bool, str, float]:

@@ -19,7 +19,8 @@ from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
-from cnnkit.runs.directory import LockedRun, RunDirectory, create_run_directory
+from cnnkit.runs.create import LockedRun, create_run_directory
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.agreement import gather_json
 from cnnkit.training.checkpoint.manager import CheckpointManager

@@ -10,7 +10,8 @@ from pathlib import Path
 from cnnkit.config.load import LoadedConfig, load_config, resolved
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError
-from cnnkit.runs.directory import LockedRun, RunDirectory, lock_run_directory, occupied, read_state
+from cnnkit.runs.create import LockedRun, lock_run_directory, occupied
+from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import CheckpointStore
