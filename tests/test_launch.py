@@ -455,7 +455,7 @@ def test_lines_carry_the_number_of_their_worker_and_keep_to_their_stream(capsys:
     assert capsys.readouterr().err == (
         "worker 3 ended with signal SIGKILL; the other workers were ended\n"
         "Error: worker 3 failed after 1 restart, which is all that --max-restarts allows\n"
-        "    See above for the reason. To go on from the last checkpoint: cnnkit launch --workers 11 -- train --resume runs/x\n"
+        "    To go on from the last checkpoint: cnnkit launch --workers 11 -- train --resume runs/x\n"
     )
 
 

@@ -45,7 +45,9 @@ def launch(
         int | None, typer.Option("--port", help="Port of the first worker; the others follow (default: free ones).", min=1, max=65535)
     ] = None,
 ) -> None:
-    """Train one network with several workers on this machine, and restart them when one dies.
+    """Train with several workers, restarted when one dies.
+
+    The workers are processes on this machine, which train one network together.
 
     Example: cnnkit launch --workers 2 -- train CONFIG. A line that begins with [0] comes from worker 0.
     """

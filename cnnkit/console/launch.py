@@ -43,10 +43,12 @@ class LaunchDisplay:
             self._consoles["stderr"].print(Text(share_text(shares), style="dim"))
 
     def on_line(self, worker: int, stream: str, line: str) -> None:
-        """Print a line of a worker on the stream that it came from."""
+        """Print a line of a worker on the stream that it came from; where a terminal would wrap it, each part has the number."""
         console = self._consoles[stream]
-        prefix = Text(f"[{worker:{self._width}}] ", style=COLOURS[worker % len(COLOURS)])
-        console.print(prefix.append_text(Text(escape_unprintable(line.expandtabs().rstrip()), style="default")), soft_wrap=True)
+        text = Text(escape_unprintable(line.expandtabs().rstrip()))
+        for part in text.wrap(console, self.columns) if console.is_terminal and text else [text]:
+            prefix = Text(f"[{worker:{self._width}}] ", style=COLOURS[worker % len(COLOURS)])
+            console.print(Text.assemble(prefix, part), soft_wrap=True)
         (sys.stdout if stream == "stdout" else sys.stderr).flush()
 
     def on_death(self, worker: int, cause: str) -> None:
@@ -58,7 +60,7 @@ class LaunchDisplay:
         """Print that there is no further restart."""
         print_error(
             f"worker {worker} failed after {count(restarts, 'restart')}, which is all that --max-restarts allows\n"
-            f"    See above for the reason. To go on from the last checkpoint: {self._resume}"
+            f"    To go on from the last checkpoint: {self._resume}"
         )
 
 
