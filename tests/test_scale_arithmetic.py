@@ -32,7 +32,7 @@ def simulated_ring(values: np.ndarray, seconds_of: Any) -> float:
         adds = turn < workers - 1
         sent = []
         for worker in range(workers):
-            place = (worker - turn + (0 if adds else 1)) % workers
+            place = (worker - turn) % workers
             sent.append((worker, place, chunks[worker][place].copy()))
         for worker, place, chunk in sent:
             other = chunks[(worker + 1) % workers]

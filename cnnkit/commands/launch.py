@@ -14,7 +14,7 @@ from cnnkit.console.launch import LaunchDisplay
 if TYPE_CHECKING:
     from cnnkit.config.load import LoadedConfig
 
-ONE_RUN = ("seeds", "folds", "compare_scratch", "fractions")  # options of the two commands by which they train several runs
+_SEVERAL_RUNS = ("seeds", "folds", "compare_scratch", "fractions")  # options of the two commands by which they train several runs
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _prepared_command(command: Sequence[str], workers: int) -> tuple[list[str], 
     if name not in _COMMANDS:
         raise typer.BadParameter(f"'{name}' does not train on several workers; train and transfer do", param_hint="COMMAND")
     given = _parsed(name, arguments)
-    for option in ONE_RUN:
+    for option in _SEVERAL_RUNS:
         if given.get(option):
             raise typer.BadParameter("trains several runs; launch trains one", param_hint=f"--{option.replace('_', '-')}")
     if given.get("resume") is not None:
