@@ -150,6 +150,18 @@ def bench_train(options: Options) -> str:
     )
 
 
+def bench_devices(options: Options) -> str:
+    """Two workers of one core each against one worker of one core."""
+    import devices
+
+    epochs = max(2, options.epochs)  # the first one traces
+    rows = []
+    for name in ("resnet", "cifar"):
+        two, one = devices.compare(f"configs/{name}.yaml", options.pairs, epochs)
+        rows.append(ratio_row(f"configs/{name}.yaml", two, one, 0))
+    return table(["images/s inside the later epochs", "two workers", "one worker", "ratio"], rows)
+
+
 TRANSFER = """
 name: transfer
 data: {npz: images.npz, split: split, test: 0.0, batch_size: 32}
@@ -451,6 +463,7 @@ SECTIONS = {
         bench_transfer,
         trains=True,
     ),
+    "devices": Section("Two workers of one core each, and one worker of one core", bench_devices, trains=True),
     "train": Section("CIFAR-10: `cnnkit train configs/cifar.yaml` and `benchmarks/plain_keras.py`", bench_train, trains=True),
 }
 

@@ -21,6 +21,7 @@ from cnnkit.commands import (
     explain,
     export,
     init,
+    launch,
     predict,
     probe,
     report,
@@ -35,6 +36,7 @@ from cnnkit.commands import (
 )
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
+from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED
 from cnnkit.keras_api import quiet_import
 
 app = typer.Typer(
@@ -50,6 +52,7 @@ data_app = typer.Typer(help="Check data, or show it, before training on it.", ri
 
 app.command()(train.train)
 app.command()(transfer.transfer)
+app.command(context_settings={"allow_interspersed_args": False})(launch.launch)
 app.command()(check.check)
 app.command()(summary.summary)
 app.command()(bases.bases)
@@ -75,7 +78,7 @@ app.command()(schema.schema)
 
 
 def main() -> None:
-    """Run the command line; errors that the user can fix go to standard error with exit status 1."""
+    """Run the command line; errors that the user can fix go to standard error, and each end has its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # so that a terminal without UTF-8 can print every name
@@ -84,12 +87,15 @@ def main() -> None:
         app()
     except CnnkitError as error:
         print_error(str(error))
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
+        sys.excepthook(*sys.exc_info())
+        sys.exit(CRASHED)
 
 
 @app.callback(invoke_without_command=True)

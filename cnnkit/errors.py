@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cnnkit.exit_status import USER_ERROR
+
 Path = tuple[str | int, ...]  # keys and list indices from the top: ("model", "layers", 2, "Conv2D", "filters")
 
 MAX_VALUE_LENGTH = 60  # characters of a received value in a message
@@ -65,7 +67,7 @@ class Fault:
 
 
 class CnnkitError(Exception):
-    """Something the user can fix; its text goes to stderr and the exit status is 1.
+    """Something the user can fix; its text goes to stderr, and the process ends with its exit status.
 
     Its parts stay attributes, so that a handler can change one of them without parsing the text.
 
@@ -74,6 +76,8 @@ class CnnkitError(Exception):
         remedy: What to do about it; empty where the message makes it obvious.
         location: The file, entry or example at fault, printed before the message; empty where the message contains it.
     """
+
+    exit_status = USER_ERROR
 
     def __init__(self, message: str, remedy: str = "", location: object = None) -> None:
         self.message = message

@@ -252,13 +252,109 @@ def choose_direction() -> bool:
     return refused == ["false_positives"]
 
 
+def without_loss_scaling() -> bool:
+    inner = keras.optimizers.SGD()
+    return compat.without_loss_scaling(keras.optimizers.LossScaleOptimizer(inner)) is inner and compat.without_loss_scaling(inner) is inner
+
+
+def mirrored() -> tuple[Any, keras.Model]:
+    """A mirrored strategy of one replica, and a compiled model in its scope."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    compat.update_without_merging(strategy)
+    with strategy.scope():
+        regularizers = {"kernel_regularizer": keras.regularizers.L2(0.5), "activity_regularizer": keras.regularizers.L1(0.5)}
+        layers = [keras.layers.Dense(2, kernel_initializer="ones", **regularizers), keras.layers.BatchNormalization()]
+        model = keras.Sequential([keras.Input((3,)), *layers])
+        optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    model.compile(optimizer, "mse")
+    return strategy, model
+
+
+def update_without_merging() -> bool:
+    strategy, model = mirrored()
+    with strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+    zeros = [tf.zeros(variable.shape) for variable in model.trainable_variables]
+
+    @tf.function
+    def step() -> None:  # updates inside a condition, which TensorFlow refuses where replicas take turns
+        with compat.replica_tracing(model):
+            strategy.run(lambda: model.optimizer.apply(zeros, model.trainable_variables))
+
+    step()
+    return int(model.optimizer.iterations) == 1 and not strategy.extended._use_merge_call()
+
+
+def replica_tracing() -> bool:
+    from keras.src.losses import loss as loss_module
+    from tensorflow.python.distribute import values
+
+    _, model = mirrored()
+    from keras.src.backend.tensorflow import nn
+
+    patched = (
+        (nn, "_compute_moments_sync"),
+        (values, "_on_write_update_replica"),
+        (loss_module, "scale_loss_for_distribution"),
+        (keras.random.SeedGenerator, "next"),
+    )
+    before = [getattr(owner, name) for owner, name in patched]
+    normalization, seed = model.layers[-1], keras.random.SeedGenerator(7)
+    with compat.replica_tracing(model):
+        inside = [getattr(owner, name) for owner, name in patched]
+        synchronized, drawn = normalization.synchronized, np.array(seed.next()).tolist()
+    after = [getattr(owner, name) for owner, name in patched]
+    is_patched = before == after and set(map(id, inside)).isdisjoint(map(id, before))
+    sources = inspect.getsource(values.MirroredVariable._update_replica), inspect.getsource(loss_module.reduce_values)
+    is_called = "_on_write_update_replica(" in sources[0] and "scale_loss_for_distribution(" in sources[1]
+    is_called &= "_compute_moments_sync(x, axes, keepdims)" in inspect.getsource(nn.moments)
+    return is_patched and is_called and synchronized and not normalization.synchronized and drawn == [7, 0]
+
+
+def gradients_are_summed() -> bool:
+    optimizer = keras.optimizers.SGD(1.0)
+    original = optimizer._all_reduce_sum_gradients
+    compat.gradients_are_summed(optimizer)
+    pairs = [(tf.ones(2), None)]
+    return callable(original) and optimizer._all_reduce_sum_gradients(pairs) is pairs
+
+
+def data_loss() -> bool:
+    _, model = mirrored()
+    loss = compat.data_loss(model, tf.zeros((2, 2)), tf.fill((2, 2), 3.0), tf.constant([1.0, 3.0]))
+    return np.isclose(float(loss), 18.0)  # (9 * 1 + 9 * 3) / 2, without the regularizers
+
+
+def loss_tracker() -> bool:
+    _, model = mirrored()
+    compat.loss_tracker(model).update_state(5.0)
+    return float(model.get_metrics_result()["loss"]) == 5.0
+
+
+def regularization_losses() -> bool:
+    _, model = mirrored()
+    model(tf.ones((4, 3)))
+    of_weights, of_outputs = compat.regularization_losses(model)
+    return [float(of_weights), float(of_outputs)] == [3.0, 3.0]  # 0.5 * 6 ones squared; 0.5 * (3 + 3) a mean over the examples
+
+
+def configure_cluster() -> bool:
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+    from tensorflow.python.eager import context
+
+    taken = inspect.signature(context.Context.configure_coordination_service).parameters
+    wanted = {"service_type", "service_leader", "cluster_register_timeout_in_ms", "coordinated_jobs"}
+    return wanted <= set(taken) and coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=2).num_tasks == 2
+
+
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
-        fresh_names, snake_case, choose_direction,
+        fresh_names, snake_case, choose_direction, without_loss_scaling, update_without_merging, replica_tracing, gradients_are_summed,
+        data_loss, loss_tracker, regularization_losses, configure_cluster,
     )
 }  # fmt: skip
 

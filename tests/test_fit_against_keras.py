@@ -25,6 +25,7 @@ from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import open_source
 from cnnkit.keras_api.signatures import REFUSED, signature_table
 from cnnkit.training import fit as fit_module
+from cnnkit.training import step as step_module
 from cnnkit.training.fit import Fit
 from cnnkit.training.history import DivergedError, History, OpenEpoch
 
@@ -309,7 +310,7 @@ def test_a_run_stopped_inside_an_epoch_and_interrupted_at_once_is_resumed_to_its
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_step_is_compiled_by_xla_where_the_model_is_compiled_so(jit_compile: bool) -> None:
     batches, preparation = source(), BatchPreparation([], 0, THREE, None, decide(THREE)[0])
-    run_steps: Any = fit_module._step_runner(network("sgd", jit_compile=jit_compile), batches, preparation)
+    run_steps: Any = step_module._step_runner(network("sgd", jit_compile=jit_compile), batches, preparation)
     graph = run_steps.get_concrete_function(iter(batches.in_order()), tf.constant(1)).graph.as_graph_def()
     assert any(function.attr["_XlaMustCompile"].b for function in graph.library.function) == jit_compile
 
@@ -326,7 +327,7 @@ def test_steps_compiled_by_xla_are_those_of_fit() -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"jit_compile": True}, "is not accepted in a config: each step is compiled by XLA where Keras does that by default"),
+        ({"jit_compile": "yes"}, "wants `auto`, true or false, got 'yes'"),
         ({"steps_per_execution": 8}, "is not accepted in a config: the training loop chooses it by the time that the steps take"),
         ({"optimizer": {"Adam": {"jit_compile": True}}}, "unknown argument."),
         ({"optimizer": {"LossScaleOptimizer": {"inner_optimizer": "adam"}}}, "LossScaleOptimizer is not accepted in a config: it is for"),

@@ -31,6 +31,7 @@ from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.task import Task
 from cnnkit.console.data import print_data_report
 from cnnkit.console.evaluation import print_evaluation
+from cnnkit.console.launch import LaunchDisplay
 from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import TerminalProgress, progress_listener
 from cnnkit.console.serve import print_exporting, print_serving, print_stopped
@@ -67,6 +68,7 @@ from cnnkit.export.destination import Destination
 from cnnkit.export.export import Export, Exported
 from cnnkit.export.image_bytes import BytesDifference
 from cnnkit.export.parity import compare_outputs
+from cnnkit.launch.shares import Share
 from cnnkit.metrics import ACCURACY, LOSS, MAE, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
 from cnnkit.model.summary.summarize import Row, Summary
@@ -527,6 +529,21 @@ def check(patch: pytest.MonkeyPatch) -> None:
     command("check", "photos.yaml")
 
 
+def launched() -> None:
+    display = LaunchDisplay(2, "cnnkit launch --workers 2 -- train --resume runs/cifar")
+    parts = [Share((0, 1), ()), Share((2, 3), ())]
+    display.on_start(parts, 0, 1)
+    display.on_line(1, "stdout", "worker 1 of 2: its log is runs/cifar/worker-1.log")
+    display.on_line(0, "stdout", "epoch 1/10  loss 1.5258  accuracy 0.4420  val_loss 1.3089  val_accuracy 0.5203  4,736 images/s  11.1 s")
+    display.on_line(0, "stderr", "Error: worker 1 (127.0.0.1:40213) was lost")
+    for restart in (1, 2):
+        display.on_death(1, "signal SIGKILL")
+        if restart == 1:
+            display.on_start(parts, restart, 1)
+            display.on_line(0, "stdout", "resuming from step 391 of epoch 2")
+    display.on_give_up(1, 1)
+
+
 def schema(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         "cnnkit.config.json_schema.json_schema", lambda: {"title": "cnnkit config", "type": "object", "required": ["data", "model"]}
@@ -579,6 +596,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "sweep": lambda patch: sweep(),
     "sweep-results": lambda patch: sweep_results(),
     "sweep-winner": lambda patch: sweep_winner(),
+    "launch": lambda patch: launched(),
     "init": init,
     "data-check": lambda patch: data_check(),
     "data-show": data_show,
@@ -589,6 +607,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "help-data": lambda patch: command("data", "--help"),
     "help-export": lambda patch: command("export", "--help"),
     "help-sweep": lambda patch: command("sweep", "--help"),
+    "help-launch": lambda patch: command("launch", "--help"),
     "help-serve": lambda patch: command("serve", "--help"),
     "help-train": lambda patch: command("train", "--help"),
 }
@@ -635,6 +654,7 @@ def test_nothing_in_a_terminal_of_80_columns_is_wider_than_it_or_cut(name: str, 
         "export",
         "sweep-results",
         "sweep-winner",
+        "launch",
     ):  # lines that a terminal wraps itself
         assert wide == []
     assert r"\n" not in text

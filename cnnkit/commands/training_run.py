@@ -7,60 +7,117 @@ import typer
 
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import counting, progress_listener
-from cnnkit.console.text import print_line, print_notice
-from cnnkit.console.training import stand_in_text
+from cnnkit.console.text import print_error, print_line, print_notice
+from cnnkit.console.training import replicas_text, stand_in_text
+from cnnkit.errors import CnnkitError, count
+from cnnkit.runs.names import RUNS
 
 if TYPE_CHECKING:
+    from cnnkit.config.load import LoadedConfig
     from cnnkit.data.binding import BoundConfig
-    from cnnkit.training.prepare import Prepared
+    from cnnkit.runs.create import LockedRun
+    from cnnkit.training.distribution.workers import Workers
     from cnnkit.training.resume import Resumed
-    from cnnkit.training.resume_or_start import OpenedRun
 
 
-def train_and_print(loaded: "BoundConfig", run_dir: Path | None, resumed: "Resumed | None" = None) -> NoReturn:
+def train_and_print(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None" = None) -> NoReturn:
     """Train, printing progress and the final evaluation; exits with the run's status.
 
     Args:
         loaded: The config with its data opened.
-        run_dir: The run's folder; `runs/NAME` where None.
+        run_dir: The run's folder, which may be locked already; `runs/NAME` where None.
         resumed: The interrupted run to continue; None for a new one.
     """
-    if run_dir is None:
+    from cnnkit.training.distribution.lost_worker import exit_without_waiting, lost_workers_named
+    from cnnkit.training.distribution.opening import find_cluster, open_devices, speed_notices
+    from cnnkit.training.distribution.workers import Workers
+
+    cluster = find_cluster()
+    if run_dir is None and resumed is None and (cluster is None or cluster.is_chief):
         _print_unfinished(loaded.config.name)
-    from cnnkit.training.prepare import prepare
+    try:
+        workers = Workers(open_devices(loaded, cluster), cluster)
+        for notice in speed_notices(loaded.config.train) if workers.is_chief else ():
+            print_notice(notice)
+        with lost_workers_named(cluster):
+            status = _train(loaded, run_dir, resumed, workers)
+    except CnnkitError as error:
+        if cluster is None:
+            raise
+        print_error(str(error))
+        exit_without_waiting(error.exit_status)
+    raise typer.Exit(status)
 
-    with counting("files") as on_progress:
-        prepared = prepare(loaded, run_dir, on_progress, resumed)
-    _train_prepared_and_print(prepared)
+
+def resume_or_start_and_print(loaded: "LoadedConfig", run_dir: Path | None) -> NoReturn:
+    """Start a run in its folder, or resume it there, or leave it alone where it is finished; exits with its status.
+
+    Args:
+        loaded: The config.
+        run_dir: The run's folder; `runs/NAME` where None.
+    """
+    from cnnkit.training.distribution.opening import find_cluster
+    from cnnkit.training.resume_or_start import open_run
+
+    cluster = find_cluster()
+    is_chief = cluster is None or cluster.is_chief
+    folder = run_dir if run_dir is not None else RUNS / loaded.config.name
+    opened = open_run(loaded, folder, is_chief=is_chief)
+    for notice in opened.resumed.notices if opened.resumed is not None and is_chief else ():
+        print_notice(notice)
+    if not opened.is_finished:
+        train_and_print(opened.bound, opened.locked, opened.resumed)
+    if opened.resumed is not None:
+        print_finished(opened.resumed, is_chief=is_chief)
+    if is_chief:
+        print_line(f"{folder} is finished.")
+    raise typer.Exit
 
 
-def train_opened_and_print(opened: "OpenedRun") -> NoReturn:
-    """Train a run that is started or resumed in its folder, as `train_and_print` does."""
-    with counting("files") as on_progress:
-        prepared = opened.prepare(on_progress)
-    _train_prepared_and_print(prepared)
+def print_finished(resumed: "Resumed", *, is_chief: bool) -> NoReturn:
+    """Print that a run is finished, write missing files again, and exit."""
+    if not is_chief:
+        raise typer.Exit
+    run = resumed.directory.path
+    print_line(
+        f"{run} is finished, after {count(resumed.epochs_done, 'epoch')}. To train it further: cnnkit train --resume {run} --epochs N"
+    )
+    if resumed.unusable_files:
+        _write_missing_and_print(resumed)
+    if resumed.lock is not None:
+        resumed.lock.release()
+    raise typer.Exit
 
 
-def _train_prepared_and_print(prepared: "Prepared") -> NoReturn:
+def _train(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None", workers: "Workers") -> int:
+    """Prepare and train a run; the exit status of the process."""
     from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.training.distribution.worker_log import worker_output
+    from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
 
-    if prepared.metadata.stand_in_for:
-        print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
-    for notice in prepared.metadata.notices:
-        print_notice(notice)
-    with progress_listener(prepared.epochs, prepared.train.steps) as listener:
-        finished = train(prepared, listener)
-    if finished.evaluation is not None:
-        print_evaluation(finished.evaluation)
-    else:
-        resume_hint = f"Resume it: cnnkit train --resume {prepared.directory.path}"
-        print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {resume_hint}", title="Interrupted")
-    print_line(f"Run: {prepared.directory.path}")
-    raise typer.Exit(finished.exit_status)
+    if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
+        print_notice(replicas_text(resumed.replicas_before, workers.devices.replicas))
+    with counting("files") as on_progress:
+        prepared = prepare(loaded, run_dir, on_progress, resumed, workers)
+    with worker_output(workers, prepared.run_path):
+        if workers.is_chief:
+            if prepared.metadata.stand_in_for:
+                print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
+            for notice in prepared.metadata.notices:
+                print_notice(notice)
+        with progress_listener(prepared.epochs, prepared.train.steps) as listener:
+            finished = train(prepared, listener)
+        if finished.evaluation is not None:
+            print_evaluation(finished.evaluation)
+        elif finished.history.interrupted and workers.is_chief:
+            resume_hint = f"Resume it: cnnkit train --resume {prepared.directory.path}"
+            print_notice(f"Stopped in epoch {len(finished.history.rows) + 1}; everything is saved. {resume_hint}", title="Interrupted")
+        print_line(f"Run: {prepared.run_path}")
+    return finished.exit_status
 
 
-def write_missing_and_print(resumed: "Resumed") -> NoReturn:
+def _write_missing_and_print(resumed: "Resumed") -> NoReturn:
     """Rewrite the missing and damaged files of a finished run, and print their names."""
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import write_missing

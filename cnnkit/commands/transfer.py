@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnkit.commands.options import RunDir, Set
+from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
-from cnnkit.commands.training_run import train_and_print
+from cnnkit.commands.training_run import resume_or_start_and_print, train_and_print
 from cnnkit.console.progress import comparing
 from cnnkit.console.text import print_notice
 from cnnkit.console.training import print_comparison
@@ -39,6 +39,7 @@ def transfer(
     ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
+    resume_or_start: ResumeOrStart = False,
     seeds: Seeds = None,
     folds: Folds = None,
     workers: Workers = None,
@@ -47,20 +48,42 @@ def transfer(
     repeats = check_repeats(seeds, folds, workers)
     if repeats and (compare_scratch or fractions):
         raise typer.BadParameter("does not go with --seeds or --folds", param_hint="--compare-scratch")
+    if resume_or_start and (repeats or compare_scratch or fractions):
+        hint = "goes with a single run; --seeds, --folds and --compare-scratch are resumed by the same command"
+        raise typer.BadParameter(hint, param_hint="--resume-or-start")
     from cnnkit.data.binding import bind
-    from cnnkit.training.transfer_config import FineTune, load_transfer
 
     def configure(further: "Sequence[str]") -> "LoadedConfig":
-        given = [*([f"train.epochs={epochs}"] if epochs else []), *(overrides or []), *further]
-        return load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
+        return load_transfer_run(config, base, epochs, fine_tune, fine_tune_epochs, [*(overrides or []), *further])
 
     if repeats:
         repeat_and_print(configure, seeds, folds, run_dir, workers)
+    if resume_or_start:
+        resume_or_start_and_print(configure([]), run_dir)
     loaded = bind(configure([]))
     if compare_scratch or fractions:
         _compare_scratch(loaded, fractions or "1", run_dir)
     else:
         train_and_print(loaded, run_dir)
+
+
+def load_transfer_run(
+    config: list[Path] | None,
+    base: str | None,
+    epochs: int | None,
+    fine_tune: int | None,
+    fine_tune_epochs: int,
+    overrides: "Sequence[str]",
+) -> "LoadedConfig":
+    """The config that `transfer` is given by its arguments.
+
+    Raises:
+        CnnkitError: It is wrong, or its base is unknown.
+    """
+    from cnnkit.training.transfer_config import FineTune, load_transfer
+
+    given = [*([f"train.epochs={epochs}"] if epochs else []), *overrides]
+    return load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
 
 
 def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None) -> None:

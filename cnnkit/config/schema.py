@@ -67,6 +67,8 @@ def _parsed(value: object) -> object:
     return parse_entry(value) if isinstance(value, str) or is_mapping else value  # type: ignore[arg-type]
 
 
+MOST_DEVICES = 1024  # of one machine
+
 MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
 
 Layer = Annotated[Entry, KerasObject("layers")]
@@ -97,6 +99,23 @@ def _validation(value: object) -> object:
             "validation", "wants a share of the training examples from 0 up to 1, or `test`, got {value}", {"value": format_value(value)}
         )
     return value if value == "test" else float(number)  # type: ignore[arg-type]
+
+
+def _devices(value: object) -> object:
+    def is_number(each: object, least: int) -> bool:
+        return isinstance(each, int) and not isinstance(each, bool) and least <= each < MOST_DEVICES
+
+    is_list = isinstance(value, list) and value and len(set(map(str, value))) == len(value) and all(is_number(each, 0) for each in value)
+    if value != "auto" and not is_number(value, 1) and not is_list:
+        message = "wants `auto`, a number of devices, or a list of different ones such as [0, 2], got {value}"
+        raise PydanticCustomError("devices", message, {"value": format_value(value)})
+    return value
+
+
+def _auto_or_flag(value: object) -> object:
+    if value != "auto" and not isinstance(value, bool):
+        raise PydanticCustomError("auto_or_flag", "wants `auto`, true or false, got {value}", {"value": format_value(value)})
+    return value
 
 
 def _byte_count(value: object) -> object:
@@ -380,6 +399,18 @@ class Train(Section):
 
     on_nan: Literal["stop", "restore"] = "stop"
     """When the loss becomes NaN or infinite: stop, or restore the last checkpoint and halve the learning rate."""
+
+    devices: Annotated[Literal["auto"] | int | list[int], BeforeValidator(_devices)] = "auto"
+    """Devices of this machine: all GPUs (`auto`), a number of them, or a list such as [0, 2]; without a GPU, a number of CPU devices."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras dtype policy of the layers: float32 throughout, or 16-bit computation with float32 weights, which is faster on recent GPUs."""
+
+    saved_precision: Literal["float32", "as_trained"] = "float32"
+    """Dtype policy of the saved model: float32, or `precision`."""
+
+    jit_compile: Annotated[Literal["auto"] | bool, BeforeValidator(_auto_or_flag)] = "auto"
+    """Whether XLA compiles each step; `auto` as Keras does by default: on a GPU."""
 
     log: list[Literal["tensorboard", "mlflow"]] = Field(default=[])
     """Loggers of metrics besides the run's folder: tensorboard and mlflow, which you install yourself."""

@@ -42,7 +42,6 @@ _SET_BY_CNNKIT = {  # arguments of a base that cnnkit sets -> the config entry t
 }
 
 _NOT_IN_TRAIN = {  # arguments of Keras's `compile` that are no keys of `train` -> why not
-    "jit_compile": "each step is compiled by XLA where Keras does that by default, on a GPU; on a CPU it is slower",
     "steps_per_execution": "the training loop chooses it by the time that the steps take",
 }
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnkit.console.text import escape_markup, new_table, output, print_notice
+from cnnkit.errors import count
 
 if TYPE_CHECKING:
     from cnnkit.artifacts.model_metadata import ModelMetadata
@@ -19,6 +20,14 @@ def resume_text(rows: Sequence[Mapping[str, float]], step: int) -> str:
     """The position in training from which an interrupted run is resumed."""
     position = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
     return f"resuming from {position}"
+
+
+def replicas_text(before: int, now: int) -> str:
+    """The notice for a run that is resumed on another number of devices."""
+    return (
+        f"This run was trained on {count(before, 'device')}, and is resumed on {count(now, 'device')}: "
+        "from here on, its result is the same up to rounding, not bit for bit."
+    )
 
 
 def frozen_text(parameters: int, checksum: str) -> str:

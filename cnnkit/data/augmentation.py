@@ -64,6 +64,17 @@ class BatchPreparation:
         with_base._features = features
         return with_base
 
+    @property
+    def frozen_base(self) -> Any:
+        """The base of `with_frozen_base`, as a model; None for none."""
+        return self._features
+
+    def without_frozen_base(self) -> "BatchPreparation":
+        """A copy that does not run the base, for replicas that each run it on their slice."""
+        without = copy.copy(self)
+        without._features = None
+        return without
+
     def encoded(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """An evaluation batch: unchanged inputs, and targets in the encoding of the loss."""
         return inputs, encode(targets, self._encoding)

@@ -1,6 +1,8 @@
 """Examples to TensorFlow batches, read a batch at a time in an order that depends on seed and epoch only."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +20,41 @@ EVALUATION_BATCH = 256  # batch size of evaluation and inference; the metrics do
 LARGE_INPUT = 64 * 64 * 3  # elements of an input above which evaluation uses smaller batches, to limit memory
 
 
+@dataclass(frozen=True)
+class Share:
+    """The replicas of one process among those that share every batch.
+
+    Attributes:
+        first: Its first replica.
+        last: Its last replica.
+        replicas: Replicas of all processes.
+    """
+
+    first: int
+    last: int
+    replicas: int
+
+
+def bounds_of(count: Any, first: Any, last: Any, replicas: int) -> tuple[Any, Any]:
+    """Start and stop of the slice of a batch that replicas `first` to `last` compute.
+
+    Args:
+        count: Examples in the batch; with fewer than there are replicas, the slice is the whole batch. An int32 tensor.
+        first: The first replica, from 0.
+        last: The last replica.
+        replicas: Their number.
+    """
+    import tensorflow as tf
+
+    is_divided = count >= replicas
+    return tf.where(is_divided, first * count // replicas, 0), tf.where(is_divided, (last + 1) * count // replicas, count)
+
+
 class BatchSource:
     """Batches of examples, gathered by index: arrays in memory by TensorFlow, all others by their `Rows.read`.
+
+    Attributes:
+        share: The replicas whose inputs are read; None for all of a batch.
 
     Args:
         examples: Inputs and targets.
@@ -30,8 +65,20 @@ class BatchSource:
     def __init__(self, examples: Examples, batch_size: int, *, balanced: bool = False) -> None:
         self.examples = examples
         self.batch_size = batch_size
+        self.share: Share | None = None
         self._balanced = balanced
         self._read_inputs = _reader(examples.rows)
+
+    def shared(self, share: Share) -> "BatchSource":
+        """A copy whose batches have the inputs of some replicas only, and the targets of all.
+
+        Of arrays in memory, which cost nothing to read, batches have all inputs.
+        """
+        if isinstance(self.examples.rows, ArrayRows) or share.last - share.first + 1 == share.replicas:
+            return self
+        reading = copy.copy(self)
+        reading.share = share
+        return reading
 
     @property
     def count(self) -> int:
@@ -72,9 +119,18 @@ class BatchSource:
         pairs = (self.examples.index[order], self.examples.targets[order])
         dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(self.batch_size)
         dataset = dataset.map(
-            lambda index, targets: (self._read_inputs(index), targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            lambda index, targets: (self._read_inputs(self._own(index)), targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _own(self, index: Any) -> Any:
+        """The row indices of a batch whose inputs are read."""
+        import tensorflow as tf
+
+        if self.share is None:
+            return index
+        start, stop = bounds_of(tf.shape(index)[0], self.share.first, self.share.last, self.share.replicas)
+        return index[start:stop]
 
 
 def evaluation_batch(examples: Examples) -> int:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     import keras
 
+SEEDS_APART = 1_000_003  # between the seeds of two replicas: more than seeds of a run are apart
+
 Node = Any  # keras.src.ops.node.Node: one use of an operation, with `operation`, `input_tensors`, `output_tensors`, `is_input`
 
 # --- The graph of a model -------------------------------------------------------------------------------------------
@@ -296,17 +298,22 @@ def choose_direction(callback: Any) -> None:
         callback._set_monitor_op()
 
 
+def without_loss_scaling(optimizer: "keras.optimizers.Optimizer") -> "keras.optimizers.Optimizer":
+    """The optimizer inside a LossScaleOptimizer, which updates the weights; any other optimizer as it is."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def schedule_of(optimizer: "keras.optimizers.Optimizer") -> Any | None:
     """The learning-rate schedule of an optimizer; None where its learning rate is constant."""
     import keras
 
-    rate = optimizer._learning_rate
+    rate = without_loss_scaling(optimizer)._learning_rate
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def set_schedule(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None:
     """Replace the learning-rate schedule of an optimizer that has one, without touching its step count."""
-    optimizer._learning_rate = schedule
+    without_loss_scaling(optimizer)._learning_rate = schedule
 
 
 def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
@@ -317,6 +324,7 @@ def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[A
         variables: The Keras variables that it trains.
         factors: One per variable, at least 0.
     """
+    optimizer = without_loss_scaling(optimizer)
     step = optimizer.update_step
     by_reference = {variable.value.ref(): factor for variable, factor in zip(variables, factors, strict=True)}
 
@@ -332,6 +340,130 @@ def with_constant_weights(function: Any) -> Callable[[Any], Sequence[Any]]:
 
     constant: Callable[[Any], Sequence[Any]] = convert_variables_to_constants_v2(function)
     return constant
+
+
+# --- Several devices ------------------------------------------------------------------------------------------------
+
+
+def update_without_merging(strategy: Any) -> None:
+    """Let the replicas of a mirrored strategy run to their end one by one, as TensorFlow does where XLA compiles them on GPUs.
+
+    By default they run in turns from one variable update to the next, and overwrite each other's regularization losses,
+    which Keras keeps in the layers that they share; and no update can be inside a condition, as those of an optimizer with
+    `gradient_accumulation_steps` are.
+    """
+    strategy.extended._use_merge_call = lambda: False
+
+
+def configure_cluster(tasks: Mapping[str, Sequence[str]], seconds_to_connect: float) -> None:
+    """Set how long TensorFlow waits for all workers of a cluster, which is an hour by default; before the strategy is made.
+
+    Args:
+        tasks: Addresses by type of task, `chief` and `worker`.
+        seconds_to_connect: Time for all of them to be there.
+    """
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+    from tensorflow.python.eager import context
+
+    jobs = [
+        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks[name])) for name in ("chief", "worker") if tasks.get(name)
+    ]
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=f"/job:{jobs[0].name}/replica:0/task:0",
+        cluster_register_timeout_in_ms=int(seconds_to_connect * 1000),
+        coordinated_jobs=jobs,
+    )
+
+
+@contextlib.contextmanager
+def replica_tracing(model: "keras.Model") -> Iterator[None]:
+    """Context manager around `strategy.run` for a step whose loss and gradients are equal on all replicas; of effect while it is traced.
+
+    - A variable assigned in a replica changes the copy of that replica alone, without communication.
+    - Losses are not divided by the number of replicas.
+    - BatchNormalization computes its statistics over all replicas.
+    - The seeds of Dropout and other random layers differ from replica to replica; those of the first are the ones of one device.
+    """
+    import keras
+    import tensorflow as tf
+    from keras.src.backend.tensorflow import nn
+    from keras.src.losses import loss as loss_module
+    from tensorflow.python.distribute import values
+
+    normalizations = [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer.synchronized for layer in normalizations]
+    patched = [
+        (values, "_on_write_update_replica"),
+        (loss_module, "scale_loss_for_distribution"),
+        (nn, "_compute_moments_sync"),
+        (keras.random.SeedGenerator, "next"),
+    ]
+    originals = [getattr(owner, name) for owner, name in patched]
+    draw = originals[-1]
+
+    def assign_own_copy(variable: Any, update: Any, value: Any, **options: Any) -> Any:
+        return update(variable._get_on_device_or_primary(), value, **options)
+
+    def next_seed(self: Any, ordered: bool = True) -> Any:
+        seed = draw(self, ordered)
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context is not None else 0
+        return seed + tf.cast(tf.stack([replica * SEEDS_APART, 0]), seed.dtype)
+
+    for (owner, name), replacement in zip(patched, (assign_own_copy, lambda loss: loss, _moments_over_replicas, next_seed), strict=True):
+        setattr(owner, name, replacement)
+    for layer in normalizations:
+        layer.synchronized = True
+    try:
+        yield
+    finally:
+        for (owner, name), original in zip(patched, originals, strict=True):
+            setattr(owner, name, original)
+        for layer, synchronized in zip(normalizations, before, strict=True):
+            layer.synchronized = synchronized
+
+
+def _moments_over_replicas(values: Any, axes: Sequence[int], keepdims: bool) -> tuple[Any, Any]:
+    """Mean and variance over some axes and all replicas, as Keras computes them, but with one exchange in place of three."""
+    import tensorflow as tf
+
+    count = tf.cast(tf.reduce_prod(tf.gather(tf.shape(values), axes)), values.dtype)
+    own = [tf.reduce_sum(values, axes, keepdims=keepdims), tf.reduce_sum(tf.square(values), axes, keepdims=keepdims), count]
+    total, squares, number = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
+    mean = total / number
+    return mean, tf.maximum(squares / number - tf.square(mean), 0.0)
+
+
+def gradients_are_summed(optimizer: "keras.optimizers.Optimizer") -> None:
+    """Let an optimizer take gradients that are summed over the replicas already; by itself it sums them after it has clipped them."""
+    without_loss_scaling(optimizer)._all_reduce_sum_gradients = lambda pairs: pairs
+
+
+def data_loss(model: "keras.Model", targets: Any, predictions: Any, weights: Any = None) -> Any:
+    """The compiled loss of predictions, without regularization losses."""
+    return model._compile_loss(targets, predictions, weights)
+
+
+def loss_tracker(model: "keras.Model") -> Any:
+    """The metric of a compiled model that holds its mean loss."""
+    return model._loss_tracker
+
+
+def regularization_losses(model: "keras.Model") -> tuple[Any, Any]:
+    """The sums of a model's regularization losses after a call, float32 scalars: those of weights, and those of the outputs of layers.
+
+    The latter are means over the examples of the call.
+    """
+    import tensorflow as tf
+
+    losses = list(model.losses)
+    of_weights = model._get_regularization_losses()
+    of_outputs = losses[: len(losses) - len(of_weights)]
+    zero = tf.constant(0.0)
+    return tf.add_n([zero, *losses[len(of_outputs) :]]), tf.add_n(
+        [zero, *(tf.cast(tf.reduce_sum(each), tf.float32) for each in of_outputs)]
+    )
 
 
 # --- Automatic names ------------------------------------------------------------------------------------------------

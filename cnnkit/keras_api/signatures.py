@@ -48,7 +48,7 @@ _REFUSED_BECAUSE = {
     "cnnkit writes checkpoints, logs and progress itself": (
         "BackupAndRestore", "CSVLogger", "History", "ModelCheckpoint", "OrbaxCheckpoint", "ProgbarLogger", "TensorBoard",
     ),
-    "it is for float16, and cnnkit trains in float32; the other optimizers take `loss_scale_factor`": ("LossScaleOptimizer",),
+    "`train: {precision: mixed_float16}` scales the loss; the other optimizers take `loss_scale_factor` too": ("LossScaleOptimizer",),
     "it is a building block of Keras, not an object of its own": (
         "Callback", "CallbackList", "Constraint", "Initializer", "InputLayer", "InputSpec", "Layer",
         "LearningRateSchedule", "Loss", "MeanMetricWrapper", "Metric", "MultiOptimizer", "Optimizer", "OptimizerMap",

@@ -16,6 +16,7 @@ from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.loading.weights_file import load_weights
 from cnnkit.model.model_file import model_in
+from cnnkit.model.precision import FLOAT32
 from cnnkit.model.shape_faults import format_shape
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def apply_base(config: Model, inputs: Any) -> AppliedBase:
     shape = tuple(inputs.shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise BuildError(Fault(_BASE_PATH, f"a base wants images (height, width, 1 or 3), but the incoming shape is {format_shape(shape)}"))
-    tensor = keras.layers.Concatenate(name="grey_to_rgb")([inputs] * 3) if shape[-1] == 1 else inputs
+    tensor = keras.layers.Concatenate(name="grey_to_rgb", dtype=FLOAT32)([inputs] * 3) if shape[-1] == 1 else inputs
     side = preferred_size(entry.name) if config.image_size == "auto" else config.image_size
     if side and shape[:2] != (side, side):
-        tensor = keras.layers.Resizing(side, side, name="resize")(tensor)
+        tensor = keras.layers.Resizing(side, side, name="resize", dtype=FLOAT32)(tensor)
     base, notices = load_base(entry, tuple(tensor.shape[1:]))
     prepared = apply_preprocessing(entry.name, tensor)
     # `training=False` counts where the caller of the model states no mode: the base would follow Resizing, whose own default is training
@@ -101,9 +102,9 @@ def apply_own_base(config: OwnBase, inputs: Any) -> AppliedBase:
     wanted, shape = tuple(base.input_shape[1:]), tuple(inputs.shape[1:])
     tensor = inputs
     if len(shape) == 3 and shape[-1] == 1 and wanted[-1] == 3:
-        tensor = keras.layers.Concatenate(name="grey_to_rgb")([tensor] * 3)
+        tensor = keras.layers.Concatenate(name="grey_to_rgb", dtype=FLOAT32)([tensor] * 3)
     if len(shape) == 3 and tuple(tensor.shape[1:]) != wanted and tensor.shape[-1] == wanted[-1]:
-        tensor = keras.layers.Resizing(wanted[0], wanted[1], name="resize")(tensor)
+        tensor = keras.layers.Resizing(wanted[0], wanted[1], name="resize", dtype=FLOAT32)(tensor)
     if tuple(tensor.shape[1:]) != wanted:
         message = f"the network of {config.run} takes {format_shape(wanted)}, but an example is {format_shape(shape)}"
         raise BuildError(Fault((*_BASE_PATH, "run"), message, "Name another run, or data of that kind."))

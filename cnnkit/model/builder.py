@@ -1,6 +1,7 @@
 """Build one `keras.Model` (raw pixels to predictions) from a config's layers and blocks; failures name their entry."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import OUTPUTS, Entry, parse_entry
+from cnnkit.model.precision import FLOAT32, dtype_policy
 from cnnkit.model.shape_faults import call_layer, format_shape
 
 if TYPE_CHECKING:
@@ -53,19 +55,27 @@ class LayerStack:
     flattening: list[Path] = field(default_factory=list)
     entries: dict[str, Path] = field(default_factory=lambda: {INPUT: ()})
 
-    def apply(self, entries: Sequence[Entry], tensor: Any, path: Path) -> Any:
-        """Apply a list of entries, whose path is `path`, to a tensor."""
+    def apply(self, entries: Sequence[Entry], tensor: Any, path: Path, last_dtype: str | None = None) -> Any:
+        """Apply a list of entries, whose path is `path`, to a tensor.
+
+        Args:
+            entries: The entries.
+            tensor: Symbolic input of the first one.
+            path: Their path in the config.
+            last_dtype: Dtype of the last layer where its entry has none; None for the dtype policy in force.
+        """
         for index, entry in enumerate(entries):
-            tensor = self._apply_entry(entry, tensor, (*path, index))
+            is_last = last_dtype is not None and index == len(entries) - 1
+            tensor = self._apply_entry(entry, tensor, (*path, index), {"dtype": last_dtype} if is_last else {})
         return tensor
 
-    def _apply_entry(self, entry: Entry, tensor: Any, path: Path) -> Any:
+    def _apply_entry(self, entry: Entry, tensor: Any, path: Path, defaults: Mapping[str, Any]) -> Any:
         at = (*path, *entry.key)
         if entry.name in BLOCKS:
             apply_block = _BLOCK_BUILDERS[entry.name]
             return apply_block(self, BLOCKS[entry.name].model_validate(entry.arguments), tensor, at)
         arguments = {key: self.outputs if value == OUTPUTS else value for key, value in entry.arguments.items()}
-        layer = build("layers", replace(entry, arguments=arguments), path)
+        layer = build("layers", replace(entry, arguments=arguments), path, **defaults)
         if layer.name in self.entries:
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
@@ -78,13 +88,21 @@ class LayerStack:
         return output
 
 
-def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Network:
+def build_network(
+    config: Model,
+    input_shape: Sequence[int],
+    task: Task,
+    precision: str = FLOAT32,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Network:
     """Build the network that a config's `model` section describes.
 
     Args:
         config: The section.
         input_shape: Shape of one raw example, `(height, width, channels)` or `(steps, channels)`.
         task: The prediction task.
+        precision: Keras dtype policy of the layers and the base; preprocessing and the last layer compute in float32.
+        scope: Context manager in which it is built, such as the scope of a `tf.distribute` strategy.
 
     Raises:
         BuildError: A layer rejects its input, or the output shape does not fit the task.
@@ -92,7 +110,15 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     """
     import keras
 
-    keras.utils.clear_session(free_memory=False)
+    keras.utils.clear_session(free_memory=False)  # before the scope, which it would reset
+    with scope():
+        return _built(config, input_shape, task, precision)
+
+
+def _built(config: Model, input_shape: Sequence[int], task: Task, precision: str) -> Network:
+    """The network; for the arguments see `build_network`."""
+    import keras
+
     inputs = keras.Input(tuple(input_shape), name=INPUT)
     stack = LayerStack(task.outputs)
     prepared = stack.apply(config.preprocess, inputs, ("model", "preprocess"))
@@ -100,14 +126,16 @@ def build_network(config: Model, input_shape: Sequence[int], task: Task) -> Netw
     if config.base is not None:
         from cnnkit.model.base import apply_base
 
-        base = apply_base(config, prepared)
-        prepared = base.prepared
-        head = config.head if config.head is not None else default_head(base.features.shape, task)
-        output = stack.apply(head, base.features, ("model", "head"))
+        with dtype_policy(precision):
+            base = apply_base(config, prepared)
+            prepared = base.prepared
+            head = config.head if config.head is not None else default_head(base.features.shape, task)
+            output = stack.apply(head, base.features, ("model", "head"), last_dtype=FLOAT32)
         last: Path = ("model", "head", len(head) - 1) if config.head is not None else ("model", "base")
     else:
         layers = config.layers or []
-        output = stack.apply(layers, prepared, ("model", "layers"))
+        with dtype_policy(precision):
+            output = stack.apply(layers, prepared, ("model", "layers"), last_dtype=FLOAT32)
         last = ("model", "layers", len(layers) - 1)
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])

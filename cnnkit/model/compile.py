@@ -1,7 +1,9 @@
 """Build and compile a config's model: network, optimizer, loss and metrics."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Train
 from cnnkit.config.target_encoding import TargetEncoding
@@ -11,6 +13,7 @@ from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
+from cnnkit.model.precision import LOSS_SCALED
 
 if TYPE_CHECKING:
     import keras
@@ -27,8 +30,12 @@ class CompiledNetwork(Network):
     target_encoding: TargetEncoding
 
 
-def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
+def build_and_compile(loaded: BoundConfig, scope: Callable[[], AbstractContextManager[Any]] = nullcontext) -> CompiledNetwork:
     """The network of a config, compiled with its optimizer, loss and metrics.
+
+    Args:
+        loaded: The config.
+        scope: Context manager in which network and optimizer are built, such as the scope of a `tf.distribute` strategy.
 
     Raises:
         ConfigError: Keras rejects a layer or an argument.
@@ -38,16 +45,22 @@ def build_and_compile(loaded: BoundConfig) -> CompiledNetwork:
     config, spec = loaded.config, loaded.spec
     keras.utils.set_random_seed(config.seed)
     try:
-        network = build_network(config.model, spec.input_shape, spec.task)
+        network = build_network(config.model, spec.input_shape, spec.task, config.train.precision, scope)
         encoding = loaded.target_encoding(int(network.model.output_shape[-1]))
-        compile_model(network.model, config.train, encoding)
+        compile_model(network.model, config.train, encoding, scope=scope)
     except BuildError as error:
         raise loaded.located(error) from error
     return CompiledNetwork(**vars(network), target_encoding=encoding)
 
 
 @fresh_names()
-def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, optimizer: Entry | None = None) -> None:
+def compile_model(
+    model: "keras.Model",
+    train: Train,
+    encoding: TargetEncoding,
+    optimizer: Entry | None = None,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> None:
     """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
     Args:
@@ -55,15 +68,30 @@ def compile_model(model: "keras.Model", train: Train, encoding: TargetEncoding, 
         train: The `train` section.
         encoding: The target encoding.
         optimizer: A phase's own optimizer; None for `train.optimizer`.
+        scope: Context manager in which the optimizer is built, such as the scope of a `tf.distribute` strategy; metrics are
+            not built in it.
 
     Raises:
         BuildError: Keras rejects optimizer, loss or metrics.
     """
     try:
+        with scope():
+            built = build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer"))
+            built = with_loss_scaling(built) if train.precision == LOSS_SCALED else built
         model.compile(
-            optimizer=build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer")),
+            optimizer=built,
             loss=build("losses", encoding.loss, ("train", "loss")),
             metrics=[build("metrics", entry, ("train", "metrics", index)) for index, entry in enumerate(encoding.metrics)],
+            jit_compile=train.jit_compile,
+            auto_scale_loss=False,  # by the policy of the whole model, which the head over a frozen base does not have
         )
     except (ValueError, TypeError) as error:
         raise BuildError(Fault(("train",), f"Keras cannot compile the model: {first_sentence(error)}")) from error
+
+
+def with_loss_scaling(optimizer: Any) -> Any:
+    """An optimizer that scales the loss and skips steps whose gradients overflow; one that scales it by a constant already as it is."""
+    import keras
+
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
+    return optimizer if scales else keras.optimizers.LossScaleOptimizer(optimizer)

@@ -1,6 +1,6 @@
 """Evaluate a saved model on a test set: load the file, predict, compute metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from cnnkit.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     import keras
+
+OutputsOf = Callable[[Callable[[Any], Any], Examples], Any]  # from a runtime and examples to outputs `(n, outputs)`
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,20 @@ class Evaluation:
         }
 
 
-def evaluate_file(path: Path, examples: Examples, metadata: ModelMetadata, split: str = "test") -> Evaluation:
+def evaluate_file(
+    path: Path, examples: Examples, metadata: ModelMetadata, split: str = "test", outputs: OutputsOf = outputs_for
+) -> Evaluation:
     """Load a model file and evaluate it; for the arguments see `evaluate_model`.
 
     Raises:
         CnnkitError: The file cannot be loaded, or does not fit the data.
     """
-    return evaluate_model(open_model(path, compiled=True), [examples], metadata, split)
+    return evaluate_model(open_model(path, compiled=True), [examples], metadata, split, outputs)
 
 
-def evaluate_model(opened: OpenModel, parts: Sequence[Examples], metadata: ModelMetadata, split: str) -> Evaluation:
+def evaluate_model(
+    opened: OpenModel, parts: Sequence[Examples], metadata: ModelMetadata, split: str, outputs: OutputsOf = outputs_for
+) -> Evaluation:
     """Evaluate a model on examples.
 
     Args:
@@ -72,13 +78,14 @@ def evaluate_model(opened: OpenModel, parts: Sequence[Examples], metadata: Model
         parts: Raw inputs `(n, height, width, channels)` or `(n, steps, channels)` with targets; concatenated.
         metadata: Names of the classes, labels or targets.
         split: Name of the examples where the metrics are shown.
+        outputs: Computes the outputs of a runtime for examples; several workers share them out.
 
     Raises:
         CnnkitError: The model does not fit the data.
     """
     for part in parts:
         opened.require_fit(part, metadata.data)
-    predictions = np.concatenate([outputs_for(opened.run, part) for part in parts])
+    predictions = np.concatenate([outputs(opened.run, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])
     model = opened.keras_model
     measured = compiled_metrics(model, predictions, targets, metadata.task) if model is not None and model.compiled else {}
@@ -104,7 +111,8 @@ def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task:
     encoding, metrics = encoding_of_compiled(compiled, task, predictions.shape[1])
     metrics_model.compile_from_config({"loss": compiled.get("loss"), "metrics": metrics})
     results = metrics_model.evaluate(predictions, np.asarray(encode(targets, encoding)), batch_size=1024, verbose=0, return_dict=True)
-    penalties = float(sum(model.losses)) if model.losses else 0.0  # weight regularization, which Keras adds to the loss
+    regularized = [weight for weight in model.trainable_weights if weight.regularizer is not None]
+    penalties = sum(float(weight.regularizer(weight)) for weight in regularized)  # Keras adds them to the loss, and those of activities
     return {"loss": float(results.pop("loss")) + penalties, **{name: float(value) for name, value in results.items() if not np.ndim(value)}}
 
 

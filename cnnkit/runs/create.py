@@ -1,5 +1,6 @@
 """Create a run's folder, or lock an existing one; a run is never overwritten."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,7 @@ def create_run_directory(name: str, run_dir: Path | None) -> LockedRun:
                 raise occupied(directory)
             return locked
         RUNS.mkdir(exist_ok=True)
-        for number in range(1, 100_000):
-            path = RUNS / (name if number == 1 else f"{name}-{number}")
+        for path in _paths(name):
             try:
                 path.mkdir()
             except FileExistsError:
@@ -39,7 +39,32 @@ def create_run_directory(name: str, run_dir: Path | None) -> LockedRun:
             return LockedRun(RunDirectory(path), RunLock(path))
     except OSError as error:
         raise _not_made(error) from error
-    raise CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
+    raise _too_many(name)
+
+
+def unused_run_path(name: str, run_dir: Path | None) -> Path:
+    """The folder that `create_run_directory` would create now.
+
+    Raises:
+        CnnkitError: `run_dir` is not empty.
+    """
+    if run_dir is None:
+        path = next((path for path in _paths(name) if not path.exists()), None)
+        if path is None:
+            raise _too_many(name)
+        return path
+    if run_dir.exists() and not RunDirectory(run_dir).is_empty:
+        raise occupied(RunDirectory(run_dir))
+    return run_dir
+
+
+def _paths(name: str) -> Iterator[Path]:
+    """The folders for runs of a name, in the order in which they are taken."""
+    return (RUNS / (name if number == 1 else f"{name}-{number}") for number in range(1, 100_000))
+
+
+def _too_many(name: str) -> CnnkitError:
+    return CnnkitError(f"{RUNS / name}: there are too many runs of that name", "Set another `name`.")
 
 
 def lock_run_directory(path: Path) -> LockedRun:

@@ -1,6 +1,6 @@
 """Features of a frozen base, computed once; the head is trained on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import BatchSource, evaluation_batch
+from cnnkit.data.pipeline import BatchSource, Share, evaluation_batch
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.keras_api.compat import all_uses, with_constant_weights
 from cnnkit.model.inference import inference_function
 from cnnkit.training.phases import base_of
+from cnnkit.training.step import Devices, OneDevice
 
 if TYPE_CHECKING:
     import keras
@@ -59,6 +60,10 @@ class PassSource(BatchSource):
         super().__init__(passes[0], batch_size, balanced=balanced)
         self._passes = [BatchSource(examples, batch_size, balanced=balanced) for examples in passes]
 
+    def shared(self, share: Share) -> "PassSource":
+        """This source: features are read whole."""
+        return self
+
     def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
         """The batches of the pass that an epoch uses, shuffled as by `BatchSource.order`."""
         return self._passes[epoch % len(self._passes)].shuffled(seed, epoch, skip)
@@ -94,21 +99,29 @@ def _is_fixed(layer: Any) -> bool:
 
 
 def compute_features(
-    features: FrozenFeatures, examples: Examples, folder: Path, on_progress: Callable[[int], None], augment: Augment | None = None
+    features: FrozenFeatures,
+    examples: Examples,
+    folder: Path,
+    on_progress: Callable[[int], None],
+    augment: Augment | None = None,
+    devices: Devices | None = None,
 ) -> Examples:
     """Compute features of examples: in memory where they take at most half of the free memory, else in a file of the run.
+
+    Of several workers, each computes every so many batches, and gets the features of the others.
 
     Args:
         features: Maps raw inputs to features.
         examples: Raw inputs with targets.
         folder: Folder for the file, where one is needed.
-        on_progress: Called with the number of examples done.
-        augment: Augmentation of the inputs; None for none.
+        on_progress: Called with the number of examples done, by all workers alike.
+        augment: Augmentation of the inputs, drawn alike by all workers; None for none.
+        devices: What the workers exchange features by; None for this process alone.
 
     Returns:
         Features `(n, …)` float32 as inputs, with the same targets.
     """
-    source = BatchSource(examples, min(64, evaluation_batch(examples)))
+    devices = devices or OneDevice()
     shape = (len(examples), *features.shape)
     rows: Rows
     writable: DiskRows | None = None
@@ -119,9 +132,7 @@ def compute_features(
         array = np.empty(shape, np.float32)
         rows = ArrayRows(array)
     done = 0
-    for inputs, targets in source.in_order():
-        batch = augment(inputs, targets)[0] if augment is not None else inputs
-        values = features(batch)
+    for values in _feature_batches(features, examples, augment, devices):
         if writable is not None:
             writable.write(np.arange(done, done + len(values)), values)
         else:
@@ -129,3 +140,21 @@ def compute_features(
         done += len(values)
         on_progress(done)
     return Examples(rows, np.arange(len(examples)), examples.targets)
+
+
+def _feature_batches(features: FrozenFeatures, examples: Examples, augment: Augment | None, devices: Devices) -> Iterator[Array]:
+    """Features `(batches of all workers, …)` of the examples in their order."""
+    size, count, workers = min(64, evaluation_batch(examples)), len(examples), devices.workers
+    source, positions = BatchSource(examples, size), np.arange(count)
+    own = positions[positions // size % workers == devices.worker]
+    batches = iter(source.in_order() if augment is not None else source.batches(own))
+    for start in range(0, count, size * workers):
+        values = np.zeros((size, *features.shape), np.float32)
+        for worker in range(min(workers, -(-(count - start) // size))):
+            if augment is None and worker != devices.worker:
+                continue
+            inputs, targets = next(batches)
+            augmented = augment(inputs, targets)[0] if augment is not None else inputs
+            if worker == devices.worker:
+                values[: len(inputs)] = features(augmented)
+        yield devices.exchange(values).reshape(-1, *features.shape)[: count - start]

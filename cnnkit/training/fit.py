@@ -7,17 +7,18 @@ execution are fixed before the first one is timed; and because a signal interrup
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
 
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource
+from cnnkit.training.agreement import Decision, agree, of_chief
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
+from cnnkit.training.learning_rate import learning_rate_of
 from cnnkit.training.memory import check_memory, out_of_memory
 from cnnkit.training.phases import LayerState
+from cnnkit.training.step import Devices, OneDevice
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +73,8 @@ class Fit:
         listener: Receives progress.
         should_stop: Called after each execution; True interrupts training there.
         checkpoint_manager: Saves and restores the state; None for no checkpoints.
+        devices: What the steps run on. Of several workers, the chief decides when to save and how many steps to take, and
+            each can ask for a stop.
     """
 
     model: "keras.Model"
@@ -85,6 +88,7 @@ class Fit:
     listener: Listener
     should_stop: Callable[[], bool]
     checkpoint_manager: CheckpointManager | None = None
+    devices: Devices = field(default_factory=OneDevice)
 
     def run(self) -> None:
         """Train to the last epoch, until a callback sets `stop_training`, or until `should_stop` returns True.
@@ -98,7 +102,7 @@ class Fit:
 
         check_memory(self.model, self.train.batch_size)
         try:
-            self._run_steps = _step_runner(self.model, self.train, self.preparation)
+            self._steps = self.devices.steps(self.model, self.train, self.validation, self.preparation)
             self._events = keras.callbacks.CallbackList(
                 list(self.callbacks), model=self.model, verbose=0, epochs=self.until, steps=self.train.steps
             )
@@ -137,14 +141,14 @@ class Fit:
         training_seconds = time.perf_counter() - started
         if self.validation is not None:
             logs |= self._validate(logs)
-        row = {"epoch": epoch + 1, **logs, "learning_rate": float(model.optimizer.learning_rate)}
+        row = {"epoch": epoch + 1, **logs, "learning_rate": learning_rate_of(model.optimizer)}
         row["seconds"] = round(time.perf_counter() - started, 3)
         row["images_per_second"] = round(self._examples(steps) / training_seconds, 1)
         history.rows.append(row)
         self._events.on_epoch_end(epoch, dict(logs))
         self.listener.on_epoch(row)
         self._save(OpenEpoch(stopped=model.stop_training))
-        history.interrupted = self.should_stop()
+        history.interrupted = agree(self.devices, Decision(self.should_stop())).stop
 
     def _take_steps(self, epoch: int, done: int, started: float) -> tuple[Row, int]:
         """Take the optimizer steps of an epoch that follow the first `done`.
@@ -156,7 +160,7 @@ class Fit:
         import tensorflow as tf
 
         model, train = self.model, self.train
-        iterator = iter(train.shuffled(self.seed, epoch, skip=done))
+        batches = self._steps.batches(self.seed, epoch, done)
         count, logs, first, seconds = FIRST_STEPS, {}, done, 0.0
         if done == train.steps:  # interrupted between the last step and the validation
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
@@ -166,24 +170,26 @@ class Fit:
             )
             self._events.on_train_batch_begin(done)
             before = time.perf_counter()
-            results, bad = self._run_steps(iterator, tf.constant(count))
-            logs = {name: float(value) for name, value in results.items()}
+            results, first_bad = self._steps.run(batches, tf.constant(count))
+            logs = of_chief(self.devices, {name: float(value) for name, value in results.items()})
             elapsed = time.perf_counter() - before
-            if int(bad) >= 0:
-                location = f"in epoch {epoch + 1}, step {done + int(bad) + 1}"
-                raise DivergedError(f"the loss became {logs['loss']}", location, float(model.optimizer.learning_rate))
+            bad = int(first_bad)
+            if bad >= 0:
+                location = f"in epoch {epoch + 1}, step {done + bad + 1}"
+                raise DivergedError(f"the loss became {logs['loss']}", location, learning_rate_of(model.optimizer))
             done, seconds = done + count, seconds + elapsed
             self._events.on_train_batch_end(done - 1, dict(logs))
             self.listener.on_steps(epoch + 1, done, logs, (self._examples(done) - self._examples(first)) / seconds)
             if model.stop_training:  # before `should_stop`: a resumed epoch would not know that it was to end here
                 break
-            self.history.interrupted = self.should_stop()
             due = self.checkpoint_manager is not None and done < train.steps and self.checkpoint_manager.is_due(done)
-            if due or self.history.interrupted:
+            following = Decision(self.should_stop(), due, max(1, int(count * SECONDS_PER_EXECUTION / elapsed)))
+            decided = agree(self.devices, following)
+            self.history.interrupted, count = decided.stop, decided.steps
+            if decided.save or decided.stop:
                 self._save(OpenEpoch(done, time.perf_counter() - started))
-            if self.history.interrupted:
+            if decided.stop:
                 break
-            count = max(1, int(count * SECONDS_PER_EXECUTION / elapsed))
         return logs, done
 
     def _examples(self, steps: int) -> int:
@@ -191,56 +197,9 @@ class Fit:
         return min(steps * self.train.batch_size, self.train.count)
 
     def _validate(self, logs: Row) -> Row:
-        assert self.validation is not None
-        batches = self.validation.in_order().map(self.preparation.encoded)
-        measured = self.model.evaluate(batches, verbose=0, callbacks=self._events, return_dict=True)
-        return {f"val_{name}": float(measured[name]) for name in logs}
+        measured = self._steps.validate(self._events)
+        return of_chief(self.devices, {f"val_{name}": float(measured[name]) for name in logs})
 
     def _save(self, epoch: OpenEpoch) -> None:
         if self.checkpoint_manager is not None:
             self.checkpoint_manager.save(self.callbacks, epoch)
-
-
-def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
-    """A graph function that runs Keras's own `train_step` a given number of times.
-
-    Args:
-        model: Compiled. Where its `jit_compile` is true, as Keras makes it by default on a GPU, each step is compiled by XLA.
-        train: Training examples; the first one gives the shapes by which the metrics are built.
-        preparation: Applied to each batch before its step.
-
-    Returns:
-        A function of an iterator over batches `(inputs, targets)` and the number of steps, int32. It returns the metrics over
-        the epoch so far, by name, and the index of the first step with a non-finite loss, or -1.
-    """
-    import tensorflow as tf
-
-    for inputs, targets in train.batches(np.arange(1)):
-        build_metrics(model, *preparation.without_augmentation(inputs, targets))
-    model.optimizer.build(model.trainable_variables)
-    step_function = model.train_step
-    if model.jit_compile:
-        step_function = tf.function(step_function, reduce_retracing=True, jit_compile=True)
-
-    def run_steps(iterator: Any, count: Any) -> Any:
-        bad = tf.constant(-1)
-        for step in tf.range(count):
-            loss = step_function(preparation(*next(iterator)))["loss"]
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
-        return model.get_metrics_result(), bad
-
-    runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
-    return runner
-
-
-def build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
-    """Create the variables of a model's loss and metrics, which Keras does at first use and cannot do inside a `tf.function` loop.
-
-    A prediction of zeros is enough for it, so the network itself need not be traced.
-    """
-    import tensorflow as tf
-
-    prediction = tf.zeros((1, *model.output_shape[1:]))
-    model.compute_loss(inputs, targets, prediction)
-    model.compute_metrics(inputs, targets, prediction)
-    model.reset_metrics()

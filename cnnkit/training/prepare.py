@@ -22,9 +22,13 @@ from cnnkit.model.compile import CompiledNetwork, build_and_compile
 from cnnkit.runs.create import LockedRun, create_run_directory
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock
+from cnnkit.training.agreement import gather_json
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore
+from cnnkit.training.distribution.comparison import compare_configs, compare_start
+from cnnkit.training.distribution.worker_run import ScratchDirectory, SharedCheckpoints
+from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.environment import fingerprint
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
@@ -51,6 +55,8 @@ class Prepared:
         directory: The run's folder.
         lock: Lock on the run's folder against other writers.
         checkpoint_manager: Training state and checkpoints: at the beginning of the run, or at the checkpoint to resume.
+        workers: What it is trained on.
+        run_path: The run's folder on the chief.
     """
 
     loaded: BoundConfig
@@ -65,6 +71,8 @@ class Prepared:
     directory: RunDirectory
     lock: RunLock
     checkpoint_manager: CheckpointManager
+    workers: Workers
+    run_path: Path
 
     @property
     def epochs(self) -> int:
@@ -77,39 +85,56 @@ def prepare(
     run_dir: Path | LockedRun | None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     resumed: Resumed | None = None,
+    workers: Workers | None = None,
     *,
     without_test: bool = False,
 ) -> Prepared:
     """Build the network, load the data and create the run's folder, or reuse that of an interrupted run.
+
+    Of several workers, the chief creates the folder, and the others a temporary one for their caches.
 
     Args:
         loaded: The config.
         run_dir: The folder for a new run, which may be locked already; `runs/NAME` where None.
         on_progress: Called with the number of files scanned, and the total number.
         resumed: The interrupted run to resume; None for a new one.
+        workers: What to train on; None for one device.
         without_test: Whether to leave the test examples untouched, and to compute the final metrics on the validation examples;
             a resumed run is as it was begun.
 
     Raises:
-        CnnkitError: The config, the data or the folder is not usable; then no new folder remains, the files of an
-            interrupted run are unchanged, and no lock is held.
+        CnnkitError: The config, the data or the folder is not usable, or the workers differ in any of them; then no new folder
+            remains, the files of an interrupted run are unchanged, and no lock is held.
     """
-    locked = run_dir if isinstance(run_dir, LockedRun) else LockedRun(resumed.directory, resumed.lock) if resumed is not None else None
+    workers = workers or Workers()
+    locked = _locked_already(run_dir, resumed)
     complete = False
     try:
-        network = build_and_compile(loaded if resumed is None else resumed.without_weights)
+        compare_configs(workers.devices, workers.cluster, loaded.config)
+        network = build_and_compile(loaded if resumed is None else resumed.without_weights, workers.devices.scope)
         if resumed is not None:
             network = replace(network, notices=tuple(resumed.checkpoint.state.run.notices))
         phases = try_training(loaded, network)
-        if locked is None:
+        if not workers.is_chief:
+            scratch = ScratchDirectory.create(workers.devices.worker)
+            locked = LockedRun(scratch, RunLock(scratch.path))
+        elif locked is None:
             assert not isinstance(run_dir, LockedRun)
             locked = create_run_directory(loaded.config.name, run_dir)
-        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed, without_test)
+        prepared = _prepare_in_folder(loaded, network, phases, *locked, on_progress, resumed, workers, without_test)
         complete = True
     finally:
         if not complete and locked is not None:
-            _abandon(locked, is_new=resumed is None, with_folder=run_dir is None)
+            is_own = not workers.is_chief
+            _abandon(locked, is_new=is_own or resumed is None, with_folder=is_own or run_dir is None)
     return prepared
+
+
+def _locked_already(run_dir: Path | LockedRun | None, resumed: Resumed | None) -> LockedRun | None:
+    """The folder that this process has locked before; None for a new run, and on a worker that is not the chief."""
+    if isinstance(run_dir, LockedRun):
+        return run_dir
+    return LockedRun(resumed.directory, resumed.lock) if resumed is not None and resumed.lock is not None else None
 
 
 def _prepare_in_folder(
@@ -120,6 +145,7 @@ def _prepare_in_folder(
     lock: RunLock,
     on_progress: Callable[[int, int], None],
     resumed: Resumed | None,
+    workers: Workers,
     without_test: bool,
 ) -> Prepared:
     """Load the data and set up checkpoints for a run whose folder exists and is locked."""
@@ -160,7 +186,7 @@ def _prepare_in_folder(
     manager = CheckpointManager(
         network.model,
         preparation.layers,
-        CheckpointStore(directory.checkpoints),
+        CheckpointStore(directory.checkpoints) if workers.cluster is None else SharedCheckpoints(directory.checkpoints, workers.devices),
         run,
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",
@@ -169,12 +195,16 @@ def _prepare_in_folder(
     if resumed is not None:
         manager.forced = resumed.forced
         manager.resume_from(resumed.checkpoint)
-    else:
+    elif workers.is_chief:
         _check_disk_space(directory, network)
+    compare_start(workers.devices, workers.cluster, dataset, network.model, resumed.checkpoint.name if resumed is not None else "")
+    run_path = Path(gather_json(workers.devices, str(directory.path.resolve()))[0]) if workers.cluster is not None else directory.path
     directory.write_config(loaded.as_yaml())
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
-    return Prepared(loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager)
+    return Prepared(
+        loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager, workers, run_path
+    )
 
 
 def _check_disk_space(directory: RunDirectory, network: CompiledNetwork) -> None:

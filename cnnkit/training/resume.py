@@ -14,7 +14,7 @@ from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
-from cnnkit.runs.create import LockedRun
+from cnnkit.io.json_file import read_json
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
@@ -25,6 +25,8 @@ UNRELATED_TO_LEARNING = (
     "train.checkpoint_every",
     "train.on_nan",
     "train.log",
+    "train.devices",
+    "train.saved_precision",
     "data.cache",
     "data.cache_memory",
     "sweep",
@@ -38,7 +40,7 @@ class Resumed:
     Attributes:
         loaded: Its config, with `--epochs` where given.
         directory: Its folder.
-        lock: The lock held on the folder.
+        lock: The lock held on the folder; None for a worker that only reads it.
         checkpoint: The checkpoint to restore.
         forced: Whether to resume although its config or data has changed.
         base_changed: Whether the config now names another pretrained base.
@@ -47,7 +49,7 @@ class Resumed:
 
     loaded: BoundConfig
     directory: RunDirectory
-    lock: RunLock
+    lock: RunLock | None
     checkpoint: Checkpoint
     forced: bool
     base_changed: bool
@@ -76,6 +78,14 @@ class Resumed:
         return replace(self.loaded, config=config)
 
     @property
+    def replicas_before(self) -> int:
+        """The number of replicas that the run was trained on before; 1 where it is not known."""
+        try:
+            return int(read_json(self.directory.environment)["replicas"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 1
+
+    @property
     def epochs_done(self) -> int:
         """Complete epochs so far."""
         return self.checkpoint.state.epoch
@@ -94,7 +104,9 @@ class Resumed:
         return done and not self.forced and read_state(self.directory) == "finished"
 
 
-def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool) -> Resumed:
+def open_interrupted(
+    run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool, is_chief: bool = True
+) -> Resumed:
     """Open an interrupted run to resume it.
 
     Args:
@@ -103,6 +115,7 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
         overrides: `a.b.c=value` overrides.
         epochs: Total number of epochs of all phases, in place of the config's; None for those.
         force: Whether to resume although the config or the data has changed.
+        is_chief: Whether this process will write the run; another worker of it only reads.
 
     Raises:
         CnnkitError: There is no such run, it has no intact checkpoint, another process is writing it, or its config has changed.
@@ -110,10 +123,10 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
     directory = run_of(run)
     if not CheckpointStore(directory.checkpoints):
         raise CnnkitError(f"{run}: has no checkpoint to resume from", "Train it anew, or name another run.")
-    lock = RunLock(directory.path)
+    lock = RunLock(directory.path) if is_chief else None
     try:
-        checkpoint, notices = newest_checkpoint(directory)
-        if not configs and not directory.config.exists():
+        checkpoint, notices = newest_checkpoint(directory, is_locked=lock is not None)
+        if not configs and not directory.config.exists() and lock is not None:
             directory.write_config(write_yaml(checkpoint.state.run.config))
             notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
         loaded = load_config(configs or [directory.config], overrides)
@@ -127,22 +140,28 @@ def open_interrupted(run: Path, configs: Sequence[Path], overrides: Sequence[str
             raise CnnkitError(f"{directory.path}: the config has changed since the run was interrupted:\n{changes_text(changed)}", remedy)
         if changed:
             notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
-        return resumed_from(LockedRun(directory, lock), checkpoint, loaded, notices, changed, force=force)
+        return resumed_from(directory, lock, checkpoint, loaded, notices, changed, force=force)
     except CnnkitError:
-        lock.release()
+        if lock is not None:
+            lock.release()
         raise
 
 
-def newest_checkpoint(directory: RunDirectory) -> tuple[Checkpoint, list[str]]:
-    """The newest intact checkpoint of a locked run, from which leftovers of a killed process are removed, and notices.
+def newest_checkpoint(directory: RunDirectory, *, is_locked: bool) -> tuple[Checkpoint, list[str]]:
+    """The newest intact checkpoint of a run, and notices.
+
+    Args:
+        directory: The run.
+        is_locked: Whether this process writes the run: then leftovers of a killed process are removed.
 
     Raises:
         CnnkitError: None is intact.
     """
     checkpoints = CheckpointStore(directory.checkpoints)
-    directory.remove_leftovers()
-    checkpoints.remove_leftovers()
-    shutil.rmtree(directory.cache)
+    if is_locked:
+        directory.remove_leftovers()
+        checkpoints.remove_leftovers()
+        shutil.rmtree(directory.cache)
     checkpoint, damaged = checkpoints.newest()
     if checkpoint is None:
         raise CnnkitError(f"{directory.path}: none of its checkpoints is intact", "\n    ".join(damaged))
@@ -150,7 +169,8 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Checkpoint, list[str]]:
 
 
 def resumed_from(
-    run: LockedRun,
+    directory: RunDirectory,
+    lock: RunLock | None,
     checkpoint: Checkpoint,
     loaded: LoadedConfig,
     notices: Sequence[str],
@@ -158,10 +178,11 @@ def resumed_from(
     *,
     force: bool = False,
 ) -> Resumed:
-    """A locked run, opened to be resumed from a checkpoint.
+    """A run, opened to be resumed from a checkpoint.
 
     Args:
-        run: The run.
+        directory: The run.
+        lock: The lock held on it; None for a worker that only reads it.
         checkpoint: The checkpoint.
         loaded: The config to resume with.
         notices: Notices for the user.
@@ -172,9 +193,9 @@ def resumed_from(
         CnnkitError: The data cannot be opened, or does not fit the config.
     """
     base_changed = any(key.startswith("model.base") for key in changed)
-    written = None if changed or not is_intact(run.directory.metadata) else read_metadata(run.directory.model)
+    written = None if changed or not is_intact(directory.metadata) else read_metadata(directory.model)
     bound = bind(loaded, written.task if written is not None else None)
-    return Resumed(bound, run.directory, run.lock, checkpoint, bool(changed) or force, base_changed, notices)
+    return Resumed(bound, directory, lock, checkpoint, bool(changed) or force, base_changed, notices)
 
 
 def check_data(resumed: Resumed, fingerprint: str) -> None:

@@ -1,6 +1,7 @@
 """Train a config in a folder, whatever is there: start the run, resume it where it was interrupted, or find it finished."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,30 +13,32 @@ from cnnkit.errors import CnnkitError
 from cnnkit.runs.create import LockedRun, lock_run_directory, occupied
 from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import NAME as LOCK_NAME
+from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.fit import Listener
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import Resumed, changes_text, config_changes, newest_checkpoint, resumed_from
 from cnnkit.training.run import TrainingResult, train, write_missing
 
-BEFORE_FIRST_CHECKPOINT = frozenset((  # what a run killed before its first checkpoint can leave in its folder
-    LOCK_NAME, "cache", "checkpoints", "config.yaml", "manifest.csv", "environment.json", "mlflow.json", "tensorboard",
-))  # fmt: skip
+# what a run killed before its first checkpoint can leave in its folder
+BEFORE_FIRST_CHECKPOINT = re.compile(
+    rf"{re.escape(LOCK_NAME)}|cache|checkpoints|config\.yaml|manifest\.csv|environment\.json|mlflow\.json|tensorboard|worker-\d+\.log"
+)
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run's folder, locked by this process, and what has to be done in it.
+    """A run's folder, and what has to be done in it.
 
     Attributes:
         loaded: The config, with its data opened where the run is not finished.
-        locked: The folder and its lock.
+        locked: The folder and its lock; None on a worker that is not the chief, which only reads it.
         resumed: The run that is in the folder, opened to be resumed; None where there is none, or a finished one without checkpoints.
         is_finished: Whether the run is finished.
     """
 
     loaded: LoadedConfig
-    locked: LockedRun
+    locked: LockedRun | None
     resumed: Resumed | None
     is_finished: bool
 
@@ -51,28 +54,38 @@ class OpenedRun:
         """
         if self.resumed is not None:
             return prepare(self.resumed.loaded, None, on_progress, self.resumed)
+        return prepare(self.bound, self.locked, on_progress, without_test=without_test)
+
+    @property
+    def bound(self) -> BoundConfig:
+        """The config of a run that is not finished, with its data opened."""
         assert isinstance(self.loaded, BoundConfig)
-        return prepare(self.loaded, self.locked, on_progress, without_test=without_test)
+        return self.loaded
 
 
-def open_run(loaded: LoadedConfig, folder: Path) -> OpenedRun:
+def open_run(loaded: LoadedConfig, folder: Path, *, is_chief: bool = True) -> OpenedRun:
     """Lock the folder of a run, create it where it does not exist, and find out what is in it.
 
-    What a process left there that was killed before its first checkpoint is removed.
+    What a process left there that was killed before its first checkpoint is removed. A worker that is not the chief finds the same
+    without a lock: the chief writes no checkpoint before all workers are there.
 
     Args:
         loaded: The config; its data is opened where that is not done yet.
         folder: The folder.
+        is_chief: Whether this process will write the run; another worker of it only reads.
 
     Raises:
         CnnkitError: Another process is writing the run, the folder holds a run of another config or other files, or the data cannot
             be opened.
     """
+    if not is_chief:
+        return _open_to_read(loaded, RunDirectory(folder))
     bound = None if folder.exists() else _bound(loaded)  # so that a config that does not fit its data leaves no folder
     locked = lock_run_directory(folder)
     try:
         if CheckpointStore(locked.directory.checkpoints):
-            return _open_begun(loaded, locked)
+            resumed = _open_begun(loaded, locked.directory, locked.lock)
+            return OpenedRun(resumed.loaded, locked, resumed, resumed.is_finished)
         if _is_finished_without_checkpoints(loaded, locked.directory):
             return OpenedRun(loaded, locked, None, is_finished=True)
         _remove_unbegun(loaded, locked.directory)
@@ -101,6 +114,7 @@ def resume_or_start(
     opened = open_run(loaded, folder)
     is_whole = opened.resumed is None or not opened.resumed.unusable_files
     if opened.is_finished and is_whole:
+        assert opened.locked is not None
         opened.locked.lock.release()
         return None
     prepared = opened.prepare()
@@ -114,14 +128,23 @@ def _bound(loaded: LoadedConfig) -> BoundConfig:
     return loaded if isinstance(loaded, BoundConfig) else bind(loaded)
 
 
-def _open_begun(loaded: LoadedConfig, locked: LockedRun) -> OpenedRun:
+def _open_to_read(loaded: LoadedConfig, directory: RunDirectory) -> OpenedRun:
+    """What `open_run` finds, on a worker that is not the chief."""
+    if CheckpointStore(directory.checkpoints):
+        resumed = _open_begun(loaded, directory, None)
+        return OpenedRun(resumed.loaded, None, resumed, resumed.is_finished)
+    if directory.path.is_dir() and _is_finished_without_checkpoints(loaded, directory):
+        return OpenedRun(loaded, None, None, is_finished=True)
+    return OpenedRun(_bound(loaded), None, None, is_finished=False)
+
+
+def _open_begun(loaded: LoadedConfig, directory: RunDirectory, lock: RunLock | None) -> Resumed:
     """Open a run that has a checkpoint."""
-    checkpoint, notices = newest_checkpoint(locked.directory)
+    checkpoint, notices = newest_checkpoint(directory, is_locked=lock is not None)
     changed = config_changes(checkpoint.state.run.config, loaded)
     if changed:
-        raise _other_config(locked.directory, changes_text(changed))
-    resumed = resumed_from(locked, checkpoint, loaded, notices, {})
-    return OpenedRun(resumed.loaded, locked, resumed, resumed.is_finished)
+        raise _other_config(directory, changes_text(changed))
+    return resumed_from(directory, lock, checkpoint, loaded, notices, {})
 
 
 def _is_finished_without_checkpoints(loaded: LoadedConfig, directory: RunDirectory) -> bool:
@@ -139,7 +162,7 @@ def _remove_unbegun(loaded: LoadedConfig, directory: RunDirectory) -> None:
         CnnkitError: There are other files, or the run is that of another config.
     """
     directory.remove_leftovers()
-    if any(path.name not in BEFORE_FIRST_CHECKPOINT for path in directory.path.iterdir()):
+    if not all(BEFORE_FIRST_CHECKPOINT.fullmatch(path.name) for path in directory.path.iterdir()):
         raise occupied(directory)
     if directory.config.exists():
         _require_same_config(loaded, directory)

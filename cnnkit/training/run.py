@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cnnkit.config.load import resolved
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.examples import Examples
@@ -14,8 +16,12 @@ from cnnkit.io.atomic import WriteError
 from cnnkit.keras_api.building import build
 from cnnkit.metrics import custom_names
 from cnnkit.model.compile import compile_model
+from cnnkit.model.precision import FLOAT32, in_float32
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
+from cnnkit.training.agreement import Decision, agree
+from cnnkit.training.distribution.evaluation import help_evaluate, share_model_file, shared_outputs
+from cnnkit.training.distribution.worker_run import ScratchDirectory
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, split_model
 from cnnkit.training.fit import Fit, Listener
@@ -32,7 +38,7 @@ from cnnkit.training.phases import (
 )
 from cnnkit.training.prepare import Prepared
 from cnnkit.training.recorder import Recorder
-from cnnkit.training.signals import StopRequest, stop_requests
+from cnnkit.training.signals import StopRequest, exit_status_of, stop_requests
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +75,7 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
     environment = _describe(prepared, started)
     directory.write_environment({**environment, "state": "running"})
     config = prepared.loaded.config
-    loggers = open_loggers(config.train.log, directory, resolved(config))
+    loggers = open_loggers(config.train.log, directory, resolved(config)) if prepared.workers.is_chief else []
     recorder = Recorder(directory.write_history, listener, prepared.checkpoint_manager.history, loggers)
     ended = "failed"
     try:
@@ -83,27 +89,32 @@ def train(prepared: Prepared, listener: Listener) -> TrainingResult:
         shutil.rmtree(directory.cache, ignore_errors=True)
         raise
     except WriteError as error:
-        hint = f"Make room, then resume with `cnnkit train --resume {directory.path}`: everything up to the last checkpoint is saved."
+        hint = f"Make room, then resume with `cnnkit train --resume {prepared.run_path}`: everything up to the last checkpoint is saved."
         raise CnnkitError(error.message, hint, error.location) from error
     except DivergedError as error:
-        raise DivergedError(error.what, error.step_location, error.rate, directory.path) from error
+        raise DivergedError(error.what, error.step_location, error.rate, prepared.run_path) from error
     finally:
         if ended != "finished":
             _write_end_state(prepared, {**environment, "state": ended})
         recorder.close(ended)
         prepared.lock.release()
+        if isinstance(directory, ScratchDirectory):
+            directory.remove()
+    prepared.workers.devices.exchange(np.zeros(1))  # all end together: a worker that is gone while another works is a lost one
     return result
 
 
 def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object], started: float) -> TrainingResult:
-    directory, manager = prepared.directory, prepared.checkpoint_manager
+    directory, manager, devices = prepared.directory, prepared.checkpoint_manager, prepared.workers.devices
     history = manager.history
     if manager.pending is not None:
         listener.on_resume(history.rows, manager.pending.state.step)
     with stop_requests() as stop:
         _train_remaining(prepared, listener, stop)
-        _save(prepared)
-    if history.rows:
+        if prepared.workers.is_chief:
+            _save(prepared)
+    signal_number = int(devices.exchange(np.array([stop.signal_number], np.float64)).max())  # whichever worker was sent it
+    if history.rows and prepared.workers.is_chief:
         _plot(prepared)
     evaluation = None if history.interrupted else _evaluate(prepared)
     shutil.rmtree(directory.cache, ignore_errors=True)
@@ -112,7 +123,7 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
     environment |= {"seconds": round(time.time() - started, 2)}
     directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
     directory.remove_leftovers()
-    return TrainingResult(history, evaluation, stop.exit_status if history.interrupted else 0)
+    return TrainingResult(history, evaluation, exit_status_of(signal_number) if history.interrupted else 0)
 
 
 def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
@@ -163,7 +174,12 @@ def _evaluate(prepared: Prepared) -> Evaluation | None:
     if prepared.held_out is None:
         return None
     name, examples = prepared.held_out
-    evaluation = evaluate_file(prepared.directory.model, examples, prepared.metadata, name)
+    devices, model_file = prepared.workers.devices, prepared.directory.model
+    share_model_file(devices, model_file)
+    if not prepared.workers.is_chief:
+        help_evaluate(devices, model_file, examples)
+        return None
+    evaluation = evaluate_file(model_file, examples, prepared.metadata, name, shared_outputs(devices))
     write_evaluation(evaluation, prepared.directory, prepared.loaded.config.name)
     return evaluation
 
@@ -204,7 +220,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     begun = time.perf_counter()
     batches = _batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
-    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer)
+    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer, prepared.workers.devices.scope)
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
         apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
@@ -221,6 +237,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
         listener=listener,
         should_stop=stop,
         checkpoint_manager=manager,
+        devices=prepared.workers.devices,
     ).run()
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
@@ -252,12 +269,12 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
 
     def on_progress(count: int) -> None:
         listener.on_features(done + count, total)
-        if stop():
+        if agree(prepared.workers.devices, Decision(stop())).stop:
             raise _Stopped
 
     def features_of(examples: Examples, augment: Augment | None = None) -> Examples:
         nonlocal done
-        result = compute_features(frozen, examples, prepared.directory.cache, on_progress, augment)
+        result = compute_features(frozen, examples, prepared.directory.cache, on_progress, augment, prepared.workers.devices)
         done += len(examples)
         return result
 
@@ -271,10 +288,12 @@ def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batc
 
 def _save(prepared: Prepared) -> None:
     """Save the model for inference: raw inputs in, predictions in the original units out."""
-    model = prepared.network.model
+    model, train = prepared.network.model, prepared.loaded.config.train
+    if train.saved_precision == FLOAT32:
+        model = in_float32(model)
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
-    compile_model(model, prepared.loaded.config.train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
+    compile_model(model, train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
     prepared.directory.save_model(model, prepared.metadata)
 
 
@@ -282,6 +301,8 @@ def _describe(prepared: Prepared, started: float) -> dict[str, object]:
     dataset = prepared.dataset
     return {
         **describe_environment(),
+        "replicas": prepared.workers.devices.replicas,
+        "workers": prepared.workers.devices.workers,
         "seed": prepared.loaded.config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         "resumed_after_epochs": len(prepared.checkpoint_manager.history.rows) if prepared.checkpoint_manager.pending is not None else None,

@@ -14,8 +14,8 @@ from cnnkit.keras_api.building import build
 from cnnkit.keras_api.compat import choose_direction, fresh_names
 from cnnkit.model.compile import CompiledNetwork
 from cnnkit.model.loading.config_check import fault_of_config
-from cnnkit.training.fit import build_metrics
 from cnnkit.training.phases import set_trainable
+from cnnkit.training.step import build_metrics
 
 if TYPE_CHECKING:
     import keras

@@ -23,6 +23,7 @@ from cnnkit.training.checkpoint.snapshot import (
 from cnnkit.training.checkpoint.state import MOST_HALVINGS, BestEpoch, RunIdentity, TrainingState
 from cnnkit.training.checkpoint.store import Array, Checkpoint, CheckpointStore
 from cnnkit.training.history import DivergedError, History, OpenEpoch
+from cnnkit.training.learning_rate import learning_rate_of
 
 if TYPE_CHECKING:
     import keras
@@ -153,7 +154,7 @@ class CheckpointManager:
         if is_scheduled(optimizer):
             set_schedule(optimizer, _scaled(schedule_of(optimizer), factor))
         else:
-            optimizer.learning_rate = float(optimizer.learning_rate) * factor
+            optimizer.learning_rate = learning_rate_of(optimizer) * factor
 
     def restore_best(self) -> str:
         """Restore the weights of the best epoch.
@@ -189,7 +190,7 @@ class CheckpointManager:
         groups, optimizer = variables_of(self.model, self._trained, self.augmentation), self._trained.optimizer
         if self.forced:
             groups = {name: variables for name, variables in groups.items() if fits(variables, name, pending.arrays)}
-        configured = float(optimizer.learning_rate)
+        configured = learning_rate_of(optimizer)
         restore_variables(groups, pending.arrays)
         if self.forced:
             if not is_scheduled(optimizer):
@@ -200,7 +201,7 @@ class CheckpointManager:
             message = f"the checkpoint is of step {state.step} of an epoch that has {self._steps_per_epoch}"
             raise CnnkitError(message, "Train it anew instead.")
         if not is_scheduled(optimizer):
-            optimizer.learning_rate = float(optimizer.learning_rate) * 0.5 ** (self.halvings - state.halvings)
+            optimizer.learning_rate = learning_rate_of(optimizer) * 0.5 ** (self.halvings - state.halvings)
         restore_callbacks(callbacks, state.callbacks, pending.arrays)
         return OpenEpoch(state.step, state.epoch_seconds, state.stopped)
 
@@ -226,7 +227,7 @@ class CheckpointManager:
             if not all_finite({name: array for name, array in arrays.items() if name.startswith(f"{MODEL}.")}):
                 done = len(self.history.rows)
                 location = f"by step {epoch.step} of epoch {done + 1}" if epoch.step else f"by the end of epoch {done}"
-                raise DivergedError("a weight became NaN or infinite", location, float(self._trained.optimizer.learning_rate))
+                raise DivergedError("a weight became NaN or infinite", location, learning_rate_of(self._trained.optimizer))
             states, weights = snapshot_callbacks(callbacks)
             if not epoch.step and self.history.rows:
                 self.best = self.best.better(self.history.rows[-1])

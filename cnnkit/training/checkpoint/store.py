@@ -74,12 +74,19 @@ class CheckpointStore:
 
     def newest(self) -> tuple[Checkpoint | None, Sequence[str]]:
         """The newest intact checkpoint (None where there is none), and a notice for each damaged one that was skipped."""
+        path, notices = self.newest_path()
+        return (read_checkpoint(path) if path is not None else None), notices
+
+    def newest_path(self) -> tuple[Path | None, Sequence[str]]:
+        """The path of the newest intact checkpoint, and a notice for each damaged one that was skipped."""
         notices: list[str] = []
         for path in reversed(self._paths()):
             try:
-                return read_checkpoint(path), notices
+                read_checkpoint(path)
             except CnnkitError as error:
                 notices.append(f"{error} The checkpoint before it is used.")
+            else:
+                return path, notices
         return None, notices
 
     def of_epoch(self, epoch: int) -> Checkpoint | None:

@@ -1,0 +1,82 @@
+"""The workers of a run, from what the scheduler has set: `TF_CONFIG` (Kubeflow, Vertex AI, `cnnkit launch`) or Slurm. No TensorFlow."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnkit.errors import CnnkitError, format_value
+
+VARIABLE = "TF_CONFIG"
+SLURM_TASKS, SLURM_NODES = "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"
+EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:5000", "10.0.0.2:5000"]}, "task": {"type": "worker", "index": 0}}'
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The processes that share a run.
+
+    Attributes:
+        addresses: `host:port` of each worker; the first one is the chief.
+        worker: Number of this process.
+    """
+
+    addresses: tuple[str, ...]
+    worker: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run."""
+        return self.worker == 0
+
+    def name(self, worker: int) -> str:
+        """A worker in messages: `worker 1 (10.0.0.2:5000)`; the chief is worker 0."""
+        return f"{'the chief' if worker == 0 else f'worker {worker}'} ({self.addresses[worker]})"
+
+
+def cluster_of_environment(environment: Mapping[str, str] = os.environ) -> Cluster | None:
+    """The cluster that this process was started in; None for a process of its own.
+
+    Raises:
+        CnnkitError: `TF_CONFIG` is not valid, or has tasks that cnnkit does not run.
+    """
+    if VARIABLE not in environment:
+        return None
+    tasks, own_type, index = _parsed(environment[VARIABLE])
+    unknown = sorted(set(tasks) - {"chief", "worker"}) or sorted({own_type} - set(tasks))
+    if unknown:
+        raise _invalid(f"has the task {format_value(unknown[0])}", "cnnkit runs tasks of the types chief and worker.")
+    before = len(tasks.get("chief", ())) if own_type == "worker" else 0
+    addresses = (*tasks.get("chief", ()), *tasks.get("worker", ()))
+    if not 0 <= index < len(tasks[own_type]):
+        raise _invalid(f"has the task index {index}, but {len(tasks[own_type])} of type {own_type}", f"Write it as in {EXAMPLE}")
+    if len(set(addresses)) < len(addresses):
+        raise _invalid("names an address twice", "Give each worker a host and port of its own.")
+    return Cluster(addresses, before + index) if len(addresses) > 1 else None
+
+
+def _parsed(text: str) -> tuple[dict[str, list[str]], str, int]:
+    """The addresses by type of task, and type and index of this task; a single process where there is no cluster in it."""
+    try:
+        stored: Any = json.loads(text)
+        cluster, task = stored.get("cluster") or {"worker": ["localhost:0"]}, stored.get("task") or {"type": "worker", "index": 0}
+        tasks = {kind: [str(address) for address in addresses] for kind, addresses in cluster.items() if addresses}
+        own_type, index = str(task["type"]), int(task["index"])
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise _invalid(f"cannot be read ({type(error).__name__})", f"Write it as in {EXAMPLE}") from error
+    for address in (each for addresses in tasks.values() for each in addresses):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise _invalid(f"has the address {format_value(address)}", "An address is a host and a port: `10.0.0.1:5000`.")
+    return tasks, own_type, index
+
+
+def is_slurm_step(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is one of several that `srun` has started, and `TF_CONFIG` is not set."""
+    tasks = environment.get(SLURM_TASKS, "1")
+    return VARIABLE not in environment and SLURM_NODES in environment and tasks.isdigit() and int(tasks) > 1
+
+
+def _invalid(what: str, remedy: str) -> CnnkitError:
+    return CnnkitError(what, remedy, f"{VARIABLE} of the environment")

@@ -1,0 +1,50 @@
+"""A worker that is lost while a run is trained: which one, and an exit status by which a scheduler can restart all."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cnnkit.errors import CnnkitError
+from cnnkit.exit_status import PEER_LOST
+from cnnkit.training.distribution.cluster import Cluster
+from cnnkit.training.distribution.opening import unreachable
+
+
+class LostWorkerError(CnnkitError):
+    """Another worker of the run has ended or can no longer be reached."""
+
+    exit_status = PEER_LOST
+
+
+@contextmanager
+def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
+    """Context manager: an error of TensorFlow because a worker was lost becomes a LostWorkerError that names it.
+
+    Raises:
+        LostWorkerError: A worker was lost.
+    """
+    if cluster is None:
+        yield
+        return
+    import tensorflow as tf
+
+    lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
+    try:
+        yield
+    except (*lost, tf.errors.InternalError, tf.errors.FailedPreconditionError) as error:
+        silent = unreachable(cluster)
+        if not silent and not isinstance(error, lost):
+            raise
+        who = " and ".join(cluster.name(each) for each in silent) or "a worker"
+        remedy = (
+            "See its own output for the reason. Restart all workers with `--resume RUN`: everything up to the last checkpoint is saved."
+        )
+        raise LostWorkerError(f"{who} was lost", remedy) from error
+
+
+def exit_without_waiting(status: int) -> None:
+    """End this process at once: TensorFlow would wait for the lost workers, or abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
