@@ -57,6 +57,12 @@ class OpenedRun:
         return prepare(self.bound, self.locked, on_progress, without_test=without_test)
 
     @property
+    def folder(self) -> LockedRun:
+        """The folder and its lock, in a process that trains alone or is the chief."""
+        assert self.locked is not None
+        return self.locked
+
+    @property
     def bound(self) -> BoundConfig:
         """The config of a run that is not finished, with its data opened."""
         assert isinstance(self.loaded, BoundConfig)

@@ -142,7 +142,7 @@ class SweepStudy:
             self._fail(trial, number, str(error))
             return None
         if not run.is_finished and self._count_attempt(trial) > MOST_ATTEMPTS:
-            run.locked.lock.release()
+            run.folder.lock.release()
             self._fail(trial, number, f"its worker was killed {MOST_ATTEMPTS} times in the same epoch; see {self.folder.path / LOG}")
             return None
         return Claim(number, trial, run)

@@ -36,9 +36,9 @@ def run_trial(study: SweepStudy, claim: Claim, display: Display) -> Outcome:
     Raises:
         CnnkitError: No trial can be trained: the disk is full, or there are no validation examples.
     """
-    directory = claim.run.locked.directory
+    directory = claim.run.folder.directory
     if read_state(directory) == "pruned":  # the worker was killed before it could tell
-        claim.run.locked.lock.release()
+        claim.run.folder.lock.release()
         study.prune(claim)
         return "told"
     try:
@@ -60,7 +60,7 @@ def _train(study: SweepStudy, claim: Claim, display: Display) -> bool:
     """Train to the end, or find the run finished; whether a signal stopped it."""
     run = claim.run
     if run.is_finished and (run.resumed is None or not run.resumed.unusable_files):
-        run.locked.lock.release()
+        run.folder.lock.release()
         return False
     prepared = run.prepare(without_test=True)
     _require_validation(prepared)
