@@ -96,7 +96,7 @@ class StopAfter:
 
     def __init__(self, executions: int) -> None:
         self.left = executions
-        self.exit_status = 143
+        self.signal_number = signal.SIGTERM
 
     def __call__(self) -> bool:
         self.left -= 1
