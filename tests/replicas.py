@@ -46,21 +46,18 @@ CASES: dict[str, dict[str, Any]] = {
     "MixUp": {"augment": [{"MixUp": {"alpha": 0.3}}], "loss": {"CategoricalCrossentropy": {"label_smoothing": 0.1}}},
     "random layers": {"augment": [{"RandomFlip": {"mode": "horizontal"}}, {"RandomContrast": {"factor": 0.2}}]},
     "validation": {"validate": True},
-    "saturated outputs": {"scale": 20.0, "optimizer": {"SGD": {"learning_rate": 1e-6}}, "validate": True},
     "layer decay": {"decay": True},
 }  # fmt: skip
 
 
-def network(scale: float = 1.0) -> keras.Model:
-    """A small network; with a large scale its probabilities are 0 and 1, and only their logits give a loss and gradients."""
+def network() -> keras.Model:
     keras.utils.set_random_seed(5)
     inputs = keras.Input((8, 8, 3))
     hidden = keras.layers.Rescaling(1 / 255)(inputs)
     regularizers = {"kernel_regularizer": keras.regularizers.L2(1e-2), "activity_regularizer": keras.regularizers.L2(1e-2)}
     hidden = keras.layers.Conv2D(4, 3, **regularizers)(hidden)
     hidden = keras.layers.ReLU()(keras.layers.BatchNormalization()(hidden))
-    features = keras.layers.Rescaling(scale)(keras.layers.Flatten()(hidden))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(features))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(hidden)))
 
 
 def source(count: int = EXAMPLES) -> BatchSource:
@@ -80,7 +77,7 @@ def trained(devices: Devices, case: dict[str, Any]) -> tuple[list[Any], list[dic
     augment = [parse_entry(each) for each in case.get("augment", ())]
     encoding = decide(THREE, train.loss, None, mixes="MixUp" in str(augment))[0]
     with devices.scope():
-        model = network(case.get("scale", 1.0))
+        model = network()
     compile_model(model, train, encoding, scope=devices.scope)
     if case.get("decay"):
         from cnnkit.training.phases import apply_layer_decay

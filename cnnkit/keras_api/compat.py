@@ -440,33 +440,6 @@ def gradients_are_summed(optimizer: "keras.optimizers.Optimizer") -> None:
     without_loss_scaling(optimizer)._all_reduce_sum_gradients = lambda pairs: pairs
 
 
-def before_activation(outputs: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The logits behind the outputs of a model in a graph, and the activation that gives such outputs for other logits.
-
-    Keras's cross-entropies find the logits of a softmax or sigmoid by an attribute of its output, and are computed from them; from
-    the probabilities alone they are cut off at 16.1, without a gradient.
-
-    Args:
-        outputs: Of a call of the model, `(batch, …)`.
-
-    Returns:
-        The logits, and their activation; the outputs and the identity where there are no logits.
-    """
-    import tensorflow as tf
-
-    activations = {"Softmax": tf.nn.softmax, "Sigmoid": tf.nn.sigmoid}
-    activation = activations.get(outputs.op.type)
-    if activation is None or not hasattr(outputs, "_keras_logits"):
-        return outputs, lambda values: values
-
-    def activate(logits: Any) -> Any:
-        result = activation(logits)
-        result._keras_logits = logits
-        return result
-
-    return outputs._keras_logits, activate
-
-
 def data_loss(model: "keras.Model", targets: Any, predictions: Any, weights: Any = None) -> Any:
     """The compiled loss of predictions, without regularization losses."""
     return model._compile_loss(targets, predictions, weights)

@@ -6,13 +6,12 @@ backwards; the sum over the replicas is the gradient of the batch. It is summed 
 BatchNormalization computes its statistics over the whole batch while the step is traced; metrics are updated once per process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource, Share, bounds_of
 from cnnkit.keras_api.compat import (
-    before_activation,
     data_loss,
     gradients_are_summed,
     loss_tracker,
@@ -55,7 +54,6 @@ class ReplicatedSteps:
         self._validation = validation.shared(share) if validation is not None else None
         build_training_variables(model, train, preparation, strategy.scope)
         gradients_are_summed(model.optimizer)
-        self._activate: Callable[[Any], Any] = lambda logits: logits  # of the model's outputs; known once a step has been traced
         self._run = tf.function(self._run_steps, reduce_retracing=True)
         self._test = tf.function(self._test_step, reduce_retracing=True)
 
@@ -94,16 +92,15 @@ class ReplicatedSteps:
         """One optimizer step on a global batch; the metrics over the epoch so far."""
         with replica_tracing(self._model):
             results = self._strategy.run(self._replica_train_step, args=(inputs, targets, weights))
-        logits, loss = (self._strategy.experimental_local_results(each)[0] for each in results)
-        return self._update_metrics(loss, inputs, targets, self._activate(logits), weights)
+        predictions, loss = (self._strategy.experimental_local_results(each)[0] for each in results)
+        return self._update_metrics(loss, inputs, targets, predictions, weights)
 
     def _test_step(self, inputs: Any, targets: Any) -> Any:
         """Predictions and loss of a global batch; the metrics over all batches so far."""
         inputs, targets = self._preparation.encoded(inputs, targets)
         with replica_tracing(self._model):
             results = self._strategy.run(self._replica_predict, args=(inputs, targets))
-        logits, penalties = (self._strategy.experimental_local_results(each)[0] for each in results)
-        predictions = self._activate(logits)
+        predictions, penalties = (self._strategy.experimental_local_results(each)[0] for each in results)
         loss = data_loss(self._model, targets, predictions) + penalties
         return self._update_metrics(loss, inputs, targets, predictions)
 
@@ -117,7 +114,7 @@ class ReplicatedSteps:
         """The part of one replica: forward and backward on its slice, then the same update as every other replica.
 
         Returns:
-            Predictions of the whole batch before their activation `(batch, …)` float32, and its loss; equal on all replicas.
+            Predictions of the whole batch `(batch, …)` float32 and its loss, equal on all replicas.
         """
         import tensorflow as tf
 
@@ -128,36 +125,35 @@ class ReplicatedSteps:
         if self._base is not None:
             inputs = self._base(inputs, training=False)
         with tf.GradientTape() as tape:
-            own, self._activate = before_activation(model(inputs, training=True))
+            own = model(inputs, training=True)
             of_weights, of_activities = regularization_losses(model)
-        logits, activities = part.gather(own, self._train.batch_size, of_activities)
+        predictions, activities = part.gather(own, self._train.batch_size, of_activities)
         with tf.GradientTape() as loss_tape:
-            loss_tape.watch(logits)
-            loss = data_loss(model, targets, self._activate(logits), weights)
+            loss_tape.watch(predictions)
+            loss = data_loss(model, targets, predictions, weights)
             scaled = optimizer.scale_loss(loss)
-        of_logits = loss_tape.gradient(scaled, logits)[part.start : part.stop] * part.repetition
+        of_predictions = loss_tape.gradient(scaled, predictions)[part.start : part.stop] * part.repetition
         scale = optimizer.scale_loss(tf.constant(1.0))
         gradients = tape.gradient(
             [own, of_weights, of_activities],
             variables,
-            output_gradients=[tf.cast(of_logits, own.dtype), scale / replicas, scale * part.weight],
+            output_gradients=[tf.cast(of_predictions, own.dtype), scale / replicas, scale * part.weight],
         )
         present = [gradient for gradient in gradients if gradient is not None]
         summed = iter(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, present))
         optimizer.apply([None if gradient is None else next(summed) for gradient in gradients], variables)
-        return logits, loss + of_weights + activities
+        return predictions, loss + of_weights + activities
 
     def _replica_predict(self, inputs: Any, targets: Any) -> Any:
-        """Predictions of the whole batch before their activation, and the regularization losses."""
+        """Predictions of the whole batch, and the regularization losses."""
         import tensorflow as tf
 
         assert self._validation is not None
         part = _Slice(self._share, tf.shape(targets)[0])
-        outputs = self._model(part.of_inputs(inputs, is_shared=self._validation.share is not None), training=False)
-        own, self._activate = before_activation(outputs)
+        own = self._model(part.of_inputs(inputs, is_shared=self._validation.share is not None), training=False)
         of_weights, of_activities = regularization_losses(self._model)
-        logits, activities = part.gather(own, self._validation.batch_size, of_activities)
-        return logits, of_weights + activities
+        predictions, activities = part.gather(own, self._validation.batch_size, of_activities)
+        return predictions, of_weights + activities
 
 
 class _Slice:
