@@ -322,8 +322,20 @@ def gradients_are_summed() -> bool:
 
 def data_loss() -> bool:
     _, model = mirrored()
-    loss = compat.data_loss(model, tf.zeros((2, 2)), tf.fill((2, 2), 3.0), tf.constant([1.0, 3.0]))
+    loss = compat.data_loss(model, tf.zeros((2, 2)), [tf.fill((2, 2), 3.0)], tf.constant([1.0, 3.0]))
     return np.isclose(float(loss), 18.0)  # (9 * 1 + 9 * 3) / 2, without the regularizers
+
+
+def outputs_with_logits() -> bool:
+    logits = tf.constant([[40.0, 0.0]])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+
+    @tf.function
+    def loss() -> Any:
+        return compat.data_loss(model, tf.constant([1]), compat.outputs_with_logits(model(logits)))
+
+    return np.isclose(float(loss()), 40.0)  # of clipped probabilities, it is 16.1
 
 
 def loss_tracker() -> bool:
@@ -355,7 +367,7 @@ WORKS: dict[str, Callable[[], bool]] = {
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
         fresh_names, snake_case, choose_direction, without_loss_scaling, update_without_merging, replica_tracing, gradients_are_summed,
-        data_loss, loss_tracker, regularization_losses, configure_cluster,
+        data_loss, outputs_with_logits, loss_tracker, regularization_losses, configure_cluster,
     )
 }  # fmt: skip
 

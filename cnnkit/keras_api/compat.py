@@ -440,8 +440,24 @@ def gradients_are_summed(optimizer: "keras.optimizers.Optimizer") -> None:
     without_loss_scaling(optimizer)._all_reduce_sum_gradients = lambda pairs: pairs
 
 
-def data_loss(model: "keras.Model", targets: Any, predictions: Any, weights: Any = None) -> Any:
-    """The compiled loss of predictions, without regularization losses."""
+def outputs_with_logits(predictions: Any) -> list[Any]:
+    """Predictions and, where they are float32 and come from a softmax or sigmoid, the logits that Keras's losses use in their place.
+
+    Cross-entropy of logits is exact; of probabilities, Keras clips them to 1e-7.
+    """
+    logits = getattr(predictions, "_keras_logits", None)
+    if logits is None and predictions.op.type in ("Softmax", "Sigmoid"):
+        logits = predictions.op.inputs[0]
+    return [predictions] if logits is None or predictions.dtype != logits.dtype or predictions.dtype != "float32" else [predictions, logits]
+
+
+def data_loss(model: "keras.Model", targets: Any, outputs: Sequence[Any], weights: Any = None) -> Any:
+    """The compiled loss of `outputs_with_logits`, without regularization losses."""
+    import tensorflow as tf
+
+    predictions = tf.identity(outputs[0])
+    if len(outputs) > 1:
+        predictions._keras_logits = outputs[1]
     return model._compile_loss(targets, predictions, weights)
 
 
