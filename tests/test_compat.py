@@ -282,7 +282,8 @@ def update_without_merging() -> bool:
             strategy.run(lambda: model.optimizer.apply(zeros, model.trainable_variables))
 
     step()
-    return int(model.optimizer.iterations) == 1 and not strategy.extended._use_merge_call()
+    step()
+    return int(model.optimizer.iterations) == 1 and not strategy.extended._use_merge_call()  # one update for two accumulated steps
 
 
 def replica_tracing() -> bool:

@@ -326,10 +326,10 @@ def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[A
     """
     optimizer = without_loss_scaling(optimizer)
     step = optimizer.update_step
-    by_reference = {variable.value.ref(): factor for variable, factor in zip(variables, factors, strict=True)}
+    by_key = {optimizer._var_key(variable): factor for variable, factor in zip(variables, factors, strict=True)}
 
     def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step(gradient, variable, learning_rate * by_reference[variable.ref()])  # Keras passes the TensorFlow variable here
+        step(gradient, variable, learning_rate * by_key[optimizer._var_key(variable)])  # Keras passes the copy on one device here
 
     optimizer.update_step = scaled
 
