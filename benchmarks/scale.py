@@ -3,8 +3,9 @@
     python benchmarks/scale.py                 # measures and prints the tables of docs/scale-arithmetic.md, a few minutes
     python benchmarks/scale.py --measured FILE # the same tables from measurements of another machine, as --save FILE has written them
 
-Measured: bytes of gradients (from the parameters), seconds a step by batch size on one core, seconds of TensorFlow's all-reduce
-between two processes over loopback by message size, and the throughput of a loopback socket. Computed: a ring all-reduce of N workers
+Measured: bytes of gradients (from the parameters), seconds a step by batch size on one core (processor time, which other load on the
+machine disturbs little), the shortest of many of TensorFlow's all-reduces between two processes over loopback by message size, and the
+throughput of a loopback socket. Computed: a ring all-reduce of N workers
 sends 2 (N − 1) / N of the bytes over each link, and takes 2 (N − 1) messages one after the other; nothing overlaps with computing.
 """
 
@@ -103,7 +104,7 @@ def fit_line(batches: Sequence[int], seconds: Sequence[float]) -> tuple[float, f
 
 
 def measure_step(name: str) -> Step:
-    """A training step of a network on one core: cnnkit's own step, on random examples, the median of several executions."""
+    """A training step of a network on one core, Keras's `train_step` on random examples: the median of several turns."""
     output = _in_process("step", name)
     return Step(**json.loads(output))
 
@@ -125,11 +126,11 @@ def _step_in_this_process(name: str) -> Step:
         run()
         times = []
         for _ in range(5):
-            begun, count = time.perf_counter(), 0
-            while time.perf_counter() - begun < 0.5:
+            begun, count = time.process_time(), 0
+            while time.process_time() - begun < 0.5:
                 run()["loss"].numpy()
                 count += 1
-            times.append((time.perf_counter() - begun) / count)
+            times.append((time.process_time() - begun) / count)
         seconds.append(statistics.median(times))
     fixed, per_example = fit_line(BATCHES[name], seconds)
     gradients = model.trainable_weights
@@ -180,11 +181,11 @@ def _all_reduce_in_this_process() -> dict[int, float]:
         step = tf.function(exchange)
         step()
         times = []
-        for _ in range(11):
+        for _ in range(50):
             begun = time.perf_counter()
             step().numpy()
             times.append(time.perf_counter() - begun)
-        found[size] = statistics.median(times)
+        found[size] = min(times)
     return found
 
 

@@ -85,8 +85,8 @@ def position(name: str) -> int:
 def resumed_at(text: str) -> list[int]:
     """The steps done, from which the chief has said that it resumes."""
     found = []
-    for step, epoch, end in re.findall(r"resuming from (?:step (\d+) of epoch (\d+)|the end of epoch (\d+))", text):
-        found.append((int(epoch) - 1) * STEPS + int(step) if step else int(end) * STEPS)
+    for step, epoch, end in re.findall(r"resuming from (?:step (\d+) of epoch (\d+)|the end of epoch (\d+)|its beginning)", text):
+        found.append((int(epoch) - 1) * STEPS + int(step) if step else int(end or 0) * STEPS)
     return found
 
 

@@ -30,8 +30,8 @@ def _load_train(given: Mapping[str, Any]) -> "LoadedConfig":
 
 
 def _load_transfer(given: Mapping[str, Any]) -> "LoadedConfig":
-    names = ("config", "base", "epochs", "fine_tune", "fine_tune_epochs")
-    return transfer.load_transfer_run(*(given[name] for name in names), given["overrides"] or [])
+    phases = {name: given[name] for name in ("epochs", "fine_tune", "fine_tune_epochs")}
+    return transfer.load_transfer_run(given["config"], given["base"], **phases, overrides=given["overrides"] or [])
 
 
 _COMMANDS = {"train": _Launchable(train.train, _load_train), "transfer": _Launchable(transfer.transfer, _load_transfer)}
