@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnnkit.experiments.compare_groups import GroupComparison, GroupVersus
     from cnnkit.metrics import Metric
 
+GROUP_WIDTH, NARROWEST_KEY = 19, 18  # characters of a column of a group, and of the column of config keys and metrics at least
 FEW_RUNS = 10  # below it, a sentence says what so few runs can tell
 
 
@@ -25,10 +26,11 @@ def print_group_comparison(comparison: "GroupComparison") -> None:
         print_notice(note, title="About these results")
     table = new_table("", *map(escape_unprintable, groups))
     on = dict.fromkeys(each.measured_on for each in groups.values())
-    table.title, table.title_justify, table.title_style = Text(escape_unprintable("; ".join(on))), "left", "bold"
+    console.print(Text(escape_unprintable("; ".join(on)), style="bold"))
     for column in table.columns:
         column.overflow = "fold"
-    table.columns[0].min_width = min(max(map(len, comparison.differences), default=0), WIDEST_KEY)
+    room = max(NARROWEST_KEY, console.width - len(groups) * GROUP_WIDTH)
+    table.columns[0].min_width = min(max(map(len, comparison.differences), default=0), WIDEST_KEY, room)
     table.add_row("runs", *(str(len(each.runs)) for each in groups.values()))
     table.add_section()
     for metric in dict.fromkeys(metric for each in groups.values() for metric in each.metrics):

@@ -84,8 +84,9 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
         self._runs = {task.name: _Progress(task.name) for task in tasks}
         self._width = max(map(len, self._runs))
         self._told: set[str] = set()
-        console = output()
-        self._live = Live(console=console, refresh_per_second=8, get_renderable=self._render) if console.is_terminal else None
+        self._console = output()
+        is_terminal = self._console.is_terminal
+        self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self._render) if is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -104,7 +105,7 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
         line = self._runs[task.name].take(event)
         if isinstance(event, RunNotice):
             if line not in self._told:
-                print_notice(line, console=self._live.console if self._live is not None else None)
+                print_notice(line, console=self._console if self._live is not None else None)
             self._told.add(line)
         elif line and self._live is None:
             print_line(f"{task.name:{self._width}}  {line}")
@@ -112,7 +113,7 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
 
     def _render(self) -> "Table":
         runs = list(self._runs.values())
-        room = max(3, (self._live.console.height if self._live is not None else 25) - LINES_AROUND)
+        room = max(3, self._console.height - LINES_AROUND)
         if len(runs) > room:  # the runs under way, the newest finished ones before them and the next ones
             done = sum(run.state == "finished" for run in runs)
             first = min(max(0, done - room // 3), len(runs) - room)
@@ -149,11 +150,7 @@ def print_repeats(summary: "RepeatSummary") -> None:
     table = new_table("", *columns)
     for column in table.columns:
         column.no_wrap = True
-    table.title, table.title_justify, table.title_style = (
-        Text(escape_unprintable(f"{summary.title} · {summary.measured_on}")),
-        "left",
-        "bold",
-    )
+    console.print(Text(escape_unprintable(f"{summary.title} · {summary.measured_on}"), style="bold"))
     for metric, estimate in summary.metrics.items():
         values = [run.value(metric) for run in summary.runs if not math.isnan(run.value(metric))]
         mean = f"{metric.text(estimate.mean)} ± {metric.text(estimate.deviation)}"
