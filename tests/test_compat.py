@@ -351,15 +351,6 @@ def regularization_losses() -> bool:
     return [float(of_weights), float(of_outputs)] == [3.0, 3.0]  # 0.5 * 6 ones squared; 0.5 * (3 + 3) a mean over the examples
 
 
-def configure_cluster() -> bool:
-    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-    from tensorflow.python.eager import context
-
-    taken = inspect.signature(context.Context.configure_coordination_service).parameters
-    wanted = {"service_type", "service_leader", "cluster_register_timeout_in_ms", "coordinated_jobs"}
-    return wanted <= set(taken) and coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=2).num_tasks == 2
-
-
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
@@ -367,7 +358,7 @@ WORKS: dict[str, Callable[[], bool]] = {
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
         fresh_names, snake_case, choose_direction, without_loss_scaling, update_without_merging, replica_tracing, gradients_are_summed,
-        data_loss, outputs_with_logits, loss_tracker, regularization_losses, configure_cluster,
+        data_loss, outputs_with_logits, loss_tracker, regularization_losses,
     )
 }  # fmt: skip
 

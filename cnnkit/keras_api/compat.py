@@ -355,27 +355,6 @@ def update_without_merging(strategy: Any) -> None:
     strategy.extended._use_merge_call = lambda: False
 
 
-def configure_cluster(tasks: Mapping[str, Sequence[str]], seconds_to_connect: float) -> None:
-    """Set how long TensorFlow waits for all workers of a cluster, which is an hour by default; before the strategy is made.
-
-    Args:
-        tasks: Addresses by type of task, `chief` and `worker`.
-        seconds_to_connect: Time for all of them to be there.
-    """
-    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-    from tensorflow.python.eager import context
-
-    jobs = [
-        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks[name])) for name in ("chief", "worker") if tasks.get(name)
-    ]
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader=f"/job:{jobs[0].name}/replica:0/task:0",
-        cluster_register_timeout_in_ms=int(seconds_to_connect * 1000),
-        coordinated_jobs=jobs,
-    )
-
-
 @contextlib.contextmanager
 def replica_tracing(model: "keras.Model") -> Iterator[None]:
     """Context manager around `strategy.run` for a step whose loss and gradients are equal on all replicas; of effect while it is traced.
