@@ -47,17 +47,21 @@ CASES: dict[str, dict[str, Any]] = {
     "random layers": {"augment": [{"RandomFlip": {"mode": "horizontal"}}, {"RandomContrast": {"factor": 0.2}}]},
     "validation": {"validate": True},
     "layer decay": {"decay": True},
+    "saturated predictions": {"spread": 3.0, "optimizer": {"SGD": {"learning_rate": 0.001}}},
+    "predictions by a sigmoid": {"activation": "sigmoid", "loss": "CategoricalFocalCrossentropy"},
 }  # fmt: skip
 
 
-def network() -> keras.Model:
+def network(activation: str, spread: float) -> keras.Model:
     keras.utils.set_random_seed(5)
     inputs = keras.Input((8, 8, 3))
     hidden = keras.layers.Rescaling(1 / 255)(inputs)
     regularizers = {"kernel_regularizer": keras.regularizers.L2(1e-2), "activity_regularizer": keras.regularizers.L2(1e-2)}
     hidden = keras.layers.Conv2D(4, 3, **regularizers)(hidden)
     hidden = keras.layers.ReLU()(keras.layers.BatchNormalization()(hidden))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(hidden)))
+    initializer = keras.initializers.RandomNormal(0, spread, seed=1)
+    output = keras.layers.Dense(3, activation=activation, kernel_initializer=initializer)(keras.layers.Flatten()(hidden))
+    return keras.Model(inputs, output)
 
 
 def source(count: int = EXAMPLES) -> BatchSource:
@@ -77,7 +81,7 @@ def trained(devices: Devices, case: dict[str, Any]) -> tuple[list[Any], list[dic
     augment = [parse_entry(each) for each in case.get("augment", ())]
     encoding = decide(THREE, train.loss, None, mixes="MixUp" in str(augment))[0]
     with devices.scope():
-        model = network()
+        model = network(case.get("activation", "softmax"), case.get("spread", 0.1))
     compile_model(model, train, encoding, scope=devices.scope)
     if case.get("decay"):
         from cnnkit.training.phases import apply_layer_decay

@@ -322,8 +322,20 @@ def gradients_are_summed() -> bool:
 
 def data_loss() -> bool:
     _, model = mirrored()
-    loss = compat.data_loss(model, tf.zeros((2, 2)), tf.fill((2, 2), 3.0), tf.constant([1.0, 3.0]))
+    loss = compat.data_loss(model, tf.zeros((2, 2)), [tf.fill((2, 2), 3.0)], tf.constant([1.0, 3.0]))
     return np.isclose(float(loss), 18.0)  # (9 * 1 + 9 * 3) / 2, without the regularizers
+
+
+def outputs_with_logits() -> bool:
+    logits = tf.constant([[40.0, 0.0]])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+
+    @tf.function
+    def loss() -> Any:
+        return compat.data_loss(model, tf.constant([1]), compat.outputs_with_logits(model(logits)))
+
+    return np.isclose(float(loss()), 40.0)  # of clipped probabilities, it is 16.1
 
 
 def loss_tracker() -> bool:
@@ -339,15 +351,6 @@ def regularization_losses() -> bool:
     return [float(of_weights), float(of_outputs)] == [3.0, 3.0]  # 0.5 * 6 ones squared; 0.5 * (3 + 3) a mean over the examples
 
 
-def configure_cluster() -> bool:
-    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-    from tensorflow.python.eager import context
-
-    taken = inspect.signature(context.Context.configure_coordination_service).parameters
-    wanted = {"service_type", "service_leader", "cluster_register_timeout_in_ms", "coordinated_jobs"}
-    return wanted <= set(taken) and coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=2).num_tasks == 2
-
-
 WORKS: dict[str, Callable[[], bool]] = {
     check.__name__: check
     for check in (
@@ -355,7 +358,7 @@ WORKS: dict[str, Callable[[], bool]] = {
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
         download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
         fresh_names, snake_case, choose_direction, without_loss_scaling, update_without_merging, replica_tracing, gradients_are_summed,
-        data_loss, loss_tracker, regularization_losses, configure_cluster,
+        data_loss, outputs_with_logits, loss_tracker, regularization_losses,
     )
 }  # fmt: skip
 

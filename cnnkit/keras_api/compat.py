@@ -355,27 +355,6 @@ def update_without_merging(strategy: Any) -> None:
     strategy.extended._use_merge_call = lambda: False
 
 
-def configure_cluster(tasks: Mapping[str, Sequence[str]], seconds_to_connect: float) -> None:
-    """Set how long TensorFlow waits for all workers of a cluster, which is an hour by default; before the strategy is made.
-
-    Args:
-        tasks: Addresses by type of task, `chief` and `worker`.
-        seconds_to_connect: Time for all of them to be there.
-    """
-    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-    from tensorflow.python.eager import context
-
-    jobs = [
-        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks[name])) for name in ("chief", "worker") if tasks.get(name)
-    ]
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader=f"/job:{jobs[0].name}/replica:0/task:0",
-        cluster_register_timeout_in_ms=int(seconds_to_connect * 1000),
-        coordinated_jobs=jobs,
-    )
-
-
 @contextlib.contextmanager
 def replica_tracing(model: "keras.Model") -> Iterator[None]:
     """Context manager around `strategy.run` for a step whose loss and gradients are equal on all replicas; of effect while it is traced.
@@ -440,8 +419,24 @@ def gradients_are_summed(optimizer: "keras.optimizers.Optimizer") -> None:
     without_loss_scaling(optimizer)._all_reduce_sum_gradients = lambda pairs: pairs
 
 
-def data_loss(model: "keras.Model", targets: Any, predictions: Any, weights: Any = None) -> Any:
-    """The compiled loss of predictions, without regularization losses."""
+def outputs_with_logits(predictions: Any) -> list[Any]:
+    """Predictions and, where they are float32 and come from a softmax or sigmoid, the logits that Keras's losses use in their place.
+
+    Cross-entropy of logits is exact; of probabilities, Keras clips them to 1e-7.
+    """
+    logits = getattr(predictions, "_keras_logits", None)
+    if logits is None and predictions.op.type in ("Softmax", "Sigmoid"):
+        logits = predictions.op.inputs[0]
+    return [predictions] if logits is None or predictions.dtype != logits.dtype or predictions.dtype != "float32" else [predictions, logits]
+
+
+def data_loss(model: "keras.Model", targets: Any, outputs: Sequence[Any], weights: Any = None) -> Any:
+    """The compiled loss of `outputs_with_logits`, without regularization losses."""
+    import tensorflow as tf
+
+    predictions = tf.identity(outputs[0])
+    if len(outputs) > 1:
+        predictions._keras_logits = outputs[1]
     return model._compile_loss(targets, predictions, weights)
 
 

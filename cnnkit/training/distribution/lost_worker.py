@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import PEER_LOST
 from cnnkit.training.distribution.cluster import Cluster
-from cnnkit.training.distribution.opening import unreachable
+from cnnkit.training.distribution.opening import names, unreachable
 
 
 class LostWorkerError(CnnkitError):
@@ -36,11 +36,10 @@ def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
         silent = unreachable(cluster)
         if not silent and not isinstance(error, lost):
             raise
-        who = " and ".join(cluster.name(each) for each in silent) or "a worker"
         remedy = (
             "See its own output for the reason. Restart all workers with `--resume RUN`: everything up to the last checkpoint is saved."
         )
-        raise LostWorkerError(f"{who} was lost", remedy) from error
+        raise LostWorkerError(f"{names(cluster, silent)} was lost", remedy) from error
 
 
 def exit_without_waiting(status: int) -> None:

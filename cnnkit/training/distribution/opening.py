@@ -3,15 +3,14 @@
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import MOST_DEVICES, Train
 from cnnkit.errors import CnnkitError, Fault, count
 from cnnkit.exit_status import PEER_LOST
-from cnnkit.keras_api.compat import configure_cluster
 from cnnkit.model.precision import FLOAT32
 from cnnkit.training.distribution.cluster import VARIABLE, Cluster, cluster_of_environment, is_slurm_step
 from cnnkit.training.distribution.strategy import StrategyDevices
@@ -28,16 +27,18 @@ class UnreachableWorkerError(CnnkitError):
     exit_status = PEER_LOST
 
 
-def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
+def open_devices(loaded: LoadedConfig, cluster: Cluster | None, on_unreachable: Callable[[CnnkitError], None]) -> Devices:
     """The devices of a run; to be called before TensorFlow runs anything.
 
     Args:
         loaded: The config, with `train.devices`.
         cluster: The workers of the run; None for this process alone.
+        on_unreachable: Called in another thread when a worker cannot be reached, and has to end the process: TensorFlow waits for it
+            for an hour.
 
     Raises:
         ConfigError: There are fewer devices than the config wants, or more than examples in a batch.
-        CnnkitError: A worker cannot be reached, or a port is in use.
+        CnnkitError: This worker's port is in use.
     """
     import tensorflow as tf
 
@@ -51,7 +52,7 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
         gpus = [gpus[each] for each in selected]
         tf.config.set_visible_devices(gpus, "GPU")
     if cluster is not None:
-        devices: Devices = _join(cluster)
+        devices: Devices = _join(cluster, on_unreachable)
     elif gpus:
         devices = StrategyDevices(tf.distribute.MirroredStrategy()) if len(gpus) > 1 else OneDevice()
     else:
@@ -101,21 +102,28 @@ def _slurm_port() -> int:
     return FIRST_PORT + 16 * (int(job) % 1250 if job.isdigit() else 0)
 
 
-def _join(cluster: Cluster) -> StrategyDevices:
+def _join(cluster: Cluster, on_unreachable: Callable[[CnnkitError], None]) -> StrategyDevices:
     """Wait for all workers, and make the strategy that spans them."""
     import tensorflow as tf
 
     _check_port(cluster)
-    begun = time.monotonic()
-    configure_cluster(json.loads(os.environ[VARIABLE])["cluster"], SECONDS_TO_CONNECT)
-    try:
-        strategy: Any = tf.distribute.MultiWorkerMirroredStrategy()
-    except (tf.errors.OpError, RuntimeError) as error:
-        silent = unreachable(cluster)
-        who = " and ".join(cluster.name(each) for each in silent) or "a worker"
-        message = f"{who} could not be reached in {time.monotonic() - begun:.0f} s"
-        raise UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other.") from error
+    joined = threading.Event()
+    threading.Thread(target=_watch, args=(cluster, joined, on_unreachable), daemon=True).start()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    joined.set()
     return StrategyDevices(strategy, len(cluster.addresses), cluster.worker)
+
+
+def _watch(cluster: Cluster, joined: threading.Event, on_unreachable: Callable[[CnnkitError], None]) -> None:
+    """Until this worker has joined: look for the others, and report those that are not there after `SECONDS_TO_CONNECT`."""
+    silent, deadline = unreachable(cluster), time.monotonic() + SECONDS_TO_CONNECT
+    while silent and time.monotonic() < deadline:
+        if joined.wait(1):
+            return
+        silent = unreachable(cluster, silent)
+    if silent and not joined.is_set():
+        message = f"{names(cluster, silent)} could not be reached in {SECONDS_TO_CONNECT:.0f} s"
+        on_unreachable(UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other."))
 
 
 def _check_port(cluster: Cluster) -> None:
@@ -134,10 +142,15 @@ def _check_port(cluster: Cluster) -> None:
             raise CnnkitError(message, f"End what uses it, or give this worker another port in {VARIABLE}, on all workers.") from error
 
 
-def unreachable(cluster: Cluster) -> Sequence[int]:
-    """The other workers whose ports accept no connection."""
+def unreachable(cluster: Cluster, among: Sequence[int] | None = None) -> Sequence[int]:
+    """The workers whose ports accept no connection, of all others or of some."""
     others = [each for each in range(len(cluster.addresses)) if each != cluster.worker]
-    return [each for each in others if not _accepts(cluster.addresses[each])]
+    return [each for each in (others if among is None else among) if not _accepts(cluster.addresses[each])]
+
+
+def names(cluster: Cluster, workers: Sequence[int]) -> str:
+    """Some workers in messages; `a worker` where none is known."""
+    return " and ".join(cluster.name(each) for each in workers) or "a worker"
 
 
 def _accepts(address: str) -> bool:

@@ -6,7 +6,7 @@ backwards; the sum over the replicas is the gradient of the batch. It is summed 
 BatchNormalization computes its statistics over the whole batch while the step is traced; metrics are updated once per process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.augmentation import BatchPreparation
@@ -15,6 +15,7 @@ from cnnkit.keras_api.compat import (
     data_loss,
     gradients_are_summed,
     loss_tracker,
+    outputs_with_logits,
     regularization_losses,
     replica_tracing,
 )
@@ -100,9 +101,9 @@ class ReplicatedSteps:
         inputs, targets = self._preparation.encoded(inputs, targets)
         with replica_tracing(self._model):
             results = self._strategy.run(self._replica_predict, args=(inputs, targets))
-        predictions, penalties = (self._strategy.experimental_local_results(each)[0] for each in results)
-        loss = data_loss(self._model, targets, predictions) + penalties
-        return self._update_metrics(loss, inputs, targets, predictions)
+        *outputs, penalties = (self._strategy.experimental_local_results(each)[0] for each in results)
+        loss = data_loss(self._model, targets, outputs) + penalties
+        return self._update_metrics(loss, inputs, targets, outputs[0])
 
     def _update_metrics(self, loss: Any, inputs: Any, targets: Any, predictions: Any, weights: Any = None) -> Any:
         import tensorflow as tf
@@ -125,35 +126,35 @@ class ReplicatedSteps:
         if self._base is not None:
             inputs = self._base(inputs, training=False)
         with tf.GradientTape() as tape:
-            own = model(inputs, training=True)
+            own = outputs_with_logits(model(inputs, training=True))
             of_weights, of_activities = regularization_losses(model)
-        predictions, activities = part.gather(own, self._train.batch_size, of_activities)
+        outputs, activities = part.gather(own, self._train.batch_size, of_activities)
         with tf.GradientTape() as loss_tape:
-            loss_tape.watch(predictions)
-            loss = data_loss(model, targets, predictions, weights)
+            loss_tape.watch(outputs)
+            loss = data_loss(model, targets, outputs, weights)
             scaled = optimizer.scale_loss(loss)
-        of_predictions = loss_tape.gradient(scaled, predictions)[part.start : part.stop] * part.repetition
+        of_outputs = loss_tape.gradient(scaled, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        of_own = [tf.cast(each[part.start : part.stop] * part.repetition, own[0].dtype) for each in of_outputs]
         scale = optimizer.scale_loss(tf.constant(1.0))
         gradients = tape.gradient(
-            [own, of_weights, of_activities],
-            variables,
-            output_gradients=[tf.cast(of_predictions, own.dtype), scale / replicas, scale * part.weight],
+            [*own, of_weights, of_activities], variables, output_gradients=[*of_own, scale / replicas, scale * part.weight]
         )
         present = [gradient for gradient in gradients if gradient is not None]
         summed = iter(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, present))
         optimizer.apply([None if gradient is None else next(summed) for gradient in gradients], variables)
-        return predictions, loss + of_weights + activities
+        return outputs[0], loss + of_weights + activities
 
     def _replica_predict(self, inputs: Any, targets: Any) -> Any:
-        """Predictions of the whole batch, and the regularization losses."""
+        """Predictions of the whole batch with their logits where there are any, and the regularization losses."""
         import tensorflow as tf
 
         assert self._validation is not None
         part = _Slice(self._share, tf.shape(targets)[0])
-        own = self._model(part.of_inputs(inputs, is_shared=self._validation.share is not None), training=False)
+        own_inputs = part.of_inputs(inputs, is_shared=self._validation.share is not None)
+        own = outputs_with_logits(self._model(own_inputs, training=False))
         of_weights, of_activities = regularization_losses(self._model)
-        predictions, activities = part.gather(own, self._validation.batch_size, of_activities)
-        return predictions, of_weights + activities
+        outputs, activities = part.gather(own, self._validation.batch_size, of_activities)
+        return *outputs, of_weights + activities
 
 
 class _Slice:
@@ -178,7 +179,7 @@ class _Slice:
         is_divided = count >= share.replicas
         self.repetition = tf.where(is_divided, 1.0, 1.0 / share.replicas)
         self.weight = tf.cast(self.stop - self.start, tf.float32) / tf.cast(count, tf.float32) * self.repetition
-        self._is_unique = tf.cast(is_divided | (replica == 0), tf.float32)
+        self._is_unique = is_divided | (replica == 0)
 
     def of_inputs(self, inputs: Any, *, is_shared: bool) -> Any:
         """The slice of inputs `(n, …)`: of the whole batch, or of the part that this process has read."""
@@ -187,16 +188,24 @@ class _Slice:
         offset, _ = bounds_of(self._count, self._share.first, self._share.last, self._share.replicas)
         return inputs[self.start - offset : self.stop - offset]
 
-    def gather(self, own: Any, batch_size: int, activities: Any) -> tuple[Any, Any]:
-        """Predictions of the whole batch `(batch, …)` float32 from those of the slice, and the mean of a loss over all slices.
+    def gather(self, own: Sequence[Any], batch_size: int, activities: Any) -> tuple[list[Any], Any]:
+        """Outputs of the whole batch `(batch, …)` float32 from those of the slice, and the mean of a loss over all slices.
 
-        One sum of predictions padded with zeros to `batch_size`: inside a loop, a collective needs the same shape every time.
+        One sum of outputs padded with zeros to `batch_size`: inside a loop, a collective needs the same shape every time.
         """
         import tensorflow as tf
 
-        padding = [[self.start, batch_size - self.stop], *([[0, 0]] * (len(own.shape) - 1))]
-        padded = tf.pad(tf.cast(own, tf.float32) * self._is_unique, padding)
-        padded.set_shape((batch_size, *own.shape[1:]))
+        padded = [self._padded(each, batch_size) for each in own]
         context = tf.distribute.get_replica_context()
-        gathered, mean = context.all_reduce(tf.distribute.ReduceOp.SUM, [padded, activities * self.weight])
-        return gathered[: self._count], mean
+        *gathered, mean = context.all_reduce(tf.distribute.ReduceOp.SUM, [*padded, activities * self.weight])
+        return [each[: self._count] for each in gathered], mean
+
+    def _padded(self, own: Any, batch_size: int) -> Any:
+        """Outputs of the slice in their place among zeros; only zeros where another replica computes the same slice."""
+        import tensorflow as tf
+
+        padding = [[self.start, batch_size - self.stop], *([[0, 0]] * (len(own.shape) - 1))]
+        padded = tf.pad(tf.cast(own, tf.float32), padding)
+        padded = tf.where(self._is_unique, padded, tf.zeros_like(padded))
+        padded.set_shape((batch_size, *own.shape[1:]))
+        return padded
