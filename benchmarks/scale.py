@@ -30,6 +30,7 @@ LINKS = {"1 GbE": 1e9, "10 GbE": 1e10, "25 GbE": 2.5e10, "100 GbE": 1e11}  # bit
 EFFICIENCY = 0.9  # of a link's bits that carry payload: Ethernet, IP and TCP headers, and no perfect sender
 LATENCY = 50e-6  # s from one process to another over Ethernet and TCP; gRPC adds what is measured over loopback
 MESSAGES = (4_000, 40_000, 400_000, 4_000_000, 40_000_000)  # bytes
+CHAIN = 10  # exchanges one after the other in a graph call, so that the call itself costs little of each
 WORKERS = (2, 4, 8, 16, 32, 64)
 
 
@@ -41,7 +42,8 @@ class Step:
         fixed: Seconds of a step that do not depend on the batch.
         per_example: Seconds for each example.
         gradient_bytes: Bytes of the trainable parameters' gradients, float32.
-        collectives: Exchanges of a step: one for each gradient, and those of predictions and BatchNormalization.
+        collectives: Exchanges of a step: that of all gradients together, that of the predictions, and for each BatchNormalization
+            one on the way forward and one on the way back.
     """
 
     fixed: float
@@ -133,9 +135,9 @@ def _step_in_this_process(name: str) -> Step:
             times.append((time.process_time() - begun) / count)
         seconds.append(statistics.median(times))
     fixed, per_example = fit_line(BATCHES[name], seconds)
-    gradients = model.trainable_weights
+    gradient_bytes = 4 * sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     normalizations = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers())
-    return Step(fixed, per_example, 4 * sum(int(np.prod(weight.shape)) for weight in gradients), len(gradients) + 2 * normalizations + 2)
+    return Step(fixed, per_example, gradient_bytes, 2 + 2 * normalizations)
 
 
 def _model(name: str) -> Any:
@@ -175,16 +177,18 @@ def _all_reduce_in_this_process() -> dict[int, float]:
     for size in MESSAGES:
         values = tf.ones(size // 4)
 
-        def exchange(values: Any = values) -> Any:
-            return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values))
+        def of_replica(own: Any) -> Any:
+            for _ in range(CHAIN):
+                own = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own * 0.5)
+            return own
 
-        step = tf.function(exchange)
+        step = tf.function(lambda: strategy.run(of_replica, args=(values,)))  # noqa: B023 - called in this turn of the loop
         step()
         times = []
-        for _ in range(50):
+        for _ in range(20):
             begun = time.perf_counter()
             step().numpy()
-            times.append(time.perf_counter() - begun)
+            times.append((time.perf_counter() - begun) / CHAIN)
         found[size] = min(times)
     return found
 
@@ -235,12 +239,12 @@ class Measured:
 
 def measure(say: Callable[[str], None]) -> Measured:
     """Measure everything on this machine."""
-    steps = {}
+    say("all-reduce over loopback")
+    all_reduce, steps = measure_all_reduce(), {}
     for name in NETWORKS:
         say(f"a step of {name}")
         steps[name] = measure_step(name)
-    say("all-reduce over loopback")
-    return Measured(steps, measure_all_reduce(), measure_socket())
+    return Measured(steps, all_reduce, measure_socket())
 
 
 def tables(measured: Measured) -> str:
