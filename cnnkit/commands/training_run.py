@@ -36,12 +36,8 @@ def train_and_print(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", r
     if run_dir is None and resumed is None and (cluster is None or cluster.is_chief):
         _print_unfinished(loaded.config.name)
 
-    def fail(error: CnnkitError) -> None:
-        print_error(str(error))
-        exit_without_waiting(error.exit_status)
-
     try:
-        workers = Workers(open_devices(loaded, cluster, fail), cluster)
+        workers = Workers(open_devices(loaded, cluster), cluster)
         for notice in speed_notices(loaded.config.train) if workers.is_chief else ():
             print_notice(notice)
         with lost_workers_named(cluster):
@@ -49,7 +45,8 @@ def train_and_print(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", r
     except CnnkitError as error:
         if cluster is None:
             raise
-        fail(error)
+        print_error(str(error))
+        exit_without_waiting(error.exit_status)
     raise typer.Exit(status)
 
 

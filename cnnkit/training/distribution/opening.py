@@ -3,9 +3,8 @@
 import json
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import MOST_DEVICES, Train
@@ -19,6 +18,7 @@ from cnnkit.training.step import Devices, OneDevice
 _PATH = ("train", "devices")
 FIRST_PORT = 10_000  # of 20,000 below those that systems give to clients
 SECONDS_TO_CONNECT = 60.0  # in which all workers have to be there
+SECONDS_BETWEEN_TRIES = 0.2
 
 
 class UnreachableWorkerError(CnnkitError):
@@ -27,18 +27,17 @@ class UnreachableWorkerError(CnnkitError):
     exit_status = PEER_LOST
 
 
-def open_devices(loaded: LoadedConfig, cluster: Cluster | None, on_unreachable: Callable[[CnnkitError], None]) -> Devices:
+def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
     """The devices of a run; to be called before TensorFlow runs anything.
 
     Args:
         loaded: The config, with `train.devices`.
         cluster: The workers of the run; None for this process alone.
-        on_unreachable: Called in another thread when a worker cannot be reached, and has to end the process: TensorFlow waits for it
-            for an hour.
 
     Raises:
         ConfigError: There are fewer devices than the config wants, or more than examples in a batch.
         CnnkitError: This worker's port is in use.
+        UnreachableWorkerError: Another worker is not there.
     """
     import tensorflow as tf
 
@@ -52,7 +51,7 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None, on_unreachable: 
         gpus = [gpus[each] for each in selected]
         tf.config.set_visible_devices(gpus, "GPU")
     if cluster is not None:
-        devices: Devices = _join(cluster, on_unreachable)
+        devices: Devices = _join(cluster)
     elif gpus:
         devices = StrategyDevices(tf.distribute.MirroredStrategy()) if len(gpus) > 1 else OneDevice()
     else:
@@ -102,44 +101,39 @@ def _slurm_port() -> int:
     return FIRST_PORT + 16 * (int(job) % 1250 if job.isdigit() else 0)
 
 
-def _join(cluster: Cluster, on_unreachable: Callable[[CnnkitError], None]) -> StrategyDevices:
-    """Wait for all workers, and make the strategy that spans them."""
+def _join(cluster: Cluster) -> StrategyDevices:
+    """Make the strategy that spans all workers, once they are there: TensorFlow would wait for them for an hour."""
     import tensorflow as tf
 
-    _check_port(cluster)
-    joined = threading.Event()
-    threading.Thread(target=_watch, args=(cluster, joined, on_unreachable), daemon=True).start()
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    joined.set()
-    return StrategyDevices(strategy, len(cluster.addresses), cluster.worker)
+    _wait_for_others(cluster)
+    return StrategyDevices(tf.distribute.MultiWorkerMirroredStrategy(), len(cluster.addresses), cluster.worker)
 
 
-def _watch(cluster: Cluster, joined: threading.Event, on_unreachable: Callable[[CnnkitError], None]) -> None:
-    """Until this worker has joined: look for the others, and report those that are not there after `SECONDS_TO_CONNECT`."""
-    silent, deadline = unreachable(cluster), time.monotonic() + SECONDS_TO_CONNECT
-    while silent and time.monotonic() < deadline:
-        if joined.wait(1):
-            return
-        silent = unreachable(cluster, silent)
-    if silent and not joined.is_set():
-        message = f"{names(cluster, silent)} could not be reached in {SECONDS_TO_CONNECT:.0f} s"
-        on_unreachable(UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other."))
+def _wait_for_others(cluster: Cluster) -> None:
+    """Listen on this worker's port until each of the others has accepted a connection on its own.
 
-
-def _check_port(cluster: Cluster) -> None:
-    """Check that this worker's port is free.
+    Which is then taken by TensorFlow's server, so a slower worker finds it open as well.
 
     Raises:
-        CnnkitError: Another process has it.
+        CnnkitError: Another process has this worker's port.
+        UnreachableWorkerError: Others are not there after `SECONDS_TO_CONNECT`.
     """
     port = int(cluster.addresses[cluster.worker].rpartition(":")[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", port))
+            listener.bind(("", port))
         except OSError as error:
             message = f"port {port} of {cluster.name(cluster.worker)} cannot be used ({error.strerror})"
             raise CnnkitError(message, f"End what uses it, or give this worker another port in {VARIABLE}, on all workers.") from error
+        listener.listen()
+        silent, deadline = unreachable(cluster), time.monotonic() + SECONDS_TO_CONNECT
+        while silent:
+            if time.monotonic() > deadline:
+                message = f"{names(cluster, silent)} could not be reached in {SECONDS_TO_CONNECT:.0f} s"
+                raise UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other.")
+            time.sleep(SECONDS_BETWEEN_TRIES)
+            silent = unreachable(cluster, silent)
 
 
 def unreachable(cluster: Cluster, among: Sequence[int] | None = None) -> Sequence[int]:
