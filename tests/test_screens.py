@@ -260,6 +260,7 @@ def repeats(patch: pytest.MonkeyPatch) -> None:
         return group_of("seeds" if planned.plan else "folds", "cifar")
 
     patch.setattr("cnnkit.experiments.repeats.run_repeats", run)
+    patch.setattr("cnnkit.console.repeats.REFRESHES_PER_SECOND", 0.001)  # the first and the last table, however slow the machine
     for kind in ("seeds", "folds"):
         planned = SimpleNamespace(tasks=tasks, folder=Path(f"runs/cifar-{kind}"), plan=kind == "seeds")
         patch.setattr(f"cnnkit.experiments.repeats.plan_{kind}", lambda *arguments, planned=planned: planned)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDE = 100  # terminal width from which a table with pooled metrics has the lowest and highest values, too
 BAR_WIDTH = 20
+REFRESHES_PER_SECOND = 4.0
 LINES_AROUND = 4  # of the table: blank lines, its header and rule
 MOST_NAMED_RUNS = 20  # in the line below the table
 
@@ -86,7 +87,9 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
         self._told: set[str] = set()
         self._console = output()
         is_terminal = self._console.is_terminal
-        self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self._render) if is_terminal else None
+        self._live = (
+            Live(console=self._console, refresh_per_second=REFRESHES_PER_SECOND, get_renderable=self._render) if is_terminal else None
+        )
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -31,10 +31,10 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
     for run in runs:
         name = Text(escape_unprintable(run.name), style="bold")
         if run.runs > 1:
-            name.append(f" ({run.runs} runs)", style="not bold dim")
+            name.append(f" ×{run.runs}", style="not bold dim")
         table.add_row(
             *([Text("\n").join([name, _data(run)])] if narrow else [name, _data(run)]),
-            _metric(run),
+            _metric(run, before_spread="\n" if narrow else " "),
             f"{run.epochs:,}",
             _duration(run.seconds),
             _when(run.started, "%y-%m-%d" if narrow else "%y-%m-%d %H:%M"),
@@ -51,10 +51,10 @@ def _data(run: "ListedRun") -> Text:
     return text.append(" (stand-in)", style="yellow") if run.stand_in_for else text
 
 
-def _metric(run: "ListedRun") -> Text:
+def _metric(run: "ListedRun", before_spread: str) -> Text:
     if run.metric is None or run.value is None:
         return Text(ABSENT, style="dim")
-    spread = "" if run.deviation is None else f" ± {run.metric.text(run.deviation)}"
+    spread = "" if run.deviation is None else f"{before_spread}± {run.metric.text(run.deviation)}"
     return Text.assemble((f"{escape_unprintable(run.metric.label)} ", "dim"), (run.metric.text(run.value), "bold"), (spread, "dim"))
 
 
