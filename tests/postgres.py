@@ -1,9 +1,13 @@
-"""A throwaway PostgreSQL server for tests, from Debian's packages, on a free local port."""
+"""A throwaway PostgreSQL server for tests, from Debian's packages, on a free local port.
+
+Its cluster is in a folder of its own: PostgreSQL runs as another user where the tests run as root, and pytest closes its folders to others.
+"""
 
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +23,14 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Context manager: the URL of an empty database, with a password, in a cluster below a folder."""
+def server() -> Iterator[str]:
+    """Context manager: the URL of an empty database, with a password."""
+    with tempfile.TemporaryDirectory(prefix="cnnkit-postgres-") as folder, _cluster(Path(folder)) as url:
+        yield url
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[str]:
     bin_folder = programs()
     assert bin_folder is not None
     with socket.socket() as free:
@@ -29,9 +39,6 @@ def server(folder: Path) -> Iterator[str]:
     data, secret = folder / "data", folder / "secret"
     secret.write_text(PASSWORD)
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        for above in (folder, *folder.parents):
-            if above.owner() == "root" and above != Path("/") and above.is_relative_to("/tmp"):
-                above.chmod(above.stat().st_mode | 0o055)
         shutil.chown(folder, "postgres")
         shutil.chown(secret, "postgres")
 

@@ -91,9 +91,12 @@ def _unusable(address: StorageAddress, folder: SweepFolder, error: BaseException
 
 
 def _first_line(error: BaseException) -> str:
-    """The cause in one line; SQLAlchemy puts the driver's message before its own links and statements."""
-    cause = error.__cause__ if error.__cause__ is not None else error
-    lines = [line.strip() for line in str(getattr(cause, "orig", None) or cause).splitlines() if line.strip()]
+    """The first cause in one line: what the driver said, and not what SQLAlchemy met when it went on after that."""
+    causes: list[BaseException] = [error]
+    while (before := causes[-1].__cause__ or causes[-1].__context__) is not None and before not in causes:
+        causes.append(before)
+    said = [each.orig for each in causes if getattr(each, "orig", None) is not None]
+    lines = [line.strip() for line in str(said[-1] if said else error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
 
 
