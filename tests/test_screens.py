@@ -28,6 +28,7 @@ from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.artifacts.opening import OpenModel
 from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Train
 from cnnkit.config.task import Task
 from cnnkit.console.data import print_data_report
 from cnnkit.console.evaluation import print_evaluation
@@ -522,7 +523,8 @@ def sweep_winner() -> None:
 
 
 def check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: SimpleNamespace(config=SimpleNamespace(sweep=None)))
+    config = SimpleNamespace(sweep=None, train=Train())
+    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: SimpleNamespace(config=config))
     network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
     patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
     patch.setattr("cnnkit.training.trial.try_training", lambda loaded, network: None)

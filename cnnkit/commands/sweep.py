@@ -31,7 +31,7 @@ def sweep(
     ] = 0,
     sweep_dir: Annotated[Path | None, typer.Option("--sweep-dir", help="The sweep's folder (default: sweeps/NAME).", metavar="DIR")] = None,
 ) -> NoReturn:
-    """Search hyperparameters with Optuna; the same command resumes it."""
+    """Search hyperparameters with Optuna, or go on with it."""
     if seeds and not best:
         raise typer.BadParameter("goes with --best", param_hint="--seeds")
     from cnnkit.config.load import load_config

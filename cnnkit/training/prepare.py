@@ -21,6 +21,7 @@ from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.model.compile import CompiledNetwork, build_and_compile
 from cnnkit.runs.create import LockedRun, create_run_directory
 from cnnkit.runs.directory import RunDirectory
+from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.agreement import gather_json
 from cnnkit.training.checkpoint.manager import CheckpointManager
@@ -235,3 +236,5 @@ def _abandon(run: LockedRun, *, is_new: bool, with_folder: bool) -> None:
     run.lock.release()
     if is_new and with_folder:
         shutil.rmtree(run.directory.path, ignore_errors=True)
+    elif is_new:
+        (run.directory.path / LOCK_NAME).unlink(missing_ok=True)

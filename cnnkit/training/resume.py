@@ -221,7 +221,9 @@ def config_changes(before: Mapping[str, Any], now: LoadedConfig, *, ignore_epoch
         now: The config now.
         ignore_epochs: Whether another number of epochs is no change.
     """
-    changed = differences(before, json.loads(json.dumps(resolved(now.config))))  # tuples are lists in a checkpoint
+    config, _ = validate(dict(before))  # keys that an older cnnkit did not have are at their defaults
+    complete = resolved(config) if config is not None else before
+    changed = differences(*(json.loads(json.dumps(each)) for each in (complete, resolved(now.config))))  # tuples are lists in a checkpoint
     relevant = {key: pair for key, pair in changed.items() if not key.startswith(UNRELATED_TO_LEARNING)}
     return {key: pair for key, pair in relevant.items() if not (ignore_epochs and key.rpartition(".")[2] == "epochs")}
 

@@ -45,8 +45,8 @@ class Claim:
 class SweepStudy:
     """Optuna's study of a sweep; made by `open_study`."""
 
-    def __init__(self, plan: SweepPlan, folder: SweepFolder, address: StorageAddress, study: "optuna.Study") -> None:
-        self.plan, self.folder, self._address, self._study = plan, folder, address, study
+    def __init__(self, plan: SweepPlan, folder: SweepFolder, address: StorageAddress, study: "optuna.Study", storage: Any) -> None:
+        self.plan, self.folder, self._address, self._study, self._storage = plan, folder, address, study, storage
         setattr(study, "stop", self._exhaust)  # noqa: B010 - BruteForceSampler calls it after the last combination
 
     def claim(self) -> Claim | None:
@@ -170,7 +170,8 @@ class SweepStudy:
         import optuna
 
         self._study.sampler = self.plan.sampler(number)
-        return optuna.Trial(self._study, self._frozen(number)._trial_id)
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        return optuna.Trial(self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number))
 
     def _exhaust(self) -> None:
         self._study.set_user_attr(EXHAUSTED, True)
@@ -215,7 +216,7 @@ def open_study(plan: SweepPlan, folder: SweepFolder, address: StorageAddress) ->
         if isinstance(error, CnnkitError):
             raise
         raise CnnkitError(f"{folder.path}: the sweep's folder cannot be written ({error.strerror})", "Name another --sweep-dir.") from error
-    return SweepStudy(plan, folder, address, study), notice
+    return SweepStudy(plan, folder, address, study, storage), notice
 
 
 def _require_own(study: "optuna.Study", identity: str, folder: SweepFolder, address: StorageAddress) -> None:
