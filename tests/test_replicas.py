@@ -20,5 +20,6 @@ def differences() -> dict[str, dict[str, float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_three_devices_give_the_result_of_one(differences: dict[str, dict[str, float]], case: str) -> None:
-    assert differences[case]["variables"] < 1e-5
-    assert differences[case]["metrics"] < 1e-5
+    rounding = 5e-3 if case == "mixed_float16" else 1e-5  # gradients of slices are rounded to 11 bits before they are summed
+    assert differences[case]["variables"] < rounding
+    assert differences[case]["metrics"] < rounding

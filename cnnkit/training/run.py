@@ -38,7 +38,7 @@ from cnnkit.training.phases import (
 )
 from cnnkit.training.prepare import Prepared
 from cnnkit.training.recorder import Recorder
-from cnnkit.training.signals import StopRequest, exit_status_of, stop_requests
+from cnnkit.training.signals import StopRequest, stop_requests
 
 if TYPE_CHECKING:
     import keras
@@ -113,7 +113,7 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
         _train_remaining(prepared, listener, stop)
         if prepared.workers.is_chief:
             _save(prepared)
-    signal_number = int(devices.exchange(np.array([stop.signal_number], np.float64)).max())  # whichever worker was sent it
+    exit_status = int(devices.exchange(np.array([stop.exit_status], np.float64)).max())  # that of the worker that was sent a signal
     if history.rows and prepared.workers.is_chief:
         _plot(prepared)
     evaluation = None if history.interrupted else _evaluate(prepared)
@@ -123,7 +123,7 @@ def _train(prepared: Prepared, listener: Recorder, environment: dict[str, object
     environment |= {"seconds": round(time.time() - started, 2)}
     directory.write_environment({**environment, "state": "interrupted" if history.interrupted else "finished"})
     directory.remove_leftovers()
-    return TrainingResult(history, evaluation, exit_status_of(signal_number) if history.interrupted else 0)
+    return TrainingResult(history, evaluation, exit_status if history.interrupted else 0)
 
 
 def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:

@@ -20,13 +20,8 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """Exit status of the process that was interrupted so."""
-        return exit_status_of(self.signal_number)
-
-
-def exit_status_of(signal_number: int) -> int:
-    """Exit status by the shell's convention: 130 after SIGINT, 143 after SIGTERM."""
-    return 128 + signal_number
+        """Exit status by the shell's convention: 130 after SIGINT, 143 after SIGTERM."""
+        return 128 + self.signal_number
 
 
 @contextlib.contextmanager
