@@ -95,7 +95,7 @@ def _first_line(error: BaseException) -> str:
     causes: list[BaseException] = [error]
     while (before := causes[-1].__cause__ or causes[-1].__context__) is not None and before not in causes:
         causes.append(before)
-    said = [each.orig for each in causes if getattr(each, "orig", None) is not None]
+    said = [orig for each in causes if (orig := getattr(each, "orig", None)) is not None]
     lines = [line.strip() for line in str(said[-1] if said else error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
 
