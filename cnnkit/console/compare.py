@@ -1,8 +1,11 @@
 """Runs side by side in one table, and the result of each paired test."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from cnnkit.config.yaml_writer import write_yaml
@@ -34,15 +37,26 @@ def print_comparison(comparison: "RunComparison") -> None:
     table.add_row("epochs", *(f"{run.epochs:,}" for run in runs))
     table.add_row("seconds", *(f"{run.seconds:,.1f}" for run in runs))
     table.add_row("parameters", *("" if run.parameters is None else f"{run.parameters:,}" for run in runs))
-    if comparison.differences:
-        table.add_section()
-    for key, entries in comparison.differences.items():
-        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(entry_text(entry)) for entry in entries))
-    console.print(table)
-    if not comparison.differences:
-        console.print("The configs are the same.")
+    print_with_differences(console, table, comparison.differences)
     for each in comparison.versus:
         console.print(_sentence(comparison, each))
+
+
+def print_with_differences(console: Console, table: Table, differences: Mapping[str, Sequence[Any]]) -> None:
+    """Print a table of comparison, with the entries in which the configs differ as its last rows.
+
+    Args:
+        console: Where to.
+        table: A column for each of what is compared, after that of the labels.
+        differences: Config key -> its entry on each side.
+    """
+    if differences:
+        table.add_section()
+    for key, entries in differences.items():
+        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(entry_text(entry)) for entry in entries))
+    console.print(table)
+    if not differences:
+        console.print("The configs are the same.")
 
 
 def _measured_on(comparison: "RunComparison") -> Text:

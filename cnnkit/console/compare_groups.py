@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cnnkit.console.compare import WIDEST_KEY, entry_text, marked
+from cnnkit.console.compare import WIDEST_KEY, marked, print_with_differences
 from cnnkit.console.text import new_table, output, print_notice
 from cnnkit.errors import count, escape_unprintable
 from cnnkit.metrics import ABSENT
@@ -38,13 +38,7 @@ def print_group_comparison(comparison: "GroupComparison") -> None:
         means = marked(metric, [math.nan if estimate is None else estimate.mean for estimate in estimates])
         deviations = ["" if estimate is None else f" ± {metric.text(estimate.deviation)}" for estimate in estimates]
         table.add_row(metric.label, *(Text.assemble(mean, text) for mean, text in zip(means, deviations, strict=True)))
-    if comparison.differences:
-        table.add_section()
-    for key, entries in comparison.differences.items():
-        table.add_row(Text(escape_unprintable(key), style="dim"), *(Text(entry_text(entry)) for entry in entries))
-    console.print(table)
-    if not comparison.differences:
-        console.print("The configs are the same.")
+    print_with_differences(console, table, comparison.differences)
     for versus in comparison.versus:
         console.print(_sentence(comparison, versus))
 

@@ -9,19 +9,15 @@ from cnnkit.training.loggers import Logger
 from cnnkit.training.phases import LayerState
 
 
-class Recorder:
-    """A listener that writes the history and calls the loggers after each epoch, and forwards every event.
+class ForwardingListener:
+    """A listener that forwards every event to another one; what is based on it adds its own part to some of them.
 
     Args:
-        write: Writes the history's rows to the run's folder.
         listener: The listener that events are forwarded to, such as the console.
-        history: The history, extended by the training loop.
-        loggers: TensorBoard and others; one that fails is disabled.
     """
 
-    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, loggers: Sequence[Logger]) -> None:
-        self._write, self._listener, self._history = write, listener, history
-        self._loggers = list(loggers)
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
     def on_phase(self, number: int, count: int, train: str, layers: Sequence[LayerState]) -> None:
         """Forward."""
@@ -48,10 +44,30 @@ class Recorder:
         self._listener.on_steps(epoch, step, logs, images_per_second)
 
     def on_epoch(self, row: Row) -> None:
+        """Forward."""
+        self._listener.on_epoch(row)
+
+
+class Recorder(ForwardingListener):
+    """A listener that writes the history and calls the loggers after each epoch, and forwards every event.
+
+    Args:
+        write: Writes the history's rows to the run's folder.
+        listener: The listener that events are forwarded to, such as the console.
+        history: The history, extended by the training loop.
+        loggers: TensorBoard and others; one that fails is disabled.
+    """
+
+    def __init__(self, write: Callable[[list[Row]], None], listener: Listener, history: History, loggers: Sequence[Logger]) -> None:
+        super().__init__(listener)
+        self._write, self._history = write, history
+        self._loggers = list(loggers)
+
+    def on_epoch(self, row: Row) -> None:
         """Write the history, log the epoch, forward."""
         self._write(self._history.rows)
         self._log(lambda logger: logger.on_epoch(row))
-        self._listener.on_epoch(row)
+        super().on_epoch(row)
 
     def close(self, state: str) -> None:
         """Close the loggers with the run's final state: finished, interrupted or failed."""

@@ -1,7 +1,6 @@
 """Train one trial: a normal run whose final metrics are those of the validation examples, pruned by the study."""
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 from cnnkit.errors import BuildError, CnnkitError, ConfigError
@@ -13,8 +12,8 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.training.fit import Listener
 from cnnkit.training.history import DivergedError, PrunedError, Row
 from cnnkit.training.memory import OutOfMemoryError
-from cnnkit.training.phases import LayerState
 from cnnkit.training.prepare import Prepared
+from cnnkit.training.recorder import ForwardingListener
 from cnnkit.training.run import train, write_missing
 
 Outcome = Literal["told", "interrupted"]
@@ -93,7 +92,7 @@ def _final_value(directory: RunDirectory, objective: str) -> float:
     return math.nan if value is None else float(value)
 
 
-class TrialListener:
+class TrialListener(ForwardingListener):
     """Reports each epoch of a trial to its study, ends the run where the pruner says so, and forwards every event.
 
     Args:
@@ -104,7 +103,8 @@ class TrialListener:
     """
 
     def __init__(self, study: SweepStudy, claim: Claim, listener: Listener, epochs: int) -> None:
-        self._study, self._claim, self._listener, self._epochs = study, claim, listener, epochs
+        super().__init__(listener)
+        self._study, self._claim, self._epochs = study, claim, epochs
 
     def on_epoch(self, row: Row) -> None:
         """Report the objective, and forward.
@@ -112,32 +112,8 @@ class TrialListener:
         Raises:
             PrunedError: The pruner ends the trial.
         """
-        self._listener.on_epoch(row)
+        super().on_epoch(row)
         epoch = int(row[EPOCH])
         should_prune = self._study.report(self._claim, epoch, row[self._study.plan.objective.name])
         if should_prune and epoch < self._epochs:
             raise PrunedError
-
-    def on_notice(self, text: str) -> None:
-        """Forward."""
-        self._listener.on_notice(text)
-
-    def on_phase(self, number: int, count: int, train: str, layers: Sequence[LayerState]) -> None:
-        """Forward."""
-        self._listener.on_phase(number, count, train, layers)
-
-    def on_resume(self, rows: Sequence[Row], step: int) -> None:
-        """Forward."""
-        self._listener.on_resume(rows, step)
-
-    def on_frozen(self, parameters: int, checksum: str) -> None:
-        """Forward."""
-        self._listener.on_frozen(parameters, checksum)
-
-    def on_features(self, done: int, total: int) -> None:
-        """Forward."""
-        self._listener.on_features(done, total)
-
-    def on_steps(self, epoch: int, step: int, logs: Row, images_per_second: float) -> None:
-        """Forward."""
-        self._listener.on_steps(epoch, step, logs, images_per_second)
