@@ -265,7 +265,7 @@ def test_what_slurm_sets_for_the_step_is_what_tensorflow_reads(monkeypatch: pyte
     for name, value in (("PROCID", "1"), ("STEP_NUM_TASKS", f"{nodes * per_node}"), ("STEP_NODELIST", f"gpu[1-{nodes}]"), ("STEP_TASKS_PER_NODE", f"{per_node}(x{nodes})")):  # fmt: skip
         monkeypatch.setenv(f"SLURM_{name}", value)
     cluster = find_cluster()
-    monkeypatch.delenv("TF_CONFIG")  # which `find_cluster` sets
+    os.environ.pop("TF_CONFIG")  # `find_cluster` has set it, and `monkeypatch` would put it back
     assert cluster is not None
     ports = {address.partition(":")[2] for address in cluster.addresses}
     assert (cluster.worker, [address.partition(":")[0] for address in cluster.addresses], len(ports)) == (1, ["gpu1", "gpu2"], 1)
