@@ -28,7 +28,9 @@ NETWORKS = ("cifar", "resnet", "MobileNetV2", "ResNet50")
 BATCHES = {"cifar": (32, 64, 128, 256), "resnet": (16, 32, 64, 128), "MobileNetV2": (1, 2, 4, 8), "ResNet50": (1, 2, 4, 8)}
 LINKS = {"1 GbE": 1e9, "10 GbE": 1e10, "25 GbE": 2.5e10, "100 GbE": 1e11}  # bits/s
 EFFICIENCY = 0.9  # of a link's bits that carry payload: Ethernet, IP and TCP headers, and no perfect sender
-LATENCY = 50e-6  # s from one process to another over Ethernet and TCP; gRPC adds what is measured over loopback
+LATENCY = 50e-6  # s of a message over Ethernet and TCP, to which gRPC adds what is measured over loopback; assumed
+NCCL_LATENCY = 20e-6  # s of a message between GPUs; assumed
+GPU_SPEED = 1000  # times as fast as the measured core; assumed
 MESSAGES = (4_000, 40_000, 400_000, 4_000_000, 40_000_000)  # bytes
 CHAIN = 10  # exchanges one after the other in a graph call, so that the call itself costs little of each
 WORKERS = (2, 4, 8, 16, 32, 64)
@@ -257,19 +259,35 @@ def tables(measured: Measured) -> str:
     for size, seconds in measured.all_reduce.items():
         lines.append(f"| {size / 1e3:,.0f} kB | {seconds * 1e3:,.2f} ms | {size / seconds / 1e6:,.0f} MB/s |")
     lines += ["", f"A socket over loopback: {measured.socket_bytes_per_second / 1e9:.1f} GB/s."]
-    latency = LATENCY + min(measured.all_reduce.values()) / 2
-    for speed, device in ((1, "the measured core"), (1000, "a device 1,000 times as fast")):
-        lines += ["", f"Examples a worker from which on 90 % of the time is computing, on {device}, 8 workers:", ""]
-        lines += ["| network | " + " | ".join(LINKS) + " |", "|---|" + "---:|" * len(LINKS)]
+    for title, links, speed in (
+        ("on the measured core with gRPC", {name: grpc_link(measured, bits) for name, bits in LINKS.items()}, 1),
+        (f"on GPUs {GPU_SPEED:,} times as fast with NCCL (assumed)", {name: nccl_link(bits) for name, bits in LINKS.items()}, GPU_SPEED),
+    ):
+        lines += ["", f"Examples a worker from which on 90 % of the time is computing, 8 workers, {title}:", ""]
+        lines += ["| network | " + " | ".join(links) + " |", "|---|" + "---:|" * len(links)]
         for name, step in measured.steps.items():
-            cells = [f"{smallest_batch(step, 8, Link(bits * EFFICIENCY / 8, latency), 0.9, speed):,.0f}" for bits in LINKS.values()]
+            cells = [f"{smallest_batch(step, 8, link, 0.9, speed):,.0f}" for link in links.values()]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "Strong scaling on 10 GbE, the measured core, a global batch of 256: times faster than one worker, by workers:", ""]
-    lines += ["| network | " + " | ".join(map(str, WORKERS)) + " |", "|---|" + "---:|" * len(WORKERS)]
-    for name, step in measured.steps.items():
-        link = Link(LINKS["10 GbE"] * EFFICIENCY / 8, latency)
-        lines.append(f"| {name} | " + " | ".join(f"{strong_speedup(step, 256, each, link):.1f}" for each in WORKERS) + " |")
+    for batch, link, speed, title in (
+        (256, grpc_link(measured, LINKS["10 GbE"]), 1, "the measured core with gRPC, 10 GbE"),
+        (1024, nccl_link(LINKS["25 GbE"]), GPU_SPEED, "such GPUs with NCCL, 25 GbE"),
+    ):
+        lines += ["", f"Strong scaling, a global batch of {batch:,}, {title}: times as fast as one worker, by workers:", ""]
+        lines += ["| network | " + " | ".join(map(str, WORKERS)) + " |", "|---|" + "---:|" * len(WORKERS)]
+        for name, step in measured.steps.items():
+            lines.append(f"| {name} | " + " | ".join(f"{strong_speedup(step, batch, each, link, speed):.1f}" for each in WORKERS) + " |")
     return "\n".join(lines)
+
+
+def grpc_link(measured: Measured, bits: float) -> Link:
+    """A link under TensorFlow's gRPC: no faster than its all-reduce over loopback, where two messages carry the bytes once."""
+    software = max(size / seconds for size, seconds in measured.all_reduce.items())
+    return Link(min(bits * EFFICIENCY / 8, software), LATENCY + min(measured.all_reduce.values()) / 2)
+
+
+def nccl_link(bits: float) -> Link:
+    """A link between GPUs, with a latency that is assumed."""
+    return Link(bits * EFFICIENCY / 8, NCCL_LATENCY)
 
 
 def main() -> None:

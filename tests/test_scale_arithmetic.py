@@ -89,4 +89,7 @@ def test_the_tables_come_from_the_measurements_alone(scale: Any) -> None:
     printed = scale.tables(scale.Measured(steps, {4000: 0.001, 4_000_000: 0.01}, 2e9))
     assert "| small | 0.40 MB | 12 | 1.0 ms + 0.1 ms an example |" in printed
     assert "| 4,000 kB | 10.00 ms | 400 MB/s |" in printed
-    assert printed.count("| large |") == 4
+    assert printed.count("| large |") == 5
+    link = scale.grpc_link(scale.Measured(steps, {4000: 0.001, 4_000_000: 0.01}, 2e9), 1e11)
+    assert link == scale.Link(4e8, 50e-6 + 0.0005)  # the software, not the link
+    assert scale.grpc_link(scale.Measured(steps, {4000: 0.001, 4_000_000: 0.01}, 2e9), 1e9).bytes_per_second == pytest.approx(1.125e8)
