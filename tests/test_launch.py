@@ -277,7 +277,9 @@ if start == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     while not os.path.exists(dying):
         time.sleep(0.01)
-    time.sleep(0.02)  # both are seen at once
+    while not Path("pid-1").exists():
+        time.sleep(0.001)
+    time.sleep(0.02)  # both are seen at once, or the other one first
     sys.exit(138)
 """
     _, told = go(tmp_path, body)
