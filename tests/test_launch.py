@@ -309,6 +309,9 @@ def test_no_process_that_a_worker_has_started_is_left(tmp_path: Path) -> None:
 import subprocess
 child = subprocess.Popen(["sleep", "60"])
 Path(f"pid-child-{worker}").write_text(str(child.pid))
+while len(list(Path().glob("pid-child-*"))) < 2:
+    time.sleep(0.01)
+time.sleep(0.1)
 sys.exit(0 if worker == 0 else 138)
 """
     go(tmp_path, body, limits=Limits(0, 0.5, 0.5))

@@ -19,8 +19,10 @@ cluster=$(printf '"%s", ' "${addresses[@]}")
 command=$(printf '%q ' "$@")
 workers=()
 exec 9<> <(:) # a pipe that nobody writes to and that does not end: standard input of the connections
-trap 'kill "${workers[@]}" 2>/dev/null' INT TERM
+stopping=0
+trap 'stopping=1; kill $(jobs -p) 2>/dev/null' INT TERM
 for index in "${!addresses[@]}"; do
+  if [[ $stopping -eq 1 ]]; then break; fi
   config="{\"cluster\": {\"worker\": [${cluster%, }]}, \"task\": {\"type\": \"worker\", \"index\": $index}}"
   # Standard input ends with the connection: then the worker is asked to stop. ssh passes no signals on.
   remote="cd $(printf '%q' "$PWD") || exit 1
