@@ -15,22 +15,26 @@ if [[ ${#addresses[@]} -eq 0 || $# -lt 2 ]]; then
 fi
 shift
 
+# Standard input of all connections: a pipe that nobody writes to, and that ends when this script closes it or ends itself.
+folder=$(mktemp -d)
+mkfifo "$folder/pipe"
+exec 9<>"$folder/pipe" 8<"$folder/pipe"
+rm -r "$folder"
+trap 'exec 9>&-' INT TERM
+
 cluster=$(printf '"%s", ' "${addresses[@]}")
 command=$(printf '%q ' "$@")
 workers=()
-exec 9<> <(:) # a pipe that nobody writes to and that does not end: standard input of the connections
-stopping=0
-trap 'stopping=1; kill $(jobs -p) 2>/dev/null' INT TERM
 for index in "${!addresses[@]}"; do
-  if [[ $stopping -eq 1 ]]; then break; fi
   config="{\"cluster\": {\"worker\": [${cluster%, }]}, \"task\": {\"type\": \"worker\", \"index\": $index}}"
-  # Standard input ends with the connection: then the worker is asked to stop. ssh passes no signals on.
+  # ssh passes no signals on. When its standard input ends, the worker on the other side is asked to stop.
   remote="cd $(printf '%q' "$PWD") || exit 1
     exec 3<&0
     TF_CONFIG='$config' cnnkit $command </dev/null 3<&- & worker=\$!
     { cat; kill -TERM \$worker; } <&3 >/dev/null 2>&1 & watch=\$!
     wait \$worker; status=\$?; kill \$watch 2>/dev/null; exit \$status"
-  ssh "${addresses[index]%:*}" "$remote" <&9 > >(sed -u "s/^/[$index] /") 2> >(sed -u "s/^/[$index] /" >&2) &
+  ssh "${addresses[index]%:*}" "$remote" <&8 9>&- \
+    > >(trap '' INT; exec sed -u "s/^/[$index] /" 9>&-) 2> >(trap '' INT; exec sed -u "s/^/[$index] /" >&2 9>&-) &
   workers+=($!)
 done
 
