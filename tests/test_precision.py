@@ -118,6 +118,30 @@ def test_a_run_is_not_resumed_in_another_precision(folder: Path) -> None:
         open_interrupted(folder / "mixed_bfloat16", [], ["train.precision=float32"], None, force=False)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        (
+            "activation: relu}",
+            "activation: relu, activity_regularizer: {L2: {l2: 0.1}}}",
+            "7:62: model.layers[0].Conv2D.activity_regularizer",
+        ),
+        (
+            "- Flatten",
+            "- repeat: {times: 2, layers: [{ActivityRegularization: {l1: 0.1}}]}\n    - Flatten",
+            "model.layers[2].repeat.layers[0]",
+        ),
+    ],
+)
+def test_a_penalty_of_activities_is_refused_in_16_bits(tmp_path: Path, before: str, after: str, place: str) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace(before, after))
+    load([tmp_path / "c.yaml"])
+    with pytest.raises(CnnkitError) as raised:
+        load([tmp_path / "c.yaml"], ["train.precision=mixed_float16"])
+    assert place in raised.value.location
+    assert raised.value.message == "does not go with `train: {precision: mixed_float16}`: Keras cannot add its penalty to the loss"
+
+
 def test_a_model_of_float32_is_not_copied() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     assert in_float32(model) is model

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from cnnkit.config.callback_check import check_callbacks
 from cnnkit.config.catalogue import BUILT_IN
@@ -19,6 +20,28 @@ def check_sections(config: Config) -> Iterator[Fault]:
     yield from _check_built_in(config)
     yield from _check_log(config)
     yield from _check_metric_names(config)
+    yield from _check_precision(config)
+
+
+def _check_precision(config: Config) -> Iterator[Fault]:
+    """Penalties of activities, which Keras computes in the precision of their layer and cannot add to a loss of float32."""
+    if config.train.precision == "float32":
+        return
+    for part in ("layers", "head"):
+        written = [entry.written for entry in getattr(config.model, part) or ()]
+        for path in _paths_of(written, ("activity_regularizer", "ActivityRegularization"), ("model", part)):
+            message = f"does not go with `train: {{precision: {config.train.precision}}}`: Keras cannot add its penalty to the loss"
+            yield Fault(path, message, "Leave it out, or train in float32.", on_key=True)
+
+
+def _paths_of(value: Any, names: tuple[str, ...], path: Path) -> Iterator[Path]:
+    """Paths of the keys and entries of some names in written layers, blocks included."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if key in names:
+            yield (*path, key)
+        else:
+            yield from _paths_of(item, names, (*path, key))
 
 
 def _check_built_in(config: Config) -> Iterator[Fault]:

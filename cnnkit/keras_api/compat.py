@@ -452,13 +452,12 @@ def regularization_losses(model: "keras.Model") -> tuple[Any, Any]:
     """
     import tensorflow as tf
 
+    def total(losses: Sequence[Any]) -> Any:
+        return tf.add_n([tf.constant(0.0), *(tf.cast(tf.reduce_sum(each), tf.float32) for each in losses)])
+
     losses = list(model.losses)
-    of_weights = model._get_regularization_losses()
-    of_outputs = losses[: len(losses) - len(of_weights)]
-    zero = tf.constant(0.0)
-    return tf.add_n([zero, *losses[len(of_outputs) :]]), tf.add_n(
-        [zero, *(tf.cast(tf.reduce_sum(each), tf.float32) for each in of_outputs)]
-    )
+    first_of_weights = len(losses) - len(model._get_regularization_losses())
+    return total(losses[first_of_weights:]), total(losses[:first_of_weights])
 
 
 # --- Automatic names ------------------------------------------------------------------------------------------------
