@@ -96,7 +96,7 @@ class StopAfter:
 
     def __init__(self, executions: int) -> None:
         self.left = executions
-        self.signal_number = signal.SIGTERM
+        self.exit_status = 143
 
     def __call__(self) -> bool:
         self.left -= 1
