@@ -48,7 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "random layers": {"augment": [{"RandomFlip": {"mode": "horizontal"}}, {"RandomContrast": {"factor": 0.2}}]},
     "validation": {"validate": True},
     "layer decay": {"decay": True},
-    "mixed_float16": {"precision": "mixed_float16"},
+    "mixed_float16": {"precision": "mixed_float16", "epochs": 1},
     "saturated predictions": {"spread": 3.0, "optimizer": {"SGD": {"learning_rate": 0.001}}},
     "predictions by a sigmoid": {"activation": "sigmoid", "loss": "CategoricalFocalCrossentropy"},
 }  # fmt: skip
@@ -99,7 +99,7 @@ def trained(devices: Devices, case: dict[str, Any]) -> tuple[list[Any], list[dic
     preparation = BatchPreparation(augment, 3, THREE, weights, encoding)
     validation = source(41) if case.get("validate") else None
     Fit(
-        model, source(), validation, preparation, until=EPOCHS, history=history, seed=3, callbacks=[], listener=Silent(),
+        model, source(), validation, preparation, until=case.get("epochs", EPOCHS), history=history, seed=3, callbacks=[], listener=Silent(),
         should_stop=lambda: False, devices=devices,
     ).run()  # fmt: skip
     return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)], history.rows

@@ -20,6 +20,6 @@ def differences() -> dict[str, dict[str, float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_three_devices_give_the_result_of_one(differences: dict[str, dict[str, float]], case: str) -> None:
-    rounding = 5e-3 if case == "mixed_float16" else 1e-5  # gradients of slices are rounded to 11 bits before they are summed
+    rounding = 2e-2 if case == "mixed_float16" else 1e-5  # of float16; the examples of a batch in reverse order make 5e-3, on one device
     assert differences[case]["variables"] < rounding
     assert differences[case]["metrics"] < rounding
