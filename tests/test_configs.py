@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit import __version__
 from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import resolved
+from cnnkit.config.measured import measured_in
 from cnnkit.config.packaged import folder, packaged_config
 from cnnkit.config.schema import Config
 from cnnkit.config.yaml_loader import read_file
@@ -34,7 +36,9 @@ def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> N
     assert head.startswith("# yaml-language-server: $schema=schema.json\n")
     command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
     assert f"#   {command}\n" in head
-    assert "# Measured: " in head
+    measured = measured_in(path)
+    assert measured is not None, f"python benchmarks/recipes.py {path.stem}"
+    assert not measured.is_outdated(__version__), f"python benchmarks/recipes.py {path.stem}"
     assert "TO BE MEASURED" not in head
     overrides = ["model.base={MobileNetV2: {weights: none}}"] if path.stem == "transfer" else []
     loaded = load([path], overrides)

@@ -14,10 +14,10 @@ def configs(
     destination: Annotated[Path | None, typer.Argument(help="Where to copy it (default: ./NAME.yaml).", metavar="[FILE]")] = None,
 ) -> None:
     """List the packaged configs, or copy one."""
-    from cnnkit.config.packaged import copy_config, descriptions
+    from cnnkit.config.packaged import copy_config, packaged_configs
 
     if name is None:
-        print_configs(descriptions())
+        print_configs(packaged_configs())
         return
     written = copy_config(name, destination)
     print_line(f"Wrote {written}. Train it: cnnkit train {written}")

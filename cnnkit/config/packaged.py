@@ -1,7 +1,9 @@
 """The configs that come with cnnkit: finding, describing and copying them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.config.measured import Measured, measured_in
 from cnnkit.errors import CnnkitError, did_you_mean
 from cnnkit.io.atomic import write_text
 
@@ -27,9 +29,18 @@ def packaged_config(name: str) -> Path:
     return paths[stem]
 
 
-def descriptions() -> dict[str, str]:
-    """Each packaged config's name and the first line of its leading comment."""
-    return {path.stem: _description(path) for path in sorted(folder().glob("*.yaml"))}
+@dataclass(frozen=True)
+class PackagedConfig:
+    """A packaged config as a list shows it: its name, the first line of its leading comment, and what was measured of it."""
+
+    name: str
+    description: str
+    measured: Measured | None
+
+
+def packaged_configs() -> list[PackagedConfig]:
+    """All packaged configs by name."""
+    return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
 
 
 def copy_config(name: str, destination: Path | None) -> Path:

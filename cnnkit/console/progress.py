@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
-from cnnkit.console.text import escape_markup, new_table, output, print_line, print_notice
+from cnnkit.console.text import clock_text, escape_markup, new_table, output, print_line, print_notice
 from cnnkit.console.training import frozen_text, print_phase, resume_text
 from cnnkit.metrics import metric_columns, number_text
 
@@ -131,7 +131,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         done = (epoch - 1) * self._steps + step
         done_here = max(1, done - self._done_before)
         left = (time.perf_counter() - self._started) / done_here * (self._epochs * self._steps - done)
-        metrics, time_left = _metrics_text(logs), f"{_duration(left)} left"
+        metrics, time_left = _metrics_text(logs), f"{clock_text(left)} left"
         speed = f"{images_per_second:,.0f} images/s · {time_left}"
         rest = f"epoch {epoch}/{self._epochs}  step {self._steps}/{self._steps} {metrics} "
         if len(rest) + NARROWEST_BAR + len(speed) > self._live.console.width:
@@ -165,12 +165,6 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
 
 def _metrics_text(row: Mapping[str, float]) -> str:
     return "  ".join(f"{escape_markup(name)} {number_text(row[name])}" for name in metric_columns([row]))
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @contextmanager

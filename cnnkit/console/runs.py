@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cnnkit.console.text import new_table, output
+from cnnkit.console.text import duration_text, new_table, output
 from cnnkit.errors import escape_unprintable
 from cnnkit.metrics import ABSENT
 
@@ -36,7 +36,7 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
             *([Text("\n").join([name, _data(run)])] if narrow else [name, _data(run)]),
             _metric(run, before_spread="\n" if narrow else " "),
             f"{run.epochs:,}",
-            _duration(run.seconds),
+            duration_text(run.seconds),
             _when(run.started, "%y-%m-%d" if narrow else "%y-%m-%d %H:%M"),
             Text(run.state, style=_STATE_STYLES[run.state]),
         )
@@ -56,11 +56,6 @@ def _metric(run: "ListedRun", before_spread: str) -> Text:
         return Text(ABSENT, style="dim")
     spread = "" if run.deviation is None else f"{before_spread}± {run.metric.text(run.deviation)}"
     return Text.assemble((f"{escape_unprintable(run.metric.label)} ", "dim"), (run.metric.text(run.value), "bold"), (spread, "dim"))
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _when(started: str, form: str) -> str:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cnnkit.console.text import new_table, output, print_line, print_notice
+from cnnkit.console.text import clock_text, new_table, output, print_line, print_notice
 from cnnkit.errors import count, escape_unprintable
 from cnnkit.experiments.sweep.status import value_text
 from cnnkit.metrics import ABSENT
@@ -116,7 +116,7 @@ def trial_table(status: "SweepStatus", rows: "Sequence[TrialRow]", width: int) -
             value,
             *map(Text, cells),
             f"{row.epochs:,}",
-            _duration(row.seconds),
+            clock_text(row.seconds),
         )
     return table
 
@@ -220,7 +220,7 @@ def _line(status: "SweepStatus", row: "TrialRow") -> str:
     best = "  best so far" if status.best is not None and row.number == status.best.number else ""
     value = f"{status.objective.name} {status.objective.text(row.value)}"
     reason = f"  {row.error.splitlines()[0]}" if row.error else ""
-    cost = f"{count(row.epochs, 'epoch')}  {_duration(row.seconds)}"
+    cost = f"{count(row.epochs, 'epoch')}  {clock_text(row.seconds)}"
     return f"trial {row.number} {row.state}  {value}  {_values(status, row)}  {cost}{best}{reason}"
 
 
@@ -250,9 +250,3 @@ def _importance_table(importances: Mapping[str, float]) -> Table:
 def _with_deviation(winner: "Winner", values: Sequence[float]) -> str:
     mean, deviation = winner.mean(values), winner.deviation(values)
     return f"{winner.objective.text(mean)} ± {ABSENT if deviation is None else winner.objective.text(deviation)}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -63,3 +63,16 @@ def print_json(value: Any) -> None:
 
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))  # noqa: T201 - data for programs
+
+
+def duration_text(seconds: float) -> str:
+    """A duration for people: `83 s`, `27 min`, `1 h 40 min`."""
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def clock_text(seconds: float) -> str:
+    """A duration as a clock shows it, for counters that run: `0:07`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
