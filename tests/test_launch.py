@@ -20,6 +20,7 @@ from cnnkit.exit_status import EXIT_STATUSES, PEER_LOST, as_a_shell_tells_it, ca
 from cnnkit.launch import shares as shares_module
 from cnnkit.launch.launcher import Limits, launch
 from cnnkit.launch.shares import Share, shares, visible_gpus
+from cnnkit.training.distribution.cluster import cluster_of_environment
 
 QUICK = Limits(max_restarts=3, grace_seconds=0.5, finish_seconds=0.5)
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,13 @@ def test_each_worker_gets_its_place_in_one_cluster_of_free_ports(tmp_path: Path)
     addresses = configs[0]["cluster"]["worker"]
     assert len(set(addresses)) == 3
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_workers_know_that_they_are_launched(tmp_path: Path) -> None:
+    _, told = go(tmp_path, "print(json.dumps(dict(os.environ)))")
+    cluster = cluster_of_environment(json.loads(told.of(1)[0]))
+    assert cluster is not None
+    assert (cluster.is_launched, cluster.worker) == (True, 1)
 
 
 def test_ports_from_a_given_one_on_and_an_error_where_one_is_in_use(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def test_a_killed_worker_is_named_and_the_resumed_run_equals_its_untorn_twin(fol
     _, errors = workers[1 - victim].communicate(timeout=120)
     name = ["the chief", "worker 1"][victim]
     assert workers[1 - victim].returncode == PEER_LOST, errors
-    assert f"Error: {name} (127.0.0.1:{ports[victim]}) was lost" in errors
+    remedy = f"Start all workers with `--resume {run}`: everything up to the last checkpoint is saved."
+    assert f"Error: {name} (127.0.0.1:{ports[victim]}) was lost\n    See its own output for the reason. {remedy}" in errors
     workers[victim].communicate()
     for status, output, errors in run_workers(2, ["--resume", run], folder):
         assert status == 0, output + errors
