@@ -460,7 +460,7 @@ def data_show(patch: pytest.MonkeyPatch) -> None:
 
 
 def report(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.report.report.write_report", lambda run, output: Path("runs/cifar/report.html"))
+    patch.setattr("cnnkit.report.write.write_report", lambda *arguments: Path("runs/cifar/report.html"))
     command("report", "runs/cifar")
 
 

@@ -1,12 +1,15 @@
 """`cnnkit check`: list every error of a config."""
 
-from cnnkit.commands.options import Configs, Set, build_model, load_config
+from cnnkit.commands.options import Configs, Set, build_model
 from cnnkit.console.text import print_line, print_notice
 
 
 def check(configs: Configs, overrides: Set = None) -> None:
     """List every error of a config, by line."""
-    loaded = load_config(configs, overrides)
+    from cnnkit.config.sweep_space import load_config_with_sweep
+    from cnnkit.data.binding import bind
+
+    loaded = bind(load_config_with_sweep(configs, overrides or []))
     from cnnkit.model.summary.summarize import summarize
     from cnnkit.training.distribution.opening import device_notices
     from cnnkit.training.trial import try_training
