@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.console.launch import LaunchDisplay, share_text
+from cnnkit.console.launch import LaunchDisplay, share_text, wrapped
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import EXIT_STATUSES, PEER_LOST, as_a_shell_tells_it, cause_of_death, exit_status
 from cnnkit.launch import shares as shares_module
@@ -474,6 +474,27 @@ def test_lines_carry_the_number_of_their_worker_and_keep_to_their_stream(capsys:
         "Error: worker 3 failed after 1 restart, which is all that --max-restarts allows\n"
         "    To go on from the last checkpoint: cnnkit launch --workers 11 -- train --resume runs/x\n"
     )
+
+
+LINE = "epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380  209 images/s"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "parts"),
+    [
+        (LINE, 80, [LINE]),
+        (LINE, 54, ["epoch 1/3  loss 2.0621  accuracy 0.4185", "val_accuracy 0.8380  209 images/s"]),  # not between name and value
+        (LINE, 61, ["epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380", "209 images/s"]),
+        (LINE, 60, ["epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380", "209 images/s"]),
+        ("a  sentence of some words", 16, ["a  sentence of", "some words"]),
+        ("    a remedy of words", 12, ["    a remedy", "of words"]),
+        ("0123456789", 4, ["0123", "4567", "89"]),
+        ("가나다라 마바", 8, ["가나다라", "마바"]),  # two columns each
+        ("", 4, [""]),
+    ],
+)
+def test_a_line_that_a_terminal_would_wrap_is_broken_between_its_values(line: str, width: int, parts: list[str]) -> None:
+    assert wrapped(line, width) == parts
 
 
 def test_processor_cores_where_a_process_cannot_be_bound_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,12 +108,12 @@ def load_config_with_sweep(paths: Sequence[FilePath], overrides: Sequence[str] =
 
 def _without_faulty_entries(value: Mapping[str, Any], faults: Sequence[Fault]) -> dict[str, Any] | None:
     """A config without the faulty entries of its sweep; None where others are faulty, or nothing would be left to check."""
-    if not all(fault.path[0] == SWEEP and len(fault.path) > 1 for fault in faults) or not isinstance(value[SWEEP].get("space"), dict):
+    if not all(fault.path[:1] == (SWEEP,) and len(fault.path) > 1 for fault in faults) or not isinstance(value[SWEEP].get("space"), dict):
         return None
     keys = {fault.path[1] for fault in faults if fault.path[1] != "space"}
     names = {fault.path[2] for fault in faults if fault.path[1] == "space" and len(fault.path) > 2}
     space = {name: entry for name, entry in value[SWEEP]["space"].items() if name not in names}
-    neutral = {"trials": 1, "objective": f"{VALIDATION_PREFIX}{LOSS_COLUMN}"}  # what a sweep has to have
+    neutral: dict[str | int, object] = {"trials": 1, "objective": f"{VALIDATION_PREFIX}{LOSS_COLUMN}"}  # what a sweep has to have
     sweep = {**{key: neutral[key] for key in keys & neutral.keys()}, **{key: each for key, each in value[SWEEP].items() if key not in keys}}
     return {**value, SWEEP: {**sweep, "space": space}} if space else None
 

@@ -115,9 +115,9 @@ def _object_faults(space: SearchSpace) -> list[Fault]:
     if "seed" in sampler.arguments:
         path = ("sweep", "sampler", *sampler.key, "seed")
         faults.append(Fault(path, "cannot be set: each trial's seed follows from the config's `seed`", "Leave it out.", on_key=True))
-    for build_object in (lambda: _build_sampler(space.loaded.config, 0), lambda: _build_pruner(space)):
+    for build_object, arguments in ((_build_sampler, (space.loaded.config, 0)), (_build_pruner, (space,))):
         try:
-            build_object()
+            build_object(*arguments)
         except BuildError as error:
             faults.append(error.fault)
     return faults
