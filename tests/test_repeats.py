@@ -129,7 +129,8 @@ def test_report_writes_the_page_of_a_group_anew(
     page.unlink()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["cnnkit", "report", group])
-    cli.main()
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
     assert capsys.readouterr().out == f"Report: runs/{group}/summary.html\n"
     assert page.read_text() == before
 
