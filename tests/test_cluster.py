@@ -1,12 +1,18 @@
 """The cluster of the environment: who the workers are, and clear errors for what is wrong in it."""
 
 import json
+import os
+import sys
 from typing import Any
 
 import pytest
 
+from cnnkit import cli
+from cnnkit.commands.several_runs import refuse_several_runs_on_workers
 from cnnkit.errors import CnnkitError
-from cnnkit.training.distribution.cluster import Cluster, cluster_of_environment, is_slurm_step
+from cnnkit.training.distribution.cluster import LAUNCH_RESTARTS, Cluster, cluster_of_environment
+from cnnkit.training.distribution.lost_worker import LostWorkerError, lost_workers_named
+from cnnkit.training.distribution.slurm import is_slurm_step
 
 
 def config(cluster: Any, kind: str = "worker", index: int = 0) -> dict[str, str]:
@@ -57,33 +63,97 @@ def test_what_is_wrong_with_it_is_named(environment: dict[str, str], message: st
         ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "n[1-2]"}, True),
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NODELIST": "n1"}, False),
         ({"SLURM_NTASKS": "2", "SLURM_NODELIST": "n[1-2]"}, False),  # a batch script, which has not called srun
-        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "n[1-2]", **config({"worker": ["a:1"]})}, False),
     ],
 )
 def test_a_slurm_step_of_several_tasks_is_recognized(environment: dict[str, str], expected: bool) -> None:
     assert is_slurm_step(environment) == expected
 
 
-def test_the_workers_of_slurm_are_those_of_its_nodes_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+SLURM = {
+    "SLURM_PROCID": "2",
+    "SLURM_STEP_NUM_TASKS": "3",
+    "SLURM_STEP_NODELIST": "node[9-10]",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1",
+    "SLURM_JOB_ID": "1253",
+}
+
+
+def test_the_cluster_of_a_slurm_step_has_its_nodes_in_order() -> None:
+    cluster = cluster_of_environment(SLURM)
+    assert cluster == Cluster(("node9:10048", "node9:10049", "node10:10048"), 2, "this Slurm step")
+    assert str(cluster) == "the 3 workers of this Slurm step"
+
+
+def test_tf_config_comes_before_slurm() -> None:
+    cluster = cluster_of_environment({**SLURM, **config({"worker": ["a:1", "b:2"]}, index=1)})
+    assert cluster == Cluster(("a:1", "b:2"), 1)
+    assert cluster_of_environment({**SLURM, **config({"worker": ["a:1"]})}) is None
+
+
+def test_tensorflow_gets_the_cluster_of_slurm_by_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnkit.training.distribution.opening import find_cluster
 
-    monkeypatch.setenv("TF_CONFIG", "")
+    monkeypatch.setenv("TF_CONFIG", "")  # so that it is restored
     monkeypatch.delenv("TF_CONFIG")
-    slurm = {"PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[07-08]", "STEP_TASKS_PER_NODE": "2,1", "JOB_ID": "1253"}
-    for name, value in slurm.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    assert find_cluster() == Cluster(("node07:10048", "node07:10049", "node08:10048"), 2)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    found = find_cluster()
+    assert found is not None
+    assert json.loads(os.environ["TF_CONFIG"]) == {
+        "cluster": {"worker": list(found.addresses)},
+        "task": {"type": "worker", "index": 2},
+    }
 
 
-def test_a_slurm_step_that_cannot_be_resolved_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnnkit.training.distribution.opening import find_cluster
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["train", "c.yaml", "--seeds", "2"], "--seeds"),
+        (["train", "c.yaml", "--folds", "3"], "--folds"),
+        (["transfer", "--seeds", "2"], "--seeds"),
+        (["transfer", "--compare-scratch"], "--compare-scratch"),
+        (["transfer", "--fractions", "0.5,1"], "--fractions"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("environment", "workers"),
+    [(config({"worker": ["a:1", "b:2"]}), "the 2 workers of TF_CONFIG"), (SLURM, "the 3 workers of this Slurm step")],
+    ids=["TF_CONFIG", "Slurm"],
+)
+def test_several_runs_are_refused_where_several_workers_train_one(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    option: str,
+    environment: dict[str, str],
+    workers: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["cnnkit", *command])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert (stopped.value.code, printed.count(f"Invalid value for {option}: trains several runs; {workers} train one.")) == (2, 1), printed
 
-    monkeypatch.setenv("TF_CONFIG", "")
-    monkeypatch.delenv("TF_CONFIG")
-    for name, value in {"STEP_NUM_TASKS": "2", "STEP_NODELIST": "node[07-08]", "PROCID": "0"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(CnnkitError) as raised:
-        find_cluster()
-    assert raised.value.message == (
-        "the Slurm step's nodes cannot be resolved: SLURM_STEP_TASKS_PER_NODE not found in environment. Not running inside a SLURM step?"
-    )
+
+def test_one_process_may_train_several_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", config({"worker": ["a:1"]})["TF_CONFIG"])
+    refuse_several_runs_on_workers(seeds="2", folds=None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "remedy"),
+    [
+        ({}, "Start all workers with X."),
+        ({"CNNKIT_LAUNCHED": "true"}, LAUNCH_RESTARTS),
+    ],
+)
+def test_how_to_go_on_after_a_lost_worker_is_what_the_user_has_to_do(environment: dict[str, str], remedy: str) -> None:
+    import tensorflow as tf
+
+    cluster = cluster_of_environment({**config({"worker": ["127.0.0.1:1", "127.0.0.1:2"]}), **environment})
+    with pytest.raises(LostWorkerError) as raised, lost_workers_named(cluster, "Start all workers with X."):
+        raise tf.errors.UnavailableError(None, None, "socket closed")
+    assert str(raised.value) == f"worker 1 (127.0.0.1:2) was lost\n    See its own output for the reason. {remedy}"

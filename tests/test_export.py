@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from cnnkit.artifacts.metadata import parse_metadata
 from cnnkit.artifacts.runtimes import load_runtime
 from cnnkit.errors import CnnkitError
 from cnnkit.export.export import export_model
+from cnnkit.export.writers.writer import write_float
 from tests.exporting import LAYERS, images, make_run, save_run
 
 
@@ -74,6 +76,22 @@ def test_each_format_answers_alike_for_batches_of_any_size_and_carries_everythin
     assert found.golden_inputs is not None
     assert found.golden_inputs.shape == (3, 12, 12, 3)
     assert np.abs(runtime(found.golden_inputs) - found.golden_outputs).max() < 1e-6
+
+
+@pytest.mark.parametrize("quantization", ["", "float16", "int8"])
+def test_the_float32_file_is_written_once_whatever_is_made_of_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str
+) -> None:
+    written: list[str] = []
+
+    def counted(model: Any, target: Any, path: Path, *further: Any) -> None:
+        written.append(path.name)
+        write_float(model, target, path, *further)
+
+    monkeypatch.setattr("cnnkit.export.write.write_float", counted)
+    (result,) = export_model(run, [ONNX], quantization, output=tmp_path, tolerance=0.1).results
+    assert result.is_kept
+    assert written == ["float32.onnx"]
 
 
 @pytest.mark.parametrize("target", [ONNX, LITERT], ids=lambda target: target.name)

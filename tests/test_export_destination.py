@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.artifacts.formats import FORMATS, LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, format_named, format_of, newest_version
+from cnnkit.artifacts.formats import FORMATS, LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, format_named, format_of, newest_version, size_of
 from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.export.destination import Destination, destinations
-from cnnkit.export.placing import place, size_of, writable_folder
+from cnnkit.export.placing import place, writable_folder
 
 SOURCE = Path("runs/cifar/model.keras")
 

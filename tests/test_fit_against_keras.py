@@ -310,7 +310,7 @@ def test_a_run_stopped_inside_an_epoch_and_interrupted_at_once_is_resumed_to_its
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_step_is_compiled_by_xla_where_the_model_is_compiled_so(jit_compile: bool) -> None:
     batches, preparation = source(), BatchPreparation([], 0, THREE, None, decide(THREE)[0])
-    run_steps: Any = step_module._step_runner(network("sgd", jit_compile=jit_compile), batches, preparation)
+    run_steps: Any = step_module.OneDeviceSteps(network("sgd", jit_compile=jit_compile), batches, None, preparation)._run
     graph = run_steps.get_concrete_function(iter(batches.in_order()), tf.constant(1)).graph.as_graph_def()
     assert any(function.attr["_XlaMustCompile"].b for function in graph.library.function) == jit_compile
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.console.launch import LaunchDisplay, share_text
+from cnnkit.console.launch import LaunchDisplay, share_text, wrapped
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import EXIT_STATUSES, PEER_LOST, as_a_shell_tells_it, cause_of_death, exit_status
 from cnnkit.launch import shares as shares_module
 from cnnkit.launch.launcher import Limits, launch
 from cnnkit.launch.shares import Share, shares, visible_gpus
+from cnnkit.training.distribution.cluster import cluster_of_environment
 
 QUICK = Limits(max_restarts=3, grace_seconds=0.5, finish_seconds=0.5)
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,13 @@ def test_each_worker_gets_its_place_in_one_cluster_of_free_ports(tmp_path: Path)
     addresses = configs[0]["cluster"]["worker"]
     assert len(set(addresses)) == 3
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_workers_know_that_they_are_launched(tmp_path: Path) -> None:
+    _, told = go(tmp_path, "print(json.dumps(dict(os.environ)))")
+    cluster = cluster_of_environment(json.loads(told.of(1)[0]))
+    assert cluster is not None
+    assert (cluster.is_launched, cluster.worker) == (True, 1)
 
 
 def test_ports_from_a_given_one_on_and_an_error_where_one_is_in_use(tmp_path: Path) -> None:
@@ -466,6 +474,27 @@ def test_lines_carry_the_number_of_their_worker_and_keep_to_their_stream(capsys:
         "Error: worker 3 failed after 1 restart, which is all that --max-restarts allows\n"
         "    To go on from the last checkpoint: cnnkit launch --workers 11 -- train --resume runs/x\n"
     )
+
+
+LINE = "epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380  209 images/s"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "parts"),
+    [
+        (LINE, 80, [LINE]),
+        (LINE, 54, ["epoch 1/3  loss 2.0621  accuracy 0.4185", "val_accuracy 0.8380  209 images/s"]),  # not between name and value
+        (LINE, 61, ["epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380", "209 images/s"]),
+        (LINE, 60, ["epoch 1/3  loss 2.0621  accuracy 0.4185  val_accuracy 0.8380", "209 images/s"]),
+        ("a  sentence of some words", 16, ["a  sentence of", "some words"]),
+        ("    a remedy of words", 12, ["    a remedy", "of words"]),
+        ("0123456789", 4, ["0123", "4567", "89"]),
+        ("가나다라 마바", 8, ["가나다라", "마바"]),  # two columns each
+        ("", 4, [""]),
+    ],
+)
+def test_a_line_that_a_terminal_would_wrap_is_broken_between_its_values(line: str, width: int, parts: list[str]) -> None:
+    assert wrapped(line, width) == parts
 
 
 def test_processor_cores_where_a_process_cannot_be_bound_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

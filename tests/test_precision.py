@@ -12,7 +12,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.precision import dtype_policy, in_float32
 from cnnkit.training.checkpoint.store import CheckpointStore
-from cnnkit.training.distribution.opening import speed_notices
+from cnnkit.training.distribution.opening import device_notices
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -160,9 +160,9 @@ def test_the_config_decides_whether_xla_compiles_the_step(tmp_path: Path, overri
 
 def test_what_makes_training_no_faster_without_a_gpu_is_said(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(CONFIG)
-    assert speed_notices(load([tmp_path / "c.yaml"]).config.train) == []
+    assert device_notices(load([tmp_path / "c.yaml"]).config.train) == []
     overrides = ["train.precision=mixed_bfloat16", "train.jit_compile=true"]
-    assert speed_notices(load([tmp_path / "c.yaml"], overrides).config.train) == [
+    assert device_notices(load([tmp_path / "c.yaml"], overrides).config.train) == [
         "train.precision: mixed_bfloat16 makes training no faster on a processor, and this machine has no GPU.",
         "train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU.",
     ]

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from cnnkit import cli
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.compare_groups import compare_groups
 from cnnkit.experiments.repeats import parse_seeds
+from cnnkit.report.write import write_report
 from cnnkit.runs.listing import list_runs
 from cnnkit.runs.lock import RunLock
 
@@ -116,6 +118,39 @@ def test_the_screen_and_the_page_say_what_the_summary_says(folder: Path) -> None
     assert "<script" not in page
     assert page.count('<tr><td class="words name">seed-') == 3
     assert (group / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("group", ["small-seeds", "folded-folds"])
+def test_report_writes_the_page_of_a_group_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    page = folder / "runs" / group / "summary.html"
+    before = page.read_text()
+    page.unlink()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "report", group])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert capsys.readouterr().out == f"Report: runs/{group}/summary.html\n"
+    assert page.read_text() == before
+
+
+def test_report_measures_the_runs_of_a_group_as_they_are_now(folder: Path, tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    shutil.copytree(folder / "runs" / "small-seeds", group)
+    metrics = results(group / "seed-3")
+    (group / "seed-3" / "metrics.json").write_text(json.dumps({**metrics, "accuracy": 0.5}))
+    assert write_report(group, tmp_path / "page.html") == tmp_path / "page.html"
+    mean = np.mean([0.5, *(results(group / f"seed-{seed}")["accuracy"] for seed in SEEDS[1:])])
+    assert summary(group)["metrics"]["accuracy"]["mean"] == pytest.approx(mean)
+    assert f'<span class="value">{mean:.4f}</span>' in (tmp_path / "page.html").read_text()
+    for seed in SEEDS[1:]:
+        shutil.rmtree(group / f"seed-{seed}")
+    with pytest.raises(CnnkitError) as raised:
+        write_report(group)
+    assert str(raised.value) == (
+        f"{group}: 1 finished run in it, but two or more are needed\n    Finish it with the command that began it."
+    )
 
 
 def test_the_same_command_again_trains_nothing(folder: Path) -> None:

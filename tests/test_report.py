@@ -29,7 +29,7 @@ from cnnkit.report.examples import informative_examples, percent
 from cnnkit.report.metrics import confusion_for_page
 from cnnkit.report.pictures import MOST_POINTS, SIGNAL_HEIGHT, Picture, Signal, render_example
 from cnnkit.report.plots import as_svg
-from cnnkit.report.report import write_report
+from cnnkit.report.write import write_report
 from cnnkit.runs.reopen import reopened
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train

@@ -17,7 +17,8 @@ import yaml
 
 from cnnkit.commands.train import train
 from cnnkit.exit_status import EXIT_STATUSES, PEER_LOST
-from cnnkit.training.distribution.cluster import cluster_of_environment, is_slurm_step
+from cnnkit.training.distribution.cluster import cluster_of_environment
+from cnnkit.training.distribution.slurm import is_slurm_step
 
 DOCS = Path(__file__).parent.parent / "docs"
 SCALE = DOCS / "scale"
@@ -253,22 +254,23 @@ def test_the_batch_script_requeues_what_can_go_on_and_passes_the_status_on(
     assert is_slurm_step(dict(line.split("=", 1) for line in (tmp_path / "env-1").read_text().splitlines()))
 
 
-def test_what_slurm_sets_for_the_step_is_what_tensorflow_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Independent reference: SlurmClusterResolver itself."""
-    from cnnkit.training.distribution.opening import find_cluster
+def test_the_workers_of_the_batch_script_are_those_of_tensorflows_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Independent reference: SlurmClusterResolver, whose order as text is that of the nodes where they have as many digits."""
+    import tensorflow as tf
 
     options = sbatch_options()
     nodes, per_node = int(options["--nodes"]), int(options["--ntasks-per-node"])
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(str(gpu) for gpu in range(int(options["--gpus-per-node"]))))
-    for name, value in (("PROCID", "1"), ("STEP_NUM_TASKS", f"{nodes * per_node}"), ("STEP_NODELIST", f"gpu[1-{nodes}]"), ("STEP_TASKS_PER_NODE", f"{per_node}(x{nodes})")):  # fmt: skip
+    step = {"PROCID": "1", "STEP_NUM_TASKS": f"{nodes * per_node}", "STEP_NODELIST": f"gpu[1-{nodes}]", "STEP_TASKS_PER_NODE": f"{per_node}(x{nodes})"}  # fmt: skip
+    for name, value in step.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    cluster = find_cluster()
-    os.environ.pop("TF_CONFIG")  # `find_cluster` has set it, and `monkeypatch` would put it back
+    cluster = cluster_of_environment({f"SLURM_{name}": value for name, value in step.items()})
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=10_000, gpus_per_node=int(options["--gpus-per-node"]), gpus_per_task=1, auto_set_gpu=False
+    )
     assert cluster is not None
-    ports = {address.partition(":")[2] for address in cluster.addresses}
-    assert (cluster.worker, [address.partition(":")[0] for address in cluster.addresses], len(ports)) == (1, ["gpu1", "gpu2"], 1)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"  # one task a node uses all of its GPUs
+    assert list(cluster.addresses) == resolver.cluster_spec().as_dict()["worker"]
+    assert ("worker", cluster.worker) == resolver.get_task_info()
+    assert len({address.partition(":")[0] for address in cluster.addresses}) == nodes  # one task a node, which uses all of its GPUs
 
 
 # In the place of `ssh HOST COMMAND`: a shell on this machine with little of the environment, which gets the standard input and no signals.

@@ -460,7 +460,7 @@ def data_show(patch: pytest.MonkeyPatch) -> None:
 
 
 def report(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.report.report.write_report", lambda run, output: Path("runs/cifar/report.html"))
+    patch.setattr("cnnkit.report.write.write_report", lambda *arguments: Path("runs/cifar/report.html"))
     command("report", "runs/cifar")
 
 
@@ -684,6 +684,27 @@ def test_the_live_table_of_a_sweep_stays_on_the_screen_however_many_trials_and_p
     assert len(shown) <= 23
     assert any("2 best" in line for line in shown)
     assert shown[-1].startswith("digits: 27 finished")
+
+
+def test_the_live_table_of_a_sweep_waits_for_its_first_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream := Stream(terminal=True))
+    output().print(live_view(replace(sweep_of(MANY, ended=False), rows=()), output()))
+    shown = COLOURS.sub("", stream.getvalue()).strip("\n").split("\n")
+    assert shown[0] == "starting the workers …"
+    assert shown[1].startswith("digits: none begun, of ")
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize("columns", [68, 72, 76, 80])
+def test_the_names_of_metrics_are_whole_where_a_launched_worker_has_less_room(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f"a class with the long name {number}" for number in range(5))
+    monkeypatch.setattr(sys, "stdout", stream := Stream(terminal=True))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_evaluation(evaluation_of("classification", names))
+    lines = COLOURS.sub("", stream.getvalue()).split("\n")
+    header = next(line for line in lines if "recall" in line)
+    assert header.split() == ["class", "precision", "recall", "F1", "ROC-AUC", "AP", "examples"]
+    assert max(map(len, lines)) <= columns
 
 
 def test_every_command_has_its_screen() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cnnkit import cli
+from cnnkit.artifacts.formats import size_of
 from cnnkit.errors import CnnkitError
-from cnnkit.prediction.description import describe, size_of
+from cnnkit.prediction.description import describe
 from tests.artefacts import copy_model, export, inputs_of, metadata, model_metadata, network, task_of, write_onnx
 
 

@@ -11,12 +11,14 @@ import pytest
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.sweep.run import OpenSweep, open_sweep
+from cnnkit.experiments.sweep.run import OpenSweep, open_sweep, reopen_sweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
 from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.sweep.trial_run import run_trial
+from cnnkit.report.sweep import write_sweep_report
+from cnnkit.report.write import write_report
 from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.listing import read_run
 from cnnkit.training.prepare import prepare
@@ -293,3 +295,36 @@ def test_a_choice_keeps_its_type_on_the_way_through_the_storage(tmp_path: Path) 
     got = {claim.run.loaded.config.train.optimizer.arguments["amsgrad"] for claim in claims if claim is not None}
     assert got == {True, False}
     assert all(isinstance(value, bool) for value in got)
+
+
+def test_report_writes_the_page_of_a_sweep_anew_from_its_folder_alone(swept: OpenSweep, tmp_path: Path) -> None:
+    write_sweep_report(swept)
+    page = swept.folder.report.read_text()
+    swept.folder.report.unlink()
+    assert write_report(swept.folder.path) == swept.folder.report
+    assert swept.folder.report.read_text() == page
+    assert write_report(swept.folder.path, tmp_path / "page.html") == tmp_path / "page.html"
+    assert (tmp_path / "page.html").read_text() == page
+
+
+def test_a_reopened_sweep_has_as_many_trials_as_were_asked_for_last(tmp_path: Path) -> None:
+    worker(tmp_path, sweep={"trials": 2})
+    worker(tmp_path, sweep={"trials": 3})
+    assert reopen_sweep(tmp_path / "sweep", StorageAddress()).study.plan.trials == 3
+
+
+def test_what_is_missing_to_report_a_sweep_is_told(tmp_path: Path) -> None:
+    folder = opened(tmp_path).folder
+    with pytest.raises(CnnkitError) as raised:
+        write_report(folder.path)
+    assert str(raised.value) == (
+        f"{folder.path}: no trial is finished, so there is nothing to report\n    Go on with it: `cnnkit sweep CONFIG`."
+    )
+    record = json.loads(folder.record.read_text())
+    folder.record.write_text(json.dumps({**record, "storage": "postgresql://me@host/db"}))
+    with pytest.raises(CnnkitError) as raised:
+        write_report(folder.path)
+    assert str(raised.value) == (
+        f"{folder.path}: its trials are in postgresql://me@host/db\n"
+        "    Write `--storage postgresql://me@host/db`, with the password where it wants one."
+    )

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cnnkit import cli
 from cnnkit.config.load import load_config, resolved
-from cnnkit.config.sweep_space import open_space
+from cnnkit.config.sweep_space import check_space, load_config_with_sweep
 from cnnkit.errors import CnnkitError, ConfigError
 from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
 from tests.sweeping import SPACE, config_of, loaded
@@ -22,7 +23,7 @@ def errors_of(folder: Path, **sections: Any) -> list[str]:
     """All problems of a config, each `LINE: path: message | remedy`, and checked that its line has the entry at fault."""
     path = config_of(folder, **sections)
     with pytest.raises(ConfigError) as caught:
-        plan_sweep(load_config([path]))
+        plan_sweep(load_config_with_sweep([path]))
     lines = path.read_text().splitlines()
     found = []
     for problem in caught.value.problems:
@@ -101,6 +102,69 @@ def test_an_end_that_is_no_valid_value_is_told_with_which_end(
         assert found == [f"sweep.space.{name}{error}" for error in errors]
 
 
+def test_all_faults_of_a_sweep_are_one_error(tmp_path: Path) -> None:
+    sweep = {
+        "objective": "val_acuracy",
+        "sampler": {"TPESampler": {"seed": 3}},
+        "pruner": {"MedianPruner": {"n_startup_trials": -1}},
+        "space": {
+            "train.optimizer.SGD.learning_rate": INT,
+            "train.epochs": {"IntDistribution": {"low": 0, "high": 4}},
+            "train.loss": {"CategoricalDistribution": {"choices": ["sparse_categorical_crossentropy", "mse"]}},  # mse does not fit the data
+            BATCH: {"IntDistribution": {"low": 9, "high": 3}},
+        },
+    }
+    assert [error.partition(": ")[0] for error in errors_of(tmp_path, sweep=sweep)] == [
+        "sweep.objective",
+        "sweep.sampler.TPESampler.seed",
+        "sweep.space.train.optimizer.SGD.learning_rate",
+        "sweep.space.train.epochs.IntDistribution.low",
+        "sweep.space.train.loss.CategoricalDistribution.choices[1]",
+        f"sweep.space.{BATCH}.IntDistribution",
+        "sweep.pruner.MedianPruner",
+    ]
+
+
+ONE_SEED = (
+    "sweep.space.seed: `seed` is the same in all trials: "
+    "it decides the validation examples and the noise of training, so trials could not be compared"
+)
+
+
+def test_misspelt_names_of_a_sweep_do_not_hide_the_faults_of_its_space(tmp_path: Path) -> None:
+    sweep = {
+        "trials": 0,
+        "sampler": {"TPESampler": {"multivariat": True}},
+        "pruner": "HyperbandPrune",
+        "objectiv": "val_loss",
+        "space": {"data.batch_sise": INT, UNITS: {"IntDistribution": {"low": 0, "high": 8}}, RATE: {"FloatDistributio": {}}, "seed": INT},
+    }
+    assert [error.partition(" | ")[0] for error in errors_of(tmp_path, sweep=sweep)] == [
+        "sweep.trials: wants at least 1, got 0",
+        "sweep.sampler.TPESampler.multivariat: unknown argument. Did you mean 'multivariate'?",
+        "sweep.space.data.batch_sise: unknown key. Did you mean 'batch_size'?",
+        f"sweep.space.{UNITS}.IntDistribution.low: the low end 0 is not valid: {UNITS}: wants at least 1, got 0",
+        f"sweep.space.{RATE}.FloatDistributio: unknown distribution 'FloatDistributio'. Did you mean 'FloatDistribution'?",
+        ONE_SEED,
+        "sweep.pruner: unknown pruner 'HyperbandPrune'. Did you mean 'HyperbandPruner'?",
+        "sweep.objectiv: unknown key. Did you mean 'objective'?",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "sweep"])
+def test_both_commands_report_them_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    path = config_of(tmp_path, sweep={"trials": 0, "space": {"data.batch_sise": INT}})
+    monkeypatch.setattr(sys, "argv", ["cnnkit", command, str(path)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    printed = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "sweep.trials: wants at least 1, got 0" in printed
+    assert "sweep.space.data.batch_sise: unknown key. Did you mean 'batch_size'?" in printed
+
+
 def test_an_end_at_which_there_is_no_network_is_told(tmp_path: Path) -> None:
     layers = [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "Flatten", {"Dense": {"units": 10, "activation": "softmax"}}]
     path = config_of(tmp_path, sweep={"space": {"model.layers[0].Conv2D.kernel_size": {"IntDistribution": {"low": 3, "high": 9}}}})
@@ -172,13 +236,13 @@ def test_a_trials_config_is_that_of_the_same_overrides(tmp_path: Path) -> None:
     path = config_of(tmp_path)
     values = {RATE: 0.01, BATCH: 64, UNITS: 24}
     by_hand = resolved(load_config([path], [f"{name}={value}" for name, value in values.items()]).config)
-    trial = resolved(open_space(load_config([path])).config_of(values).config)
+    trial = resolved(check_space(load_config([path]))[0].config_of(values).config)
     assert "sweep" not in trial
     assert trial == {key: value for key, value in by_hand.items() if key != "sweep"}
 
 
 def test_a_default_that_the_config_leaves_out_may_be_searched(tmp_path: Path) -> None:
-    space = open_space(
+    space, _ = check_space(
         loaded(tmp_path, sweep={"space": {"train.optimizer.Adam.beta_1": {"FloatDistribution": {"low": 0.8, "high": 0.99}}}})
     )
     assert space.config_of({"train.optimizer.Adam.beta_1": 0.9}).config.train.optimizer.arguments["beta_1"] == 0.9
@@ -191,8 +255,8 @@ def test_combinations_are_counted(tmp_path: Path) -> None:
         "train.optimizer.Adam.beta_1": {"FloatDistribution": {"low": 0.8, "high": 0.9, "step": 0.05}},
     }
     every = list(itertools.product([32, 64, 128], range(8, 33, 8), [0.8, 0.85, 0.9]))
-    assert open_space(loaded(tmp_path, sweep={"space": discrete})).combinations == len(every)
-    assert open_space(loaded(tmp_path)).combinations is None
+    assert check_space(loaded(tmp_path, sweep={"space": discrete}))[0].combinations == len(every)
+    assert check_space(loaded(tmp_path))[0].combinations is None
 
 
 def test_neither_a_config_without_a_sweep_nor_help_imports_optuna(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs of two workers, which are two processes of this machine: the result of one, whatever ends a worker, and clear errors."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from cnnkit.exit_status import PEER_LOST
+from cnnkit.runs.directory import RunDirectory, read_state
 from tests.worker_processes import free_ports, run_workers, start_worker
 
 pytestmark = pytest.mark.slow
@@ -99,7 +101,8 @@ def test_a_killed_worker_is_named_and_the_resumed_run_equals_its_untorn_twin(fol
     _, errors = workers[1 - victim].communicate(timeout=120)
     name = ["the chief", "worker 1"][victim]
     assert workers[1 - victim].returncode == PEER_LOST, errors
-    assert f"Error: {name} (127.0.0.1:{ports[victim]}) was lost" in errors
+    remedy = f"Start all workers with `--resume {run}`: everything up to the last checkpoint is saved."
+    assert f"Error: {name} (127.0.0.1:{ports[victim]}) was lost\n    See its own output for the reason. {remedy}" in errors
     workers[victim].communicate()
     for status, output, errors in run_workers(2, ["--resume", run], folder):
         assert status == 0, output + errors
@@ -118,6 +121,62 @@ def test_a_signal_to_either_worker_stops_both_after_the_same_step(folder: Path, 
     for status, output, errors in run_workers(2, ["--resume", run], folder):
         assert status == 0, output + errors
     assert_equal(together, run)
+
+
+UNSTABLE = """
+name: unstable
+data: {npz: line.npz, validation: 0.2, batch_size: 8, task: regression}
+model: {layers: [Flatten, {Dense: {units: 1, use_bias: false}}]}
+train:
+  epochs: 4
+  checkpoint_every: 7
+  on_nan: restore
+  optimizer: {SGD: {learning_rate: 0.2251}}
+"""
+
+
+@pytest.fixture(scope="module")
+def unstable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mean squared error whose second derivative is 16: a step multiplies the error by 1 - 16 x 0.2251 = -2.6 until float32 overflows."""
+    folder = tmp_path_factory.mktemp("unstable")
+    random = np.random.default_rng(0)
+    signs = random.choice([-1.0, 1.0], 200).astype(np.float32)
+    np.savez(folder / "line.npz", x=np.repeat(signs, 8).reshape(200, 8, 1), y=(signs / 2 + random.normal(0, 0.1, 200)).astype(np.float32))
+    (folder / "c.yaml").write_text(UNSTABLE)
+    return folder
+
+
+def rollbacks(text: str) -> list[str]:
+    """What the notices of rollbacks say: where training diverged, and from where it resumes."""
+    words = " ".join(text.replace("│", " ").split())
+    return re.findall(r"Training diverged in (epoch \d+, step \d+\. It resumes from .*? \(\d of 3 times\))\.", words)
+
+
+def test_replicas_and_workers_roll_back_at_the_same_step_as_one_device(unstable: Path) -> None:
+    alone, replicas = (
+        run_workers(1, ["c.yaml", "--run-dir", f"devices-{number}", "--set", f"train.devices={number}"], unstable)[0] for number in (1, 2)
+    )
+    chief, worker = run_workers(2, ["c.yaml", "--run-dir", "workers"], unstable)
+    assert [alone[0], replicas[0], chief[0], worker[0]] == [0, 0, 0, 0], (alone, replicas, chief, worker)
+    told = rollbacks(alone[2])
+    assert told[0] == "epoch 3, step 16. It resumes from step 14 of epoch 3 with half the learning rate (1 of 3 times)"
+    assert rollbacks(replicas[2]) == rollbacks(chief[2]) == told
+    assert rollbacks(worker[2]) == []  # its notices are in its log
+    assert rollbacks((unstable / "workers" / "worker-1.log").read_text()) == told
+    runs = [unstable / name for name in ("devices-1", "devices-2", "workers")]
+    rates = [[row["learning_rate"] for row in RunDirectory(run).read_history()] for run in runs]
+    assert rates == [[pytest.approx(0.2251 * 0.5 ** (len(told) * (epoch > 2))) for epoch in (1, 2, 3, 4)]] * 3
+    assert_close(runs[0], runs[1])
+    assert_equal(runs[1], runs[2])
+
+
+def test_workers_that_do_not_roll_back_stop_together_with_the_last_good_checkpoint(unstable: Path) -> None:
+    for status, output, errors in run_workers(2, ["c.yaml", "--run-dir", "stopped", "--set", "train.on_nan=stop"], unstable):
+        assert status == 1, output + errors
+        assert "Error: the loss became inf in epoch 3, step 16, with a learning rate of 0.2251; everything up to the last" in errors
+        assert f"`cnnkit train --resume {unstable / 'stopped'}`" in errors
+    assert all(np.isfinite(array).all() for name, array in arrays(unstable / "stopped").items() if name.startswith("model"))
+    assert read_state(RunDirectory(unstable / "stopped")) == "failed"
 
 
 def test_a_run_of_two_workers_goes_on_with_one_up_to_rounding(folder: Path, together: Path) -> None:

@@ -165,3 +165,13 @@ def format_named(name: str) -> Format:
 
 def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a model with all its files: of the newest version in its folder, or of an OpenVINO model with the `.bin` file beside it."""
+    path = newest_version(path)
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    weights = path.with_suffix(".bin")
+    if path.suffix.lower() == OPENVINO.suffix and weights.exists():
+        files.append(weights)
+    return sum(file.stat().st_size for file in files)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnkit.commands import train, transfer
+from cnnkit.commands.several_runs import refuse_several_runs
 from cnnkit.console.launch import LaunchDisplay
 
 if TYPE_CHECKING:
     from cnnkit.config.load import LoadedConfig
-
-_SEVERAL_RUNS = ("seeds", "folds", "compare_scratch", "fractions")  # options of the two commands by which they train several runs
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,7 @@ def _prepared_command(command: Sequence[str], workers: int) -> tuple[list[str], 
     if name not in _COMMANDS:
         raise typer.BadParameter(f"'{name}' does not train on several workers; train and transfer do", param_hint="COMMAND")
     given = _parsed(name, arguments)
-    for option in _SEVERAL_RUNS:
-        if given.get(option):
-            raise typer.BadParameter("trains several runs; launch trains one", param_hint=f"--{option.replace('_', '-')}")
+    refuse_several_runs(given, "launch trains one")
     if given.get("resume") is not None:
         return [name, *arguments], given["resume"]
     if name == "train" and not given["configs"]:

@@ -13,6 +13,16 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, such as train.epochs=3. May be repeated.")
 ]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", help="The run's folder (default: runs/NAME).", metavar="DIR")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help="postgresql://user@host/database, for several machines.",
+        metavar="URL",
+        envvar="CNNKIT_STORAGE",
+        show_envvar=True,
+    ),
+]
 ResumeOrStart = Annotated[
     bool,
     typer.Option("--resume-or-start", help="Start the run in its folder, or resume it there: for schedulers that restart a command."),

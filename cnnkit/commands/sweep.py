@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from cnnkit.commands.options import Configs, Set
+from cnnkit.commands.options import Configs, Set, Storage
 
 if TYPE_CHECKING:
     from cnnkit.experiments.sweep.run import OpenSweep
@@ -15,16 +15,7 @@ def sweep(
     configs: Configs,
     overrides: Set = None,
     workers: Annotated[int, typer.Option("--workers", help="Worker processes on this machine.", min=1)] = 1,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage",
-            help="postgresql://user@host/database, for several machines.",
-            metavar="URL",
-            envvar="CNNKIT_STORAGE",
-            show_envvar=True,
-        ),
-    ] = None,
+    storage: Storage = None,
     best: Annotated[bool, typer.Option("--best", help="Write the winner's config instead of training more trials.")] = False,
     seeds: Annotated[
         int, typer.Option("--seeds", help="With --best: retrain the winner with this many fresh seeds, and test each once.", min=0)
@@ -34,12 +25,12 @@ def sweep(
     """Search hyperparameters with Optuna, or go on with it."""
     if seeds and not best:
         raise typer.BadParameter("goes with --best", param_hint="--seeds")
-    from cnnkit.config.load import load_config
+    from cnnkit.config.sweep_space import load_config_with_sweep
     from cnnkit.console.text import print_notice
     from cnnkit.experiments.sweep.run import open_sweep
     from cnnkit.experiments.sweep.storage import parse_storage
 
-    opened = open_sweep(load_config(configs, overrides or []), sweep_dir, parse_storage(storage))
+    opened = open_sweep(load_config_with_sweep(configs, overrides or []), sweep_dir, parse_storage(storage))
     if opened.notice:
         print_notice(opened.notice)
     if best:

@@ -7,6 +7,7 @@ import typer
 
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
+from cnnkit.commands.several_runs import refuse_several_runs_on_workers
 from cnnkit.commands.training_run import print_finished, resume_or_start_and_print, train_and_print
 from cnnkit.console.text import print_notice
 from cnnkit.errors import CnnkitError
@@ -38,6 +39,7 @@ def train(
     With --seeds or --folds, several runs that are summarized; the same command resumes them.
     """
     repeats = check_repeats(seeds, folds, workers)
+    refuse_several_runs_on_workers(seeds=seeds, folds=folds)
     if resume is not None:
         for option, is_given in (("--seeds", seeds is not None), ("--folds", folds is not None), ("--resume-or-start", resume_or_start)):
             if is_given:

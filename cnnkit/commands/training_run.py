@@ -20,16 +20,19 @@ if TYPE_CHECKING:
     from cnnkit.training.resume import Resumed
 
 
-def train_and_print(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None" = None) -> NoReturn:
+def train_and_print(
+    loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None" = None, *, resumes_itself: bool = False
+) -> NoReturn:
     """Train, printing progress and the final evaluation; exits with the run's status.
 
     Args:
         loaded: The config with its data opened.
         run_dir: The run's folder, which may be locked already; `runs/NAME` where None.
         resumed: The interrupted run to continue; None for a new one.
+        resumes_itself: Whether the same command would resume the run that it starts now.
     """
-    from cnnkit.training.distribution.lost_worker import exit_without_waiting, lost_workers_named
-    from cnnkit.training.distribution.opening import find_cluster, open_devices, speed_notices
+    from cnnkit.training.distribution.lost_worker import exit_without_waiting
+    from cnnkit.training.distribution.opening import device_notices, find_cluster, open_devices
     from cnnkit.training.distribution.workers import Workers
 
     cluster = find_cluster()
@@ -38,10 +41,9 @@ def train_and_print(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", r
 
     try:
         workers = Workers(open_devices(loaded, cluster), cluster)
-        for notice in speed_notices(loaded.config.train) if workers.is_chief else ():
+        for notice in device_notices(loaded.config.train, workers.devices) if workers.is_chief else ():
             print_notice(notice)
-        with lost_workers_named(cluster):
-            status = _train(loaded, run_dir, resumed, workers)
+        status = _train(loaded, run_dir, resumed, workers, resumes_itself=resumes_itself)
     except CnnkitError as error:
         if cluster is None:
             raise
@@ -67,7 +69,7 @@ def resume_or_start_and_print(loaded: "LoadedConfig", run_dir: Path | None) -> N
     for notice in opened.resumed.notices if opened.resumed is not None and is_chief else ():
         print_notice(notice)
     if not opened.is_finished:
-        train_and_print(opened.bound, opened.locked, opened.resumed)
+        train_and_print(opened.bound, opened.locked, opened.resumed, resumes_itself=True)
     if opened.resumed is not None:
         print_finished(opened.resumed, is_chief=is_chief)
     if is_chief:
@@ -90,18 +92,24 @@ def print_finished(resumed: "Resumed", *, is_chief: bool) -> NoReturn:
     raise typer.Exit
 
 
-def _train(loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None", workers: "Workers") -> int:
+def _train(
+    loaded: "BoundConfig", run_dir: "Path | LockedRun | None", resumed: "Resumed | None", workers: "Workers", *, resumes_itself: bool
+) -> int:
     """Prepare and train a run; the exit status of the process."""
     from cnnkit.keras_api.downloads import keras_home
+    from cnnkit.training.distribution.lost_worker import lost_workers_named
     from cnnkit.training.distribution.worker_log import worker_output
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
 
     if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
         print_notice(replicas_text(resumed.replicas_before, workers.devices.replicas))
-    with counting("files") as on_progress:
+    with lost_workers_named(workers.cluster, "Start all workers again with the same command."), counting("files") as on_progress:
         prepared = prepare(loaded, run_dir, on_progress, resumed, workers)
-    with worker_output(workers, prepared.run_path):
+    goes_on = resumed is not None or resumes_itself
+    command = "again with the same command" if goes_on else f"with `--resume {prepared.run_path}`"
+    how_to_restart = f"Start all workers {command}: everything up to the last checkpoint is saved."
+    with lost_workers_named(workers.cluster, how_to_restart), worker_output(workers, prepared.run_path):
         if workers.is_chief:
             if prepared.metadata.stand_in_for:
                 print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")

@@ -7,6 +7,7 @@ import typer
 
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
+from cnnkit.commands.several_runs import refuse_several_runs_on_workers
 from cnnkit.commands.training_run import resume_or_start_and_print, train_and_print
 from cnnkit.console.progress import comparing
 from cnnkit.console.text import print_notice
@@ -46,6 +47,7 @@ def transfer(
 ) -> None:
     """Train a new head on a frozen pretrained base."""
     repeats = check_repeats(seeds, folds, workers)
+    refuse_several_runs_on_workers(seeds=seeds, folds=folds, compare_scratch=compare_scratch, fractions=fractions)
     if repeats and (compare_scratch or fractions):
         raise typer.BadParameter("does not go with --seeds or --folds", param_hint="--compare-scratch")
     if resume_or_start and (repeats or compare_scratch or fractions):

@@ -9,7 +9,7 @@ from typing import Any
 from cnnkit.config.schema import SOURCES, Config
 from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
-from cnnkit.config.yaml_loader import Document, read_file
+from cnnkit.config.yaml_loader import Document, parse, read_file
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
@@ -40,7 +40,7 @@ class LoadedConfig:
 
     def config_error(self, faults: Iterable[Fault]) -> ConfigError:
         """A ConfigError of some faults, each with the file and line of its entry."""
-        return ConfigError(_problem(self.document, fault) for fault in faults)
+        return config_error(self.document, faults)
 
     def as_yaml(self) -> str:
         """The resolved config, defaults included, as YAML that loads to the same config."""
@@ -53,10 +53,26 @@ def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedC
     Raises:
         ConfigError: With every problem that can be known without TensorFlow.
     """
-    document = load_document(paths, overrides)
+    return _validated(load_document(paths, overrides))
+
+
+def load_text(text: str, source: str) -> LoadedConfig:
+    """A config from the text of a resolved one.
+
+    Args:
+        text: The YAML.
+        source: The file that it is from, for errors.
+
+    Raises:
+        ConfigError: It is not valid.
+    """
+    return _validated(parse(text, source))
+
+
+def _validated(document: Document) -> LoadedConfig:
     config, faults = validate(document.value)
     if config is None:
-        raise ConfigError(_problem(document, fault) for fault in faults)
+        raise config_error(document, faults)
     return LoadedConfig(config, document)
 
 
@@ -126,6 +142,11 @@ def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedC
     phases = [phase.model_dump(exclude_none=True) for phase in train.phases]
     phases[-1]["epochs"] = epochs - earlier
     return load_config(files, [*overrides, f"train.phases={json.dumps(phases)}"])
+
+
+def config_error(document: Document, faults: Iterable[Fault]) -> ConfigError:
+    """A ConfigError of some faults of a document, each with the file and line of its entry."""
+    return ConfigError(_problem(document, fault) for fault in faults)
 
 
 def _problem(document: Document, fault: Fault) -> Problem:

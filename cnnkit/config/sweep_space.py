@@ -4,12 +4,13 @@ A trial's config is the config without its `sweep` section, with the chosen valu
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
-from cnnkit.config.load import LoadedConfig, resolve_paths, resolved
+from cnnkit.config.load import LoadedConfig, config_error, load_document, resolve_paths, resolved
 from cnnkit.config.schema import SOURCES
 from cnnkit.config.stack import set_entry
 from cnnkit.config.validate import validate
@@ -88,21 +89,46 @@ class SearchSpace:
         return count
 
 
-def open_space(loaded: LoadedConfig) -> SearchSpace:
-    """Check the search space of a config that has a sweep.
+def load_config_with_sweep(paths: Sequence[FilePath], overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Like `load_config`; where only the sweep has faults, those of its search space are reported together with them.
 
     Raises:
-        ConfigError: With every path that the config does not have, every distribution that Optuna rejects, and every end of one
-            that is not a valid value.
+        ConfigError: With every problem that can be known without TensorFlow.
+    """
+    document = load_document(paths, overrides)
+    config, faults = validate(document.value)
+    if config is not None:
+        return LoadedConfig(config, document)
+    rest = _without_faulty_entries(document.value, faults)
+    config = validate(rest)[0] if rest is not None else None
+    if rest is not None and config is not None:
+        faults += check_space(LoadedConfig(config, Document(rest, document.keys, document.values)))[1]
+    raise config_error(document, faults)
+
+
+def _without_faulty_entries(value: Mapping[str, Any], faults: Sequence[Fault]) -> dict[str, Any] | None:
+    """A config without the faulty entries of its sweep; None where others are faulty, or nothing would be left to check."""
+    if not all(fault.path[:1] == (SWEEP,) and len(fault.path) > 1 for fault in faults) or not isinstance(value[SWEEP].get("space"), dict):
+        return None
+    keys = {fault.path[1] for fault in faults if fault.path[1] != "space"}
+    names = {fault.path[2] for fault in faults if fault.path[1] == "space" and len(fault.path) > 2}
+    space = {name: entry for name, entry in value[SWEEP]["space"].items() if name not in names}
+    neutral: dict[str | int, object] = {"trials": 1, "objective": f"{VALIDATION_PREFIX}{LOSS_COLUMN}"}  # what a sweep has to have
+    sweep = {**{key: neutral[key] for key in keys & neutral.keys()}, **{key: each for key, each in value[SWEEP].items() if key not in keys}}
+    return {**value, SWEEP: {**sweep, "space": space}} if space else None
+
+
+def check_space(loaded: LoadedConfig) -> tuple[SearchSpace, list[Fault]]:
+    """The search space of a config that has a sweep.
+
+    Returns:
+        The space, of the parameters without faults; and the faults: every path that the config does not have, every distribution
+        that Optuna rejects, and every end of one that is not a valid value.
     """
     sweep = loaded.config.sweep
     assert sweep is not None
     faults: list[Fault] = []
-    if "seed" in sweep.sampler.arguments:
-        path = (SWEEP, "sampler", *sweep.sampler.key, "seed")
-        faults.append(Fault(path, "cannot be set: each trial's seed follows from the config's `seed`", "Leave it out.", on_key=True))
     distributions: dict[str, Any] = {}
-    ends: list[End] = []
     taken: dict[Path, str] = {}
     for name, entry in sweep.space.items():
         at = (SWEEP, "space", name)
@@ -111,26 +137,23 @@ def open_space(loaded: LoadedConfig) -> SearchSpace:
         except ConfigError as error:
             faults.append(Fault(at, _said(error), error.problems[0].remedy, on_key=True))
             continue
-        if found := [*_path_faults(loaded, name, path), *_overlaps(name, path, taken)]:
-            faults += found
-            continue
-        taken[path] = name
-        if unusable := [*_choice_faults(entry.arguments.get("choices"), (*at, *entry.key, "choices"))]:
-            faults += unusable
-            continue
+        found = [*_path_faults(loaded, name, path), *_overlaps(name, path, taken)]
+        taken.setdefault(path, name)
+        found = found or [*_choice_faults(entry.arguments.get("choices"), (*at, *entry.key, "choices"))]
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a high end that no step reaches: Optuna lowers it
-                distributions[name] = build("distributions", entry, at)
+            if not found:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # a high end that no step reaches: Optuna lowers it
+                    distributions[name] = build("distributions", entry, at)
         except BuildError as error:
-            faults.append(error.fault)
-            continue
-        ends += _ends(name, distributions[name], (*at, *entry.key))
-    space = SearchSpace(loaded, distributions, tuple(ends))
-    faults += [fault for name in distributions for fault in _value_faults(space, name)]
-    if faults:
-        raise loaded.config_error(faults)
-    return space
+            found = [error.fault]
+        faults += found
+    ends = {name: list(_ends(name, each, (SWEEP, "space", name, *sweep.space[name].key))) for name, each in distributions.items()}
+    space = SearchSpace(loaded, distributions, tuple(end for each in ends.values() for end in each))
+    wrong = {name: found for name in distributions if (found := list(_value_faults(space, name)))}
+    valid = {name: each for name, each in distributions.items() if name not in wrong}
+    faults += [fault for found in wrong.values() for fault in found]
+    return SearchSpace(loaded, valid, tuple(end for name in valid for end in ends[name])), faults
 
 
 def _path_of(loaded: LoadedConfig, name: str) -> Path:

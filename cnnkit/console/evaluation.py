@@ -53,7 +53,9 @@ def _print_overall(console: Console, measured: Sequence[MetricValue], names: Seq
 def _rows_table(noun: str, known: TaskMetrics, rows: Sequence[Mapping[str, Any]]) -> Table:
     """A row per class or label; of many, those of lowest F1."""
     table = new_table(noun, *(metric.abbreviation or metric.label for metric in known.by_row), "examples")
-    table.columns[0].max_width, table.columns[0].no_wrap = 20, True
+    table.columns[0].max_width, table.columns[0].overflow = 20, "ellipsis"
+    for column in table.columns[1:]:  # where there is no room, the names get less of it, not the numbers
+        column.no_wrap = True
     shown = sorted(rows, key=lambda row: math.inf if math.isnan(row["f1"]) else row["f1"])[:MOST_ROWS] if len(rows) > MOST_ROWS else rows
     if len(shown) < len(rows):
         plural = f"{noun}es" if noun == "class" else f"{noun}s"

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
@@ -45,10 +46,10 @@ class LaunchDisplay:
     def on_line(self, worker: int, stream: str, line: str) -> None:
         """Print a line of a worker on the stream that it came from; where a terminal would wrap it, each part has the number."""
         console = self._consoles[stream]
-        text = Text(escape_unprintable(line.expandtabs().rstrip()))
-        for part in text.wrap(console, self.columns) if console.is_terminal and text else [text]:
+        text = escape_unprintable(line.expandtabs().rstrip())
+        for part in wrapped(text, self.columns) if console.is_terminal else [text]:
             prefix = Text(f"[{worker:{self._width}}] ", style=COLOURS[worker % len(COLOURS)])
-            console.print(Text.assemble(prefix, part), soft_wrap=True)
+            console.print(Text.assemble(prefix, Text(part)), soft_wrap=True)
         (sys.stdout if stream == "stdout" else sys.stderr).flush()
 
     def on_death(self, worker: int, cause: str) -> None:
@@ -62,6 +63,22 @@ class LaunchDisplay:
             f"worker {worker} failed after {count(restarts, 'restart')}, which is all that --max-restarts allows\n"
             f"    To go on from the last checkpoint: {self._resume}"
         )
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line in parts of at most a width in terminal columns.
+
+    It is broken between two values of a log line, which two spaces divide, where that leaves the part at least half full; else between
+    two words; else anywhere.
+    """
+    parts = []
+    while cell_len(line) > width:
+        most, indent = len(chop_cells(line, width)[0]), len(line) - len(line.lstrip())
+        between_values, between_words = (line.rfind(gap, indent, most + len(gap)) for gap in ("  ", " "))
+        at = between_values if between_values >= most / 2 else between_words if between_words > indent else most
+        parts.append(line[:at].rstrip())
+        line = line[at:].lstrip()
+    return [*parts, line]
 
 
 def share_text(shares: "Sequence[Share]") -> str:

@@ -31,6 +31,7 @@ MOST_LIVE_ROWS = 25
 MOST_RESULTS = 10  # trials in the table at the end
 COLUMN_GAP = 3  # spaces between two columns of a table
 BAR_WIDTH = 24  # characters of an importance of 1
+STARTING = "starting the workers …"
 
 
 def sweep_display() -> "TerminalSweep | PlainSweep":
@@ -68,7 +69,7 @@ class TerminalSweep(AbstractContextManager["TerminalSweep"]):
     """A table of the newest trials and the best one, kept up to date."""
 
     def __init__(self) -> None:
-        self._live = Live(Text("starting the workers …", style="dim"), console=output(), refresh_per_second=4)
+        self._live = Live(Text(STARTING, style="dim"), console=output(), refresh_per_second=4)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -90,6 +91,8 @@ class TerminalSweep(AbstractContextManager["TerminalSweep"]):
 
 def live_view(status: "SweepStatus", console: Console) -> RenderableType:
     """The table while trials are trained: the best trial, and the newest ones that fit on the screen."""
+    if not status.rows:
+        return Group(Text(STARTING, style="dim"), Text(_counts(status), style="dim"))
     best, lines = status.best, console.height - LINES_AROUND
     most = max(2, min(MOST_LIVE_ROWS, lines // _lines_of_a_row(status, console.width)))
     rows = list(status.rows[-most:])
@@ -162,7 +165,7 @@ def print_results(results: "SweepResults") -> None:
         if row.error:
             console.print(Text(f"trial {row.number} failed: {escape_unprintable(row.error.splitlines()[0])}", style="red"))
     print_line(f"{_counts(status)}. Written: {', '.join(map(str, results.written))}")
-    print_line("The best of many trials is partly luck. Measure it with fresh seeds, on the test examples: add --best --seeds 5")
+    console.print(Text("The best of many trials is partly luck. Measure it with fresh seeds, on the test examples: add --best --seeds 5"))
 
 
 def print_best(best: "Best", objective: "Metric") -> None:

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.config.schema import SOURCES
-from cnnkit.errors import CnnkitError, count
+from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.paired_tests import holm
 from cnnkit.evaluation.repeated_runs import MeanDifference, paired_difference, welch_difference
 from cnnkit.experiments.compare_runs import SIGNIFICANCE_LEVEL, changed_entries
 from cnnkit.experiments.repeat_summary import RepeatSummary, gather_repeats
 from cnnkit.metrics import Metric
 from cnnkit.plots.repeats import plot_groups
-from cnnkit.runs.directory import RunDirectory, read_state
-from cnnkit.runs.group import read_group
-from cnnkit.runs.names import RUNS
+from cnnkit.runs.group import find_group, finished_runs
 
 WHICH_EXAMPLES = (
     "target",
@@ -101,7 +99,7 @@ def are_groups(paths: Sequence[Path]) -> bool:
     Raises:
         CnnkitError: Some are, and others are not.
     """
-    found = [path for path in paths if read_group(_folder(path)) is not None]
+    found = [path for path in paths if find_group(path) is not None]
     if found and len(found) < len(paths):
         other = next(path for path in paths if path not in found)
         raise CnnkitError(
@@ -122,7 +120,7 @@ def compare_groups(paths: Sequence[Path], picture: Path | None = None) -> GroupC
     """
     if len(paths) < 2:
         raise CnnkitError(f"only {paths[0]} is named", "Name two or more groups: `cnnkit compare runs/a-seeds runs/b-seeds`.")
-    summaries = [_summary(_folder(path)) for path in paths]
+    summaries = [_summary(path) for path in paths]
     names = [summary.folder.resolve().name for summary in summaries]
     names = [f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names, 1)]
     first = summaries[0]
@@ -135,24 +133,10 @@ def compare_groups(paths: Sequence[Path], picture: Path | None = None) -> GroupC
     return GroupComparison(groups, changed_entries([each.plan.config for each in summaries]), tuple(_with_holm(versus, first)), target)
 
 
-def _folder(path: Path) -> Path:
-    return path if path.exists() else RUNS / path
-
-
-def _summary(folder: Path) -> RepeatSummary:
-    plan = read_group(folder)
-    assert plan is not None
-    runs = [path for path in sorted(folder.glob("*-*"), key=_number) if read_state(RunDirectory(path)) == "finished"]
-    if len(runs) < 2 or (plan.folds and len(runs) < plan.folds):
-        wanted = f"all of its {plan.folds} folds" if plan.folds else "two or more"
-        message = f"{folder}: {count(len(runs), 'finished run')} in it, but {wanted} are needed"
-        raise CnnkitError(message, "Finish it with the command that began it.")
-    return gather_repeats(folder, plan, runs)
-
-
-def _number(path: Path) -> int:
-    number = path.name.rpartition("-")[2]
-    return int(number) if number.isdecimal() else -1
+def _summary(path: Path) -> RepeatSummary:
+    group = find_group(path)
+    assert group is not None
+    return gather_repeats(*group, finished_runs(*group))
 
 
 def _versus(first: RepeatSummary, other: RepeatSummary, name: str) -> GroupVersus:

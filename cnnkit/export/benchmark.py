@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from cnnkit.artifacts.adapter import cpu_threads
-from cnnkit.artifacts.formats import FORMATS, KERAS, Format
+from cnnkit.artifacts.formats import FORMATS, KERAS, Format, size_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.export.benchmark_results import Benchmark, BenchmarkRow, LeftOut
 from cnnkit.export.destination import Destination
 from cnnkit.export.export import keras_file
-from cnnkit.export.placing import size_of
 from cnnkit.export.subject import Subject, subject_of
 from cnnkit.export.write import write_model
 from cnnkit.io.atomic import write_json

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cnnkit import __version__
 from cnnkit.artifacts.adapter import Runtime
-from cnnkit.artifacts.formats import KERAS, TF_SAVED_MODEL, Format, format_of
+from cnnkit.artifacts.formats import KERAS, TF_SAVED_MODEL, Format, format_of, size_of
 from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.runtimes import load_runtime
 from cnnkit.data.pipeline import batch_of
@@ -23,7 +23,7 @@ from cnnkit.export.destination import Destination, destinations
 from cnnkit.export.image_bytes import FILES, BytesDifference, measure_bytes_difference, png_files
 from cnnkit.export.layer_faults import located_error
 from cnnkit.export.parity import Parity, compare_outputs, same_answers
-from cnnkit.export.placing import place, size_of, writable_folder
+from cnnkit.export.placing import place, writable_folder
 from cnnkit.export.speed import times_as_fast
 from cnnkit.export.subject import Subject, subject_of
 from cnnkit.export.write import Written, write_model

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cnnkit.artifacts.formats import TRITON_MODEL, newest_version, version_numbers
+from cnnkit.artifacts.formats import TRITON_MODEL, version_numbers
 from cnnkit.config.task import Task
 from cnnkit.export.destination import TRITON, Destination
 from cnnkit.export.triton import LABELS, labels_text, triton_config
@@ -75,15 +75,6 @@ def place(made: Path, destination: Destination, task: Task, input_shape: tuple[i
     else:
         write_folder_atomically(path / str(version), lambda temporary: shutil.copytree(made, temporary, dirs_exist_ok=True))
     return version
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a model: of its file with the companion of an OpenVINO model, or of the newest version in its folder."""
-    path = newest_version(path)
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    weights = path.with_suffix(".bin")
-    return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" and weights.exists() else 0)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ class Written:
 
     Attributes:
         path: The file or folder.
-        unquantized: The same model in float32; `path` itself where it is not quantized.
+        unquantized: The same network in float32, of int8 with the biases that its file has, too; `path` itself where it is not quantized.
         calibration: Which examples the int8 ranges were measured on; None for other models.
     """
 
@@ -43,23 +43,18 @@ def write_model(destination: Destination, subject: Subject, folder: Path) -> Wri
         CnnkitError: int8 is wanted without training examples.
     """
     target, model = destination.format, subject.opened.require_keras("an export")
-    full = folder / f"float32{target.suffix}"
+    full, made = (folder / f"{name}{target.suffix}" for name in ("float32", destination.quantization or "float32"))
+    if destination.quantization == "int8":
+        if subject.train is None:
+            raise CnnkitError("int8 needs training examples, to measure the ranges of activations on")
+        inputs, record = calibration_examples(subject.train, subject.seed)
+        with corrected_biases(model, inputs), conversion(model, target):
+            write_float(model, target, full)
+            writer_of(target).write_int8(model, full, made, inputs)
+        return Written(made, full, record)
     from_bytes = bytes_function(model, subject.opened.metadata.image_reader) if target is TF_SAVED_MODEL else None
     with conversion(model, target):
         write_float(model, target, full, from_bytes)
-    if not destination.quantization:
-        return Written(full, full)
-    made = folder / f"{destination.quantization}{target.suffix}"
-    if destination.quantization == "float16":
-        with conversion(model, target):
+        if destination.quantization == "float16":
             writer_of(target).write_float16(model, full, made)
-        return Written(made, full)
-    if subject.train is None:
-        raise CnnkitError("int8 needs training examples, to measure the ranges of activations on")
-    inputs, record = calibration_examples(subject.train, subject.seed)
-    with corrected_biases(model, inputs):
-        corrected = folder / f"corrected{target.suffix}"
-        with conversion(model, target):
-            write_float(model, target, corrected)
-            writer_of(target).write_int8(model, corrected, made, inputs)
-    return Written(made, full, record)
+    return Written(made, full)

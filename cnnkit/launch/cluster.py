@@ -1,6 +1,5 @@
-"""The addresses of the workers on this machine: free ports, taken all at once, and TF_CONFIG."""
+"""The addresses of the workers on this machine: free ports, taken all at once."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,9 +55,3 @@ def _require_unused(port: int) -> None:
 
 def _in_use(port: int, error: OSError) -> CnnkitError:
     return CnnkitError(f"--port: cannot listen on {HOST}:{port} ({error.strerror})", "Name another, or leave --port out for free ones.")
-
-
-def tf_config(ports: list[int], index: int) -> str:
-    """The value of TF_CONFIG for one worker."""
-    cluster = {"worker": [f"{HOST}:{port}" for port in ports]}
-    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cnnkit.exit_status import CLEAN_STOPS, FINISHED, PEER_LOST, as_a_shell_tells_it, cause_of_death, exit_status
-from cnnkit.launch.cluster import reserved_ports, tf_config
+from cnnkit.launch.cluster import HOST, reserved_ports
 from cnnkit.launch.shares import Share, shares
 from cnnkit.launch.worker import STREAMS, Stream, Worker
+from cnnkit.training.distribution.cluster import LAUNCHED, VARIABLE, tf_config
 from cnnkit.training.signals import StopRequest, stop_requests
 
 POLL_SECONDS = 0.1  # how soon a signal is passed on and a death noticed
@@ -97,7 +98,8 @@ def launch(
 def _environment(ports: list[int], index: int, share: Share, columns: int) -> Mapping[str, str]:
     """The variables of a worker that differ from those of the launcher."""
     environment = {
-        "TF_CONFIG": tf_config(ports, index),
+        VARIABLE: tf_config([f"{HOST}:{port}" for port in ports], index),
+        LAUNCHED: "true",
         "TF_GRPC_REUSE_PORT": "true",  # see `reserved_ports`
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.artifacts.formats import OPENVINO, newest_version
+from cnnkit.artifacts.formats import size_of
 from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.data.images.reader import ImageReader
@@ -126,15 +126,6 @@ def describe(path: Path) -> Description:
         temperature=_temperature_of(opened),
         golden=_golden_check(opened),
     )
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a model with all its files: those of a folder, or the `.bin` file beside an OpenVINO model."""
-    path = newest_version(path)
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    if path.suffix.lower() == OPENVINO.suffix:
-        files.append(path.with_suffix(".bin"))
-    return sum(file.stat().st_size for file in files)
 
 
 def _temperature_of(opened: OpenModel) -> float | None:

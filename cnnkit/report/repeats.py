@@ -35,8 +35,12 @@ class PageRow:
     pooled: MetricValue | None
 
 
-def write_summary_page(summary: RepeatSummary) -> Path:
-    """Write `summary.html` into the group's folder.
+def write_summary_page(summary: RepeatSummary, output: Path | None = None) -> Path:
+    """Write the page of a group.
+
+    Args:
+        summary: Its summary.
+        output: The file; `summary.html` in the group's folder where None.
 
     Returns:
         The file.
@@ -44,7 +48,7 @@ def write_summary_page(summary: RepeatSummary) -> Path:
     Raises:
         CnnkitError: It cannot be written.
     """
-    target = summary.folder / PAGE
+    target = output if output is not None else summary.folder / PAGE
     write_text(target, render_template("repeats.html.j2", summary=summary, rows=_rows(summary), **_plots(summary), config=_config(summary)))
     return target
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -45,8 +46,12 @@ class SweepPage:
     config: str
 
 
-def write_sweep_report(sweep: OpenSweep) -> SweepResults:
+def write_sweep_report(sweep: OpenSweep, output: Path | None = None) -> SweepResults:
     """Collect the results of a sweep and write its page; without a finished trial there is none.
+
+    Args:
+        sweep: The sweep.
+        output: The file; `report.html` in the sweep's folder where None.
 
     Raises:
         CnnkitError: The storage failed, or a file cannot be written.
@@ -55,8 +60,9 @@ def write_sweep_report(sweep: OpenSweep) -> SweepResults:
     best = results.status.best
     if best is None:
         return results
-    write_text(sweep.folder.report, render_template(TEMPLATE, page=_page(sweep, results, best), value_text=value_text))
-    return replace(results, written=(*results.written, sweep.folder.report))
+    target = output if output is not None else sweep.folder.report
+    write_text(target, render_template(TEMPLATE, page=_page(sweep, results, best), value_text=value_text))
+    return replace(results, written=(*results.written, target))
 
 
 def _page(sweep: OpenSweep, results: SweepResults, best: TrialRow) -> SweepPage:

@@ -8,11 +8,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from cnnkit.config.differences import differences
-from cnnkit.errors import CnnkitError, format_value
+from cnnkit.errors import CnnkitError, count, format_value
 from cnnkit.io.atomic import remove_leftovers, write_json
 from cnnkit.io.json_file import read_json
 from cnnkit.runs.create import lock_run_directory
+from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import RunLock
+from cnnkit.runs.names import RUNS
 
 GROUP, SUMMARY = "group.json", "summary.json"
 
@@ -88,3 +90,29 @@ def _require_same(folder: Path, stored: GroupPlan, plan: GroupPlan) -> None:
     if changed:
         rows = "\n".join(f"    {key}: {format_value(old)} -> {format_value(new)}" for key, (old, new) in changed.items())
         raise CnnkitError(f"{folder}: holds runs of another config:\n{rows}", "Put the config back as it was, or name another --run-dir.")
+
+
+def find_group(path: Path) -> tuple[Path, GroupPlan] | None:
+    """The folder and plan of the group at a path, or of a name in `runs/`; None where that is no group."""
+    folder = path if path.exists() else RUNS / path
+    plan = read_group(folder)
+    return (folder, plan) if plan is not None else None
+
+
+def finished_runs(folder: Path, plan: GroupPlan) -> list[Path]:
+    """The folders of a group's finished runs, by seed or fold.
+
+    Raises:
+        CnnkitError: There are fewer than two, or not all folds.
+    """
+    runs = [path for path in sorted(folder.glob("*-*"), key=_number) if read_state(RunDirectory(path)) == "finished"]
+    if len(runs) < 2 or (plan.folds and len(runs) < plan.folds):
+        wanted = f"all of its {plan.folds} folds" if plan.folds else "two or more"
+        message = f"{folder}: {count(len(runs), 'finished run')} in it, but {wanted} are needed"
+        raise CnnkitError(message, "Finish it with the command that began it.")
+    return runs
+
+
+def _number(path: Path) -> int:
+    number = path.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1

@@ -81,21 +81,50 @@ class OneDevice:
         return values[np.newaxis]
 
 
-class OneDeviceSteps:
-    """Steps on one device; for the arguments see `Devices.steps`."""
+class StepRunner:
+    """Batches of an epoch and a graph call that takes a number of steps on them, the same on one device and on several.
 
-    def __init__(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> None:
-        self._model, self._train, self._validation, self._preparation = model, train, validation, preparation
-        self._run = _step_runner(model, train, preparation)
+    Args:
+        model: Compiled.
+        train: Training examples.
+        preparation: Applied to each batch.
+        take_step: Takes one optimizer step on a prepared batch, in a graph; returns the mean loss over the epoch so far.
+    """
+
+    def __init__(
+        self, model: "keras.Model", train: BatchSource, preparation: BatchPreparation, take_step: Callable[[tuple[Any, ...]], Any]
+    ) -> None:
+        import tensorflow as tf
+
+        self._train = train
+
+        def run_steps(iterator: Any, count: Any) -> Any:
+            bad = tf.constant(-1)
+            for step in tf.range(count):
+                loss = take_step(preparation(*next(iterator)))
+                bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
+            return model.get_metrics_result(), bad
+
+        self._run = tf.function(run_steps, reduce_retracing=True)
 
     def batches(self, seed: int, epoch: int, skip: int) -> Iterator[Any]:
-        """An iterator over the training batches of an epoch."""
+        """An iterator over the training batches of an epoch, without the first `skip`."""
         return iter(self._train.shuffled(seed, epoch, skip=skip))
 
     def run(self, batches: Iterator[Any], count: Any) -> tuple[Any, Any]:
-        """Take optimizer steps."""
+        """Take optimizer steps; see `Steps.run`."""
         results: tuple[Any, Any] = self._run(batches, count)
         return results
+
+
+class OneDeviceSteps(StepRunner):
+    """Steps on one device; for the arguments see `Devices.steps`."""
+
+    def __init__(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> None:
+        build_training_variables(model, train, preparation)
+        train_step = _train_step(model)
+        super().__init__(model, train, preparation, lambda batch: train_step(batch)["loss"])
+        self._model, self._validation, self._preparation = model, validation, preparation
 
     def validate(self, events: Any) -> dict[str, float]:
         """Loss and metrics on the validation examples."""
@@ -105,24 +134,12 @@ class OneDeviceSteps:
         return results
 
 
-def _step_runner(model: "keras.Model", train: BatchSource, preparation: BatchPreparation) -> Callable[[Any, Any], Any]:
-    """A graph function that runs Keras's own `train_step` a given number of times, compiled by XLA where the model is compiled so."""
+def _train_step(model: "keras.Model") -> Callable[[Any], Any]:
+    """Keras's own `train_step`, compiled by XLA where the model is compiled so."""
     import tensorflow as tf
 
-    build_training_variables(model, train, preparation)
-    step_function = model.train_step
-    if model.jit_compile:
-        step_function = tf.function(step_function, reduce_retracing=True, jit_compile=True)
-
-    def run_steps(iterator: Any, count: Any) -> Any:
-        bad = tf.constant(-1)
-        for step in tf.range(count):
-            loss = step_function(preparation(*next(iterator)))["loss"]
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
-        return model.get_metrics_result(), bad
-
-    runner: Callable[[Any, Any], Any] = tf.function(run_steps, reduce_retracing=True)
-    return runner
+    step: Callable[[Any], Any] = model.train_step
+    return tf.function(step, reduce_retracing=True, jit_compile=True) if model.jit_compile else step
 
 
 def build_training_variables(

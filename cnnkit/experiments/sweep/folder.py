@@ -17,6 +17,7 @@ from cnnkit.io.json_file import read_json
 from cnnkit.training.resume import UNRELATED_TO_LEARNING, changes_text
 
 SWEEPS = Path("sweeps")
+TRIALS = "trial-*"  # pattern of the folders of trials
 
 _MAY_CHANGE = ("sweep.trials", *(key for key in UNRELATED_TO_LEARNING if key not in ("name", "sweep")))
 
@@ -99,6 +100,11 @@ class SweepFolder:
         except (OSError, ValueError) as error:
             kind = "not that of a sweep" if isinstance(error, ValidationError) else type(error).__name__
             raise CnnkitError(f"{self.record}: is damaged ({kind})", "Name another sweep: `--set name=NAME`.") from error
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a sweep was begun in a folder."""
+    return SweepFolder(path).record.is_file()
 
 
 def open_folder(folder: SweepFolder, loaded: LoadedConfig, storage: str) -> Record:

@@ -11,19 +11,14 @@ _PATH = ("sweep", "objective")
 
 
 def objective_of(bound: BoundConfig) -> Metric:
-    """The objective of a config that has a sweep.
-
-    Raises:
-        ConfigError: It is no validation column of the history, or there are no validation examples of their own.
-    """
-    if faults := list(_faults(bound)):
-        raise bound.config_error(faults)
+    """The objective of a config that has a sweep, without `objective_faults`."""
     sweep = bound.config.sweep
     assert sweep is not None
     return find(sweep.objective, custom_names([entry.written for entry in bound.config.train.metrics or []]))
 
 
-def _faults(bound: BoundConfig) -> Iterator[Fault]:
+def objective_faults(bound: BoundConfig) -> Iterator[Fault]:
+    """Faults of an objective that is no validation column of the history, and of missing validation examples of their own."""
     sweep, data = bound.config.sweep, bound.config.data
     assert sweep is not None
     columns = list(dict.fromkeys(column for encoding, _ in bound.encodings.values() for column in log_columns(encoding.metrics)))

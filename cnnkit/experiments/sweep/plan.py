@@ -9,10 +9,10 @@ import numpy as np
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Config, Sweep
-from cnnkit.config.sweep_space import End, SearchSpace, open_space
+from cnnkit.config.sweep_space import End, SearchSpace, check_space
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem
-from cnnkit.experiments.sweep.objective import objective_of
+from cnnkit.experiments.sweep.objective import objective_faults, objective_of
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.optuna_objects import require_optuna
 from cnnkit.metrics import Metric
@@ -42,8 +42,7 @@ class SweepPlan:
     @property
     def sweep(self) -> Sweep:
         """The section `sweep`."""
-        assert self.bound.config.sweep is not None
-        return self.bound.config.sweep
+        return _sweep_of(self.bound.config)
 
     @property
     def trials(self) -> int:
@@ -70,12 +69,7 @@ class SweepPlan:
         Raises:
             BuildError: Optuna rejects its arguments, or it wants a package that is not installed.
         """
-        entry, seed = self.sweep.sampler, self.bound.config.seed
-        if entry.name not in _ONE_SEQUENCE:
-            seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental and deprecated arguments: the user's choice
-            return build("samplers", entry, ("sweep", "sampler"), seed=seed)
+        return _build_sampler(self.bound.config, number)
 
     def pruner(self) -> Any:
         """Optuna's pruner; a resource is an epoch, so `max_resource` is the number of epochs where it is left out.
@@ -83,14 +77,7 @@ class SweepPlan:
         Raises:
             BuildError: Optuna rejects its arguments.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return build("pruners", self.sweep.pruner, ("sweep", "pruner"), max_resource=self._most_epochs)
-
-    @property
-    def _most_epochs(self) -> int:
-        configs = [self.bound.config, *(self.space.config_of({end.name: end.value}).config for end in self.space.ends)]
-        return max(map(_epochs, configs))
+        return _build_pruner(self.space)
 
 
 def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
@@ -108,17 +95,55 @@ def plan_sweep(loaded: LoadedConfig, *, is_checked: bool = False) -> SweepPlan:
         example = "sweep: {trials: 20, objective: val_accuracy, space: {data.batch_size: {CategoricalDistribution: {choices: [32, 64]}}}}"
         raise CnnkitError(f"{source}: has no `sweep` section", f"Add one, such as `{example}`.")
     require_optuna()
-    space = open_space(loaded)
-    bound = loaded if isinstance(loaded, BoundConfig) else bind(loaded)
-    plan = SweepPlan(bound, space, objective_of(bound))
+    space, faults = check_space(loaded)
+    faults += _object_faults(space)
     try:
-        plan.sampler(0)
-        plan.pruner()
-    except BuildError as error:
-        raise loaded.located(error) from error
+        bound = loaded if isinstance(loaded, BoundConfig) else bind(loaded)
+    except ConfigError as error:
+        raise ConfigError([*loaded.config_error(faults).problems, *error.problems]) from error
+    faults += objective_faults(bound)
     if not is_checked:
-        _check_ends(plan, lambda config: None)
-    return plan
+        faults += _end_faults(bound, space, lambda config: None)
+    if faults:
+        raise loaded.config_error(faults)
+    return SweepPlan(bound, space, objective_of(bound))
+
+
+def _object_faults(space: SearchSpace) -> list[Fault]:
+    """Faults of the sampler and the pruner."""
+    faults, sampler = [], _sweep_of(space.loaded.config).sampler
+    if "seed" in sampler.arguments:
+        path = ("sweep", "sampler", *sampler.key, "seed")
+        faults.append(Fault(path, "cannot be set: each trial's seed follows from the config's `seed`", "Leave it out.", on_key=True))
+    for build_object, arguments in ((_build_sampler, (space.loaded.config, 0)), (_build_pruner, (space,))):
+        try:
+            build_object(*arguments)
+        except BuildError as error:
+            faults.append(error.fault)
+    return faults
+
+
+def _sweep_of(config: Config) -> Sweep:
+    assert config.sweep is not None
+    return config.sweep
+
+
+def _build_sampler(config: Config, number: int) -> Any:
+    """Optuna's sampler for a trial, with a seed that follows from the config's and the trial's number."""
+    entry, seed = _sweep_of(config).sampler, config.seed
+    if entry.name not in _ONE_SEQUENCE:
+        seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental and deprecated arguments: the user's choice
+        return build("samplers", entry, ("sweep", "sampler"), seed=seed)
+
+
+def _build_pruner(space: SearchSpace) -> Any:
+    """Optuna's pruner, with the largest number of epochs in the space as its `max_resource`."""
+    configs = [space.loaded.config, *(space.config_of({end.name: end.value}).config for end in space.ends)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return build("pruners", _sweep_of(space.loaded.config).pruner, ("sweep", "pruner"), max_resource=max(map(_epochs, configs)))
 
 
 def check_networks(plan: SweepPlan) -> None:
@@ -130,19 +155,20 @@ def check_networks(plan: SweepPlan) -> None:
     from cnnkit.model.compile import build_and_compile
     from cnnkit.training.trial import try_training
 
-    _check_ends(plan, lambda config: try_training(config, build_and_compile(config)))
-
-
-def _check_ends(plan: SweepPlan, check: Callable[[BoundConfig], object]) -> None:
-    """Check the config of every end of the space with its data; all faults at once, each at the line of its end."""
-    faults = []
-    for end in plan.space.ends:
-        try:
-            check(plan.trial_config({end.name: end.value}))
-        except CnnkitError as error:
-            faults += _faults_at(end, error)
+    faults = _end_faults(plan.bound, plan.space, lambda config: try_training(config, build_and_compile(config)))
     if faults:
         raise plan.bound.config_error(faults)
+
+
+def _end_faults(bound: BoundConfig, space: SearchSpace, check: Callable[[BoundConfig], object]) -> list[Fault]:
+    """Faults of the configs at every end of the space with their data, each at the line of its end."""
+    faults = []
+    for end in space.ends:
+        try:
+            check(_rebound(bound, space.config_of({end.name: end.value})))
+        except CnnkitError as error:
+            faults += _faults_at(end, error)
+    return faults
 
 
 def _faults_at(end: End, error: CnnkitError) -> list[Fault]:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.config.load import LoadedConfig
+from cnnkit.config.load import LoadedConfig, load_text
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.sweep.folder import SWEEPS, SweepFolder
+from cnnkit.experiments.sweep.folder import SWEEPS, TRIALS, SweepFolder
 from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
 from cnnkit.experiments.sweep.status import SweepStatus, status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
@@ -57,6 +58,30 @@ def open_sweep(loaded: LoadedConfig, sweep_dir: Path | None, address: StorageAdd
     """
     plan = plan_sweep(loaded)
     study, notice = open_study(plan, SweepFolder(sweep_dir or SWEEPS / plan.name), address)
+    return OpenSweep(study, address, notice)
+
+
+def reopen_sweep(path: Path, address: StorageAddress) -> OpenSweep:
+    """Open a sweep from its folder alone, to look at its results.
+
+    Args:
+        path: The folder.
+        address: Where its trials are recorded, where that is a database.
+
+    Raises:
+        CnnkitError: The folder holds no sweep, its record is damaged, or the storage or the data cannot be read.
+    """
+    folder = SweepFolder(path)
+    record = folder.read_record()
+    if record is None:
+        raise CnnkitError(f"{path}: holds no sweep", "Name the folder of one, such as `sweeps/NAME`.")
+    if record.storage != folder.journal.name and not address.url:
+        message = f"{path}: its trials are in {record.storage}"
+        raise CnnkitError(message, f"Write `--storage {record.storage}`, with the password where it wants one.")
+    trials = max(int(record.config["sweep"]["trials"]), len(list(path.glob(TRIALS))))  # their number may have been raised since
+    config = {**record.config, "sweep": {**record.config["sweep"], "trials": trials}}
+    plan = plan_sweep(load_text(write_yaml(config), str(folder.record)), is_checked=True)
+    study, notice = open_study(plan, folder, address if record.storage != folder.journal.name else StorageAddress())
     return OpenSweep(study, address, notice)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import BuildError, CnnkitError, ConfigError
-from cnnkit.experiments.sweep.folder import SweepFolder, open_folder
+from cnnkit.experiments.sweep.folder import TRIALS, SweepFolder, open_folder
 from cnnkit.experiments.sweep.plan import SweepPlan
 from cnnkit.experiments.sweep.storage import StorageAddress, open_storage, storage_errors
 from cnnkit.experiments.worker_pool import LOG
@@ -226,7 +226,7 @@ def _require_own(study: "optuna.Study", identity: str, folder: SweepFolder, addr
         CnnkitError: It is that of another folder, or the folder has trials that the study does not know.
     """
     owner = study.user_attrs.get(FOLDER_ID)
-    if owner is None and any(folder.path.glob("trial-*")):
+    if owner is None and any(folder.path.glob(TRIALS)):
         raise CnnkitError(
             f"{folder.path}: has trials, but {address.described(folder)} has none of them",
             "Restore it, or begin anew under another name: `--set name=NAME`.",

@@ -1,6 +1,6 @@
 """A model made fit for converters while it is converted: constants that they see, recurrent layers without loops."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,17 @@ def _short_recurrent(layer: Any) -> list[Any]:
     return found if steps and all(each is not None and each <= MOST_STEPS for each in steps) else []
 
 
+def call_with_zeros(model: "keras.Model", shapes: Sequence[Sequence[int | None]]) -> None:
+    """Call a model on one example of zeros: Keras exports only a model that was called.
+
+    Args:
+        model: The model.
+        shapes: Shape of each input, without the batch; a size that is open is taken as 1.
+    """
+    examples = [np.zeros((1, *(size or 1 for size in shape)), np.float32) for shape in shapes]
+    model(examples if len(examples) > 1 else examples[0], training=False)
+
+
 def export_for_inference(model: "keras.Model", target: Format, path: Path) -> None:
     """Write a model by Keras's own exporter, in inference mode.
 
@@ -83,7 +94,6 @@ def export_for_inference(model: "keras.Model", target: Format, path: Path) -> No
             return self.inner(inputs, training=False)
 
     wrapped, shapes = InferenceOnly(), [each.shape[1:] for each in model.inputs]
-    examples = [np.zeros((1, *(size or 1 for size in shape)), np.float32) for shape in shapes]
-    wrapped(examples if len(examples) > 1 else examples[0])  # Keras exports only a model that was called
+    call_with_zeros(wrapped, shapes)
     specs = [keras.InputSpec(dtype="float32", shape=(None, *shape), name=f"input_{index}") for index, shape in enumerate(shapes)]
     wrapped.export(str(path), format=target.name, verbose=False, input_signature=[specs] if len(specs) > 1 else specs)

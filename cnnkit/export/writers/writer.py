@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cnnkit.artifacts.formats import Format
+from cnnkit.export.writers.exportable import call_with_zeros
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +70,5 @@ def write_float(model: "keras.Model", target: Format, path: Path, from_bytes: By
     Raises:
         Exception: Of any kind, from Keras's exporters; `conversion` makes them a NotExportableError.
     """
-    inputs = [np.zeros((1, *(size or 1 for size in each.shape[1:])), np.float32) for each in model.inputs]
-    model(inputs if len(inputs) > 1 else inputs[0], training=False)  # Keras exports only a model that was called
+    call_with_zeros(model, [each.shape[1:] for each in model.inputs])
     writer_of(target).write_float(model, path, from_bytes)

@@ -2,14 +2,16 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnkit.errors import CnnkitError, format_value
+from cnnkit.errors import CnnkitError, count, format_value
+from cnnkit.training.distribution.slurm import is_slurm_step, slurm_workers
 
 VARIABLE = "TF_CONFIG"
-SLURM_TASKS, SLURM_NODES = "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"
+LAUNCHED = "CNNKIT_LAUNCHED"  # set by `cnnkit launch`, which restarts all workers by itself
+LAUNCH_RESTARTS = "`cnnkit launch` restarts all workers, as often as --max-restarts says; everything up to the last checkpoint is saved."
 EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:5000", "10.0.0.2:5000"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -20,10 +22,14 @@ class Cluster:
     Attributes:
         addresses: `host:port` of each worker; the first one is the chief.
         worker: Number of this process.
+        source: Where they come from: `TF_CONFIG`, or `this Slurm step`.
+        is_launched: Whether `cnnkit launch` has started them, which restarts all when one is lost.
     """
 
     addresses: tuple[str, ...]
     worker: int
+    source: str = VARIABLE
+    is_launched: bool = False
 
     @property
     def is_chief(self) -> bool:
@@ -34,15 +40,22 @@ class Cluster:
         """A worker in messages: `worker 1 (10.0.0.2:5000)`; the chief is worker 0."""
         return f"{'the chief' if worker == 0 else f'worker {worker}'} ({self.addresses[worker]})"
 
+    def __str__(self) -> str:
+        """All of them in messages: `the 2 workers of TF_CONFIG`."""
+        return f"the {count(len(self.addresses), 'worker')} of {self.source}"
+
 
 def cluster_of_environment(environment: Mapping[str, str] = os.environ) -> Cluster | None:
-    """The cluster that this process was started in; None for a process of its own.
+    """The cluster that this process was started in; None for a process of its own. `TF_CONFIG` is read before the variables of Slurm.
 
     Raises:
-        CnnkitError: `TF_CONFIG` is not valid, or has tasks that cnnkit does not run.
+        CnnkitError: `TF_CONFIG` is not valid, or has tasks that cnnkit does not run; or the variables of Slurm are not.
     """
     if VARIABLE not in environment:
-        return None
+        if not is_slurm_step(environment):
+            return None
+        slurm_addresses, rank = slurm_workers(environment)
+        return Cluster(tuple(slurm_addresses), rank, "this Slurm step")
     tasks, own_type, index = _parsed(environment[VARIABLE])
     unknown = sorted(set(tasks) - {"chief", "worker"}) or sorted({own_type} - set(tasks))
     if unknown:
@@ -53,7 +66,17 @@ def cluster_of_environment(environment: Mapping[str, str] = os.environ) -> Clust
         raise _invalid(f"has the task index {index}, but {len(tasks[own_type])} of type {own_type}", f"Write it as in {EXAMPLE}")
     if len(set(addresses)) < len(addresses):
         raise _invalid("names an address twice", "Give each worker a host and port of its own.")
-    return Cluster(addresses, before + index) if len(addresses) > 1 else None
+    return Cluster(addresses, before + index, is_launched=LAUNCHED in environment) if len(addresses) > 1 else None
+
+
+def tf_config(addresses: Sequence[str], worker: int) -> str:
+    """The value of `TF_CONFIG` for one worker.
+
+    Args:
+        addresses: `host:port` of each worker.
+        worker: Number of this one, from 0.
+    """
+    return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": worker}})
 
 
 def _parsed(text: str) -> tuple[dict[str, list[str]], str, int]:
@@ -70,12 +93,6 @@ def _parsed(text: str) -> tuple[dict[str, list[str]], str, int]:
         if not host or not port.isdigit() or int(port) > 65535:
             raise _invalid(f"has the address {format_value(address)}", "An address is a host and a port: `10.0.0.1:5000`.")
     return tasks, own_type, index
-
-
-def is_slurm_step(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is one of several that `srun` has started, and `TF_CONFIG` is not set."""
-    tasks = environment.get(SLURM_TASKS, "1")
-    return VARIABLE not in environment and SLURM_NODES in environment and tasks.isdigit() and int(tasks) > 1
 
 
 def _invalid(what: str, remedy: str) -> CnnkitError:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import PEER_LOST
-from cnnkit.training.distribution.cluster import Cluster
+from cnnkit.training.distribution.cluster import LAUNCH_RESTARTS, Cluster
 from cnnkit.training.distribution.opening import names, unreachable
 
 
@@ -18,8 +18,12 @@ class LostWorkerError(CnnkitError):
 
 
 @contextmanager
-def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
+def lost_workers_named(cluster: Cluster | None, how_to_restart: str) -> Iterator[None]:
     """Context manager: an error of TensorFlow because a worker was lost becomes a LostWorkerError that names it.
+
+    Args:
+        cluster: The workers; None for this process alone.
+        how_to_restart: What the user has to do where `cnnkit launch` does not do it.
 
     Raises:
         LostWorkerError: A worker was lost.
@@ -36,9 +40,7 @@ def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
         silent = unreachable(cluster)
         if not silent and not isinstance(error, lost):
             raise
-        remedy = (
-            "See its own output for the reason. Restart all workers with `--resume RUN`: everything up to the last checkpoint is saved."
-        )
+        remedy = f"See its own output for the reason. {LAUNCH_RESTARTS if cluster.is_launched else how_to_restart}"
         raise LostWorkerError(f"{names(cluster, silent)} was lost", remedy) from error
 
 

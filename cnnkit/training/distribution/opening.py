@@ -1,22 +1,20 @@
 """Open the devices of a run: those of its config on this machine, or the workers that a scheduler has started."""
 
-import json
 import os
 import socket
 import time
 from collections.abc import Sequence
 
 from cnnkit.config.load import LoadedConfig
-from cnnkit.config.schema import MOST_DEVICES, Train
-from cnnkit.errors import CnnkitError, Fault, count
+from cnnkit.config.schema import Train
+from cnnkit.errors import CnnkitError, Fault, count, format_value
 from cnnkit.exit_status import PEER_LOST
 from cnnkit.model.precision import FLOAT32
-from cnnkit.training.distribution.cluster import VARIABLE, Cluster, cluster_of_environment, is_slurm_step
+from cnnkit.training.distribution.cluster import LAUNCH_RESTARTS, VARIABLE, Cluster, cluster_of_environment, tf_config
 from cnnkit.training.distribution.strategy import StrategyDevices
 from cnnkit.training.step import Devices, OneDevice
 
 _PATH = ("train", "devices")
-FIRST_PORT = 10_000  # of 20,000 below those that systems give to clients
 SECONDS_TO_CONNECT = 60.0  # in which all workers have to be there
 SECONDS_BETWEEN_TRIES = 0.2
 
@@ -35,7 +33,8 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
         cluster: The workers of the run; None for this process alone.
 
     Raises:
-        ConfigError: There are fewer devices than the config wants, or more than examples in a batch.
+        ConfigError: There are fewer devices than the config wants, GPUs are named where there are none, or there are more devices
+            than examples in a batch.
         CnnkitError: This worker's port is in use.
         UnreachableWorkerError: Another worker is not there.
     """
@@ -43,6 +42,10 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
 
     chosen = loaded.config.train.devices
     gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and isinstance(chosen, list):
+        message = f"names GPUs by their numbers, {format_value(chosen)}, but this machine has no GPU"
+        remedy = f"Write `auto`; or a number such as {len(chosen)}, for as many logical devices of the processor."
+        raise loaded.config_error([Fault(_PATH, message, remedy)])
     if gpus and chosen != "auto":
         selected = chosen if isinstance(chosen, list) else list(range(chosen))
         if missing := [each for each in selected if each >= len(gpus)]:
@@ -55,7 +58,7 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
     elif gpus:
         devices = StrategyDevices(tf.distribute.MirroredStrategy()) if len(gpus) > 1 else OneDevice()
     else:
-        devices = _logical_cpus(1 if chosen == "auto" else len(chosen) if isinstance(chosen, list) else chosen)
+        devices = _logical_cpus(chosen if isinstance(chosen, int) else 1)
     batch_size = loaded.config.data.batch_size
     if batch_size < devices.replicas:
         message = f"a batch of {count(batch_size, 'example')} cannot be divided among {devices.replicas} devices"
@@ -76,29 +79,15 @@ def _logical_cpus(number: int) -> Devices:
 
 
 def find_cluster() -> Cluster | None:
-    """The cluster of the environment. That of Slurm is found by TensorFlow's resolver, and set as `TF_CONFIG`.
+    """The cluster of the environment; that of Slurm is set as `TF_CONFIG`, which TensorFlow reads.
 
     Raises:
         CnnkitError: The environment is not valid.
     """
-    if is_slurm_step():
-        import tensorflow as tf
-
-        gpus = {"gpus_per_node": MOST_DEVICES, "gpus_per_task": 1, "auto_set_gpu": False}  # Slurm assigns them; without any it would fail
-        try:
-            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=_slurm_port(), **gpus)
-            tasks, (own_type, index) = resolver.cluster_spec().as_dict(), resolver.get_task_info()
-        except (RuntimeError, ValueError) as error:
-            message = f"the Slurm step's nodes cannot be resolved: {error}"
-            raise CnnkitError(message, f"Start cnnkit by `srun`; or set {VARIABLE} yourself.") from error
-        os.environ[VARIABLE] = json.dumps({"cluster": tasks, "task": {"type": own_type, "index": index}})
-    return cluster_of_environment()
-
-
-def _slurm_port() -> int:
-    """The first port of a Slurm job's workers on each node, which follows from the job's number: two jobs may share a node."""
-    job = os.environ.get("SLURM_JOB_ID", "0")
-    return FIRST_PORT + 16 * (int(job) % 1250 if job.isdigit() else 0)
+    cluster = cluster_of_environment()
+    if cluster is not None and VARIABLE not in os.environ:
+        os.environ[VARIABLE] = tf_config(cluster.addresses, cluster.worker)
+    return cluster
 
 
 def _join(cluster: Cluster) -> StrategyDevices:
@@ -131,7 +120,8 @@ def _wait_for_others(cluster: Cluster) -> None:
         while silent:
             if time.monotonic() > deadline:
                 message = f"{names(cluster, silent)} could not be reached in {SECONDS_TO_CONNECT:.0f} s"
-                raise UnreachableWorkerError(message, "Start all workers at about the same time, and open their ports to each other.")
+                remedy = "Start all workers at about the same time, and open their ports to each other."
+                raise UnreachableWorkerError(message, LAUNCH_RESTARTS if cluster.is_launched else remedy)
             time.sleep(SECONDS_BETWEEN_TRIES)
             silent = unreachable(cluster, silent)
 
@@ -156,15 +146,26 @@ def _accepts(address: str) -> bool:
         return False
 
 
-def speed_notices(train: Train) -> list[str]:
-    """Options of `train` that make training no faster on this machine, because it has no GPU."""
+def device_notices(train: Train, devices: Devices | None = None) -> list[str]:
+    """Options of `train` that this machine cannot follow, that have no effect on its devices, or that make training no faster on them.
+
+    Args:
+        train: The options.
+        devices: The devices of a run; None for those that `train` would open here.
+    """
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU"):
-        return []
-    notices = []
-    if train.precision != FLOAT32:
+    gpus, chosen, notices = len(tf.config.list_physical_devices("GPU")), train.devices, []
+    wanted = chosen if isinstance(chosen, int) else len(chosen) if isinstance(chosen, list) else max(1, gpus)
+    replicas = devices.replicas if devices is not None else wanted
+    if not gpus and isinstance(chosen, list):
+        notices.append(f"train.devices: {format_value(chosen)} names GPUs, and this machine has none: training is refused here.")
+    if not gpus and devices is not None and devices.workers > 1 and wanted > 1:
+        notices.append(f"train.devices: {format_value(chosen)} is not applied: a worker without a GPU is one device.")
+    if not gpus and train.precision != FLOAT32:
         notices.append(f"train.precision: {train.precision} makes training no faster on a processor, and this machine has no GPU.")
-    if train.jit_compile is True:
+    if train.jit_compile is True and replicas > 1:
+        notices.append(f"train.jit_compile: true is not applied on {replicas} devices: XLA compiles no step that they share.")
+    elif train.jit_compile is True and not gpus:
         notices.append("train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU.")
     return notices

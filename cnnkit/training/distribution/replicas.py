@@ -6,7 +6,7 @@ backwards; the sum over the replicas is the gradient of the batch. It is summed 
 BatchNormalization computes its statistics over the whole batch while the step is traced; metrics are updated once per process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.augmentation import BatchPreparation
@@ -19,13 +19,13 @@ from cnnkit.keras_api.compat import (
     regularization_losses,
     replica_tracing,
 )
-from cnnkit.training.step import build_training_variables
+from cnnkit.training.step import StepRunner, build_training_variables
 
 if TYPE_CHECKING:
     import keras
 
 
-class ReplicatedSteps:
+class ReplicatedSteps(StepRunner):
     """Training steps and validation on all replicas of a strategy.
 
     Args:
@@ -51,21 +51,12 @@ class ReplicatedSteps:
         self._strategy, self._share, self._model = strategy, share, model
         self._base = preparation.frozen_base
         self._preparation = preparation.without_frozen_base()
-        self._train = train if preparation.layers else train.shared(share)  # augmentation draws and mixes over the whole batch
+        whole_or_part = train if preparation.layers else train.shared(share)  # augmentation draws and mixes over the whole batch
         self._validation = validation.shared(share) if validation is not None else None
         build_training_variables(model, train, preparation, strategy.scope)
         gradients_are_summed(model.optimizer)
-        self._run = tf.function(self._run_steps, reduce_retracing=True)
+        super().__init__(model, whole_or_part, self._preparation, lambda batch: self._train_step(*batch)["loss"])
         self._test = tf.function(self._test_step, reduce_retracing=True)
-
-    def batches(self, seed: int, epoch: int, skip: int) -> Iterator[Any]:
-        """An iterator over the training batches of an epoch."""
-        return iter(self._train.shuffled(seed, epoch, skip=skip))
-
-    def run(self, batches: Iterator[Any], count: Any) -> tuple[Any, Any]:
-        """Take optimizer steps."""
-        results: tuple[Any, Any] = self._run(batches, count)
-        return results
 
     def validate(self, events: Any) -> dict[str, float]:
         """Loss and metrics on the validation examples, in the order of events of Keras's `evaluate`."""
@@ -79,15 +70,6 @@ class ReplicatedSteps:
             events.on_test_batch_end(step, dict(logs))
         events.on_test_end(dict(logs))
         return logs
-
-    def _run_steps(self, iterator: Any, count: Any) -> Any:
-        import tensorflow as tf
-
-        bad = tf.constant(-1)
-        for step in tf.range(count):
-            loss = self._train_step(*self._preparation(*next(iterator)))["loss"]
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
-        return self._model.get_metrics_result(), bad
 
     def _train_step(self, inputs: Any, targets: Any, weights: Any = None) -> Any:
         """One optimizer step on a global batch; the metrics over the epoch so far."""

@@ -10,7 +10,7 @@ from cnnkit.training.distribution.workers import Workers
 
 @contextlib.contextmanager
 def worker_output(workers: Workers, run: Path) -> Iterator[None]:
-    """Context manager: on a worker that is not the chief, what is printed goes to `worker-N.log`.
+    """Context manager: on a worker that is not the chief, what is printed, notices included, goes to `worker-N.log`.
 
     Args:
         workers: What the run is trained on.
@@ -23,5 +23,5 @@ def worker_output(workers: Workers, run: Path) -> Iterator[None]:
     path = (run if run.is_dir() else Path.cwd()) / f"worker-{worker}.log"
     sys.stdout.write(f"worker {worker} of {workers.devices.workers}: its log is {path}\n")
     sys.stdout.flush()
-    with path.open("a", encoding="utf-8", buffering=1) as log, contextlib.redirect_stdout(log):
+    with path.open("a", encoding="utf-8", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         yield

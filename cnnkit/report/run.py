@@ -47,7 +47,7 @@ _STATES = {
 }
 
 
-def write_report(run: Path | None, output: Path | None = None) -> Path:
+def write_run_report(run: Path | None, output: Path | None = None) -> Path:
     """Write the report of a run as one self-contained HTML file.
 
     Args:
@@ -62,8 +62,6 @@ def write_report(run: Path | None, output: Path | None = None) -> Path:
     """
     directory = find_run(run)
     target = output if output is not None else directory.path / "report.html"
-    if not target.parent.is_dir():
-        raise CnnkitError(f"{target}: there is no folder {target.parent}", "Make it, or name another --output.")
     write_text(target, render(gather(directory)))
     return target
 
