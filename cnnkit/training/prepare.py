@@ -31,6 +31,7 @@ from cnnkit.training.distribution.comparison import compare_configs, compare_sta
 from cnnkit.training.distribution.worker_run import ScratchDirectory, SharedCheckpoints
 from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.environment import fingerprint
+from cnnkit.training.phase_schedules import PhaseSchedule, phase_schedules
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
 from cnnkit.training.trial import try_training
@@ -50,6 +51,7 @@ class Prepared:
             None where there is none.
         target_scaler: Standardizes regression targets; None for other tasks.
         phases: The phases of training in order; a single one where the config has none.
+        schedules: Epochs and optimizer steps of each phase.
         preparation: Augmentation, label mixing and class weights for training batches.
         train: The training batches.
         metadata: Model metadata, for `model.json`.
@@ -66,6 +68,7 @@ class Prepared:
     held_out: tuple[str, Examples] | None
     target_scaler: TargetScaler | None
     phases: Sequence[Phase]
+    schedules: Sequence[PhaseSchedule]
     preparation: BatchPreparation
     train: BatchSource
     metadata: ModelMetadata
@@ -78,7 +81,7 @@ class Prepared:
     @property
     def epochs(self) -> int:
         """Epochs of all phases, if no callback ends one earlier."""
-        return sum(phase.epochs or self.loaded.config.train.epochs for phase in self.phases)
+        return sum(schedule.epochs for schedule in self.schedules)
 
 
 def prepare(
@@ -204,7 +207,21 @@ def _prepare_in_folder(
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
     return Prepared(
-        loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager, workers, run_path
+        loaded,
+        network,
+        dataset,
+        held_out,
+        target_scaler,
+        phases,
+        phase_schedules(config.train, phases, train.steps),
+        preparation,
+        train,
+        metadata,
+        directory,
+        lock,
+        manager,
+        workers,
+        run_path,
     )
 
 

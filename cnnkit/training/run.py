@@ -220,7 +220,14 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     begun = time.perf_counter()
     batches = _batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
-    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer, prepared.workers.devices.scope)
+    compile_model(
+        batches.model,
+        config.train,
+        prepared.network.target_encoding,
+        phase.optimizer,
+        prepared.workers.devices.scope,
+        prepared.schedules[number].total_steps,
+    )
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
         apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
@@ -230,7 +237,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
         batches.train,
         batches.validation,
         batches.preparation,
-        until=manager.epochs_before_phase + (phase.epochs or config.train.epochs),
+        until=manager.epochs_before_phase + prepared.schedules[number].epochs,
         history=manager.history,
         seed=config.seed,
         callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
