@@ -10,6 +10,7 @@ from typing import Any
 
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.callback_check import check_monitors
+from cnnkit.config.kept_epoch import check_keep, epoch_choice
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
 from cnnkit.data.augmentation import BatchPreparation, class_weights
@@ -159,9 +160,10 @@ def _prepare_in_folder(
         dataset = loaded.source.load(Request(config.data_seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
+        has_validation, metrics = dataset.validation is not None, network.target_encoding.metrics
         watched = config.train.callbacks if resumed is None else []  # a run that was begun before this check goes on
-        faults = list(check_monitors(watched, network.target_encoding.metrics, has_validation=dataset.validation is not None))
-        if faults:
+        faults = list(check_monitors(watched, metrics, has_validation=has_validation))
+        if faults := [*faults, *check_keep(config, metrics, has_validation=has_validation)]:
             raise loaded.config_error(faults)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
@@ -195,6 +197,7 @@ def _prepare_in_folder(
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",
         last_phase=len(phases) - 1,
+        choice=epoch_choice(config, metrics, has_validation=has_validation),
     )
     if resumed is not None:
         manager.forced = resumed.forced
