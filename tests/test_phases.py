@@ -177,7 +177,7 @@ def test_one_history_goes_over_the_phases_and_the_best_epoch_is_kept(tmp_path: P
     rows = finished.history.rows
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[2]["learning_rate"] == 3.0
-    best = min(rows, key=lambda row: row["val_loss"])
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     validation = prepare(load([tmp_path / "c.yaml"]), tmp_path / "again").dataset.validation
     assert validation is not None
     measured = model.evaluate(validation.rows.read(validation.index), validation.targets, verbose=0, return_dict=True)

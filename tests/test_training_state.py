@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from cnnkit.config.kept_epoch import EpochChoice
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.signatures import REFUSED, signature_table
+from cnnkit.metrics import find
 from cnnkit.training.checkpoint.callbacks import VALUES
 from cnnkit.training.checkpoint.format_1 import _Callback
 from cnnkit.training.checkpoint.manager import CheckpointManager
@@ -49,7 +51,7 @@ def model() -> keras.Model:
 
 
 def manager(model: keras.Model, folder: Path) -> CheckpointManager:
-    made = CheckpointManager(model, [], CheckpointStore(folder), RUN, interval=(0, 300.0), rolls_back=False, last_phase=0)
+    made = CheckpointManager(model, [], CheckpointStore(folder), RUN, (0, 300.0), False, 0, EpochChoice(find("val_loss"), keeps_best=True))
     made.set_trained_model(model, STEPS)
     return made
 

@@ -12,6 +12,36 @@ from cnnkit.io.json_file import read_json
 
 
 @dataclass(frozen=True)
+class SavedEpoch:
+    """The epoch at whose end a model had its weights.
+
+    Attributes:
+        number: From 1, over all phases.
+        of: Epochs that were trained.
+        monitor: The history column by which it is the best; empty for the last epoch.
+    """
+
+    number: int
+    of: int
+    monitor: str = ""
+
+    def __post_init__(self) -> None:
+        """Check values of a file.
+
+        Raises:
+            ValueError: There is no such epoch.
+        """
+        if type(self.number) is not int or type(self.of) is not int or not 1 <= self.number <= self.of or type(self.monitor) is not str:
+            raise ValueError(self)
+
+    @property
+    def text(self) -> str:
+        """`epoch 7 of 10, the best by val_accuracy`, or `epoch 10 of 10, the last`."""
+        why = f", the best by {self.monitor}" if self.monitor else ", the last" if self.number == self.of else ""
+        return f"epoch {self.number} of {self.of}{why}"
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """The content of `model.json` beside `model.keras`.
 
@@ -22,6 +52,7 @@ class ModelMetadata:
         notices: Warnings to show beside the metrics, such as substituted pretrained weights.
         image_reader: How image files become its inputs; None for a model without image inputs, and where an earlier version
             wrote `model.json` (the reader then follows from the config).
+        epoch: The epoch whose weights it has; None where unknown, as in a run that was interrupted within an epoch.
     """
 
     data: str
@@ -29,6 +60,7 @@ class ModelMetadata:
     stand_in_for: str = ""
     notices: tuple[str, ...] = ()
     image_reader: ImageReader | None = None
+    epoch: SavedEpoch | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ModelMetadata":
@@ -46,6 +78,7 @@ class ModelMetadata:
             task=Task(kind, tuple(map(str, names))),
             notices=tuple(map(str, stored["notices"])),
             image_reader=ImageReader.from_json(stored["image_reader"]) if stored.get("image_reader") is not None else None,
+            epoch=SavedEpoch(**stored["epoch"]) if stored.get("epoch") is not None else None,
         )
 
     @property

@@ -1,6 +1,6 @@
 """`cnnkit check`: list every error of a config."""
 
-from cnnkit.commands.options import Configs, Set, build_model
+from cnnkit.commands.options import Configs, Set, build_model, print_schedules
 from cnnkit.console.text import print_line, print_notice
 
 
@@ -22,5 +22,6 @@ def check(configs: Configs, overrides: Set = None) -> None:
         check_networks(plan_sweep(loaded))
     for notice in device_notices(loaded.config.train):
         print_notice(notice)
+    print_schedules(loaded)
     total = summarize(network.model, preprocess=network.preprocess).total_parameters
     print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")

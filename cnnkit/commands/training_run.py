@@ -8,7 +8,7 @@ import typer
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import counting, progress_listener
 from cnnkit.console.text import print_error, print_line, print_notice
-from cnnkit.console.training import replicas_text, stand_in_text
+from cnnkit.console.training import replicas_text, schedule_lines, stand_in_text
 from cnnkit.errors import CnnkitError, count
 from cnnkit.runs.names import RUNS
 
@@ -115,6 +115,8 @@ def _train(
                 print_notice(stand_in_text(prepared.metadata, str(keras_home() / "datasets")), title="A stand-in for the data")
             for notice in prepared.metadata.notices:
                 print_notice(notice)
+            for line in schedule_lines(prepared.schedules):
+                print_line(line)
         with progress_listener(prepared.epochs, prepared.train.steps) as listener:
             finished = train(prepared, listener)
         if finished.evaluation is not None:

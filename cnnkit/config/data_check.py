@@ -7,6 +7,7 @@ from typing import Any
 from cnnkit.config.callback_check import check_callbacks
 from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.kept_epoch import check_keep
 from cnnkit.config.keras_targets import is_loss_for_numbers, needs_hard_labels
 from cnnkit.config.schema import MIXING, Config
 from cnnkit.config.target_encoding import TargetEncoding
@@ -93,6 +94,7 @@ def check_against_data(
         yield from faults
         own = config.data.dataset is None  # a source of one's own may bring validation examples
         yield from check_callbacks(config, encoding.metrics, has_validation=own or config.data.validation != 0)
+        yield from check_keep(config, encoding.metrics, has_validation=own or config.data.validation != 0)
     yield from _check_weights(config, spec)
     yield from _check_augment(config, spec)
 

@@ -8,9 +8,11 @@ from cnnkit.config.schema import BLOCKS, Config
 from cnnkit.keras_api.checking import OUTPUTS, SINGULAR
 from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, optuna_is_installed
 from cnnkit.keras_api.signatures import REQUIRED, Argument, Signature
+from cnnkit.keras_api.step_shares import SHARE_PATTERN, TOTAL_STEPS, wants_steps
 from cnnkit.keras_api.vocabulary import MODULES, library_of, table_of
 
 _FRACTION = {"type": "string", "pattern": r"^-?[0-9.]+ */ *[0-9.]+$"}
+_SHARES_OF_STEPS: list[dict[str, Any]] = [{"const": TOTAL_STEPS}, {"type": "string", "pattern": f"^{SHARE_PATTERN}$"}]
 
 _TYPES: dict[str, list[dict[str, Any]]] = {
     "integer": [{"type": "integer"}, {"type": "array"}],
@@ -54,7 +56,7 @@ def _kind_schema(kind: str) -> dict[str, Any]:
     strings = [*bare, *table.words.get(kind, ())]
     choices: list[dict[str, Any]] = [{"enum": strings}]
     if kind != "activations":
-        properties = {name: _object_schema(signature) for name, signature in objects.items()}
+        properties = {name: _object_schema(kind, signature) for name, signature in objects.items()}
         if kind == "layers":
             properties |= {name: {"$ref": f"#/$defs/block.{name}"} for name in BLOCKS}
         choices.append({"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1, "maxProperties": 1})
@@ -67,14 +69,14 @@ def _required(signature: Signature) -> list[str]:
     return [name for name, argument in signature.arguments.items() if argument.default == REQUIRED]
 
 
-def _object_schema(signature: Signature) -> dict[str, Any]:
-    properties = {name: _argument_schema(argument) for name, argument in signature.arguments.items()}
+def _object_schema(kind: str, signature: Signature) -> dict[str, Any]:
+    properties = {name: _argument_schema(argument, counts_steps=wants_steps(kind, name)) for name, argument in signature.arguments.items()}
     schema: dict[str, Any] = {"description": signature.summary, "properties": properties, "additionalProperties": False}
     required = _required(signature)
     return {**schema, "type": "object", "required": required} if required else {**schema, "type": ["object", "null"]}
 
 
-def _argument_schema(argument: Argument) -> Mapping[str, Any]:
+def _argument_schema(argument: Argument, *, counts_steps: bool) -> Mapping[str, Any]:
     schema: dict[str, Any] = {"description": argument.description} if argument.description else {}
     if argument.default not in (REQUIRED, None):
         schema["default"] = argument.default
@@ -86,6 +88,8 @@ def _argument_schema(argument: Argument) -> Mapping[str, Any]:
         types.append({"enum": list(argument.choices)})
     if "integer" in argument.takes:
         types.append({"const": OUTPUTS})
+    if counts_steps and types and "list" not in argument.takes:
+        types += _SHARES_OF_STEPS
     if types and argument.default is None:
         types.append({"type": "null"})
     return {**schema, "anyOf": types} if types else schema

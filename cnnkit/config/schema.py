@@ -394,6 +394,9 @@ class Train(Section):
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 
+    keep: str | None = Field(default=None, json_schema_extra={"anyOf": [{"enum": ["best", "last", None]}, {"pattern": "^val_"}]})
+    """The epoch whose weights are saved: best (by the first validation metric), last, or a column such as val_loss; docs/schedules.md."""
+
     checkpoint_every: Annotated[int | str, BeforeValidator(_interval)] = "5 minutes"
     """Interval between checkpoints inside an epoch: a number of optimizer steps, or a time such as `10 minutes`."""
 

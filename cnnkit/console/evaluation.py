@@ -27,6 +27,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.metadata.note:
         print_notice(evaluation.metadata.note, title="About these results")
     console.print(f"\n[bold]{escape_markup(results['measured_on'])}[/bold] · {evaluation.metrics.examples:,} examples")
+    if evaluation.metadata.epoch is not None:
+        console.print(f"[dim]weights of {escape_markup(evaluation.metadata.epoch.text)}[/dim]")
     console.print("  ".join(f"{escape_markup(name)} [bold]{number_text(results[name])}[/bold]" for name in evaluation.measured))
     if task.is_regression:
         console.print(_number_table(known, results))

@@ -13,6 +13,8 @@ from cnnkit.errors import count
 if TYPE_CHECKING:
     from cnnkit.artifacts.model_metadata import ModelMetadata
     from cnnkit.experiments.compare_scratch import Comparison
+    from cnnkit.model.optimizer import StepArgument
+    from cnnkit.training.phase_schedules import PhaseSchedule
     from cnnkit.training.phases import LayerState
 
 
@@ -28,6 +30,24 @@ def replicas_text(before: int, now: int) -> str:
         f"This run was trained on {count(before, 'device')}, and is resumed on {count(now, 'device')}: "
         "from here on, its result is the same up to rounding, not bit for bit."
     )
+
+
+def schedule_lines(schedules: "Sequence[PhaseSchedule]") -> list[str]:
+    """For each phase whose learning-rate schedule names shares of its steps: the total, and the steps that the shares stand for."""
+    lines = []
+    for number, schedule in enumerate(schedules, start=1):
+        if schedule.arguments:
+            of_phase = f" of phase {number}" if len(schedules) > 1 else ""
+            length = f"{count(schedule.epochs, 'epoch')} of {count(schedule.steps_per_epoch, 'step')}"
+            steps = ", ".join(f"{each.argument} {_steps_text(each)}" for each in schedule.arguments)
+            lines += [f"total_steps{of_phase}: {schedule.total_steps:,}, {length}", f"{schedule.arguments[0].schedule}: {steps}"]
+    return lines
+
+
+def _steps_text(argument: "StepArgument") -> str:
+    if isinstance(argument.written, list):
+        return f"[{', '.join(map(str, argument.steps))}]"
+    return f"{argument.steps:,} ({argument.written})"
 
 
 def frozen_text(parameters: int, checksum: str) -> str:

@@ -66,6 +66,11 @@ class Source(ABC):
         return check_dataset(self.load(request))
 
     @property
+    def is_local(self) -> bool:
+        """Whether the examples can be read without the network."""
+        return True
+
+    @property
     def image_files(self) -> Sequence[Path]:
         """The image file of each example; none where the examples are not image files."""
         return ()

@@ -6,7 +6,7 @@ from typing import Any
 from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
 from cnnkit.keras_api.checking import Entry, as_number, is_entry, parse_entry
 from cnnkit.keras_api.signatures import Argument
-from cnnkit.keras_api.vocabulary import MODULES, table_of
+from cnnkit.keras_api.vocabulary import constructor_of, table_of
 
 _WRAPPER = re.compile(r"\nException encountered: |\n\nError encountered during deserialization: ")  # before the message of the cause
 
@@ -23,20 +23,17 @@ def build(kind: str, entry: Entry, path: Path, **defaults: Any) -> Any:
     Raises:
         BuildError: The library rejects the arguments, or wants a package that is not installed.
     """
-    import importlib
-
     name = entry.name
-    module = importlib.import_module(MODULES[kind])
     signature = table_of(kind).objects[kind].get(name)
     if kind == "activations":
         return name
     at_name = (*path, *entry.key)
     if signature is None:
-        return module.get(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
+        return constructor_of(kind, "get")(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
     values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in entry.arguments.items()}
     values |= {a: v for a, v in defaults.items() if a in signature.arguments and a not in values}
     try:
-        return getattr(module, name)(**values)
+        return constructor_of(kind, name)(**values)
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError, ImportError) as error:
         raise BuildError(Fault(at_name, first_sentence(error), on_key=True)) from error
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
+from cnnkit.keras_api.argument_ranges import violated_range
 from cnnkit.keras_api.signatures import REQUIRED, Argument
+from cnnkit.keras_api.step_shares import MISPLACED, check_steps, share_of, wants_steps
 from cnnkit.keras_api.vocabulary import MODULES, kinds_beside, library_of, refused_names, table_of
 
 SINGULAR = {
@@ -39,12 +41,6 @@ _NOUNS = {
     "string": "a word",
     "list": "a list",
 }
-
-_COUNTS = {  # arguments of layers that are counts, sizes or strides: at least 1
-    "filters", "units", "kernel_size", "pool_size", "strides", "dilation_rate", "groups", "depth_multiplier", "size", "output_size",
-    "height", "width", "n", "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads", "input_dim",
-    "output_dim", "num_tokens", "num_bins",
-}  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\>-]*")  # TensorFlow's rule for a name scope, less the '/' that Keras refuses
 
@@ -142,13 +138,17 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
         if known is None:
             meant = did_you_mean(str(argument), signature.arguments)
             suggestions += meant
-            remedy = "" if meant else f"{name} takes: {', '.join(signature.arguments)}."
+            remedy = "" if meant else _where_it_belongs(kind, name, argument) or f"{name} takes: {', '.join(signature.arguments)}."
             yield Fault((*at_name, argument), f"unknown argument.{meant}", remedy, on_key=True)
         elif argument == "name":
             yield from _check_name(value, (*at_name, argument))
         elif too_large and argument == too_large[0]:
             entries = " entries" if isinstance(value, list) else ""
             yield Fault((*at_name, argument), f"wants at most {MAX_TABLE_SIZE:,}{entries}, got {too_large[1]:,}")
+        elif wants_steps(kind, argument) and _names_steps(known, value):
+            yield from check_steps(value, (*at_name, argument), is_list="list" in known.takes)
+        elif share_of(value) is not None and known.takes and "string" not in known.takes:
+            yield Fault((*at_name, argument), f"wants {_expected_types(known)}, got {format_value(value)}", MISPLACED)
         elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
             yield from _check_value(known, value, (*at_name, argument))
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
@@ -156,6 +156,14 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
     if missing:
         example = ", ".join(f"{argument}: …" for argument in missing)
         yield Fault(at_name, f"{name} needs {_enumeration(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
+
+
+def _where_it_belongs(kind: str, name: str, argument: str) -> str:
+    """A remedy for an argument that a loss or metric for class indices lacks, and that for one-hot labels has; else empty."""
+    other = name.removeprefix("Sparse")
+    signature = table_of(kind).objects[kind].get(other) if kind in ("losses", "metrics") and other != name else None
+    has_it = signature is not None and argument in signature.arguments
+    return f"Write `{other}: {{{argument}: …}}`; class indices are encoded one-hot for it." if has_it else ""
 
 
 def _unknown_name(kind: str, name: str, path: Path, on_key: bool) -> Fault:
@@ -237,26 +245,15 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         yield Fault(path, f"wants {_enumeration([repr(c) for c in argument.choices], 'or')}, got {format_value(value)}.{meant}")
     elif argument.takes and not _type_fits(argument.takes, value):
         yield Fault(path, f"wants {_expected_types(argument)}, got {format_value(value)}")
-    elif valid_range := _violated_range(argument, path[-1], value):
+    elif valid_range := violated_range(argument, path[-1], value):
         yield Fault(path, f"wants {valid_range}, got {format_value(value)}")
 
 
-def _violated_range(argument: Argument, name: str | int, value: object) -> str:
-    """The valid range that a number, or a number of a list, violates; empty where it violates none."""
-    numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int | float)]
-    if argument.between:
-        low, high = argument.between
-        return f"a number from {low:g} to {high:g}" if not isinstance(value, list) and not all(low <= n <= high for n in numbers) else ""
-    minimum = _minimum(argument, name)
-    return f"at least {minimum}" if minimum is not None and any(number < minimum for number in numbers) else ""
-
-
-def _minimum(argument: Argument, name: str | int) -> int | None:
-    """The minimum of an argument, by its name or its documentation; None where unknown."""
-    documentation = argument.description.lower()
-    if "integer" in argument.takes and (name in _COUNTS or re.search(r"positive int", documentation)):
-        return 1
-    return 0 if re.search(r"^float >= 0|non-negative", documentation) else None
+def _names_steps(argument: Argument, value: object) -> bool:
+    """Whether a value of an argument that counts steps is for `check_steps`: a list, a word or a negative number."""
+    is_negative = isinstance(value, int | float) and value < 0
+    is_word = isinstance(value, str) and as_number(value) is None
+    return isinstance(value, list) or ("list" not in argument.takes and (is_word or is_negative))
 
 
 def _type_fits(takes: tuple[str, ...], value: object) -> bool:

@@ -316,6 +316,15 @@ def set_schedule(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None
     without_loss_scaling(optimizer)._learning_rate = schedule
 
 
+def moving_averages(optimizer: "keras.optimizers.Optimizer") -> list[tuple[Any, Any]]:
+    """The variables that an optimizer with `use_ema` trains, each with its moving average; empty for others."""
+    optimizer = without_loss_scaling(optimizer)
+    if not optimizer.use_ema:
+        return []
+    pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    return [(variable, average) for variable, average in pairs if average is not None]
+
+
 def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
     """Permanently multiply the learning rate of each variable by its own factor.
 

@@ -22,7 +22,7 @@ from cnnkit.errors import fold
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.compat import registry
 
-FORMAT = 3  # version of the cached table; increase it when the table changes for the same Keras
+FORMAT = 4  # version of the cached table; increase it when the table changes for the same Keras
 
 KINDS = {  # kind of object -> the public Keras module that holds it
     "layers": "keras.layers",
@@ -130,7 +130,7 @@ def introspect() -> SignatureTable:
     words: dict[str, tuple[str, ...]] = {}
     for kind, module_name in KINDS.items():
         module = importlib.import_module(module_name)
-        objects[kind] = {name: _signature(kind, member) for name, member in _members(kind, module)}
+        objects[kind] = {name: signature_of(kind, member) for name, member in _members(kind, module)}
         words[kind] = tuple(_accepted_strings(kind, objects[kind]))
     return SignatureTable(objects, words)
 
@@ -158,7 +158,8 @@ def _accepted_strings(kind: str, objects: Mapping[str, Signature]) -> Iterator[s
     yield from sorted(name for name in known if name.lower() == name)
 
 
-def _signature(kind: str, member: Any) -> Signature:
+def signature_of(kind: str, member: Any) -> Signature:
+    """The signature of a class or function, from its parameters and its docstring."""
     documentation = inspect.getdoc(member) or ""
     described = _documented_arguments(documentation)
     arguments: dict[str, Argument] = {}
@@ -204,7 +205,7 @@ def _argument(parameter: inspect.Parameter, text: str) -> Argument:
     kind = _object_kind(parameter.name)
     choices = () if kind else _choices(text, default)
     takes = () if kind else _takes(first_sentence, default, choices)
-    limits = re.search(r"float between (\d+(?:\.\d+)?) and (\d+(?:\.\d+)?)", first_sentence, re.IGNORECASE)
+    limits = re.search(r"float (?:between |in (?:range )?`?\[)(\d[\d.]*)(?: and |, )(\d[\d.]*)", first_sentence, re.IGNORECASE)
     between = (float(limits.group(1)), float(limits.group(2))) if limits else None
     return Argument(default, takes, choices, between, kind, first_sentence[:200])
 

@@ -13,7 +13,7 @@ from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
-from cnnkit.model.precision import LOSS_SCALED
+from cnnkit.model.optimizer import TRIAL_STEPS, build_optimizer
 
 if TYPE_CHECKING:
     import keras
@@ -60,6 +60,7 @@ def compile_model(
     encoding: TargetEncoding,
     optimizer: Entry | None = None,
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    total_steps: int = TRIAL_STEPS,
 ) -> None:
     """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
@@ -70,14 +71,16 @@ def compile_model(
         optimizer: A phase's own optimizer; None for `train.optimizer`.
         scope: Context manager in which the optimizer is built, such as the scope of a `tf.distribute` strategy; metrics are
             not built in it.
+        total_steps: Optimizer steps of the training, of which learning-rate schedules name shares; the default is for a model
+            that is not trained.
 
     Raises:
         BuildError: Keras rejects optimizer, loss or metrics.
     """
     try:
         with scope():
-            built = build("optimizers", optimizer if optimizer is not None else train.optimizer, ("train", "optimizer"))
-            built = with_loss_scaling(built) if train.precision == LOSS_SCALED else built
+            entry = optimizer if optimizer is not None else train.optimizer
+            built = build_optimizer(entry, ("train", "optimizer"), train.precision, total_steps)
         model.compile(
             optimizer=built,
             loss=build("losses", encoding.loss, ("train", "loss")),
@@ -87,11 +90,3 @@ def compile_model(
         )
     except (ValueError, TypeError) as error:
         raise BuildError(Fault(("train",), f"Keras cannot compile the model: {first_sentence(error)}")) from error
-
-
-def with_loss_scaling(optimizer: Any) -> Any:
-    """An optimizer that scales the loss and skips steps whose gradients overflow; one that scales it by a constant already as it is."""
-    import keras
-
-    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
-    return optimizer if scales else keras.optimizers.LossScaleOptimizer(optimizer)

@@ -1,7 +1,7 @@
 """Evaluate a saved model on a test set: load the file, predict, compute metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ class Evaluation:
             "measured_on": f"{self.split} set of {self.metadata.data}",
             "stand_in_for": self.metadata.stand_in_for or None,
             "notices": list(self.metadata.notices),
+            "epoch": asdict(self.metadata.epoch) if self.metadata.epoch is not None else None,
             **self.measured,
             **self.metrics.as_dict(),
         }

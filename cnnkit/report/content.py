@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from cnnkit.artifacts.model_metadata import SavedEpoch
 from cnnkit.config.task import Task
 from cnnkit.model.summary.summarize import Summary
 from cnnkit.report.examples import Choice, Group
@@ -36,6 +37,7 @@ class Report:
     Attributes:
         run: The run, as `cnnkit runs` lists it.
         task: Kind and names of the model's outputs; None where unknown.
+        epoch: The epoch whose weights the model has; None where unknown.
         notices: Warnings to show above the results.
         missing: Section -> reason why it is empty.
         config: The resolved config's text.
@@ -53,6 +55,7 @@ class Report:
 
     run: ListedRun
     task: Task | None = None
+    epoch: SavedEpoch | None = None
     notices: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     config: str = ""

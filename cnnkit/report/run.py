@@ -113,7 +113,7 @@ def _measure(report: Report, opened: OpenModel, run: Reopened) -> None:
     """Add metrics, examples and robustness, which need the run's data."""
     train = run.loaded.config.train
     report.phases = [(phase.train, phase.epochs or train.epochs) for phase in train.phases or ()]
-    report.task = run.metadata.task
+    report.task, report.epoch = run.metadata.task, run.metadata.epoch
     split, examples = run.held_out
     evaluation = evaluate_model(opened, [examples], run.metadata, split)
     _add_notices(report, (run.metadata.note,))
@@ -131,7 +131,7 @@ def _use_stored_metrics(report: Report, directory: RunDirectory, reason: str) ->
     if metadata is None or report.metrics is not None:
         report.missing["metrics"] = reason
         return
-    report.task = metadata.task
+    report.task, report.epoch = metadata.task, metadata.epoch
     _add_notices(report, (metadata.note,))
     try:
         results = read_json(directory.path / "metrics.json")

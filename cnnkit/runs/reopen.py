@@ -100,7 +100,8 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
         dataset = loaded.source.load(Request(loaded.config.data_seed, Path(scratch), manifest, stand_in=stand_in))
         unknown = (opened.unknown,) if opened is not None and opened.unknown else ()
         notices = trained.notices if trained is not None else unknown
-        metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
+        epoch = trained.epoch if trained is not None else None
+        metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader, epoch)
         yield Reopened(model, directory, loaded, dataset, metadata, own_data, opened)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.callback_check import check_monitors
+from cnnkit.config.kept_epoch import check_keep, epoch_choice
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import Phase
 from cnnkit.data.augmentation import BatchPreparation, class_weights
@@ -31,6 +32,7 @@ from cnnkit.training.distribution.comparison import compare_configs, compare_sta
 from cnnkit.training.distribution.worker_run import ScratchDirectory, SharedCheckpoints
 from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.environment import fingerprint
+from cnnkit.training.phase_schedules import PhaseSchedule, phase_schedules
 from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
 from cnnkit.training.trial import try_training
@@ -50,6 +52,7 @@ class Prepared:
             None where there is none.
         target_scaler: Standardizes regression targets; None for other tasks.
         phases: The phases of training in order; a single one where the config has none.
+        schedules: Epochs and optimizer steps of each phase.
         preparation: Augmentation, label mixing and class weights for training batches.
         train: The training batches.
         metadata: Model metadata, for `model.json`.
@@ -66,6 +69,7 @@ class Prepared:
     held_out: tuple[str, Examples] | None
     target_scaler: TargetScaler | None
     phases: Sequence[Phase]
+    schedules: Sequence[PhaseSchedule]
     preparation: BatchPreparation
     train: BatchSource
     metadata: ModelMetadata
@@ -78,7 +82,7 @@ class Prepared:
     @property
     def epochs(self) -> int:
         """Epochs of all phases, if no callback ends one earlier."""
-        return sum(phase.epochs or self.loaded.config.train.epochs for phase in self.phases)
+        return sum(schedule.epochs for schedule in self.schedules)
 
 
 def prepare(
@@ -156,9 +160,10 @@ def _prepare_in_folder(
         dataset = loaded.source.load(Request(config.data_seed, directory.cache, {}, on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
+        has_validation, metrics = dataset.validation is not None, network.target_encoding.metrics
         watched = config.train.callbacks if resumed is None else []  # a run that was begun before this check goes on
-        faults = list(check_monitors(watched, network.target_encoding.metrics, has_validation=dataset.validation is not None))
-        if faults:
+        faults = list(check_monitors(watched, metrics, has_validation=has_validation))
+        if faults := [*faults, *check_keep(config, metrics, has_validation=has_validation)]:
             raise loaded.config_error(faults)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
@@ -192,6 +197,7 @@ def _prepare_in_folder(
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",
         last_phase=len(phases) - 1,
+        choice=epoch_choice(config, metrics, has_validation=has_validation),
     )
     if resumed is not None:
         manager.forced = resumed.forced
@@ -204,7 +210,21 @@ def _prepare_in_folder(
     if dataset.manifest:
         directory.write_manifest(dataset.manifest)
     return Prepared(
-        loaded, network, dataset, held_out, target_scaler, phases, preparation, train, metadata, directory, lock, manager, workers, run_path
+        loaded,
+        network,
+        dataset,
+        held_out,
+        target_scaler,
+        phases,
+        phase_schedules(config.train, phases, train.steps),
+        preparation,
+        train,
+        metadata,
+        directory,
+        lock,
+        manager,
+        workers,
+        run_path,
     )
 
 

@@ -10,15 +10,18 @@ from typing import Any
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
 from cnnkit.config.load import LoadedConfig, load_config, resolved, with_epochs
+from cnnkit.config.schema import Phase
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.json_file import read_json
+from cnnkit.model.optimizer import TRIAL_STEPS
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
+from cnnkit.training.phase_schedules import phase_schedules
 
 UNRELATED_TO_LEARNING = (
     "name",
@@ -132,6 +135,7 @@ def open_interrupted(
         loaded = load_config(configs or [directory.config], overrides)
         if epochs is not None:
             loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
+            notices += _new_total(checkpoint.state.run.config, loaded)
         changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=epochs is not None)
         if changed and not force:
             remedy = "Put the config back as it was, or resume anyway with --force."
@@ -145,6 +149,16 @@ def open_interrupted(
         if lock is not None:
             lock.release()
         raise
+
+
+def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
+    """The notice that `total_steps` has changed with the epochs of the last phase, where its learning-rate schedule uses it."""
+    train = now.config.train
+    last = phase_schedules(train, train.phases or [Phase()], TRIAL_STEPS)[-1]
+    if not last.arguments or not config_changes(before, now):
+        return []
+    notice = "total_steps has changed with the number of epochs: from here on, the learning rate is that of the longer or shorter training"
+    return [f"{notice} at the same step. For a result as if it had been planned from the beginning, train anew."]
 
 
 def newest_checkpoint(directory: RunDirectory, *, is_locked: bool) -> tuple[Checkpoint, list[str]]:

@@ -2,15 +2,12 @@
 
 import shutil
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
 from cnnkit.config.load import resolved
-from cnnkit.data.augmentation import BatchPreparation
-from cnnkit.data.examples import Examples
-from cnnkit.data.pipeline import BatchSource, evaluation_batch
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import WriteError
 from cnnkit.keras_api.building import build
@@ -19,14 +16,13 @@ from cnnkit.model.compile import compile_model
 from cnnkit.model.precision import FLOAT32, in_float32
 from cnnkit.plots.curves import plot_curves
 from cnnkit.prediction.evaluate import Evaluation, evaluate_file, write_evaluation
-from cnnkit.training.agreement import Decision, agree
 from cnnkit.training.distribution.evaluation import help_evaluate, share_model_file, shared_outputs
 from cnnkit.training.distribution.worker_run import ScratchDirectory
 from cnnkit.training.environment import describe_environment
-from cnnkit.training.features import Augment, FrozenFeatures, PassSource, compute_features, split_model
 from cnnkit.training.fit import Fit, Listener
 from cnnkit.training.history import DivergedError, History, PrunedError
 from cnnkit.training.loggers import open_loggers
+from cnnkit.training.phase_batches import StoppedError, phase_batches
 from cnnkit.training.phases import (
     apply_layer_decay,
     count_parameters,
@@ -39,9 +35,6 @@ from cnnkit.training.phases import (
 from cnnkit.training.prepare import Prepared
 from cnnkit.training.recorder import Recorder
 from cnnkit.training.signals import StopRequest, stop_requests
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,6 @@ class TrainingResult:
     history: History
     evaluation: Evaluation | None
     exit_status: int = 0
-
-
-class _Stopped(Exception):  # noqa: N818 - no error: the user asked for it
-    """Training was asked to stop while features were being computed."""
 
 
 def train(prepared: Prepared, listener: Listener) -> TrainingResult:
@@ -139,6 +128,8 @@ def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
     directory, history = prepared.directory, prepared.checkpoint_manager.history
     kind = prepared.metadata.task.kind
     unusable, evaluation = directory.unusable_files(kind), None
+    if directory.metadata not in unusable:
+        prepared.checkpoint_manager.saved_epoch = stored.epoch if (stored := read_metadata(directory.model)) is not None else None
     try:
         if directory.model in unusable:
             with stop_requests() as stop:
@@ -179,17 +170,15 @@ def _evaluate(prepared: Prepared) -> Evaluation | None:
     if not prepared.workers.is_chief:
         help_evaluate(devices, model_file, examples)
         return None
-    evaluation = evaluate_file(model_file, examples, prepared.metadata, name, shared_outputs(devices))
+    evaluation = evaluate_file(model_file, examples, _metadata(prepared), name, shared_outputs(devices))
     write_evaluation(evaluation, prepared.directory, prepared.loaded.config.name)
     return evaluation
 
 
 def _train_remaining(prepared: Prepared, listener: Listener, stop: StopRequest) -> None:
-    """Train the remaining phases, then restore the weights of the best epoch where there are several phases."""
-    manager = prepared.checkpoint_manager
+    """Train the remaining phases, then restore the weights of the epoch that `train.keep` chooses."""
     _train_phases(prepared, listener, stop)
-    chosen_on_test = prepared.loaded.config.data.validation == "test"
-    if len(prepared.phases) > 1 and not chosen_on_test and (notice := manager.restore_best()):
+    if notice := prepared.checkpoint_manager.keep_epoch():
         listener.on_notice(notice)
 
 
@@ -199,7 +188,7 @@ def _train_phases(prepared: Prepared, listener: Listener, stop: StopRequest) -> 
     while manager.phase < len(prepared.phases) and not manager.history.interrupted:
         try:
             _train_phase(prepared, listener, stop)
-        except _Stopped:
+        except StoppedError:
             manager.history.interrupted = True
         except DivergedError as fault:
             listener.on_notice(manager.roll_back(fault))
@@ -218,72 +207,40 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     manager.begin_phase()
     before = frozen_checksum(model)
     begun = time.perf_counter()
-    batches = _batches(prepared, listener, stop)
+    batches = phase_batches(prepared, listener, stop)
     manager.history.feature_seconds += time.perf_counter() - begun
-    compile_model(batches.model, config.train, prepared.network.target_encoding, phase.optimizer, prepared.workers.devices.scope)
+    compile_model(
+        batches.model,
+        config.train,
+        prepared.network.target_encoding,
+        phase.optimizer,
+        prepared.workers.devices.scope,
+        prepared.schedules[number].total_steps,
+    )
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
         apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
     manager.set_trained_model(batches.model, batches.train.steps)
+    callbacks = [build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)]
     Fit(
         batches.model,
         batches.train,
         batches.validation,
         batches.preparation,
-        until=manager.epochs_before_phase + (phase.epochs or config.train.epochs),
+        until=manager.epochs_before_phase + prepared.schedules[number].epochs,
         history=manager.history,
         seed=config.seed,
-        callbacks=[build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)],
+        callbacks=callbacks,
         listener=listener,
         should_stop=stop,
         checkpoint_manager=manager,
         devices=prepared.workers.devices,
     ).run()
+    manager.note_epoch(callbacks)
     after = frozen_checksum(model)
     require_unchanged(before, after, number + 1)
     if frozen := count_parameters(frozen_weights(model)):
         listener.on_frozen(frozen, after)
-
-
-@dataclass(frozen=True)
-class _Batches:
-    """The model that a phase trains and its batches: the whole model on raw inputs, or its head on precomputed features."""
-
-    model: "keras.Model"
-    train: BatchSource
-    validation: BatchSource | None
-    preparation: BatchPreparation
-
-
-def _batches(prepared: Prepared, listener: Listener, stop: StopRequest) -> _Batches:
-    data, dataset, preparation = prepared.loaded.config.data, prepared.dataset, prepared.preparation
-    validation = dataset.validation
-    parts = split_model(prepared.network.model)
-    if parts is None:
-        validation_batches = BatchSource(validation, evaluation_batch(validation)) if validation is not None else None
-        return _Batches(prepared.network.model, prepared.train, validation_batches, preparation)
-    passes = (data.augment_passes or 0) if data.augment else 1  # 0: fresh augmentation each epoch, so nothing can be precomputed
-    total = len(dataset.train) * passes + (len(validation) if validation is not None else 0)
-    done = 0
-    frozen = FrozenFeatures(parts.features)
-
-    def on_progress(count: int) -> None:
-        listener.on_features(done + count, total)
-        if agree(prepared.workers.devices, Decision(stop())).stop:
-            raise _Stopped
-
-    def features_of(examples: Examples, augment: Augment | None = None) -> Examples:
-        nonlocal done
-        result = compute_features(frozen, examples, prepared.directory.cache, on_progress, augment, prepared.workers.devices)
-        done += len(examples)
-        return result
-
-    train = [features_of(dataset.train, preparation if data.augment else None) for _ in range(passes)]
-    validation_batches = BatchSource(features_of(validation), 1024) if validation is not None else None
-    if not passes:
-        return _Batches(parts.head, prepared.train, validation_batches, preparation.with_frozen_base(parts.features))
-    balanced = data.sampling == "balanced"
-    return _Batches(parts.head, PassSource(train, data.batch_size, balanced=balanced), validation_batches, preparation.for_features())
 
 
 def _save(prepared: Prepared) -> None:
@@ -294,7 +251,12 @@ def _save(prepared: Prepared) -> None:
     if prepared.target_scaler is not None:
         model = prepared.target_scaler.with_user_units(model)
     compile_model(model, train, prepared.network.target_encoding, prepared.phases[-1].optimizer)
-    prepared.directory.save_model(model, prepared.metadata)
+    prepared.directory.save_model(model, _metadata(prepared))
+
+
+def _metadata(prepared: Prepared) -> ModelMetadata:
+    """The metadata of the trained model, with the epoch of its weights."""
+    return replace(prepared.metadata, epoch=prepared.checkpoint_manager.saved_epoch)
 
 
 def _describe(prepared: Prepared, started: float) -> dict[str, object]:

@@ -14,6 +14,8 @@ from cnnkit.keras_api.building import build
 from cnnkit.keras_api.compat import choose_direction, fresh_names
 from cnnkit.model.compile import CompiledNetwork
 from cnnkit.model.loading.config_check import fault_of_config
+from cnnkit.model.optimizer import TRIAL_STEPS, build_optimizer
+from cnnkit.model.saving import STATELESS_OPTIMIZER
 from cnnkit.training.phases import set_trainable
 from cnnkit.training.step import build_metrics
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @fresh_names()
 def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phase]:
-    """Apply each phase once, run the augmentation on one small batch, build the callbacks, and check the model's file.
+    """Apply each phase and build its optimizer, run the augmentation on a small batch, build the callbacks, check the model's file.
 
     Args:
         loaded: The config.
@@ -33,7 +35,8 @@ def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phas
         The phases in order; a single one where the config has none.
 
     Raises:
-        ConfigError: A phase names no layer; Keras rejects an augmentation or a callback; or the saved model could not be loaded.
+        ConfigError: A phase names no layer; Keras rejects the optimizer of a phase, an augmentation or a callback; or the saved model
+            could not be loaded.
     """
     config, spec = loaded.config, loaded.spec
     try:
@@ -51,7 +54,10 @@ def _phases(config: Config, model: "keras.Model") -> Sequence[Phase]:
     if config.train.phases is None:
         return [Phase(train="all" if config.model.base is None else "head")]
     for number, phase in reversed(list(enumerate(config.train.phases))):
-        set_trainable(model, phase, ("train", "phases", number))
+        path = ("train", "phases", number)
+        set_trainable(model, phase, path)
+        if phase.optimizer is not None:
+            build_optimizer(phase.optimizer, (*path, "optimizer"), config.train.precision, TRIAL_STEPS)
     return config.train.phases
 
 
@@ -83,7 +89,7 @@ def _check_file(model: "keras.Model", path: Path) -> None:
     """Check the model's config by the rules by which its file is loaded again.
 
     Args:
-        model: The model.
+        model: The compiled model.
         path: Path of the entry that decides its layers.
 
     Raises:
@@ -92,6 +98,7 @@ def _check_file(model: "keras.Model", path: Path) -> None:
     import keras
 
     stored = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    stored["compile_config"]["optimizer"] = STATELESS_OPTIMIZER  # as `write_model` has it
     if fault := fault_of_config(stored):
         message = f"cnnkit would not load the saved model again: its file {fault}"
         raise BuildError(Fault(path, message, "Use fewer or other layers.", on_key=True))

@@ -1,6 +1,7 @@
 """The built-in data sets: Keras's own from disk or download, generated ones, and the substitute (`fallback`)."""
 
 import importlib
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ class BuiltInSource(Source):
                 )
                 raise CnnkitError(error.message, f"{remedy}{instead}") from error
         return self._stand_in(self.data.fallback, request)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the data set needs no download: it is generated, or a file of its name is in `$KERAS_HOME/datasets`."""
+        folder = keras_home() / "datasets"
+        names = [re.sub(r"[-_]", "", path.name) for path in folder.iterdir()] if folder.is_dir() else []
+        own_name = re.compile(rf"{self._name.replace('_', '')}(?!\d)")  # cifar100 is not cifar10
+        return not BUILT_IN[self._name].of_keras or any(map(own_name.match, names))
 
     def _stand_in(self, fallback: str, request: Request) -> Dataset:
         return self._dataset(fallback, _arrays(fallback, None, request.seed), request, self._name)

@@ -79,6 +79,18 @@ def snapshot_callbacks(callbacks: Sequence[Any]) -> tuple[list[CallbackState], d
     return states, arrays
 
 
+def has_averages_in_model(callbacks: Sequence[Any]) -> bool:
+    """Whether a callback has put the moving averages of the weights into the model, and the weights into the optimizer."""
+    return any(getattr(callback, "_ema_weights_in_model", False) for callback in callbacks)
+
+
+def restored_epoch(callbacks: Sequence[Any]) -> tuple[int, str] | None:
+    """The epoch (from 1) whose weights a callback restored at the end of training, and the column that it monitors; None for none."""
+    restoring = [each for each in callbacks if type(each).__name__ in WEIGHTS and each.restore_best_weights]
+    by = next((each for each in reversed(restoring) if getattr(each, WEIGHTS[type(each).__name__]) is not None), None)
+    return (by.best_epoch + 1, by.monitor) if by is not None else None
+
+
 def restore_callbacks(callbacks: Sequence[Any], states: Sequence[CallbackState], arrays: Mapping[str, Array]) -> None:
     """Restore callbacks from a snapshot; to be called after `on_train_begin`, in which Keras resets them.
 

@@ -6,9 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.artifacts.model_metadata import SavedEpoch
+from cnnkit.config.kept_epoch import EpochChoice
 from cnnkit.errors import CnnkitError
-from cnnkit.keras_api.compat import schedule_of, set_schedule
-from cnnkit.training.checkpoint.callbacks import CallbackState, restore_callbacks, snapshot_callbacks
+from cnnkit.training.checkpoint.callbacks import (
+    CallbackState,
+    has_averages_in_model,
+    restore_callbacks,
+    restored_epoch,
+    snapshot_callbacks,
+)
 from cnnkit.training.checkpoint.snapshot import (
     AUGMENTATION,
     AUGMENTATION_AT_PHASE_START,
@@ -16,14 +23,17 @@ from cnnkit.training.checkpoint.snapshot import (
     all_finite,
     augmentation_variables,
     fits,
+    has_weights,
     restore_variables,
+    restore_weights,
     snapshot,
+    snapshot_averages,
     variables_of,
 )
 from cnnkit.training.checkpoint.state import MOST_HALVINGS, BestEpoch, RunIdentity, TrainingState
 from cnnkit.training.checkpoint.store import Array, Checkpoint, CheckpointStore
 from cnnkit.training.history import DivergedError, History, OpenEpoch
-from cnnkit.training.learning_rate import learning_rate_of
+from cnnkit.training.learning_rate import is_scheduled, learning_rate_of, multiply_learning_rate
 
 if TYPE_CHECKING:
     import keras
@@ -43,8 +53,10 @@ class CheckpointManager:
         interval: Interval between checkpoints within an epoch as (optimizer steps, seconds); the one that does not apply is 0.
         rolls_back: Whether training resumes from the last checkpoint when the loss diverges.
         last_phase: Number of the last phase, from 0.
+        choice: How epochs are compared, and whether the weights of the best one are saved.
         history: The history so far.
-        best: The best epoch so far.
+        best: The best epoch so far; its checkpoint is retained.
+        saved_epoch: Once training has ended, the epoch whose weights the model has; None where unknown.
         phase: The current phase, from 0.
         epochs_before_phase: Epochs done when it began.
         halvings: How often the learning rate was halved in this phase after the loss had diverged.
@@ -60,8 +72,10 @@ class CheckpointManager:
     interval: tuple[int, float]
     rolls_back: bool
     last_phase: int
+    choice: EpochChoice
     history: History = field(default_factory=History)
     best: BestEpoch = field(default_factory=BestEpoch)
+    saved_epoch: SavedEpoch | None = None
     phase: int = 0
     epochs_before_phase: int = 0
     halvings: int = 0
@@ -87,7 +101,7 @@ class CheckpointManager:
             )
         self.history.rows[:] = [dict(row) for row in state.history]
         self.history.seconds, self.history.feature_seconds = state.seconds, state.feature_seconds
-        self.best, self.halvings = state.best, state.halvings
+        self.best, self.halvings = BestEpoch.among(self.history.rows, self.choice.metric), state.halvings
         self.phase, self.epochs_before_phase = state.phase, state.epochs_before_phase
         self.pending = checkpoint
 
@@ -148,29 +162,35 @@ class CheckpointManager:
 
     def reduce_learning_rate(self, optimizer: Any) -> None:
         """Halve the learning rate of a new optimizer as often as this phase has been rolled back."""
-        if not self.halvings:
-            return
-        factor = 0.5**self.halvings
-        if is_scheduled(optimizer):
-            set_schedule(optimizer, _scaled(schedule_of(optimizer), factor))
-        else:
-            optimizer.learning_rate = learning_rate_of(optimizer) * factor
+        multiply_learning_rate(optimizer, 0.5**self.halvings)
 
-    def restore_best(self) -> str:
-        """Restore the weights of the best epoch.
+    def note_epoch(self, callbacks: Sequence[Any]) -> None:
+        """At the end of a phase: note the epoch of the model's weights, which is the last one or one that a callback has restored."""
+        done = len(self.history.rows)
+        number, monitor = restored_epoch(callbacks) or (done, "")
+        self.saved_epoch = SavedEpoch(number, done, monitor)
+
+    def keep_epoch(self) -> str:
+        """At the end of training: restore the weights of the best epoch where they are to be saved, and note which epoch they are of.
+
+        The weights of an epoch are those with which training would have ended after it: with `use_ema`, the moving averages.
 
         Returns:
-            A notice for the user where its checkpoint is missing or damaged; else empty.
+            A notice for the user where the checkpoint of the best epoch is missing or damaged; else empty.
         """
-        if not self.best.epoch or self.best.epoch == len(self.history.rows):
+        done, best = len(self.history.rows), self.best.epoch
+        if self.history.interrupted:
+            self.saved_epoch = None
+        if not self.choice.keeps_best or not best:
             return ""
-        checkpoint = self.checkpoints.of_epoch(self.best.epoch)
-        if checkpoint is None or not fits(self.model.variables, MODEL, checkpoint.arrays):
-            return f"The checkpoint of the best epoch ({self.best.epoch}) is missing or damaged: the last weights are used."
-        weights = {id(weight) for weight in self.model.weights}
-        for index, variable in enumerate(self.model.variables):
-            if id(variable) in weights:
-                variable.assign(checkpoint.arrays[f"{MODEL}.{index}"])
+        if best == done and not self.history.interrupted:
+            self.saved_epoch = SavedEpoch(best, done, self.choice.metric.name)
+            return ""
+        checkpoint = self.checkpoints.of_epoch(best)
+        if checkpoint is None or not has_weights(self.model, checkpoint.arrays):
+            return f"The checkpoint of the best epoch ({best}) is missing or damaged: the last weights are used."
+        restore_weights(self.model, checkpoint.arrays)
+        self.saved_epoch = SavedEpoch(best, done, self.choice.metric.name)
         return ""
 
     def restore(self, callbacks: Sequence[Any]) -> OpenEpoch:
@@ -230,7 +250,8 @@ class CheckpointManager:
                 raise DivergedError("a weight became NaN or infinite", location, learning_rate_of(self._trained.optimizer))
             states, weights = snapshot_callbacks(callbacks)
             if not epoch.step and self.history.rows:
-                self.best = self.best.better(self.history.rows[-1])
+                self.best = BestEpoch.among(self.history.rows, self.choice.metric)
+                arrays |= {} if has_averages_in_model(callbacks) else snapshot_averages(self.model, self._trained.optimizer)
             arrays |= self._augmentation_at_phase_start | weights
             self._write(epoch, arrays, phase_started=True, callbacks=states)
         self._saved_at = time.monotonic()
@@ -259,22 +280,3 @@ class CheckpointManager:
             callbacks=list(callbacks),
         )
         self.checkpoints.save(Checkpoint(state, arrays))
-
-
-def is_scheduled(optimizer: Any) -> bool:
-    """Whether an optimizer's learning rate follows a schedule and is not a variable."""
-    return schedule_of(optimizer) is not None
-
-
-def _scaled(schedule: Any, factor: float) -> Any:
-    """A learning-rate schedule multiplied by `factor`."""
-    import keras
-
-    class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-        def __call__(self, step: Any) -> Any:
-            return schedule(step) * factor
-
-        def get_config(self) -> Any:
-            return schedule.get_config()
-
-    return Scaled()

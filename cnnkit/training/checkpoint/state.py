@@ -1,10 +1,12 @@
 """The training state of a run: the one schema that checkpoints are written from and read into."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cnnkit.metrics import LOSS_COLUMN, VALIDATION_PREFIX, Metric
 from cnnkit.training.checkpoint.callbacks import MAX_INTEGER, CallbackState
 from cnnkit.training.history import Row
 
@@ -53,7 +55,7 @@ class RunIdentity(_Record):
 
 
 class BestEpoch(_Record):
-    """The epoch with the lowest validation loss so far, over all phases.
+    """The best epoch so far, over all phases.
 
     Attributes:
         epoch: From 1; 0 before the first.
@@ -63,10 +65,25 @@ class BestEpoch(_Record):
     epoch: Count = 0
     loss: float = math.inf
 
-    def better(self, row: Row) -> "BestEpoch":
-        """The epoch of a history row where its validation loss is lower, else this one."""
-        loss = row.get("val_loss", math.inf)
-        return BestEpoch(epoch=int(row["epoch"]), loss=loss) if loss < self.loss else self
+    @classmethod
+    def among(cls, rows: Sequence[Row], metric: Metric) -> "BestEpoch":
+        """The best of some epochs by a metric; of equal ones that of the lowest validation loss, and of those the first.
+
+        Args:
+            rows: Rows of the history.
+            metric: Its name is a column of theirs. An epoch where that is missing, NaN or infinite is not the best.
+        """
+        measured = [row for row in rows if math.isfinite(row.get(metric.name, math.nan))]
+        if not measured:
+            return cls()
+        best = min(measured, key=lambda row: (metric.sort_key(row[metric.name]), _validation_loss(row), row["epoch"]))
+        return cls(epoch=int(best["epoch"]), loss=_validation_loss(best))
+
+
+def _validation_loss(row: Row) -> float:
+    """The validation loss of an epoch; infinite where it was not measured or is NaN."""
+    loss = row.get(f"{VALIDATION_PREFIX}{LOSS_COLUMN}", math.inf)
+    return math.inf if math.isnan(loss) else loss
 
 
 class TrainingState(_Record):
