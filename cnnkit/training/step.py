@@ -85,7 +85,8 @@ class OneDeviceSteps:
     """Steps on one device; for the arguments see `Devices.steps`."""
 
     def __init__(self, model: "keras.Model", train: BatchSource, validation: BatchSource | None, preparation: BatchPreparation) -> None:
-        self._model, self._train, self._validation, self._preparation = model, train, validation, preparation
+        self._model, self._validation, self._preparation = model, validation, preparation
+        self._train = train.with_places() if preparation.needs_places else train
         self._run = _step_runner(model, train, preparation)
 
     def batches(self, seed: int, epoch: int, skip: int) -> Iterator[Any]:

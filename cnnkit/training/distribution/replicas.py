@@ -52,6 +52,8 @@ class ReplicatedSteps:
         self._base = preparation.frozen_base
         self._preparation = preparation.without_frozen_base()
         self._train = train if preparation.layers else train.shared(share)  # augmentation draws and mixes over the whole batch
+        if preparation.needs_places:
+            self._train = self._train.with_places()
         self._validation = validation.shared(share) if validation is not None else None
         build_training_variables(model, train, preparation, strategy.scope)
         gradients_are_summed(model.optimizer)
