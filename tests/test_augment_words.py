@@ -189,8 +189,10 @@ def test_random_erasing_of_keras_is_cutout_a_square_of_one_size_inside_every_ima
     [
         (
             "[{shift: {pixels: 8}}]",
-            "data.augment[0].shift.pixels: wants less than the height and width of an image, which are 8 and 8, got 8\n"
-            "    Shift by fewer pixels.",
+            (
+                "data.augment[0].shift.pixels: wants less than the height and width of an image, which are 8 and 8, got 8\n"
+                "    Shift by fewer pixels."
+            ),
         ),
         ("[{shift: {pixels: 0}}]", "data.augment[0].shift.pixels: wants at least 1, got 0"),
         ("[shift]", "data.augment[0]: wants a mapping, got null\n    Write `shift: {pixels: …}`."),

@@ -135,8 +135,9 @@ def build_training_variables(
     """Create the variables of a model's loss, metrics and optimizer; those of the optimizer in `scope`."""
     for inputs, targets in train.batches(np.arange(1)):
         build_metrics(model, *preparation.without_augmentation(inputs, targets))
-    with scope():
-        model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:
+        with scope():
+            model.optimizer.build(model.trainable_variables)
 
 
 def build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:
