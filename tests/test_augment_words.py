@@ -20,6 +20,7 @@ from cnnkit.data.rows import ArrayRows
 from cnnkit.data.shift import Shift
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.checking import parse_entry
+from cnnkit.training.features import compute_features
 from cnnkit.training.fit import Fit
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
@@ -170,6 +171,31 @@ def train_and_resume(folder: Path, monkeypatch: pytest.MonkeyPatch, stop_after: 
         assert train(run, Silent()).history.interrupted
     resumed = open_interrupted(folder / "run", [], [], None, force=False)
     train(prepare(resumed.loaded, None, resumed=resumed), Silent())
+
+
+def test_features_of_two_augmented_passes_are_those_of_each_image_as_it_is_and_mirrored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2, 2, 1)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(20) % 2)
+    low = "{Conv2D: {filters: 1, kernel_size: 1, name: low}}"
+    base = CONFIG.replace("[Flatten", f"[{low}, Flatten").replace("augment: [alternating_flip]", "augment: []")
+    (tmp_path / "base.yaml").write_text(base.replace("epochs: 4", "epochs: 1"))
+    train(prepare(load([tmp_path / "base.yaml"]), tmp_path / "base"), Silent())
+    over_base = CONFIG.replace("[alternating_flip]", "[alternating_flip], augment_passes: 2").replace("layers:", "base: {run: base}, head:")
+    (tmp_path / "c.yaml").write_text(over_base)
+    passes: list[np.ndarray] = []
+
+    def noted(*arguments: Any) -> Examples:
+        examples = compute_features(*arguments)
+        passes.append(examples.rows.read(np.arange(20)).reshape(20, 2, 2))
+        return examples
+
+    monkeypatch.setattr("cnnkit.training.run.compute_features", noted)
+    train(prepare(load([tmp_path / "c.yaml"]), tmp_path / "run"), Silent())
+    first, second = passes
+    assert np.allclose(first, second[:, :, ::-1], atol=1e-6)
+    assert not np.allclose(first, second, atol=1e-3)
 
 
 def test_random_erasing_of_keras_is_cutout_a_square_of_one_size_inside_every_image() -> None:

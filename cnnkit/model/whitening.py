@@ -113,10 +113,10 @@ def _moments_of_patches(pixels: Callable[[Array], Array], train: Examples, size:
     batch = batch_of(train.input_shape)
     count, total, products = 0, np.zeros(()), np.zeros(())
     for start in range(0, len(places), batch):
-        images = pixels(train.rows.read(train.index[places[start : start + batch]]).astype(np.float32)).astype(np.float64)
-        patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))  # (n, rows, columns, channels, size, size)
-        flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[-1])
-        count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
+        for image in pixels(train.rows.read(train.index[places[start : start + batch]]).astype(np.float32)):
+            patches = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))  # (rows, columns, channels, size, size)
+            flat = patches.transpose(0, 1, 3, 4, 2).reshape(-1, size * size * image.shape[-1]).astype(np.float64)
+            count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
     if not np.isfinite(products).all():
         raise CnnkitError("`whiten` is fitted on training images, but some of their values are not finite", "Look: `cnnkit data check`.")
     mean = total / count
