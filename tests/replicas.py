@@ -46,6 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "class weights": {"weights": [0.5, 1.0, 4.0]},
     "MixUp": {"augment": [{"MixUp": {"alpha": 0.3}}], "loss": {"CategoricalCrossentropy": {"label_smoothing": 0.1}}},
     "random layers": {"augment": [{"RandomFlip": {"mode": "horizontal"}}, {"RandomContrast": {"factor": 0.2}}]},
+    "shift and alternating flip": {"augment": [{"shift": {"pixels": 2}}, "alternating_flip"]},
     "validation": {"validate": True},
     "layer decay": {"decay": True},
     "mixed_float16": {"precision": "mixed_float16", "epochs": 1},

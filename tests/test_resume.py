@@ -40,7 +40,7 @@ data:
   dataset: digits
   limit: 200
   validation: 0.2
-  augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}, {RandomRotation: {factor: 0.05}}]
+  augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}, {RandomRotation: {factor: 0.05}}, {shift: {pixels: 2}}, alternating_flip]
 model:
   preprocess: [{Rescaling: {scale: 1/255}}]
   layers:
@@ -82,7 +82,7 @@ train:
     - {train: head, epochs: 2}
     - {train: from high, epochs: 1, layer_decay: 0.5, optimizer: {Adam: {learning_rate: 1e-4}}}
 """
-FRESH_PIXELS = ", augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}]"
+FRESH_PIXELS = ", augment: [{RandomTranslation: {height_factor: 0.1, width_factor: 0.1}}, {shift: {pixels: 2}}, alternating_flip]"
 FRESH_PASSES = f"{FRESH_PIXELS}, augment_passes: 2"
 
 

@@ -576,6 +576,7 @@ SHOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "bases": bases,
     "evaluate-classes": lambda patch: print_evaluation(evaluation_of("classification", CLASSES)),
     "evaluate-two-classes": lambda patch: print_evaluation(evaluation_of("classification", ("no", "yes"))),
+    "evaluate-views": lambda patch: print_evaluation(replace(evaluation_of("classification", ("no", "yes")), tta="shift")),
     "evaluate-many-classes": lambda patch: print_evaluation(evaluation_of("classification", tuple(f"class {i}" for i in range(30)))),
     "evaluate-labels": lambda patch: print_evaluation(evaluation_of("multilabel", ("sunny", "indoors", "people"))),
     "evaluate-numbers": lambda patch: print_evaluation(evaluation_of("regression", ("age in years", "height in cm"))),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnnkit.commands.options import AsJson, Set
+from cnnkit.commands.options import AsJson, Set, WithTta
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.text import print_json, print_line
 
@@ -19,13 +19,14 @@ def evaluate(
         Path | None,
         typer.Option("--data", help="Other data: a folder, CSV, npz or npy file, or a config. All its examples are evaluated."),
     ] = None,
+    tta: WithTta = None,
     as_json: AsJson = False,
     overrides: Set = None,
 ) -> None:
     """Evaluate a model on its test set, or on other data."""
     from cnnkit.prediction.evaluate_run import evaluate_run
 
-    evaluation, plots = evaluate_run(run_or_model, config, overrides or [], data)
+    evaluation, plots = evaluate_run(run_or_model, config, overrides or [], data, tta)
     if as_json:
         print_json(evaluation.as_dict())
         return

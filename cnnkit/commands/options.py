@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.prediction.tta import Tta
+
 if TYPE_CHECKING:
     from cnnkit.data.binding import BoundConfig
 
@@ -26,6 +28,10 @@ Storage = Annotated[
 ResumeOrStart = Annotated[
     bool,
     typer.Option("--resume-or-start", help="Start the run in its folder, or resume it there: for schedulers that restart a command."),
+]
+WithTta = Annotated[
+    Tta | None,
+    typer.Option("--tta", help="Average over views of each image: flip (with its mirror image), shift (also moved by a pixel; 6 views)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.options import WithTta
 from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import counting
 from cnnkit.console.text import print_error, print_notice
+from cnnkit.prediction.tta import describe_tta
 
 
 def predict(
@@ -25,6 +27,7 @@ def predict(
         Path | None, typer.Option("--output", "-o", help="Write a .csv or .jsonl file, a row per input.", metavar="FILE")
     ] = None,
     column: Annotated[str | None, typer.Option("--column", help="The CSV column of paths, or the npz array.", metavar="NAME")] = None,
+    tta: WithTta = None,
 ) -> None:
     """Predict images, tables or arrays with a trained model.
 
@@ -39,16 +42,18 @@ def predict(
     inputs = find_inputs(names, column, sys.stdin.buffer)
     if output is not None:
         check_output(output)
-    predictor = Predictor(model, top)
+    predictor = Predictor(model, top, tta=tta)
     task = predictor.metadata.task
     if predictor.note:
         print_notice(predictor.note, title="A stand-in for the data")
     if predictor.opened.unknown:
         print_notice(predictor.opened.unknown, title="Not known")
+    if tta is not None:
+        print_notice(f"Each prediction is the {describe_tta(tta)} of an image.", title="Test-time augmentation")
     with counting("inputs", "predicting") as on_progress:
         tally = Tally(predictions_of(predictor, inputs, on_progress), task)
         if output is not None:
-            write_predictions(output, tally, task, predictor.top, predictor.note)
+            write_predictions(output, tally, task, predictor.top, predictor.note, tta)
         else:
             print_lines(tally, task)
     print_tables(tally, task, output)

@@ -194,3 +194,7 @@ def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:
                 f"{name} is for images, but an example of {spec.name} is {spec.input_shape}",
                 "Use GaussianNoise.",
             )
+        elif name == "shift" and entry.arguments["pixels"] >= min(spec.input_shape[:2]):
+            height, width = spec.input_shape[:2]
+            message = f"wants less than the height and width of an image, which are {height} and {width}, got {entry.arguments['pixels']}"
+            yield Fault(("data", "augment", index, *entry.key, "pixels"), message, "Shift by fewer pixels.")

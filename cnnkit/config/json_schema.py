@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from cnnkit.config.schema import BLOCKS, Config
+from cnnkit.config.schema import OWN_WORDS, Config, Section
 from cnnkit.keras_api.checking import OUTPUTS, SINGULAR
 from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, optuna_is_installed
 from cnnkit.keras_api.signatures import REQUIRED, Argument, Signature
@@ -29,9 +29,9 @@ def json_schema() -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     for kind in MODULES:
         definitions[f"{library_of(kind).lower()}.{kind}"] = _kind_schema(kind)
-    for name, block in BLOCKS.items():
-        block_schema = _with_references(block.model_json_schema())
-        definitions[f"block.{name}"] = block_schema
+    for kind, words in OWN_WORDS.items():
+        definitions[f"cnnkit.{kind}"] = _own_schema(kind, words)
+        definitions |= {f"{kind}.{name}": _with_references(section.model_json_schema()) for name, section in words.items()}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "x-keras-version": version("keras")}
     return {**head, **schema, "title": "cnnkit config"}
 
@@ -46,6 +46,17 @@ def _with_references(schema: Any) -> Any:
     return {**resolved, "$ref": f"#/$defs/{schema['x-object']}"} if "x-object" in schema else resolved
 
 
+def _own_schema(kind: str, words: Mapping[str, type[Section]]) -> dict[str, Any]:
+    """A layer of Keras, or one of cnnkit's own words."""
+    optional = [name for name, section in words.items() if not any(field.is_required() for field in section.model_fields.values())]
+    properties: dict[str, Any] = {}
+    for name in words:
+        reference = {"$ref": f"#/$defs/{kind}.{name}"}
+        properties[name] = {"anyOf": [reference, {"type": "null"}]} if name in optional else reference
+    own = {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
+    return {"anyOf": [{"$ref": "#/$defs/keras.layers"}, {"enum": optional}, own]}
+
+
 def _kind_schema(kind: str) -> dict[str, Any]:
     table = table_of(kind)
     objects = table.objects[kind]
@@ -57,8 +68,6 @@ def _kind_schema(kind: str) -> dict[str, Any]:
     choices: list[dict[str, Any]] = [{"enum": strings}]
     if kind != "activations":
         properties = {name: _object_schema(kind, signature) for name, signature in objects.items()}
-        if kind == "layers":
-            properties |= {name: {"$ref": f"#/$defs/block.{name}"} for name in BLOCKS}
         choices.append({"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1, "maxProperties": 1})
     if kind == "schedules":
         choices += [{"type": "number"}, _FRACTION]

@@ -20,9 +20,15 @@ from cnnkit.keras_api.checking import Entry, as_number, parse_entry
 
 @dataclass(frozen=True)
 class KerasObject:
-    """Annotates a field that holds one Keras object of a kind (a key of `signatures.KINDS`), parsed here and dumped as written."""
+    """Annotates a field that holds one Keras object of a kind (a key of `signatures.KINDS`), parsed here and dumped as written.
+
+    Attributes:
+        kind: The kind.
+        words: cnnkit's own words that the field takes as well, a key of `OWN_WORDS`; empty for none.
+    """
 
     kind: str
+    words: str = ""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A parser of the entry, whose name and arguments `validate` checks against the signature table."""
@@ -31,7 +37,7 @@ class KerasObject:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A placeholder that `json_schema` fills from the signature table."""
-        return {"x-object": f"{self.library}.{self.kind}"}
+        return {"x-object": f"cnnkit.{self.words}" if self.words else f"{self.library}.{self.kind}"}
 
     @property
     def library(self) -> str:
@@ -71,7 +77,8 @@ MOST_DEVICES = 1024  # of one machine
 
 MIXING = ("MixUp", "CutMix")  # augmentations that mix two examples, labels included
 
-Layer = Annotated[Entry, KerasObject("layers")]
+Layer = Annotated[Entry, KerasObject("layers", "blocks")]
+Augmentation = Annotated[Entry, KerasObject("layers", "augmentations")]
 Number = Annotated[float, BeforeValidator(lambda value: as_number(value) if as_number(value) is not None else value)]
 
 
@@ -246,8 +253,8 @@ class Data(Section):
     augment_passes: int | None = Field(default=None, ge=1, le=1000)
     """Over a frozen base: compute the features of this many augmented passes once, and train the head on them in turn."""
 
-    augment: list[Layer] = Field(default=[])
-    """Keras's own random preprocessing layers, applied to training batches only and never part of the saved model."""
+    augment: list[Augmentation] = Field(default=[])
+    """Keras's own random preprocessing layers, and shift and alternating_flip: for training batches, never part of the saved model."""
 
     sampling: Literal["shuffle", "balanced"] = "shuffle"
     """Each example once an epoch; or sampled so that every class is equally frequent."""
@@ -275,6 +282,20 @@ class Data(Section):
 
 
 SOURCES = {name: mark for name, field in Data.model_fields.items() for mark in field.metadata if isinstance(mark, NamesSource)}
+
+
+class Shift(Section):
+    """`shift`: each image by its own random number of whole pixels, its borders reflected, as by padding and cropping it."""
+
+    pixels: int = Field(ge=1, le=4096)
+    """Largest shift in pixels, in each direction; smaller than the image."""
+
+
+class AlternatingFlip(Section):
+    """`alternating_flip`: each image mirrored left to right in every other epoch, a random half of them in the first (Jordan 2024)."""
+
+
+AUGMENTATIONS: dict[str, type[Section]] = {"shift": Shift, "alternating_flip": AlternatingFlip}
 
 
 class Repeat(Section):
@@ -323,7 +344,22 @@ class OwnBase(Section):
     """Its trained weights, or none for random initialization."""
 
 
-BLOCKS: dict[str, type[Section]] = {"repeat": Repeat, "residual": Residual, "branches": Branches}
+class Whiten(Section):
+    """`whiten`: a convolution after which patches of the training images have the identity as covariance; fitted once, then frozen."""
+
+    kernel_size: int = Field(default=2, ge=1, le=8)
+    """Side of the patches in pixels; the output has 2 · kernel_size² · channels channels, each direction with both signs."""
+
+    epsilon: Number = Field(default=5e-4, gt=0)
+    """Added to the variance of each direction of the patches before it is divided by its root."""
+
+    bias_epochs: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Epochs in which the biases are trained; all where left out. The kernels never are."""
+
+
+BLOCKS: dict[str, type[Section]] = {"repeat": Repeat, "residual": Residual, "branches": Branches, "whiten": Whiten}
+
+OWN_WORDS = {"blocks": BLOCKS, "augmentations": AUGMENTATIONS}  # words of cnnkit's own among Keras's layers, by `KerasObject.words`
 
 
 class Model(Section):

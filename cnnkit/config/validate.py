@@ -7,10 +7,11 @@ import pydantic
 
 from cnnkit.config.catalogue import built_in_spec
 from cnnkit.config.data_check import check_against_data, check_sections
-from cnnkit.config.schema import BLOCKS, Config, KerasObject, OwnBase, Section, Train
+from cnnkit.config.own_words import misplaced_word
+from cnnkit.config.schema import OWN_WORDS, Config, KerasObject, OwnBase, Section, Train
 from cnnkit.config.target_encoding import target_encodings
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
-from cnnkit.keras_api.checking import check_entry, is_entry
+from cnnkit.keras_api.checking import check_entry
 from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, optuna_is_installed
 
 _WANTED = {  # pydantic's error types -> the type expected
@@ -156,7 +157,7 @@ def _unknown_key(path: Path, key: str, section: type[Section]) -> Fault:
         return Fault(path, f"is not accepted in a config: {_NOT_IN_TRAIN[key]}", "Leave it out.", on_key=True)
     siblings = list(section.model_fields)
     meant = did_you_mean(key, siblings)
-    remedy = "" if meant else f"Known here: {', '.join(siblings)}."
+    remedy = "" if meant else f"Known here: {', '.join(siblings)}." if siblings else "Leave it out."
     return Fault(path, f"unknown key.{meant}", remedy, on_key=True)
 
 
@@ -210,7 +211,7 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
         value, here = raw[name], (*path, name)
         if get_origin(field.annotation) is dict and (marks := list(_marks_within(field.annotation))):
             for key, item in value.items() if isinstance(value, Mapping) else ():
-                yield from _object_faults(marks[0].kind, item, (*here, key))
+                yield from _object_faults(marks[0], item, (*here, key))
             continue
         inner = next(_sections_within(field.annotation), None)
         if inner is not None:
@@ -221,7 +222,7 @@ def _keras_faults(section: type[Section], raw: object, path: Path) -> Iterator[F
         marks = [mark for mark in field.metadata if isinstance(mark, KerasObject)] or list(_marks_within(field.annotation))
         lists = _lists_around(field.annotation)
         if marks and not (lists and not isinstance(value, list)):
-            yield from _object_faults(marks[0].kind, value, here, lists)
+            yield from _object_faults(marks[0], value, here, lists)
 
 
 def _marks_within(annotation: Any) -> Iterator[KerasObject]:
@@ -237,13 +238,14 @@ def _lists_around(annotation: Any) -> int:
     return inner + (get_origin(annotation) is list)
 
 
-def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iterator[Fault]:
+def _object_faults(mark: KerasObject, value: object, path: Path, lists: int = 0) -> Iterator[Fault]:
     """Faults of one object, of a list of them, or of the layers in a block."""
+    kind = mark.kind
     if kind in OPTUNA_KINDS and not optuna_is_installed():  # only `cnnkit sweep` needs it, and says so
         return
     if lists and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _object_faults(kind, item, (*path, index), lists - 1)
+            yield from _object_faults(mark, item, (*path, index), lists - 1)
         return
     if kind == "applications" and isinstance(value, dict) and "run" in value:
         try:
@@ -253,23 +255,33 @@ def _object_faults(kind: str, value: object, path: Path, lists: int = 0) -> Iter
         return
     if kind == "applications":
         yield from _reserved_arguments(value, path)
-    block = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
-    if kind != "layers" or not isinstance(block, str) or block not in BLOCKS:
-        yield from check_entry(kind, value, path) if not _is_misspelt_block(kind, block) else [_block_fault(str(block), value, path)]
+    name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else value
+    words = OWN_WORDS.get(mark.words, {})
+    if isinstance(name, str) and name in words:
+        yield from _own_word_faults(words[name], name, value, path)
+    elif isinstance(name, str) and (fault := misplaced_word(mark.words, name, value, path)):
+        yield fault
+    else:
+        yield from check_entry(kind, value, path)
+
+
+def _own_word_faults(section: type[Section], name: str, value: object, path: Path) -> Iterator[Fault]:
+    """Faults of a word of cnnkit's own among layers, such as a block, and of the layers in it."""
+    arguments = value[name] if isinstance(value, dict) else None
+    required = [field for field, info in section.model_fields.items() if info.is_required()]
+    if arguments is None and not required:
         return
-    arguments = value[block] if isinstance(value, dict) else None
-    here = (*path, block)
+    here = (*path, name)
     if not isinstance(arguments, dict):
-        fields = ", ".join(f"{name}: …" for name, field in BLOCKS[block].model_fields.items() if field.is_required())
-        yield Fault(
-            here if isinstance(value, dict) else path, f"wants a mapping, got {format_value(arguments)}", f"Write `{block}: {{{fields}}}`."
-        )
+        fields = ", ".join(f"{field}: …" for field in required or section.model_fields)
+        remedy = f"Write `{name}: {{{fields}}}`." if fields else f"Write `{name}` alone."
+        yield Fault(here if isinstance(value, dict) else path, f"wants a mapping, got {format_value(arguments)}", remedy)
         return
     try:
-        BLOCKS[block].model_validate(arguments)
+        section.model_validate(arguments)
     except pydantic.ValidationError as error:
-        yield from _schema_faults(error, arguments, here, BLOCKS[block])
-    yield from _keras_faults(BLOCKS[block], arguments, here)
+        yield from _schema_faults(error, arguments, here, section)
+    yield from _keras_faults(section, arguments, here)
 
 
 def _reserved_arguments(value: object, path: Path) -> Iterator[Fault]:
@@ -278,13 +290,3 @@ def _reserved_arguments(value: object, path: Path) -> Iterator[Fault]:
     for argument in arguments if isinstance(arguments, dict) else ():
         if argument in _SET_BY_CNNKIT:
             yield Fault((*path, name, argument), "cannot be set in a config", _SET_BY_CNNKIT[argument], on_key=True)
-
-
-def _is_misspelt_block(kind: str, name: object) -> bool:
-    """Whether a lower-case word among layers is nearest to one of our blocks: Keras's layers begin in upper case."""
-    return kind == "layers" and isinstance(name, str) and name[:1].islower() and bool(did_you_mean(name, BLOCKS))
-
-
-def _block_fault(name: str, value: object, path: Path) -> Fault:
-    where = path if is_entry(value) and isinstance(value, str) else (*path, name)
-    return Fault(where, f"unknown block {format_value(name)}.{did_you_mean(name, BLOCKS)}", on_key=not isinstance(value, str))

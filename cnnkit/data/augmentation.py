@@ -1,7 +1,7 @@
 """Preparation of a training batch inside the step: augmentation, label mixing, target encoding, class weights."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy.typing as npt
 from cnnkit.config.schema import MIXING
 from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.config.task import Task
+from cnnkit.data.alternating_flip import AlternatingFlip
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
-from cnnkit.errors import BuildError, Fault
+from cnnkit.data.shift import Shift
+from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import Entry
 
@@ -44,10 +46,15 @@ class BatchPreparation:
         self._task = task
         self._weights = weights
         self._paths = [("data", "augment", index, *entry.key) for index, entry in enumerate(augment)]
-        self.layers = [build("layers", entry, ("data", "augment", index), seed=seed + index) for index, entry in enumerate(augment)]
+        self.layers = [_layer(entry, ("data", "augment", index), seed + index) for index, entry in enumerate(augment)]
         self._features: Any = None
         self._mixes = [entry.name in MIXING for entry in augment]
         self._encoding = encoding
+
+    @property
+    def needs_places(self) -> bool:
+        """Whether batches have to be those of `BatchSource.with_places`."""
+        return any(isinstance(layer, AlternatingFlip) for layer in self.layers)
 
     @property
     def mixes_labels(self) -> bool:
@@ -97,21 +104,24 @@ class BatchPreparation:
 
         inputs = tf.zeros((2, *input_shape), tf.float32)
         targets = tf.zeros((2, self._task.outputs) if self.mixes_labels else (2,), tf.float32)
+        places = (tf.range(2, dtype=tf.int64), tf.zeros((2,), tf.int64))
         for layer, mixes, path in zip(self.layers, self._mixes, self._paths, strict=True):
             try:
-                inputs, targets = self._apply(layer, mixes, inputs, targets)
+                inputs, targets = self._apply(layer, mixes, inputs, targets, *places)
             except (ValueError, TypeError, KeyError, NotImplementedError, tf.errors.OpError) as error:
                 raise BuildError(Fault(path, f"cannot take inputs of {input_shape}: {first_sentence(error)}", on_key=True)) from error
             if tuple(inputs.shape[1:]) != input_shape:
                 message = f"changes inputs of {input_shape} to {tuple(inputs.shape[1:])}"
                 raise BuildError(Fault(path, message, "Layers that change the shape belong in `model.preprocess`.", on_key=True))
 
-    def __call__(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
+    def __call__(self, inputs: Any, targets: Any, rows: Any = None, epochs: Any = None) -> tuple[Any, ...]:
         """A batch for `train_step`: `(inputs, targets)`, or `(inputs, targets, sample_weight)` with weights.
 
         Args:
             inputs: `(batch, …)`, images in 0..255.
             targets: As in `Examples`, not yet encoded.
+            rows: See `BatchSource.with_places`; wanted where `needs_places`.
+            epochs: The same.
         """
         import tensorflow as tf
 
@@ -119,7 +129,7 @@ class BatchPreparation:
             inputs = tf.cast(inputs, tf.float32)
         classes, targets = targets, encode(targets, self._encoding)
         for layer, mixes in zip(self.layers, self._mixes, strict=True):
-            inputs, targets = self._apply(layer, mixes, inputs, targets)
+            inputs, targets = self._apply(layer, mixes, inputs, targets, rows, epochs)
         if self._features is not None:
             inputs = self._features(inputs, training=False)
         if self._weights is None:
@@ -127,10 +137,14 @@ class BatchPreparation:
         return inputs, targets, self._sample_weights(targets if self.mixes_labels else classes)
 
     @staticmethod
-    def _apply(layer: Any, mixes: bool, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    def _apply(layer: Any, mixes: bool, inputs: Any, targets: Any, rows: Any, epochs: Any) -> tuple[Any, Any]:
         if mixes:
             mixed = layer({"images": inputs, "labels": targets}, training=True)
             return mixed["images"], mixed["labels"]
+        if isinstance(layer, AlternatingFlip):
+            return layer(inputs, rows, epochs), targets
+        if isinstance(layer, Shift):
+            return layer(inputs), targets
         return layer(inputs, training=True), targets
 
     def _sample_weights(self, targets: Any) -> Any:
@@ -143,6 +157,15 @@ class BatchPreparation:
         totals = tf.reduce_sum(targets, axis=-1)
         mean = tf.linalg.matvec(targets, weights) / tf.maximum(totals, 1e-6)
         return tf.where(totals > 0, mean, tf.ones_like(mean))  # an example without any label has weight 1
+
+
+_OWN_LAYERS: Mapping[str, Callable[..., Any]] = {"shift": Shift, "alternating_flip": AlternatingFlip}  # words of `AUGMENTATIONS`
+
+
+def _layer(entry: Entry, path: Path, seed: int) -> Any:
+    """The layer of an entry of `data.augment`: one of Keras's, or one of cnnkit's own."""
+    own = _OWN_LAYERS.get(entry.name)
+    return own(**entry.arguments, seed=seed) if own is not None else build("layers", entry, path, seed=seed)
 
 
 def class_weights(choice: Any, examples: Examples, task: Task) -> npt.NDArray[Any] | None:

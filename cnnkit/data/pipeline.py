@@ -55,6 +55,7 @@ class BatchSource:
 
     Attributes:
         share: The replicas whose inputs are read; None for all of a batch.
+        placed: Whether batches also tell the row and the epoch of their examples.
 
     Args:
         examples: Inputs and targets.
@@ -66,6 +67,7 @@ class BatchSource:
         self.examples = examples
         self.batch_size = batch_size
         self.share: Share | None = None
+        self.placed = False
         self._balanced = balanced
         self._read_inputs = _reader(examples.rows)
 
@@ -79,6 +81,15 @@ class BatchSource:
         reading = copy.copy(self)
         reading.share = share
         return reading
+
+    def with_places(self) -> "BatchSource":
+        """A copy whose shuffled batches are `(inputs, targets, rows, epochs)`.
+
+        `rows` `(batch,)` int64 are the examples' positions in their source; `epochs` `(batch,)` int64 is the pass.
+        """
+        placed = copy.copy(self)
+        placed.placed = True
+        return placed
 
     @property
     def count(self) -> int:
@@ -96,7 +107,7 @@ class BatchSource:
 
     def shuffled(self, seed: int, epoch: int, skip: int = 0) -> "tf.data.Dataset":
         """One shuffled pass for training, in the order that `order` returns, without the first `skip` batches."""
-        return self.batches(self.order(seed, epoch)[skip * self.batch_size :])
+        return self.batches(self.order(seed, epoch)[skip * self.batch_size :], epoch)
 
     def order(self, seed: int, epoch: int) -> Indices:
         """The example positions of one training pass, which depend on seed and epoch only."""
@@ -112,16 +123,17 @@ class BatchSource:
             order[draws] = np.resize(positions, len(draws))  # examples of a rare class repeat, those of a frequent one are subsampled
         return order
 
-    def batches(self, order: Indices) -> "tf.data.Dataset":
-        """Batches `(inputs, targets)` of the examples at some positions, in that order."""
+    def batches(self, order: Indices, epoch: int = 0) -> "tf.data.Dataset":
+        """Batches `(inputs, targets)` of the examples at some positions, in that order; for `with_places` see there."""
         import tensorflow as tf
+
+        def read(index: Any, targets: Any) -> tuple[Any, ...]:
+            places = (index, tf.fill(tf.shape(index), np.int64(epoch))) if self.placed else ()
+            return self._read_inputs(self._own(index)), targets, *places
 
         pairs = (self.examples.index[order], self.examples.targets[order])
         dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(self.batch_size)
-        dataset = dataset.map(
-            lambda index, targets: (self._read_inputs(self._own(index)), targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
     def _own(self, index: Any) -> Any:
         """The row indices of a batch whose inputs are read."""

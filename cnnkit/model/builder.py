@@ -5,13 +5,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual
+from cnnkit.config.schema import BLOCKS, Branches, Model, Repeat, Residual, Whiten
 from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import OUTPUTS, Entry, parse_entry
 from cnnkit.model.precision import FLOAT32, dtype_policy
 from cnnkit.model.shape_faults import call_layer, format_shape
+from cnnkit.model.whitening import LAYER as WHITEN
+from cnnkit.model.whitening import Whitening
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +32,7 @@ class Network:
         notices: Notices for the user, such as substituted weights.
         base: The config entry that builds the same base with random weights; None without a base.
         entries: Name of a layer -> path of the config entry that it was built from.
+        whitening: How its convolution `whiten` is fitted before training, and frozen; None where it has none.
     """
 
     model: "keras.Model"
@@ -37,6 +40,7 @@ class Network:
     notices: tuple[str, ...] = ()
     base: Any = None
     entries: Mapping[str, Path] = field(default_factory=dict)
+    whitening: Whitening | None = None
 
 
 @dataclass
@@ -48,12 +52,14 @@ class LayerStack:
         shrinking: Paths of the layers so far that at least halved height or width.
         flattening: Paths of the layers so far that removed the spatial axes.
         entries: Names of the model's input and the layers so far, each with the path of its config entry.
+        whitening: How the block `whiten` is fitted; None where there is none so far.
     """
 
     outputs: int
     shrinking: list[Path] = field(default_factory=list)
     flattening: list[Path] = field(default_factory=list)
     entries: dict[str, Path] = field(default_factory=lambda: {INPUT: ()})
+    whitening: Whitening | None = None
 
     def apply(self, entries: Sequence[Entry], tensor: Any, path: Path, last_dtype: str | None = None) -> Any:
         """Apply a list of entries, whose path is `path`, to a tensor.
@@ -76,16 +82,30 @@ class LayerStack:
             return apply_block(self, BLOCKS[entry.name].model_validate(entry.arguments), tensor, at)
         arguments = {key: self.outputs if value == OUTPUTS else value for key, value in entry.arguments.items()}
         layer = build("layers", replace(entry, arguments=arguments), path, **defaults)
-        if layer.name in self.entries:
-            message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
-            raise BuildError(Fault((*at, "name") if "name" in arguments else at, message, remedy, on_key="name" not in arguments))
-        self.entries[layer.name] = at
-        output = call_layer(layer, tensor, at, self.shrinking, self.flattening)
+        output = self.call(layer, tensor, at, is_named="name" in arguments)
         if len(output.shape) < len(tensor.shape):
             self.flattening.append(path)
         elif any(before and after and before >= 2 * after for before, after in zip(tensor.shape[1:-1], output.shape[1:-1], strict=False)):
             self.shrinking.append(path)
         return output
+
+    def call(self, layer: Any, tensor: Any, at: Path, *, is_named: bool = False) -> Any:
+        """Call a layer on a tensor, and record its name.
+
+        Args:
+            layer: The layer.
+            tensor: Its symbolic input.
+            at: Path of its name in the config.
+            is_named: Whether the config gives it a name.
+
+        Raises:
+            BuildError: Its name is taken, or it rejects the tensor.
+        """
+        if layer.name in self.entries:
+            message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
+            raise BuildError(Fault((*at, "name") if is_named else at, message, remedy, on_key=not is_named))
+        self.entries[layer.name] = at
+        return call_layer(layer, tensor, at, self.shrinking, self.flattening)
 
 
 def build_network(
@@ -140,8 +160,10 @@ def _built(config: Model, input_shape: Sequence[int], task: Task, precision: str
     _check_output(output, task, last)
     preprocess = tuple(layer.name for layer in keras.Model(inputs, prepared).layers[1:])
     model = _connected(inputs, output, last)
+    if stack.whitening is not None:
+        _check_whitening(model, preprocess, stack.entries)
     if base is None:
-        return Network(model, preprocess, entries=stack.entries)
+        return Network(model, preprocess, entries=stack.entries, whitening=stack.whitening)
     return Network(model, preprocess, base.notices, base.architecture, stack.entries)
 
 
@@ -237,8 +259,39 @@ def _branches(stack: LayerStack, block: Branches, tensor: Any, path: Path) -> An
         raise BuildError(Fault(path, message, f"All paths have to end in {wanted}; `padding: same` keeps it.", on_key=True)) from error
 
 
+def _whiten(stack: LayerStack, block: Whiten, tensor: Any, path: Path) -> Any:
+    """A convolution whose kernels are not trained; `Whitening.fit` sets them before training."""
+    import keras
+
+    if len(tensor.shape) != 4:
+        message = f"whitens patches of images (height, width, channels), but the incoming is {format_shape(tensor.shape[1:])}"
+        raise BuildError(Fault(path, message, "Put it at the beginning of a network for images.", on_key=True))
+    filters = 2 * block.kernel_size**2 * tensor.shape[-1]
+    layer = keras.layers.Conv2D(filters, block.kernel_size, name=WHITEN)
+    output = stack.call(layer, tensor, path)
+    layer.kernel.trainable = False
+    stack.whitening = Whitening(block.epsilon, block.bias_epochs)
+    return output
+
+
+def _check_whitening(model: "keras.Model", preprocess: Sequence[str], entries: Mapping[str, Path]) -> None:
+    """Check that what comes before `whiten` does not change in training.
+
+    Raises:
+        BuildError: A layer before it has weights.
+    """
+    import keras
+
+    before = keras.Model(model.input, model.get_layer(WHITEN).input).layers
+    trained = next((layer for layer in before if layer.weights and layer.name not in preprocess), None)
+    if trained is not None:
+        message = f"is fitted before training, but {trained.name} before it has weights, which training changes"
+        raise BuildError(Fault(entries[WHITEN], message, "Make it the first layer with weights.", on_key=True))
+
+
 _BLOCK_BUILDERS: dict[str, Callable[[LayerStack, Any, Any, Path], Any]] = {
     "repeat": _repeat,
     "residual": _residual,
     "branches": _branches,
+    "whiten": _whiten,
 }

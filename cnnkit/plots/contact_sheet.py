@@ -29,15 +29,15 @@ def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder
 
     config = loaded.config
     dataset = loaded.source.load(Request(config.data_seed, cache_folder, {}))
-    source = BatchSource(dataset.train, min(count, len(dataset.train)))
-    inputs, targets = next(iter(source.shuffled(config.seed, 0)))
+    source = BatchSource(dataset.train, min(count, len(dataset.train))).with_places()
+    inputs, targets, places, epochs = next(iter(source.shuffled(config.seed, 0)))
     rows = [(inputs.numpy(), targets.numpy())]
     if config.data.augment:
         encoding, _ = decide(dataset.task, mixes=config.data.mixes_labels)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, None, encoding)
         preparation.check(dataset.train.input_shape)
-        for _ in range(VERSIONS):
-            augmented, mixed = preparation(tf.identity(inputs), targets)[:2]
+        for version in range(VERSIONS):
+            augmented, mixed = preparation(tf.identity(inputs), targets, places, epochs + version)[:2]
             rows.append((augmented.numpy(), mixed.numpy()))
     note = f"Drawn from {dataset.name}, a stand-in: {dataset.stand_in_for} could not be had." if dataset.stand_in_for else ""
     _draw(rows, dataset.task, path, f"{config.name}: training examples", note)

@@ -14,10 +14,13 @@ from cnnkit.config.task import Task
 from cnnkit.data.encode import encode
 from cnnkit.data.examples import Examples
 from cnnkit.evaluation.metrics import ClassificationMetrics, Metrics, RegressionMetrics, compute_metrics
+from cnnkit.io.atomic import write_json
 from cnnkit.model.inference import outputs_for
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.predicted import plot_predictions
 from cnnkit.plots.reliability import plot_reliability
+from cnnkit.prediction.tta import Tta, describe_tta
+from cnnkit.prediction.views import averaged_over_views
 from cnnkit.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Evaluation:
         targets: True targets `(n,)` or `(n, outputs)`.
         predictions: The model's outputs `(n, outputs)` float32.
         metadata: Data set, and names of the classes, labels or targets.
+        tta: The test-time augmentation of the predictions; None for none.
     """
 
     split: str
@@ -45,11 +49,18 @@ class Evaluation:
     targets: Any
     predictions: Any
     metadata: ModelMetadata
+    tta: Tta | None = None
+
+    @property
+    def measured_on(self) -> str:
+        """Split and data set, and how the predictions were computed where not by one run of the model for each example."""
+        return f"{self.split} set of {self.metadata.data}" + (f", {describe_tta(self.tta)}" if self.tta is not None else "")
 
     def as_dict(self) -> dict[str, Any]:
         """The metrics as JSON values, with the data that they were computed on."""
         return {
-            "measured_on": f"{self.split} set of {self.metadata.data}",
+            "measured_on": self.measured_on,
+            "tta": self.tta,
             "stand_in_for": self.metadata.stand_in_for or None,
             "notices": list(self.metadata.notices),
             "epoch": asdict(self.metadata.epoch) if self.metadata.epoch is not None else None,
@@ -70,7 +81,12 @@ def evaluate_file(
 
 
 def evaluate_model(
-    opened: OpenModel, parts: Sequence[Examples], metadata: ModelMetadata, split: str, outputs: OutputsOf = outputs_for
+    opened: OpenModel,
+    parts: Sequence[Examples],
+    metadata: ModelMetadata,
+    split: str,
+    outputs: OutputsOf = outputs_for,
+    tta: Tta | None = None,
 ) -> Evaluation:
     """Evaluate a model on examples.
 
@@ -80,17 +96,19 @@ def evaluate_model(
         metadata: Names of the classes, labels or targets.
         split: Name of the examples where the metrics are shown.
         outputs: Computes the outputs of a runtime for examples; several workers share them out.
+        tta: The test-time augmentation: views of each image whose outputs are averaged; None for none.
 
     Raises:
-        CnnkitError: The model does not fit the data.
+        CnnkitError: The model does not fit the data, or takes no images, whose views could be averaged.
     """
+    run = averaged_over_views(opened.run, tta, opened.input_shape)
     for part in parts:
         opened.require_fit(part, metadata.data)
-    predictions = np.concatenate([outputs(opened.run, part) for part in parts])
+    predictions = np.concatenate([outputs(run, part) for part in parts])
     targets = np.concatenate([part.targets for part in parts])
     model = opened.keras_model
     measured = compiled_metrics(model, predictions, targets, metadata.task) if model is not None and model.compiled else {}
-    return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata)
+    return Evaluation(split, measured, compute_metrics(targets, predictions, metadata.task), targets, predictions, metadata, tta)
 
 
 def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task: Task) -> dict[str, float]:
@@ -118,11 +136,14 @@ def compiled_metrics(model: "keras.Model", predictions: Any, targets: Any, task:
 
 
 def write_evaluation(evaluation: Evaluation, directory: RunDirectory, title: str) -> list[Path]:
-    """Write `metrics.json` and the task's plots into a run's folder.
+    """Write `metrics.json` and the task's plots into a run's folder; with test-time augmentation, only a file of metrics of its own.
 
     Returns:
         Paths of the plots.
     """
+    if evaluation.tta is not None:
+        write_json(directory.tta_metrics(evaluation.tta), evaluation.as_dict())
+        return []
     directory.write_metrics(evaluation.as_dict())
     note, names, metrics = evaluation.metadata.note, evaluation.metadata.task.names, evaluation.metrics
     if isinstance(metrics, ClassificationMetrics):

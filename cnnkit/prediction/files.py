@@ -10,6 +10,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_atomically
 from cnnkit.prediction.predict import Prediction
+from cnnkit.prediction.tta import Tta
 
 
 def check_output(path: Path) -> None:
@@ -24,12 +25,12 @@ def check_output(path: Path) -> None:
         raise CnnkitError(f"--output {path}: there is no folder {path.parent}", "Make it, or name another.")
 
 
-def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task, top: int, note: str) -> None:
+def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task, top: int, note: str, tta: Tta | None = None) -> None:
     """Write a file of predictions, a row per input.
 
     A CSV has the columns `input`, then `class` and `probability` (`class_2`, `probability_2`, …), or `labels` and
-    `probabilities` with `|` between several, or a column per target; then `error`. A line of JSON has `input` and `classes`,
-    `labels` or `numbers`, or `error`.
+    `probabilities` with `|` between several, or a column per target; then `error`, and `note` and `tta` where there are any. A line of
+    JSON has `input` and `classes`, `labels` or `numbers`, or `error`; and those two.
 
     Args:
         path: `.csv` or `.jsonl`.
@@ -37,6 +38,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task,
         task: Kind and names of the outputs.
         top: Largest number of classes per prediction.
         note: A warning that is repeated in each row; empty for none.
+        tta: The test-time augmentation of the predictions, which is repeated in each row; None for none.
 
     Raises:
         WriteError: The file cannot be written.
@@ -45,16 +47,16 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task,
 
     def fill(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            write(file, predictions, task, top, {"note": note} if note else {})
+            write(file, predictions, task, top, {key: text for key, text in (("note", note), ("tta", tta)) if text})
 
     write_atomically(path, fill)
 
 
-def _write_csv(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, note: Mapping[str, str]) -> None:
-    writer = csv.DictWriter(file, ["input", *_columns(task, top), "error", *note], restval="", lineterminator="\n")
+def _write_csv(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, remarks: Mapping[str, str]) -> None:
+    writer = csv.DictWriter(file, ["input", *_columns(task, top), "error", *remarks], restval="", lineterminator="\n")
     writer.writeheader()
     for each in predictions:
-        writer.writerow({"input": each.name, **_cells(each, task), "error": each.error, **note})
+        writer.writerow({"input": each.name, **_cells(each, task), "error": each.error, **remarks})
 
 
 def _columns(task: Task, top: int) -> list[str]:
@@ -83,9 +85,9 @@ def _suffixes(count: int) -> list[str]:
     return ["", *(f"_{rank}" for rank in range(2, count + 1))]
 
 
-def _write_jsonl(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, note: Mapping[str, str]) -> None:
+def _write_jsonl(file: IO[str], predictions: Iterable[Prediction], task: Task, top: int, remarks: Mapping[str, str]) -> None:
     for each in predictions:
-        line = json.dumps({**as_dict(each, task), **note}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps({**as_dict(each, task), **remarks}, ensure_ascii=False, allow_nan=False)
         file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")  # \udcff for a byte of a name that is not UTF-8
 
 

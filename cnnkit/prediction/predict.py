@@ -21,6 +21,8 @@ from cnnkit.data.pipeline import batch_of
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import by_class
 from cnnkit.prediction.inputs import STANDARD_INPUT, is_pattern
+from cnnkit.prediction.tta import Tta
+from cnnkit.prediction.views import averaged_over_views
 from cnnkit.runs.directory import RunDirectory, find_run
 from cnnkit.runs.names import RUNS
 
@@ -58,13 +60,17 @@ class Predictor:
         path: A model file of any format; `model.json` and `config.yaml` are read from the same folder where they exist.
         top: Number of classes per prediction.
         threads: Number of threads for the runtime; 0 for as many as there are processors.
+        tta: The test-time augmentation: views of each image whose outputs are averaged; None for none.
 
     Raises:
-        CnnkitError: The file cannot be loaded, or has other than one input of a fixed shape and one output.
+        CnnkitError: The file cannot be loaded, has other than one input of a fixed shape and one output, or does not take images,
+            whose views could be averaged.
     """
 
-    def __init__(self, path: Path, top: int = 3, threads: int = 0) -> None:
+    def __init__(self, path: Path, top: int = 3, threads: int = 0, tta: Tta | None = None) -> None:
         self.opened = open_model(path, threads=threads)
+        self.tta = tta
+        self._run = averaged_over_views(self.opened.run, tta, self.opened.input_shape)
         self.input_shape, self.metadata = self.opened.input_shape, self.opened.metadata
         self.image_reader = trained_image_reader(self.opened)
         self.top = min(top, self.metadata.task.outputs)
@@ -86,7 +92,7 @@ class Predictor:
         Returns:
             Probabilities `(n, classes)` or `(n, labels)` from 0 to 1, or numbers `(n, outputs)`.
         """
-        return self._by_class(self.opened.run(np.asarray(inputs, np.float32)).reshape(len(inputs), -1))
+        return self._by_class(self._run(np.asarray(inputs, np.float32)).reshape(len(inputs), -1))
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
         """The predictions for a batch of named raw inputs `(n, height, width, channels)` or `(n, steps, channels)`."""

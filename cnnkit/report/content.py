@@ -46,6 +46,7 @@ class Report:
         network: The summary of the network.
         curves: Plots of the history.
         metrics: The metrics; None where unknown.
+        tta_metrics: The metrics with each test-time augmentation that the run was evaluated with.
         quality: Plots of predictions: reliability diagram, or predicted against true values.
         groups: Groups of examples.
         heatmap_layer: The layer that heatmaps were computed from; empty where there are none.
@@ -64,6 +65,7 @@ class Report:
     network: Summary | None = None
     curves: list[Markup] = field(default_factory=list)
     metrics: PageMetrics | None = None
+    tta_metrics: list[PageMetrics] = field(default_factory=list)
     quality: list[Markup] = field(default_factory=list)
     groups: list[ExampleGroup] = field(default_factory=list)
     heatmap_layer: str = ""

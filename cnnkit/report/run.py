@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.artifacts.opening import OpenModel, open_model
+from cnnkit.config.task import Task
 from cnnkit.data.examples import Examples
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.calibration import ReliabilityBin
@@ -118,6 +119,7 @@ def _measure(report: Report, opened: OpenModel, run: Reopened) -> None:
     evaluation = evaluate_model(opened, [examples], run.metadata, split)
     _add_notices(report, (run.metadata.note,))
     report.metrics = metrics_for_page(evaluation.as_dict(), run.metadata.task)
+    _add_tta_metrics(report, run.directory, run.metadata.task)
     report.quality = _quality(evaluation)
     report.groups = _example_groups(report, opened.require_keras("a report"), examples, evaluation)
     report.probe = _probe_of(report, opened, examples, run)
@@ -139,9 +141,19 @@ def _use_stored_metrics(report: Report, directory: RunDirectory, reason: str) ->
         if metadata.task.is_classification:
             filled = [ReliabilityBin(**row) for row in results["reliability"] if row["examples"]]
             report.quality = [reliability_plot(filled)] if filled else []
+        _add_tta_metrics(report, directory, metadata.task)
         _add_notices(report, (f"The run's data could not be read again; the metrics are those of metrics.json. {reason}",))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         report.missing["metrics"] = reason
+
+
+def _add_tta_metrics(report: Report, directory: RunDirectory, task: Task) -> None:
+    """Add the stored metrics with test-time augmentation; damaged ones are named."""
+    for path in directory.all_tta_metrics:
+        try:
+            report.tta_metrics.append(metrics_for_page(read_json(path), task))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            _add_notices(report, (f"{path.name} is damaged: evaluate again with --tta.",))
 
 
 def _quality(evaluation: Evaluation) -> list[Markup]:

@@ -55,6 +55,15 @@ class RunDirectory:
         """The final evaluation."""
         return self.path / "metrics.json"
 
+    def tta_metrics(self, tta: str) -> Path:
+        """The final evaluation with a test-time augmentation, apart from that without."""
+        return self.path / f"metrics-tta-{tta}.json"
+
+    @property
+    def all_tta_metrics(self) -> list[Path]:
+        """The evaluations with a test-time augmentation that there are."""
+        return sorted(self.path.glob(self.tta_metrics("*").name))
+
     @property
     def curves(self) -> Path:
         """Plot of loss and metrics over the epochs."""
@@ -170,10 +179,14 @@ class RunDirectory:
         write_json(self.environment, environment)
 
     def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
-        """Write `model.keras`, without optimizer state, and `model.json`; a calibration of the previous model is deleted."""
+        """Write `model.keras`, without optimizer state, and `model.json`.
+
+        What belongs to the previous model is deleted: its calibration, and its metrics with test-time augmentation.
+        """
         self.write_metadata(metadata)
         write_atomically(self.model, lambda temporary: write_model(model, temporary))
-        self.calibration.unlink(missing_ok=True)  # it belongs to the previous model
+        for path in (self.calibration, *self.all_tta_metrics):
+            path.unlink(missing_ok=True)
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
         """Write `model.json`, the model metadata."""

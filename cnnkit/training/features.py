@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Array = npt.NDArray[Any]
-Augment = Callable[[Any, Any], tuple[Any, ...]]
+Augment = Callable[[Any, Any, Any, Any], tuple[Any, ...]]  # from a batch of `BatchSource.with_places`
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def compute_features(
 def _feature_batches(features: FrozenFeatures, examples: Examples, augment: Augment | None, devices: Devices) -> Iterator[Array]:
     """Features `(batches of all workers, …)` of the examples in their order."""
     size, count, workers = min(64, evaluation_batch(examples)), len(examples), devices.workers
-    source, positions = BatchSource(examples, size), np.arange(count)
+    source, positions = BatchSource(examples, size).with_places(), np.arange(count)
     own = positions[positions // size % workers == devices.worker]
     batches = iter(source.in_order() if augment is not None else source.batches(own))
     for start in range(0, count, size * workers):
@@ -153,8 +153,8 @@ def _feature_batches(features: FrozenFeatures, examples: Examples, augment: Augm
         for worker in range(min(workers, -(-(count - start) // size))):
             if augment is None and worker != devices.worker:
                 continue
-            inputs, targets = next(batches)
-            augmented = augment(inputs, targets)[0] if augment is not None else inputs
+            inputs, targets, *places = next(batches)
+            augmented = augment(inputs, targets, *places)[0] if augment is not None else inputs
             if worker == devices.worker:
                 values[: len(inputs)] = features(augmented)
         yield devices.exchange(values).reshape(-1, *features.shape)[: count - start]

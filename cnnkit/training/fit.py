@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.pipeline import BatchSource
+from cnnkit.model.whitening import Whitening
 from cnnkit.training.agreement import Decision, agree, of_chief
 from cnnkit.training.checkpoint.manager import CheckpointManager
 from cnnkit.training.history import DivergedError, History, OpenEpoch, Row
@@ -75,6 +76,7 @@ class Fit:
         checkpoint_manager: Saves and restores the state; None for no checkpoints.
         devices: What the steps run on. Of several workers, the chief decides when to save and how many steps to take, and
             each can ask for a stop.
+        whitening: Freezes the biases of the model's convolution `whiten` after some epochs; None where it has none.
     """
 
     model: "keras.Model"
@@ -89,6 +91,7 @@ class Fit:
     should_stop: Callable[[], bool]
     checkpoint_manager: CheckpointManager | None = None
     devices: Devices = field(default_factory=OneDevice)
+    whitening: Whitening | None = None
 
     def run(self) -> None:
         """Train to the last epoch, until a callback sets `stop_training`, or until `should_stop` returns True.
@@ -103,6 +106,7 @@ class Fit:
         check_memory(self.model, self.train.batch_size)
         try:
             self._steps = self.devices.steps(self.model, self.train, self.validation, self.preparation)
+            self._trained = list(self.model.trainable_variables)  # that the optimizer is built for
             self._events = keras.callbacks.CallbackList(
                 list(self.callbacks), model=self.model, verbose=0, epochs=self.until, steps=self.train.steps
             )
@@ -116,6 +120,7 @@ class Fit:
         model, history = self.model, self.history
         model.stop_training = False
         self._events.on_train_begin()
+        self._freeze(len(history.rows))  # before the restore, as new steps reset the metrics
         unfinished = self.checkpoint_manager.restore(self.callbacks) if self.checkpoint_manager is not None else OpenEpoch()
         stopped = unfinished.stopped
         while len(history.rows) < self.until and not stopped and not history.interrupted:
@@ -124,7 +129,7 @@ class Fit:
         history.seconds += time.perf_counter() - started
         if history.interrupted:
             return
-        model.optimizer.finalize_variable_values(model.trainable_variables)  # with `use_ema`: the moving averages become the weights
+        model.optimizer.finalize_variable_values(self._trained)  # with `use_ema`: the moving averages become the weights
         last = history.rows[-1] if history.rows else {}
         self._events.on_train_end({name: value for name, value in last.items() if name not in NOT_LOGS})
 
@@ -133,6 +138,7 @@ class Fit:
         model, history, epoch = self.model, self.history, len(self.history.rows)
         started = time.perf_counter() - unfinished.seconds
         if not unfinished.step:
+            self._freeze(epoch)
             model.reset_metrics()
             self._events.on_epoch_begin(epoch)
         logs, steps = self._take_steps(epoch, unfinished.step, started)
@@ -149,6 +155,11 @@ class Fit:
         self.listener.on_epoch(row)
         self._save(OpenEpoch(stopped=model.stop_training))
         history.interrupted = agree(self.devices, Decision(self.should_stop())).stop
+
+    def _freeze(self, epoch: int) -> None:
+        """Freeze what is no longer trained from an epoch on; the steps are traced anew where that changes."""
+        if self.whitening is not None and self.whitening.freeze(self.model, epoch):
+            self._steps = self.devices.steps(self.model, self.train, self.validation, self.preparation)
 
     def _take_steps(self, epoch: int, done: int, started: float) -> tuple[Row, int]:
         """Take the optimizer steps of an epoch that follow the first `done`.

@@ -63,7 +63,11 @@ def phase_batches(prepared: Prepared, listener: Listener, should_stop: Callable[
         done += len(examples)
         return result
 
-    train = [features_of(dataset.train, preparation if data.augment else None) for _ in range(passes)]
+    def augmented(number: int) -> Augment:
+        """The augmentation of a pass, from 0, as of an epoch."""
+        return lambda inputs, targets, rows, epochs: preparation(inputs, targets, rows, epochs + number)
+
+    train = [features_of(dataset.train, augmented(number) if data.augment else None) for number in range(passes)]
     validation_batches = BatchSource(features_of(validation), 1024) if validation is not None else None
     if not passes:
         return PhaseBatches(parts.head, prepared.train, validation_batches, preparation.with_frozen_base(parts.features))

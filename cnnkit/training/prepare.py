@@ -174,6 +174,7 @@ def _prepare_in_folder(
     target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
         dataset = target_scaler.standardized(dataset)
+    _fit_whitening(network, dataset, workers, is_new=resumed is None)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     data_fingerprint = fingerprint(dataset)
     if without_test:
@@ -226,6 +227,12 @@ def _prepare_in_folder(
         workers,
         run_path,
     )
+
+
+def _fit_whitening(network: CompiledNetwork, dataset: Dataset, workers: Workers, *, is_new: bool) -> None:
+    """Fit the convolution `whiten` of a new run, where the network has one; all workers use the weights that the chief computed."""
+    if network.whitening is not None and is_new:
+        network.whitening.fit(network.model, dataset.train, lambda weights: workers.devices.exchange(weights)[0])
 
 
 def _check_disk_space(directory: RunDirectory, network: CompiledNetwork) -> None:

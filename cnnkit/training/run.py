@@ -204,7 +204,10 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
     if config.model.base is not None or config.train.phases is not None:
         set_trainable(model, phase, ("train", "phases", number))
         listener.on_phase(number + 1, len(prepared.phases), phase.train, layer_states(model))
+    whitening = prepared.network.whitening
     manager.begin_phase()
+    if whitening is not None:
+        whitening.freeze(model, manager.epochs_before_phase)
     before = frozen_checksum(model)
     begun = time.perf_counter()
     batches = phase_batches(prepared, listener, stop)
@@ -235,6 +238,7 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
         should_stop=stop,
         checkpoint_manager=manager,
         devices=prepared.workers.devices,
+        whitening=whitening,
     ).run()
     manager.note_epoch(callbacks)
     after = frozen_checksum(model)

@@ -96,7 +96,7 @@ class StepRunner:
     ) -> None:
         import tensorflow as tf
 
-        self._train = train
+        self._train = train.with_places() if preparation.needs_places else train
 
         def run_steps(iterator: Any, count: Any) -> Any:
             bad = tf.constant(-1)
@@ -151,8 +151,9 @@ def build_training_variables(
     """Create the variables of a model's loss, metrics and optimizer; those of the optimizer in `scope`."""
     for inputs, targets in train.batches(np.arange(1)):
         build_metrics(model, *preparation.without_augmentation(inputs, targets))
-    with scope():
-        model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:
+        with scope():
+            model.optimizer.build(model.trainable_variables)
 
 
 def build_metrics(model: "keras.Model", inputs: Any, targets: Any) -> None:

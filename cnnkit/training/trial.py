@@ -41,6 +41,8 @@ def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phas
     config, spec = loaded.config, loaded.spec
     try:
         phases = _phases(config, network.model)
+        if network.whitening is not None:
+            network.whitening.freeze(network.model, 0)
         BatchPreparation(config.data.augment, config.seed, spec.task, None, network.target_encoding).check(spec.input_shape)
         if config.train.callbacks:
             _try_callbacks(config, network, spec.task)
