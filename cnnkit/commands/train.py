@@ -7,8 +7,7 @@ import typer
 
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
-from cnnkit.commands.training_run import print_finished, resume_or_start_and_print, train_and_print
-from cnnkit.console.text import print_notice
+from cnnkit.commands.training_run import resume_and_print, resume_or_start_and_print, train_and_print
 from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
@@ -76,14 +75,6 @@ def load_train(configs: list[Path], overrides: list[str], epochs: int | None) ->
 
 
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> NoReturn:
-    from cnnkit.training.distribution.opening import find_cluster
     from cnnkit.training.resume import open_interrupted
 
-    cluster = find_cluster()
-    is_chief = cluster is None or cluster.is_chief
-    resumed = open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief)
-    for notice in resumed.notices if is_chief else ():
-        print_notice(notice)
-    if resumed.is_finished:
-        print_finished(resumed, is_chief=is_chief)
-    train_and_print(resumed.loaded, resumed.directory.path, resumed)
+    resume_and_print(lambda is_chief: open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief))

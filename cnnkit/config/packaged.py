@@ -27,6 +27,18 @@ def packaged_config(name: str) -> Path:
     return paths[stem]
 
 
+def resolve_name(path: Path) -> Path:
+    """The packaged config that a bare name such as `digits` stands for, where there is no file of that name; else the path itself."""
+    is_name = path.parent == Path() and not path.suffix and not path.exists()
+    packaged = folder() / f"{path.name}.yaml"
+    return packaged if is_name and packaged.is_file() else path
+
+
+def names() -> list[str]:
+    """The names of the packaged configs, sorted."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
 def descriptions() -> dict[str, str]:
     """Each packaged config's name and the first line of its leading comment."""
     return {path.stem: _description(path) for path in sorted(folder().glob("*.yaml"))}
