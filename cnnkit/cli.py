@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cnnkit import __version__
 from cnnkit.commands import (
     bases,
     benchmark,
@@ -38,6 +37,7 @@ from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED
 from cnnkit.keras_api import quiet_import
+from cnnkit.version import __version__
 
 app = typer.Typer(
     name="cnnkit",

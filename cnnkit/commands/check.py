@@ -1,23 +1,15 @@
 """`cnnkit check`: list every error of a config."""
 
-from cnnkit.commands.options import Configs, Set, build_model, load_config
+from cnnkit.commands.options import Configs, Set, load_config
 from cnnkit.console.text import print_line, print_notice
 
 
 def check(configs: Configs, overrides: Set = None) -> None:
     """List every error of a config, by line."""
     loaded = load_config(configs, overrides)
-    from cnnkit.model.summary.summarize import summarize
-    from cnnkit.training.distribution.opening import speed_notices
-    from cnnkit.training.trial import try_training
+    from cnnkit.experiments.check_config import check_config
 
-    network = build_model(loaded)
-    try_training(loaded, network)
-    if loaded.config.sweep is not None:
-        from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
-
-        check_networks(plan_sweep(loaded))
-    for notice in speed_notices(loaded.config.train):
+    checked = check_config(loaded)
+    for notice in checked.notices:
         print_notice(notice)
-    total = summarize(network.model, preprocess=network.preprocess).total_parameters
-    print_line(f"{', '.join(map(str, configs))}: good. {len(network.model.layers)} layers, {total:,} parameters.")
+    print_line(f"{', '.join(map(str, configs))}: good. {checked.layers} layers, {checked.parameters:,} parameters.")

@@ -55,8 +55,4 @@ def export(
         print_json([each.as_dict() for each in result.results])
     else:
         print_export(result)
-    errors = [each.error for each in result.failed if each.error is not None]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise CnnkitError("\n".join(map(str, errors)))
+    result.raise_failures()

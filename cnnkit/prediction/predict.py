@@ -93,9 +93,15 @@ class Predictor:
         """The predictions for a batch of named raw inputs `(n, height, width, channels)` or `(n, steps, channels)`."""
         return [self.prediction(name, row) for name, row in zip(names, self.outputs(inputs), strict=True)]
 
-    def prediction(self, name: str, row: Array) -> Prediction:
-        """The prediction that the outputs `(outputs,)` for one example mean, as `outputs` gives them."""
-        return _prediction(name, row, self.metadata.task, self.top)
+    def prediction(self, name: str, row: Array, top: int | None = None) -> Prediction:
+        """The prediction that the outputs for one example mean.
+
+        Args:
+            name: Of the example.
+            row: Its outputs `(outputs,)`, as `outputs` gives them.
+            top: Number of classes; None for that of the predictor.
+        """
+        return _prediction(name, row, self.metadata.task, self.top if top is None else top)
 
     def predictions_of(self, names: Sequence[str], outputs: Array, top: int) -> list[Prediction]:
         """The predictions that a model's outputs mean, where they were computed elsewhere.

@@ -9,6 +9,7 @@ from typing import Protocol
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.load import LoadedConfig
 from cnnkit.data.binding import BoundConfig
+from cnnkit.errors import CnnkitError
 from cnnkit.runs.create import LockedRun
 from cnnkit.runs.directory import RunDirectory, is_unfinished
 from cnnkit.runs.lock import is_locked
@@ -23,6 +24,7 @@ from cnnkit.training.prepare import prepare
 from cnnkit.training.resume import Resumed
 from cnnkit.training.resume_or_start import open_run
 from cnnkit.training.run import TrainingResult, train, write_missing
+from cnnkit.training.step import Devices
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def start_or_resume(
         existing = RunDirectory(RUNS / loaded.config.name)
         if is_unfinished(existing) and not is_locked(existing.path):
             display.on_unfinished(existing.path)
-    workers = Workers(open_devices(loaded, cluster), cluster)
+    workers = Workers(_open_devices(loaded, run_dir, resumed, cluster), cluster)
     for notice in speed_notices(loaded.config.train) if workers.is_chief else ():
         display.on_notice(notice)
     with lost_workers_named(cluster):
@@ -113,6 +115,17 @@ def start_or_resume(
             if workers.is_chief:
                 display.on_trained(prepared.run_path, result)
         return SessionResult(prepared.run_path, result)
+
+
+def _open_devices(loaded: BoundConfig, run_dir: Path | LockedRun | None, resumed: Resumed | None, cluster: Cluster | None) -> Devices:
+    """The devices of a run; where they are not there, its folder is unlocked again: the process may go on."""
+    try:
+        return open_devices(loaded, cluster)
+    except CnnkitError:
+        lock = run_dir.lock if isinstance(run_dir, LockedRun) else resumed.lock if resumed is not None else None
+        if lock is not None:
+            lock.release()
+        raise
 
 
 def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None) -> SessionResult:
