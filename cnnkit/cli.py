@@ -44,7 +44,6 @@ app = typer.Typer(
     help="Train convolutional neural networks with Keras from a YAML file.",
     rich_markup_mode=None,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

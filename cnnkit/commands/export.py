@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 
-Source = Annotated[Path | None, typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]")]
+Source = Annotated[
+    Path | None,
+    typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]", autocompletion=complete_run),
+]
 
 
 def export(

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.console.text import print_line
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(help="A run (default: the newest).", metavar="[RUN]")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run (default: the newest).", metavar="[RUN]", autocompletion=complete_run)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file (default: report.html in the run's folder).")] = None,
 ) -> None:
     """Write everything about a run into one HTML page.

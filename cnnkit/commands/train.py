@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cnnkit.commands.completion import complete_config, complete_run
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
 from cnnkit.commands.training_run import resume_and_print, resume_or_start_and_print, train_and_print
@@ -18,12 +19,23 @@ if TYPE_CHECKING:
 
 def train(
     configs: Annotated[
-        list[Path] | None, typer.Argument(help="Config files; later ones override earlier ones.", metavar="[CONFIG...]")
+        list[Path] | None,
+        typer.Argument(
+            help="Config files, or names of packaged ones; later ones override earlier ones.",
+            metavar="[CONFIG...]",
+            autocompletion=complete_config,
+        ),
     ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume an interrupted run exactly where it stopped.", metavar="RUN")
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="Resume an interrupted run exactly where it stopped.",
+            metavar="RUN",
+            autocompletion=complete_run,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Total number of epochs, in place of the config's.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,

@@ -29,9 +29,12 @@ def packaged_config(name: str) -> Path:
 
 def resolve_name(path: Path) -> Path:
     """The packaged config that a bare name such as `digits` stands for, where there is no file of that name; else the path itself."""
-    is_name = path.parent == Path() and not path.suffix and not path.exists()
-    packaged = folder() / f"{path.name}.yaml"
-    return packaged if is_name and packaged.is_file() else path
+    return folder() / f"{path.name}.yaml" if is_packaged_name(path) else path
+
+
+def is_packaged_name(path: Path) -> bool:
+    """Whether a path is the bare name of a packaged config, and no file or folder of that name is there."""
+    return path.parent == Path() and not path.suffix and not path.exists() and path.name in names()
 
 
 def names() -> list[str]:

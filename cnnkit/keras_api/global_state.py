@@ -18,7 +18,7 @@ def preserved_global_state() -> Iterator[None]:
     A run sets all seeds to that of its config, and Keras forgets the policy when a network is built. TensorFlow's seed has no
     function that reads it: afterwards it is that of the config. Meanwhile TensorFlow does not warn of retracing.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global generator is what is preserved
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     logger = logging.getLogger("tensorflow")
     logger.addFilter(_is_no_retracing)
     try:
@@ -27,7 +27,7 @@ def preserved_global_state() -> Iterator[None]:
     finally:
         logger.removeFilter(_is_no_retracing)
         random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+        np.random.set_state(numpy_state)
 
 
 @contextmanager
