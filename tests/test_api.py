@@ -62,8 +62,12 @@ def weights_of(run: cnnkit.Run) -> list[Any]:
 
 def test_importing_cnnkit_imports_nothing_else() -> None:
     """In a process of its own: neither TensorFlow nor Keras, nor even NumPy and pydantic."""
-    code = "import sys, cnnkit; print([name for name in ('tensorflow', 'keras', 'numpy', 'pydantic', 'rich', 'typer') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    code = (
+        "import sys, cnnkit; print([name for name in ('tensorflow', 'keras', 'numpy', 'pydantic', 'rich', 'typer') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     assert done.stdout == "[]\n"
 
 
@@ -75,7 +79,9 @@ try:
 except cnnkit.errors.ConfigError as error:
     print(error.problems[0].path, "tensorflow" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     assert done.stdout == "train.epoch False\n"
 
 
@@ -99,7 +105,9 @@ def test_train_gives_the_weights_of_the_command(run: cnnkit.Run, tmp_path: Path,
 
 
 def test_overrides_change_what_is_trained(tmp_path: Path, run: cnnkit.Run) -> None:
-    changed = cnnkit.train([TINY, {"train": {"epochs": 1}}], set={"model.layers[0].Conv2D.filters": np.int64(6)}, run_dir=tmp_path / "changed")
+    changed = cnnkit.train(
+        [TINY, {"train": {"epochs": 1}}], set={"model.layers[0].Conv2D.filters": np.int64(6)}, run_dir=tmp_path / "changed"
+    )
     assert [row["epoch"] for row in changed.history] == [1]
     assert changed.keras_model.layers[-3].filters == 6
     assert cnnkit.train(TINY, epochs=1, run_dir=tmp_path / "short").history[0]["loss"] == run.history[0]["loss"]
@@ -160,7 +168,9 @@ def test_nothing_is_printed_unless_asked(tmp_path: Path, capfd: pytest.CaptureFi
     assert printed.endswith("Run: runs/tiny-2\n")
 
 
-def test_several_trainings_in_one_process_do_not_touch_each_other(run: cnnkit.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_several_trainings_in_one_process_do_not_touch_each_other(
+    run: cnnkit.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither another precision nor other seeds in between change a weight; the user's own state is as it was."""
     random.seed(1)
     np.random.seed(2)
@@ -212,7 +222,7 @@ def test_an_interruption_is_raised_and_what_was_trained_is_resumed_exactly(run: 
 
     sender = threading.Thread(target=interrupt, daemon=True)
     sender.start()
-    with pytest.raises(KeyboardInterrupt, match="everything is saved; continue with cnnkit.resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"everything is saved; continue with cnnkit\.resume"):
         cnnkit.train(TINY, epochs=200, run_dir=folder)
     sender.join()
     stopped = cnnkit.load(folder)
@@ -283,7 +293,7 @@ def test_arrays_may_come_in_several_forms(run: cnnkit.Run, form: str) -> None:
         "tensor": keras.ops.convert_to_tensor(inputs),
     }[form]
     outputs = run.predict(given).outputs
-    assert np.array_equal(outputs, expected[: len(outputs)])
+    assert np.allclose(outputs, expected[: len(outputs)], atol=1e-6)
     assert len(outputs) == (1 if form == "one example" else 3)
 
 
@@ -294,7 +304,7 @@ def test_pil_images_files_and_folders_give_the_same_answers(run: cnnkit.Run, tmp
         picture.save(tmp_path / f"{number}.png")
     expected = run.predict(tmp_path).outputs
     assert np.array_equal(run.predict(pictures).outputs, expected)
-    assert np.array_equal(run.predict(pictures[0]).outputs, expected[:1])
+    assert np.allclose(run.predict(pictures[0]).outputs, expected[:1], atol=1e-6)
     assert np.array_equal(run.predict([tmp_path / "0.png", pictures[1], str(tmp_path / "2.png")]).outputs, expected)
     assert run.predict(str(tmp_path / "*.png")).inputs == tuple(str(tmp_path / f"{number}.png") for number in range(3))
 
@@ -309,6 +319,7 @@ def test_a_pil_image_is_read_as_its_file_and_not_changed(run: cnnkit.Run, mode: 
     path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
     picture.save(path, exif=exif)
     with Image.open(path) as opened:
+        opened.load()  # Pillow turns a TIFF by its orientation while it loads
         before = (opened.size, opened.mode)
         answer = run.predict(opened)
         assert (opened.size, opened.mode) == before
@@ -332,7 +343,7 @@ def test_what_cannot_be_predicted_is_an_error_or_a_row(run: cnnkit.Run, tmp_path
         (digits(2)[:, :4], "inputs: is (2, 4, 8, 1) uint8, but the model takes (8, 8, 1)"),
         (digits(2).astype(str), "inputs: is (2, 8, 8, 1) <U3, but the model takes (8, 8, 1)"),
         (3, "3 cannot be predicted"),
-        ([digits(1)[0], None], "None cannot be predicted"),
+        ([digits(1)[0], None], "null cannot be predicted"),
         (np.full((1, 8, 8, 1), np.nan), "has NaN or infinite values"),
     ):
         with pytest.raises(CnnkitError) as refused:
@@ -367,28 +378,34 @@ def test_evaluate_is_the_stored_evaluation_and_counts_right_on_arrays(run: cnnki
     targets[:20] = (targets[:20] + 1) % 10
     assert run.evaluate((inputs, targets))["accuracy"] == pytest.approx(0.6)
     assert run.evaluate((inputs, [run.names[i] for i in targets]))["accuracy"] == pytest.approx(0.6)
-    with pytest.raises(CnnkitError, match=r"^evaluate: a target is the class index 10, but the model has 10 classes\n    Count them from 0\.$"):
+    with pytest.raises(
+        CnnkitError, match=r"^evaluate: a target is the class index 10, but the model has 10 classes\n    Count them from 0\.$"
+    ):
         run.evaluate((inputs[:2], [0, 10]))
     with pytest.raises(CnnkitError, match=r"^evaluate: has 50 inputs, but 2 targets\n"):
         run.evaluate((inputs, [0, 1]))
 
 
-def test_other_methods_give_what_their_command_prints(run: cnnkit.Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_methods_give_what_their_command_prints(
+    run: cnnkit.Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def as_json(*arguments: object) -> Any:
         assert command(*arguments, "--json", monkeypatch=monkeypatch) == 0
         return json.loads(capsys.readouterr().out)
 
-    assert json.loads(json.dumps(run.summary())) == as_json("summary", run.path)
-    probe = json.loads(json.dumps(run.probe(only=["contrast"], limit=20)))
+    assert run.summary() == as_json("summary", run.path)
+    probe = run.probe(only=["contrast"], limit=20)
     assert probe == as_json("probe", run.path, "--only", "contrast", "--limit", "20")
     explained = run.explain(index=2)
-    assert all((Path(explained.pop("folder")) / name).exists() for name in explained.pop("plots")) or True
-    assert json.loads(json.dumps(explained)) == as_json("explain", run.path, "--index", "2")
-    assert json.loads(json.dumps(run.describe())) == as_json("show", run.path)
+    folder, plots = Path(explained.pop("folder")), explained.pop("plots")
+    assert plots
+    assert all((folder / name).is_file() for name in plots)
+    assert explained == as_json("explain", run.path, "--index", "2")
+    assert run.describe() == as_json("show", run.path)
     listed = cnnkit.list_runs(run.path.parent)
-    assert json.loads(json.dumps(listed)) == as_json("runs", run.path.parent)
+    assert listed == as_json("runs", run.path.parent)
     assert listed[0]["name"] == "tiny"
-    assert json.loads(json.dumps(cnnkit.check_data("digits"))) == as_json("data", "check", "digits")
+    assert cnnkit.check_data("digits") == as_json("data", "check", "digits")
     assert cnnkit.schema() == json.loads((ROOT / "configs" / "schema.json").read_text())
 
 
@@ -408,7 +425,7 @@ def test_compare_and_report_and_check(run: cnnkit.Run, tmp_path: Path) -> None:
     compared = cnnkit.compare(run, other.path, picture=tmp_path / "curves.png")
     assert [each["name"] for each in compared["runs"]] == ["tiny", "other"]
     assert compared["differences"]["seed"] == [3, 4]
-    assert run.report(tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert run.report(tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     assert cnnkit.check(TINY) == {"layers": 5, "parameters": 4 * 10 + (6 * 6 * 4 + 1) * 10, "notices": []}
     with pytest.raises(ConfigError) as refused:
         cnnkit.check(TINY, set={"train.optimizer": "adm", "train.epochs": -1})
@@ -424,7 +441,7 @@ def test_init_writes_a_config_that_trains(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_stand_in_data_is_a_warning(tmp_path: Path) -> None:
-    config = {**TINY, "data": {"dataset": "cifar10", "fallback": "digits", "limit": 100}}
+    config = {**TINY, "data": {"dataset": "cifar10", "fallback": "shapes", "limit": 100}}
     with pytest.warns(StandInWarning, match="cifar10 could be had neither from"):
         trained = cnnkit.train(config, epochs=1, run_dir=tmp_path / "run")
     assert trained.metadata.stand_in_for == "cifar10"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.results import plain
 from cnnkit.api.run import Run
 from cnnkit.api.session import raise_interruption
 from cnnkit.config.load import LoadedConfig, load_config
@@ -65,7 +66,8 @@ def repeat(
         raise_interruption(stop.exit_status, "everything is saved; the same call resumes it")
         raise
     page = write_summary_page(summary)
-    return {**summary.as_dict(), "folder": str(plan.folder), "page": str(page)}
+    results: dict[str, Any] = plain({**summary.as_dict(), "folder": str(plan.folder), "page": str(page)})
+    return results
 
 
 @preserved_global_state()
@@ -108,7 +110,7 @@ def sweep(
     results = write_sweep_report(opened)
     raise_interruption(status, "everything is saved; the same call resumes it")
     best = results.status.best
-    return {
+    found: dict[str, Any] = {
         "name": results.status.name,
         "objective": results.status.objective.name,
         "trials": [asdict(row) for row in results.status.rows],
@@ -118,6 +120,8 @@ def sweep(
         "folder": str(opened.folder.path),
         "files": [str(path) for path in results.written],
     }
+    plain_values: dict[str, Any] = plain(found)
+    return plain_values
 
 
 @preserved_global_state()
@@ -161,7 +165,8 @@ def sweep_winner(
     raise_interruption(status, "everything is saved; the same call resumes it")
     assert winner is not None  # of a call that was not interrupted
     write_sweep_report(opened)
-    return winner.as_dict()
+    results: dict[str, Any] = plain(winner.as_dict())
+    return results
 
 
 @preserved_global_state()
@@ -181,7 +186,9 @@ def compare(*runs: FilePath | Run, picture: FilePath | None = None) -> dict[str,
     quiet_import.install()
     paths, target = [run.path if isinstance(run, Run) else optional_path(run) for run in runs], optional_path(picture)
     named = [path for path in paths if path is not None]
-    return (compare_groups(named, target) if are_groups(named) else compare_runs(named, target)).as_dict()
+    comparison = compare_groups(named, target) if are_groups(named) else compare_runs(named, target)
+    results: dict[str, Any] = plain(comparison.as_dict())
+    return results
 
 
 def _open_sweep(config: Config, overrides: Overrides, storage: str | None, sweep_dir: FilePath | None) -> Any:

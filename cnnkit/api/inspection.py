@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.results import plain
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
 from cnnkit.runs.names import RUNS, SortKey
@@ -57,7 +58,8 @@ def check_data(config: Config, *, set: Overrides = None) -> dict[str, Any]:
 
     loaded = load(config_sources(config), override_texts(set))
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        return loaded.source.check(Request(loaded.config.data_seed, Path(scratch), {})).as_dict()
+        report: dict[str, Any] = plain(loaded.source.check(Request(loaded.config.data_seed, Path(scratch), {})).as_dict())
+    return report
 
 
 def summary(config: Config, *, set: Overrides = None) -> dict[str, Any]:
@@ -82,7 +84,8 @@ def summary(config: Config, *, set: Overrides = None) -> dict[str, Any]:
     quiet_import.install()
     with preserved_global_state():
         network = build_and_compile(load(config_sources(config), override_texts(set)))
-        return summarize(network.model, preprocess=network.preprocess).as_dict()
+        results: dict[str, Any] = plain(summarize(network.model, preprocess=network.preprocess).as_dict())
+    return results
 
 
 def init(
@@ -127,7 +130,8 @@ def list_runs(folder: FilePath = RUNS, *, sort: SortKey = "when") -> list[dict[s
     """
     from cnnkit.runs.listing import list_runs as listed
 
-    return [run.as_dict() for run in listed(Path(folder), sort)]
+    runs: list[dict[str, Any]] = plain([run.as_dict() for run in listed(Path(folder), sort)])
+    return runs
 
 
 def list_configs() -> dict[str, str]:
@@ -149,7 +153,8 @@ def bases() -> list[dict[str, Any]]:
 
     quiet_import.install()
     with preserved_global_state():
-        return [base.as_dict() for base in list_bases()]
+        found: list[dict[str, Any]] = plain([base.as_dict() for base in list_bases()])
+    return found
 
 
 def schema() -> dict[str, Any]:

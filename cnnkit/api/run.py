@@ -15,6 +15,7 @@ from cnnkit.api.arrays import arrays_as_npz
 from cnnkit.api.display import session_display
 from cnnkit.api.prediction_inputs import inputs_of
 from cnnkit.api.predictions import Predictions
+from cnnkit.api.results import plain
 from cnnkit.api.run_files import RunFiles
 from cnnkit.api.session import run_session
 from cnnkit.artifacts.formats import FORMATS, KERAS, format_named, format_of
@@ -149,14 +150,16 @@ class Run(RunFiles):
         with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
             other = arrays_as_npz(data, self.metadata.task, Path(scratch)) if isinstance(data, tuple) else optional_path(data)
             evaluation, _ = evaluate_run(self.path, optional_path(config), override_texts(set), other)
-        return evaluation.as_dict()
+        results: dict[str, Any] = plain(evaluation.as_dict())
+        return results
 
     @preserved_global_state()
     def summary(self) -> dict[str, Any]:
         """Layers, shapes, parameters and receptive fields, as `cnnkit summary --json`."""
         from cnnkit.model.summary.summarize import summarize
 
-        return summarize(self.keras_model, preprocess=()).as_dict()
+        results: dict[str, Any] = plain(summarize(self.keras_model, preprocess=()).as_dict())
+        return results
 
     @preserved_global_state()
     def explain(
@@ -186,7 +189,8 @@ class Run(RunFiles):
         from cnnkit.interpret.explain import explain_run
 
         result = explain_run(self.path, optional_path(image), index, output=optional_path(output), name=name, layer=layer)
-        return {**result.as_dict(), "folder": str(result.folder), "plots": list(result.plots)}
+        results: dict[str, Any] = plain({**result.as_dict(), "folder": str(result.folder), "plots": list(result.plots)})
+        return results
 
     @preserved_global_state()
     def probe(self, *, against: Sequence[FilePath] = (), only: Sequence[str] = (), limit: int | None = None) -> list[dict[str, Any]]:
@@ -205,7 +209,9 @@ class Run(RunFiles):
         """
         from cnnkit.robustness.probe import probe_runs
 
-        return [each.as_dict() for each in probe_runs(self.path, [Path(each) for each in against], only=only, limit=limit)[0]]
+        probes, _ = probe_runs(self.path, [Path(each) for each in against], only=only, limit=limit)
+        results: list[dict[str, Any]] = plain([each.as_dict() for each in probes])
+        return results
 
     @preserved_global_state()
     def calibrate(self) -> dict[str, Any]:
@@ -216,9 +222,9 @@ class Run(RunFiles):
         """
         from cnnkit.prediction.calibrate import calibrate_run
 
-        result = calibrate_run(self.path).as_dict()
+        results: dict[str, Any] = plain(calibrate_run(self.path).as_dict())
         self._forget_model()
-        return result
+        return results
 
     @preserved_global_state()
     def export(
@@ -263,7 +269,8 @@ class Run(RunFiles):
             layout=layout,
         )
         result.raise_failures()
-        return [each.as_dict() for each in result.results]
+        results: list[dict[str, Any]] = plain([each.as_dict() for each in result.results])
+        return results
 
     @preserved_global_state()
     def benchmark(self, *, formats: Sequence[str] = (), config: FilePath | None = None, **options: Any) -> dict[str, Any]:
@@ -280,14 +287,16 @@ class Run(RunFiles):
         from cnnkit.export.benchmark import benchmark_run
 
         chosen = [FORMATS[name] if name == KERAS.name else format_named(name) for name in formats]
-        return benchmark_run(self.path, chosen, config=optional_path(config), **options).as_dict()
+        results: dict[str, Any] = plain(benchmark_run(self.path, chosen, config=optional_path(config), **options).as_dict())
+        return results
 
     @preserved_global_state()
     def describe(self) -> dict[str, Any]:
         """What the model file carries, and whether it still answers as it did when it was exported, as `cnnkit show --json`."""
         from cnnkit.prediction.description import describe
 
-        return describe(self.model_file).as_dict()
+        results: dict[str, Any] = plain(describe(self.model_file).as_dict())
+        return results
 
     @preserved_global_state()
     def report(self, output: FilePath | None = None) -> Path:
