@@ -311,15 +311,14 @@ def test_pil_images_files_and_folders_give_the_same_answers(run: cnnkit.Run, tmp
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 def test_a_pil_image_is_read_as_its_file_and_not_changed(run: cnnkit.Run, mode: str, tmp_path: Path) -> None:
-    """With its EXIF orientation."""
+    """With its EXIF orientation, of PNG files."""
     picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (20, 30, 4), np.uint8), "RGBA")
     picture = picture.convert("RGB" if mode == "CMYK" else mode).convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
-    picture.save(path, exif=exif)
+    picture.save(path, **({} if mode == "CMYK" else {"exif": exif}))
     with Image.open(path) as opened:
-        opened.load()  # Pillow turns a TIFF by its orientation while it loads
         before = (opened.size, opened.mode)
         answer = run.predict(opened)
         assert (opened.size, opened.mode) == before
@@ -445,6 +444,15 @@ def test_stand_in_data_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(StandInWarning, match="cifar10 could be had neither from"):
         trained = cnnkit.train(config, epochs=1, run_dir=tmp_path / "run")
     assert trained.metadata.stand_in_for == "cifar10"
+
+
+def test_a_warning_that_is_made_an_error_leaves_no_lock(tmp_path: Path) -> None:
+    """pytest makes each warning an error here, as `python -W error` does."""
+    from cnnkit.runs.lock import is_locked
+
+    with pytest.raises(StandInWarning):
+        cnnkit.train({**TINY, "data": {"dataset": "cifar10", "fallback": "shapes", "limit": 100}}, run_dir=tmp_path / "run")
+    assert not is_locked(tmp_path / "run")
 
 
 def test_a_damaged_file_is_an_error_and_a_missing_one_is_empty(tmp_path: Path) -> None:

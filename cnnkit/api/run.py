@@ -116,6 +116,8 @@ class Run(RunFiles):
             >>> answers.labels[0] in run.names
             True
         """
+        if on_error not in ("raise", "keep"):
+            raise CnnkitError(f"on_error: {on_error!r} is neither 'raise' nor 'keep'")
         predictor = self._opened()
         task = predictor.metadata.task
         names, predictions, outputs = [], [], []

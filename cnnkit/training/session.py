@@ -20,7 +20,7 @@ from cnnkit.training.distribution.opening import open_devices, speed_notices
 from cnnkit.training.distribution.worker_log import worker_output
 from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.fit import Listener
-from cnnkit.training.prepare import prepare
+from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import Resumed
 from cnnkit.training.resume_or_start import open_run
 from cnnkit.training.run import TrainingResult, train, write_missing
@@ -104,17 +104,25 @@ def start_or_resume(
             display.on_other_devices(resumed.replicas_before, workers.devices.replicas)
         with display.scanning() as on_progress:
             prepared = prepare(loaded, run_dir, on_progress, resumed, workers)
-        with worker_output(workers, prepared.run_path):
-            if workers.is_chief:
-                if prepared.metadata.stand_in_for:
-                    display.on_stand_in(prepared.metadata)
-                for notice in prepared.metadata.notices:
-                    display.on_notice(notice)
-            with display.training(prepared.epochs, prepared.train.steps) as listener:
-                result = train(prepared, listener)
-            if workers.is_chief:
-                display.on_trained(prepared.run_path, result)
-        return SessionResult(prepared.run_path, result)
+        try:
+            with worker_output(workers, prepared.run_path):
+                return _train(prepared, display)
+        finally:
+            prepared.lock.release()  # also where a display raises before training begins, as warnings that are errors do
+
+
+def _train(prepared: Prepared, display: Display) -> SessionResult:
+    is_chief = prepared.workers.is_chief
+    if is_chief:
+        if prepared.metadata.stand_in_for:
+            display.on_stand_in(prepared.metadata)
+        for notice in prepared.metadata.notices:
+            display.on_notice(notice)
+    with display.training(prepared.epochs, prepared.train.steps) as listener:
+        result = train(prepared, listener)
+    if is_chief:
+        display.on_trained(prepared.run_path, result)
+    return SessionResult(prepared.run_path, result)
 
 
 def _open_devices(loaded: BoundConfig, run_dir: Path | LockedRun | None, resumed: Resumed | None, cluster: Cluster | None) -> Devices:
