@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cnnkit import __version__
 from cnnkit.commands import (
     bases,
     benchmark,
@@ -38,13 +37,13 @@ from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
 from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED
 from cnnkit.keras_api import quiet_import
+from cnnkit.version import __version__
 
 app = typer.Typer(
     name="cnnkit",
     help="Train convolutional neural networks with Keras from a YAML file.",
     rich_markup_mode=None,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -28,7 +28,6 @@ from cnnkit.artifacts.metadata import ArtifactMetadata
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.artifacts.opening import OpenModel
 from cnnkit.config.data_spec import DataSpec
-from cnnkit.config.schema import Train
 from cnnkit.config.task import Task
 from cnnkit.console.data import print_data_report
 from cnnkit.console.evaluation import print_evaluation
@@ -55,6 +54,7 @@ from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.evaluation.paired_tests import PairedTest
 from cnnkit.evaluation.repeated_runs import mean_estimate, paired_difference
+from cnnkit.experiments.check_config import CheckedConfig
 from cnnkit.experiments.compare_groups import GroupComparison, GroupVersus
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
@@ -523,12 +523,8 @@ def sweep_winner() -> None:
 
 
 def check(patch: pytest.MonkeyPatch) -> None:
-    config = SimpleNamespace(sweep=None, train=Train())
-    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: SimpleNamespace(config=config))
-    network = SimpleNamespace(model=SimpleNamespace(layers=[None] * 6), preprocess=())
-    patch.setattr("cnnkit.commands.check.build_model", lambda loaded: network)
-    patch.setattr("cnnkit.training.trial.try_training", lambda loaded, network: None)
-    patch.setattr("cnnkit.model.summary.summarize.summarize", lambda model, preprocess: summary_of())
+    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
+    patch.setattr("cnnkit.experiments.check_config.check_config", lambda loaded: CheckedConfig(6, summary_of().total_parameters, ()))
     command("check", "photos.yaml")
 
 

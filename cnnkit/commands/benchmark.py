@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 
 
 def benchmark(
-    what: Annotated[Path | None, typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]")] = None,
+    what: Annotated[
+        Path | None,
+        typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]", autocompletion=complete_run),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", help="Only this format, such as keras or onnx. May be repeated.", metavar="FORMAT"),

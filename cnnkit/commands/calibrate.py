@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.calibration import print_calibration
 from cnnkit.console.text import print_json, print_line
 
 
 def calibrate(
-    run: Annotated[Path | None, typer.Argument(help="A run's folder or name (default: the newest run).", metavar="[RUN]")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="A run's folder or name (default: the newest run).", metavar="[RUN]", autocompletion=complete_run)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Calibrate a run's probabilities by temperature scaling.

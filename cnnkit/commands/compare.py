@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json, print_line
 
@@ -15,6 +16,7 @@ def compare(
         typer.Argument(
             help="Two or more runs, model files in runs, or groups of seeds or folds; the first is compared with each of the others.",
             metavar="RUN RUN...",
+            autocompletion=complete_run,
         ),
     ],
     picture: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson, Set, WithTta
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.text import print_json, print_line
@@ -12,7 +13,10 @@ from cnnkit.console.text import print_json, print_line
 
 def evaluate(
     run_or_model: Annotated[
-        Path | None, typer.Argument(help="A run or a model file of any format (default: the newest run).", metavar="[RUN|MODEL]")
+        Path | None,
+        typer.Argument(
+            help="A run or a model file of any format (default: the newest run).", metavar="[RUN|MODEL]", autocompletion=complete_run
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The config that names the data, for a model file outside a run.")] = None,
     data: Annotated[

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run, or a .keras file.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="A run, or a .keras file.", metavar="RUN", autocompletion=complete_run)],
     image: Annotated[Path | None, typer.Argument(help="An image (default: an example of the test set).", metavar="[IMAGE]")] = None,
     index: Annotated[int | None, typer.Option("--index", help="Index of an example of the test set, from 0.", min=0)] = None,
     name: Annotated[str | None, typer.Option("--class", help="The class, label or number to explain (default: the most probable).")] = None,

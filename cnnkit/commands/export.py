@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 
-Source = Annotated[Path | None, typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]")]
+Source = Annotated[
+    Path | None,
+    typer.Argument(help="A run or a .keras file (default: the newest run).", metavar="[RUN|MODEL]", autocompletion=complete_run),
+]
 
 
 def export(
@@ -55,8 +59,4 @@ def export(
         print_json([each.as_dict() for each in result.results])
     else:
         print_export(result)
-    errors = [each.error for each in result.failed if each.error is not None]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise CnnkitError("\n".join(map(str, errors)))
+    result.raise_failures()

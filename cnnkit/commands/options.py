@@ -5,12 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.commands.completion import complete_config
 from cnnkit.prediction.tta import Tta
 
 if TYPE_CHECKING:
     from cnnkit.data.binding import BoundConfig
 
-Configs = Annotated[list[Path], typer.Argument(help="Config files; later ones override earlier ones.", metavar="CONFIG...")]
+Configs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Config files, or names of packaged ones; later ones override earlier ones.",
+        metavar="CONFIG...",
+        autocompletion=complete_config,
+    ),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, such as train.epochs=3. May be repeated.")
 ]

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json, print_line
 
 
 def probe(
-    run: Annotated[Path | None, typer.Argument(help="A run, or a model file in one (default: the newest run).", metavar="[RUN]")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run, or a model file in one (default: the newest run).", metavar="[RUN]", autocompletion=complete_run),
+    ] = None,
     against: Annotated[
         list[Path] | None, typer.Option("--against", help="Another run or model file, on the same plot. May be repeated.", metavar="RUN")
     ] = None,

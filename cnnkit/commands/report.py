@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import Storage
 from cnnkit.console.text import print_line
 
 
 def report(
     run: Annotated[
-        Path | None, typer.Argument(help="A run, a group of seeds or folds, or a sweep (default: the newest run).", metavar="[RUN]")
+        Path | None,
+        typer.Argument(
+            help="A run, a group of seeds or folds, or a sweep (default: the newest run).", metavar="[RUN]", autocompletion=complete_run
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The HTML file (default: report.html in the folder, of a group summary.html).")

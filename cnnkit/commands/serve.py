@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.console.serve import print_exporting, print_serving, print_stopped
 
 
 def serve(
     what: Annotated[
         Path | None,
-        typer.Argument(help="A run, or a model file of any format; the newest run where left out.", metavar="[RUN|MODEL]"),
+        typer.Argument(
+            help="A run, or a model file of any format; the newest run where left out.", metavar="[RUN|MODEL]", autocompletion=complete_run
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0 for any free one.", min=0, max=65535)] = 8000,

@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.text import print_json
 
 
 def show(
     run_or_model: Annotated[
-        Path | None, typer.Argument(help="A run or a model file of any format (default: the newest run).", metavar="[RUN|MODEL]")
+        Path | None,
+        typer.Argument(
+            help="A run or a model file of any format (default: the newest run).", metavar="[RUN|MODEL]", autocompletion=complete_run
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnkit.commands.completion import complete_config_or_run
 from cnnkit.commands.options import AsJson, Set, build_model, load_config, print_schedules
 from cnnkit.console.text import output, print_json
 from cnnkit.errors import CnnkitError
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 def summary(
     source: Annotated[
         Path | None,
-        typer.Argument(help="A config, a run or a .keras file (default: the packaged cifar.yaml).", metavar="[CONFIG|RUN|MODEL]"),
+        typer.Argument(
+            help="A config, a run or a .keras file (default: the packaged cifar.yaml).",
+            metavar="[CONFIG|RUN|MODEL]",
+            autocompletion=complete_config_or_run,
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Explain how each shape and parameter count is computed.")] = False,
     base: Annotated[str | None, typer.Option("--base", help="Show the packaged transfer network on this base.")] = None,
@@ -46,10 +51,10 @@ def _model_of(source: Path | None, base: str | None, overrides: list[str] | None
         loaded = bind(load_transfer([source] if source else [], base, overrides or []))
         network = build_model(loaded)
         return network.model, network.preprocess, loaded
-    from cnnkit.config.packaged import packaged_config
+    from cnnkit.config.packaged import is_packaged_name, packaged_config
     from cnnkit.runs.directory import find_run
 
-    if source is None or source.suffix in (".yaml", ".yml"):
+    if source is None or source.suffix in (".yaml", ".yml") or is_packaged_name(source):
         loaded = load_config([source or packaged_config("cifar")], overrides)
         network = build_model(loaded)
         return network.model, network.preprocess, loaded

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cnnkit.commands.completion import complete_config, complete_run
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
 from cnnkit.commands.several_runs import refuse_several_runs_on_workers
-from cnnkit.commands.training_run import print_finished, resume_or_start_and_print, train_and_print
-from cnnkit.console.text import print_notice
+from cnnkit.commands.training_run import resume_and_print, resume_or_start_and_print, train_and_print
 from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 
 def train(
     configs: Annotated[
-        list[Path] | None, typer.Argument(help="Config files; later ones override earlier ones.", metavar="[CONFIG...]")
+        list[Path] | None,
+        typer.Argument(
+            help="Config files, or names of packaged ones; later ones override earlier ones.",
+            metavar="[CONFIG...]",
+            autocompletion=complete_config,
+        ),
     ] = None,
     overrides: Set = None,
     run_dir: RunDir = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume an interrupted run exactly where it stopped.", metavar="RUN")
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="Resume an interrupted run exactly where it stopped.",
+            metavar="RUN",
+            autocompletion=complete_run,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Total number of epochs, in place of the config's.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume although the config or the data has changed.")] = False,
@@ -78,14 +89,6 @@ def load_train(configs: list[Path], overrides: list[str], epochs: int | None) ->
 
 
 def _resume(run: Path, configs: list[Path], overrides: list[str] | None, epochs: int | None, *, force: bool) -> NoReturn:
-    from cnnkit.training.distribution.opening import find_cluster
     from cnnkit.training.resume import open_interrupted
 
-    cluster = find_cluster()
-    is_chief = cluster is None or cluster.is_chief
-    resumed = open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief)
-    for notice in resumed.notices if is_chief else ():
-        print_notice(notice)
-    if resumed.is_finished:
-        print_finished(resumed, is_chief=is_chief)
-    train_and_print(resumed.loaded, resumed.directory.path, resumed)
+    resume_and_print(lambda is_chief: open_interrupted(run, configs, overrides or [], epochs, force=force, is_chief=is_chief))

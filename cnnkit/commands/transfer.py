@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnnkit.commands.completion import complete_config
 from cnnkit.commands.options import ResumeOrStart, RunDir, Set
 from cnnkit.commands.repeats import Folds, Seeds, Workers, check_repeats, repeat_and_print
 from cnnkit.commands.several_runs import refuse_several_runs_on_workers
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 def transfer(
     config: Annotated[
-        list[Path] | None, typer.Argument(help="Config files (default: the packaged transfer.yaml).", metavar="[CONFIG...]")
+        list[Path] | None,
+        typer.Argument(
+            help="Config files (default: the packaged transfer.yaml).",
+            metavar="[CONFIG...]",
+            autocompletion=complete_config,
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", help="A pretrained base of keras.applications, in any spelling: mobilenetv2.")

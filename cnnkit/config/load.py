@@ -1,11 +1,13 @@
 """Load config files and overrides into one validated config that keeps the source location of each entry."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnnkit.config.mapping import read_mapping
+from cnnkit.config.packaged import resolve_name
 from cnnkit.config.schema import SOURCES, Config
 from cnnkit.config.stack import stack
 from cnnkit.config.validate import validate
@@ -14,6 +16,10 @@ from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import BuildError, CnnkitError, ConfigError, Fault, Problem, dotted
 from cnnkit.errors import Path as EntryPath
 from cnnkit.io.regular_file import absolute
+
+ConfigSource = Path | Mapping[str, Any]  # a YAML file, the name of a packaged config such as `digits`, or the sections themselves
+
+DEFAULT_NAME = "run"  # of a config that is not a file and has no `name`
 
 PATHS = (  # entries that name files
     *(("data", key) for key, source in SOURCES.items() if source.value != "name"),
@@ -47,13 +53,17 @@ class LoadedConfig:
         return write_yaml(resolved(self.config))
 
 
-def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(sources: Sequence[ConfigSource], overrides: Sequence[str] = ()) -> LoadedConfig:
     """Read config files, stack them in order, apply `a.b.c=value` overrides, and validate the result; no data is read.
+
+    Args:
+        sources: Files, names of packaged configs, or mappings; later ones override earlier ones.
+        overrides: `a.b.c=value`.
 
     Raises:
         ConfigError: With every problem that can be known without TensorFlow.
     """
-    return _validated(load_document(paths, overrides))
+    return _validated(load_document(sources, overrides))
 
 
 def load_text(text: str, source: str) -> LoadedConfig:
@@ -76,18 +86,23 @@ def _validated(document: Document) -> LoadedConfig:
     return LoadedConfig(config, document)
 
 
-def load_document(paths: Sequence[Path], overrides: Sequence[str]) -> Document:
-    """The stacked files as plain values with marks; a run takes the first file's name where none is given.
+def load_document(sources: Sequence[ConfigSource], overrides: Sequence[str]) -> Document:
+    """The stacked configs as plain values with marks; a run takes the first file's name where none is given.
 
     Raises:
         ConfigError: A path cannot be made absolute.
     """
-    document = stack([read_file(path) for path in paths], overrides)
+    document = stack([_read(source) for source in sources], overrides)
     if "name" not in document.value:
-        stem = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in paths[0].stem)
-        document.value["name"] = stem.lstrip("._-")[:64] or "run"
+        first = sources[0].stem if isinstance(sources[0], Path) else DEFAULT_NAME
+        stem = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in first)
+        document.value["name"] = stem.lstrip("._-")[:64] or DEFAULT_NAME
     resolve_paths(document)
     return document
+
+
+def _read(source: ConfigSource) -> Document:
+    return read_file(resolve_name(source)) if isinstance(source, Path) else read_mapping(source)
 
 
 def resolve_paths(document: Document) -> None:
@@ -119,11 +134,13 @@ def resolved(config: Config) -> dict[str, Any]:
     return config.model_dump(exclude_none=True)
 
 
-def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, done: int = 0) -> LoadedConfig:
+def with_epochs(
+    sources: Sequence[ConfigSource], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, done: int = 0
+) -> LoadedConfig:
     """A config with another total number of epochs; only the last phase is lengthened or shortened.
 
     Args:
-        files: Its files.
+        sources: Its files or mappings.
         overrides: Its overrides.
         loaded: The config with its own number of epochs.
         epochs: The new total over all phases.
@@ -138,10 +155,10 @@ def with_epochs(files: Sequence[Path], overrides: Sequence[str], loaded: LoadedC
         reason = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
         raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {max(done, earlier) + 1} or more.")
     if train.phases is None:
-        return load_config(files, [*overrides, f"train.epochs={epochs}"])
+        return load_config(sources, [*overrides, f"train.epochs={epochs}"])
     phases = [phase.model_dump(exclude_none=True) for phase in train.phases]
     phases[-1]["epochs"] = epochs - earlier
-    return load_config(files, [*overrides, f"train.phases={json.dumps(phases)}"])
+    return load_config(sources, [*overrides, f"train.phases={json.dumps(phases)}"])
 
 
 def config_error(document: Document, faults: Iterable[Fault]) -> ConfigError:

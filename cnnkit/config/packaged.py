@@ -43,6 +43,21 @@ def packaged_configs() -> list[PackagedConfig]:
     return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
 
 
+def resolve_name(path: Path) -> Path:
+    """The packaged config that a bare name such as `digits` stands for, where there is no file of that name; else the path itself."""
+    return folder() / f"{path.name}.yaml" if is_packaged_name(path) else path
+
+
+def is_packaged_name(path: Path) -> bool:
+    """Whether a path is the bare name of a packaged config, and no file or folder of that name is there."""
+    return path.parent == Path() and not path.suffix and not path.exists() and path.name in names()
+
+
+def names() -> list[str]:
+    """The names of the packaged configs, sorted."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
 def copy_config(name: str, destination: Path | None) -> Path:
     """Copy a packaged config.
 

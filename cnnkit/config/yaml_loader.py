@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cnnkit.config.packaged import names
 from cnnkit.config.yaml_nodes import check_limits, compose, config_error, mark_of_index
 from cnnkit.errors import ConfigError, Mark, Path, Problem, did_you_mean, dotted, escape_unprintable, format_value
 from cnnkit.io.regular_file import regular_file_size
@@ -65,7 +66,7 @@ def read_file(path: str | os.PathLike[str]) -> Document:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise config_error(
-            "there is no such file." + did_you_mean(file.name, _yaml_files(file.parent)),
+            "there is no such file." + did_you_mean(file.name, _yaml_files(file.parent) if file.suffix else names()),
             "Name a YAML file; `cnnkit configs` lists those that come with cnnkit.",
             Mark(source),
         ) from None

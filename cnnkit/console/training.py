@@ -1,6 +1,7 @@
 """Texts printed before and after the phases of training, and the comparison with a network trained from scratch."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -22,6 +23,11 @@ def resume_text(rows: Sequence[Mapping[str, float]], step: int) -> str:
     """The position in training from which an interrupted run is resumed."""
     position = f"step {step:,} of epoch {len(rows) + 1}" if step else f"the end of epoch {len(rows)}" if rows else "its beginning"
     return f"resuming from {position}"
+
+
+def unfinished_text(run: Path) -> str:
+    """The notice for a new run whose default folder holds an unfinished one."""
+    return f"{run} holds an unfinished run, and this is a new one. To resume that one: cnnkit train --resume {run}"
 
 
 def replicas_text(before: int, now: int) -> str:

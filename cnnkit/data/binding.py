@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cnnkit.config.data_check import check_against_data, warnings
 from cnnkit.config.data_spec import DataSpec
-from cnnkit.config.load import LoadedConfig, load_config
+from cnnkit.config.load import ConfigSource, LoadedConfig, load_config
 from cnnkit.config.schema import Data
 from cnnkit.config.target_encoding import TargetEncoding, target_encodings
 from cnnkit.config.task import Task
@@ -45,18 +44,18 @@ class BoundConfig(LoadedConfig):
         return encoding
 
 
-def load(paths: Sequence[Path], overrides: Sequence[str] = (), trained: Task | None = None) -> BoundConfig:
+def load(sources: Sequence[ConfigSource], overrides: Sequence[str] = (), trained: Task | None = None) -> BoundConfig:
     """Read and check a config as `load_config` does, open its data, and check the two against each other.
 
     Args:
-        paths: Config files, later ones over earlier ones.
+        sources: Config files or mappings, later ones over earlier ones.
         overrides: `a.b.c=value`.
         trained: The task that a run of this config was trained on; None for a config that is yet to be trained.
 
     Raises:
         ConfigError: With every problem of the config; where it has none, with every problem of the config with its data.
     """
-    return bind(load_config(paths, overrides), trained)
+    return bind(load_config(sources, overrides), trained)
 
 
 def bind(loaded: LoadedConfig, trained: Task | None = None, source: Source | None = None) -> BoundConfig:

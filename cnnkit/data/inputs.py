@@ -7,13 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cnnkit.data.images.reader import ImageReader, require_image_reader
 from cnnkit.errors import CnnkitError, format_value
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = npt.NDArray[Any]
 
@@ -129,3 +132,59 @@ def _finite(name: str, row: Array) -> Array:
     if row.dtype.kind == "f" and not np.isfinite(row).all():
         raise CnnkitError("has NaN or infinite values", location=name)
     return row
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """The rows of an array in memory, or an array that is one example.
+
+    Attributes:
+        array: Images `(n, height, width, channels)` or signals `(n, steps, channels)`, or one of them without the `n`, in the
+            units of the training data; a last axis of a single channel may be left out.
+        name: Name of the array in messages.
+    """
+
+    array: Array
+    name: str
+
+    @property
+    def count(self) -> None:
+        """None: whether it is one example depends on the model."""
+
+    def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
+        """The rows in order, called `NAME[0]` and so on.
+
+        Raises:
+            CnnkitError: Their shape is not the model's input shape, or they are not numbers.
+        """
+        shape = self.array.shape
+        accepted = (input_shape, input_shape[:-1]) if input_shape[-1] == 1 else (input_shape,)
+        if self.array.dtype.kind not in "uif" or not any(fitting in (shape, shape[1:]) for fitting in accepted):
+            wanted = ", ".join(("n", *map(str, input_shape)))
+            remedy = f"Give it numbers of shape ({wanted}) in the units of the training data; image files and PIL images are resized."
+            raise CnnkitError(f"{self.name}: is {shape} {self.array.dtype}, but the model takes {input_shape}", remedy)
+        if shape in accepted:
+            return iter([self._example(self.name, self.array.reshape(input_shape))])
+        return (self._example(f"{self.name}[{place}]", row.reshape(input_shape)) for place, row in enumerate(self.array))
+
+    def _example(self, name: str, row: Array) -> Example:
+        return Example(name, partial(_finite, name, row))
+
+
+@dataclass(frozen=True)
+class OpenedImages:
+    """Images that Pillow has opened or made, with their names."""
+
+    images: Sequence[tuple[str, "Image.Image"]]
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def examples(self, input_shape: tuple[int, ...], reader: ImageReader | None) -> Iterator[Example]:
+        """The images in order, resized as in training."""
+        if not self.images:
+            return iter(())
+        read = require_image_reader(reader, input_shape, self.images[0][0]).read_opened
+        return (Example(name, partial(read, image)) for name, image in self.images)

@@ -1,12 +1,14 @@
 """Train many runs in a few worker processes: TensorFlow is imported once in each, and a killed worker's run is resumed by another."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cnnkit.errors import CnnkitError, count
@@ -122,7 +124,8 @@ class _Pool:
         context = get_context("spawn")  # a fork would copy TensorFlow's threads and locks in an undefined state
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, number, self.log), daemon=True)
-        process.start()
+        with _without_main_module():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -182,6 +185,17 @@ class _Pool:
             )
         self.again.append((0.0, task))
         self.on_event(task, WorkerDied(cause))
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Context manager: a process started in it does not run the script that starts it, which may have no `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: OnEvent, *, most_deaths: int = MOST_DEATHS) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit import __version__
 from cnnkit.artifacts.adapter import Runtime
 from cnnkit.artifacts.formats import KERAS, TF_SAVED_MODEL, Format, format_of, size_of
 from cnnkit.artifacts.metadata import ArtifactMetadata
@@ -31,6 +30,7 @@ from cnnkit.export.writers.conversion import NotExportableError
 from cnnkit.export.writers.writer import writer_of
 from cnnkit.model.temperature import temperature_of
 from cnnkit.runs.reopen import model_file
+from cnnkit.version import __version__
 
 Array = npt.NDArray[Any]
 
@@ -92,6 +92,18 @@ class Export:
     def failed(self) -> tuple[Exported, ...]:
         """Those that failed."""
         return tuple(each for each in self.results if each.error is not None)
+
+    def raise_failures(self) -> None:
+        """Raise the errors of those that failed, if there are any.
+
+        Raises:
+            CnnkitError: One error as it is; of several, the texts of all.
+        """
+        errors = [each.error for each in self.results if each.error is not None]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise CnnkitError("\n".join(map(str, errors)))
 
 
 def export_model(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cnnkit.config.schema import Data
 
 Array = npt.NDArray[Any]
+OnProgress = Callable[[int, int | None], None]
 
 DECODED_AT_ONCE = 16  # examples per task of a decoding thread
 BATCHES_AHEAD = 2  # batches that are decoded while the model computes one
@@ -96,7 +97,17 @@ class Predictor:
 
     def predictions(self, names: Sequence[str], inputs: Array) -> list[Prediction]:
         """The predictions for a batch of named raw inputs `(n, height, width, channels)` or `(n, steps, channels)`."""
-        return [_prediction(name, row, self.metadata.task, self.top) for name, row in zip(names, self.outputs(inputs), strict=True)]
+        return [self.prediction(name, row) for name, row in zip(names, self.outputs(inputs), strict=True)]
+
+    def prediction(self, name: str, row: Array, top: int | None = None) -> Prediction:
+        """The prediction that the outputs for one example mean.
+
+        Args:
+            name: Of the example.
+            row: Its outputs `(outputs,)`, as `outputs` gives them.
+            top: Number of classes; None for that of the predictor.
+        """
+        return _prediction(name, row, self.metadata.task, self.top if top is None else top)
 
     def predictions_of(self, names: Sequence[str], outputs: Array, top: int) -> list[Prediction]:
         """The predictions that a model's outputs mean, where they were computed elsewhere.
@@ -123,9 +134,7 @@ def _prediction(name: str, row: Array, task: Task, top: int) -> Prediction:
     return Prediction(name, tuple(task.names[i] for i in chosen), tuple(float(row[i]) for i in chosen))
 
 
-def predict(
-    predictor: Predictor, inputs: Sequence[Inputs], on_progress: Callable[[int, int | None], None] = lambda done, total: None
-) -> Iterator[Prediction]:
+def predict(predictor: Predictor, inputs: Sequence[Inputs], on_progress: OnProgress = lambda done, total: None) -> Iterator[Prediction]:
     """Predict all examples in order, yielding each prediction as soon as its batch is done.
 
     Args:
@@ -136,6 +145,27 @@ def predict(
     Raises:
         CnnkitError: The inputs do not fit the model. A single unreadable example yields a prediction with an error instead.
     """
+    for name, row in predict_outputs(predictor, inputs, on_progress):
+        yield Prediction(name, error=row) if isinstance(row, str) else predictor.prediction(name, row)
+
+
+def predict_outputs(
+    predictor: Predictor, inputs: Sequence[Inputs], on_progress: OnProgress = lambda done, total: None
+) -> Iterator[tuple[str, Array | str]]:
+    """The name of each example in order, with the model's outputs for it.
+
+    Args:
+        predictor: The model.
+        inputs: Sources of examples.
+        on_progress: Called with the number of examples done, and the total number (None where unknown).
+
+    Yields:
+        Name, and probabilities `(classes,)` or `(labels,)` from 0 to 1, or numbers `(outputs,)`; the reason in place of them
+        where an example cannot be read.
+
+    Raises:
+        CnnkitError: The inputs do not fit the model.
+    """
     counts = [each.count for each in inputs]
     total = None if None in counts else sum(count for count in counts if count is not None)
     # all streams are opened first: a wrong shape is reported before the first prediction
@@ -144,9 +174,9 @@ def predict(
     decoded = _decoded(chain.from_iterable(streams), predictor.batch_size)
     while batch := list(islice(decoded, predictor.batch_size)):
         good = [(name, value) for name, value in batch if not isinstance(value, str)]
-        predicted = iter(predictor.predictions([name for name, _ in good], np.stack([value for _, value in good])) if good else [])
+        predicted = iter(predictor.outputs(np.stack([value for _, value in good])) if good else ())
         for name, value in batch:
-            yield Prediction(name, error=value) if isinstance(value, str) else next(predicted)
+            yield name, value if isinstance(value, str) else next(predicted)
         done += len(batch)
         on_progress(done, total)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cnnkit import __version__
 from cnnkit.errors import escape_unprintable
 from cnnkit.metrics import number_text
 from cnnkit.report.examples import percent
 from cnnkit.report.pictures import SIGNAL_HEIGHT, SIGNAL_WIDTH
+from cnnkit.version import __version__
 
 if TYPE_CHECKING:
     from cnnkit.report.content import Report

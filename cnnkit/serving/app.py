@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 
-from cnnkit import __version__
 from cnnkit.serving.answers import fault_answer, http_answer, json_answer, refusal_answer
 from cnnkit.serving.direct import Direct, DirectRoute
 from cnnkit.serving.gate import Gate
@@ -17,6 +16,7 @@ from cnnkit.serving.pages import Page, docs_page, picture_page
 from cnnkit.serving.predict_api import predict_endpoint, predict_routes
 from cnnkit.serving.refusal import Refused
 from cnnkit.serving.service import Served, Service
+from cnnkit.version import __version__
 
 
 class ServingApp:

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request, Response
 
-from cnnkit import __version__
 from cnnkit.serving.answers import json_answer
 from cnnkit.serving.direct import Endpoint
 from cnnkit.serving.kserve import HEADER, InferRequest, Tensors, infer_response, parse_infer
@@ -10,6 +9,7 @@ from cnnkit.serving.limits import INLINE_BYTES
 from cnnkit.serving.predict_api import ERRORS
 from cnnkit.serving.refusal import Refused
 from cnnkit.serving.service import Service
+from cnnkit.version import __version__
 
 PLATFORMS = {
     "keras": "keras",

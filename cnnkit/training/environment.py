@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.data.examples import Dataset
+from cnnkit.version import __version__
 
 
 def describe_environment() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
-from cnnkit.config.load import LoadedConfig, load_config, resolved, with_epochs
+from cnnkit.config.load import ConfigSource, LoadedConfig, load_config, resolved, with_epochs
 from cnnkit.config.schema import Phase
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
@@ -108,13 +108,13 @@ class Resumed:
 
 
 def open_interrupted(
-    run: Path, configs: Sequence[Path], overrides: Sequence[str], epochs: int | None, *, force: bool, is_chief: bool = True
+    run: Path, configs: Sequence[ConfigSource], overrides: Sequence[str], epochs: int | None, *, force: bool, is_chief: bool = True
 ) -> Resumed:
     """Open an interrupted run to resume it.
 
     Args:
         run: Its folder, or its name below `runs/`.
-        configs: Config files in place of the run's own.
+        configs: Config files or mappings in place of the run's own.
         overrides: `a.b.c=value` overrides.
         epochs: Total number of epochs of all phases, in place of the config's; None for those.
         force: Whether to resume although the config or the data has changed.

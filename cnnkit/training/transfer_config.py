@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.config.load import LoadedConfig, load_config
+from cnnkit.config.load import ConfigSource, LoadedConfig, load_config
 from cnnkit.config.packaged import packaged_config
-from cnnkit.errors import CnnkitError, did_you_mean, fold, format_value
+from cnnkit.errors import CnnkitError, Fault, did_you_mean, fold, format_value
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.runs.directory import find_run
 
@@ -20,11 +20,13 @@ class FineTune:
     epochs: int
 
 
-def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[str], fine_tune: FineTune | None = None) -> LoadedConfig:
+def load_transfer(
+    sources: Sequence[ConfigSource], base: str | None, overrides: Sequence[str], fine_tune: FineTune | None = None
+) -> LoadedConfig:
     """The config of a transfer run.
 
     Args:
-        paths: Config files; none for the packaged transfer.yaml.
+        sources: Config files or mappings; none for the packaged transfer.yaml.
         base: Name of a pretrained base in any spelling, or a run or model file of the user; None for the config's base.
         overrides: `a.b.c=value` overrides, which take precedence over everything else.
         fine_tune: A second phase over the last layers of the base; None for none.
@@ -37,13 +39,13 @@ def load_transfer(paths: Sequence[Path], base: str | None, overrides: Sequence[s
         if Path(base).suffix != ".keras":
             find_run(Path(base))  # refuse a folder without a model now, by the name as typed
         named = [f"model.base={json.dumps({'run': str(Path(base).resolve())})}", "model.image_size=null"]
-        named += [] if paths else ["model.head=null"]  # the packaged head has pooling, which the features of a user's model may not need
+        named += [] if sources else ["model.head=null"]  # the packaged head has pooling, which the features of a user's model may not need
     elif base is not None:
         named = [f"model.base={json.dumps(base_name(base))}"]
-    files = paths or [packaged_config("transfer")]
+    files = sources or [packaged_config("transfer")]
     loaded = load_config(files, [*named, *overrides])
     if loaded.config.model.base is None:
-        raise CnnkitError(f"{files[0]}: has no `model.base` to transfer from", "Write one, or name it: `--base mobilenetv2`.")
+        raise loaded.config_error([Fault(("model",), "has no `base` to transfer from", "Write one, or name it: `--base mobilenetv2`.")])
     if fine_tune is None:
         return loaded
     phases = [

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
-from cnnkit.config.picture_options import Resize
+from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.data.images.faults import ImageFault, Reason, pillow_faults
 from cnnkit.data.images.header import TRANSPOSE_OF_ORIENTATION, Header, open_image, orientation, read_file
 from cnnkit.data.images.resize import Size, WidthHeight, fitted_size, resized
@@ -65,11 +65,39 @@ def read_image_and_header(
         with _large_image_lock if image.width * image.height > LARGE_IMAGE_PIXELS else nullcontext():
             image, full = _upright(image, size, resize, channels)
             image = _to_l_or_rgb(image, channels)
+    return _resized_pixels(image, full, size, resize, channels), header
+
+
+def read_opened_image(image: Image.Image, *, size: Size | None, resize: Resize, channels: Channels) -> Pixels:
+    """The pixels of an image that Pillow has opened or made, which is not changed; see `read_image`.
+
+    A JPEG is decoded at its full size: its pixels may differ a little from those of its file.
+
+    Raises:
+        ImageFault: It is corrupt, or has 32 bits per channel.
+    """
+    with pillow_faults(b"", b"", LARGEST_MAX_PIXELS):
+        copy = image.copy()
+        upright = _apply_orientation(copy, orientation(image))
+        upright = _to_l_or_rgb(upright, channels)
+    return _resized_pixels(upright, upright.size, size, resize, channels)
+
+
+def _resized_pixels(image: Image.Image, full: WidthHeight, size: Size | None, resize: Resize, channels: Channels) -> Pixels:
+    """The pixels `(height, width, channels)` uint8 of an upright image in mode L or RGB, resized.
+
+    Args:
+        image: The image, perhaps decoded at a reduced scale.
+        full: Its (width, height) before the reduction.
+        size: (height, width) in pixels; None for the image's own size.
+        resize: How an image of another aspect ratio is resized.
+        channels: 1 or 3; grey is repeated to three channels.
+    """
     if size is not None:
         image = resized(image, full, size, resize)
     if channels == 3 and image.mode == "L":
         image = image.convert("RGB")  # after resizing: a third of the work
-    return np.asarray(image).reshape(image.height, image.width, channels), header
+    return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _verify_png(data: bytes) -> None:

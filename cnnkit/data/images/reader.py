@@ -9,6 +9,8 @@ from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.errors import CnnkitError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from cnnkit.config.schema import Data
     from cnnkit.data.images.decode import Pixels
 
@@ -81,8 +83,21 @@ class ImageReader:
         """
         from cnnkit.data.images.decode import read_image  # lazily: listing runs reads `model.json` without Pillow and NumPy
 
-        channels: Literal[1, 3] = 1 if self.color == "grey" else 3
-        return read_image(source, size=self.size, resize=self.resize, channels=channels, max_pixels=self.max_pixels)
+        return read_image(source, size=self.size, resize=self.resize, channels=self._channels, max_pixels=self.max_pixels)
+
+    def read_opened(self, image: "Image.Image") -> "Pixels":
+        """The pixels of an image that Pillow has opened or made: `(height, width, channels)` uint8 in 0..255.
+
+        Raises:
+            ImageFault: It is corrupt, or has 32 bits per channel.
+        """
+        from cnnkit.data.images.decode import read_opened_image
+
+        return read_opened_image(image, size=self.size, resize=self.resize, channels=self._channels)
+
+    @property
+    def _channels(self) -> Literal[1, 3]:
+        return 1 if self.color == "grey" else 3
 
 
 def require_image_reader(reader: ImageReader | None, input_shape: tuple[int, ...], what: str) -> ImageReader:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit import __version__
 from cnnkit.config.differences import differences
 from cnnkit.config.load import resolved
 from cnnkit.config.schema import SOURCES, Config
@@ -18,6 +17,7 @@ from cnnkit.errors import CnnkitError, format_value
 from cnnkit.training.agreement import gather_json
 from cnnkit.training.distribution.cluster import Cluster
 from cnnkit.training.step import Devices
+from cnnkit.version import __version__
 
 if TYPE_CHECKING:
     import keras

@@ -3,12 +3,14 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cnnkit.config.load import LoadedConfig
 from cnnkit.config.schema import Train
 from cnnkit.errors import CnnkitError, Fault, count, format_value
 from cnnkit.exit_status import PEER_LOST
+from cnnkit.keras_api.building import first_sentence
 from cnnkit.model.precision import FLOAT32
 from cnnkit.training.distribution.cluster import LAUNCH_RESTARTS, VARIABLE, Cluster, cluster_of_environment, tf_config
 from cnnkit.training.distribution.strategy import StrategyDevices
@@ -52,18 +54,34 @@ def open_devices(loaded: LoadedConfig, cluster: Cluster | None) -> Devices:
             message = f"wants GPU {missing[0]}, but this machine has {count(len(gpus), 'GPU')}, counted from 0"
             raise loaded.config_error([Fault(_PATH, message, "Name fewer, or write `auto` for all of them.")])
         gpus = [gpus[each] for each in selected]
-        tf.config.set_visible_devices(gpus, "GPU")
+        with _before_tensorflow_runs(loaded):
+            tf.config.set_visible_devices(gpus, "GPU")
     if cluster is not None:
         devices: Devices = _join(cluster)
     elif gpus:
         devices = StrategyDevices(tf.distribute.MirroredStrategy()) if len(gpus) > 1 else OneDevice()
     else:
-        devices = _logical_cpus(chosen if isinstance(chosen, int) else 1)
+        with _before_tensorflow_runs(loaded):
+            devices = _logical_cpus(chosen if isinstance(chosen, int) else 1)
     batch_size = loaded.config.data.batch_size
     if batch_size < devices.replicas:
         message = f"a batch of {count(batch_size, 'example')} cannot be divided among {devices.replicas} devices"
         raise loaded.config_error([Fault(("data", "batch_size"), message, f"Use {devices.replicas} or more, or fewer devices.")])
     return devices
+
+
+@contextmanager
+def _before_tensorflow_runs(loaded: LoadedConfig) -> Iterator[None]:
+    """Context manager: TensorFlow refuses other devices once it has run anything, such as another training in this process.
+
+    Raises:
+        ConfigError: It has.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        message = f"TensorFlow has begun to run in this process, and takes no other devices any more ({first_sentence(error)})"
+        raise loaded.config_error([Fault(_PATH, message, "Train it in a new process, or restart the notebook's kernel.")]) from error
 
 
 def _logical_cpus(number: int) -> Devices:

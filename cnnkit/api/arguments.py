@@ -1,0 +1,53 @@
+"""Arguments of the Python interface as the commands' functions take them: configs, overrides, paths."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.config.load import ConfigSource
+from cnnkit.config.mapping import override_text
+from cnnkit.errors import CnnkitError, format_value
+
+FilePath = str | os.PathLike[str]
+OneConfig = FilePath | Mapping[str, Any]
+Config = OneConfig | Sequence[OneConfig]  # several are merged, later ones over earlier ones
+Overrides = Mapping[str, Any] | None  # dotted path of an entry -> its value
+
+
+def config_sources(config: Config) -> list[ConfigSource]:
+    """Configs as `load_config` takes them.
+
+    Raises:
+        CnnkitError: It is neither a path nor a mapping, nor a list of them, or an empty list.
+    """
+    configs = [config] if isinstance(config, str | os.PathLike | Mapping) else config
+    if not isinstance(configs, Sequence) or not configs:
+        raise CnnkitError(f"{format_value(config)} is not a config", "Name a YAML file, a packaged config, or give a mapping.")
+    return [_source(each) for each in configs]
+
+
+def _source(config: Any) -> ConfigSource:
+    if isinstance(config, Mapping):
+        return config
+    if isinstance(config, str | os.PathLike):
+        return Path(config)
+    raise CnnkitError(f"{format_value(config)} is not a config", "Name a YAML file, a packaged config, or give a mapping.")
+
+
+def override_texts(overrides: Overrides) -> list[str]:
+    """Overrides as `load_config` takes them.
+
+    Raises:
+        CnnkitError: They are not a mapping, or a value cannot be expressed in YAML.
+    """
+    if overrides is None:
+        return []
+    if not isinstance(overrides, Mapping):
+        raise CnnkitError(f"set: {format_value(overrides)} is not a mapping", 'Write it as in `set={"train.epochs": 3}`.')
+    return [override_text(key, value) for key, value in overrides.items()]
+
+
+def optional_path(path: FilePath | None) -> Path | None:
+    """A path; None where none is given."""
+    return None if path is None else Path(path)

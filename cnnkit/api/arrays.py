@@ -1,0 +1,49 @@
+"""Arrays of inputs and targets, as a file that `evaluate` reads like every other one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.task import Task
+from cnnkit.errors import CnnkitError
+
+
+def arrays_as_npz(arrays: tuple[Any, Any], task: Task, folder: Path) -> Path:
+    """Write inputs and targets to an npz file.
+
+    Args:
+        arrays: Inputs `(n, …)` in the units of the training data, and targets: names or indices of classes `(n,)` or `(n, 1)`,
+            zeros and ones `(n, labels)`, or numbers `(n,)` or `(n, targets)`.
+        task: Kind and names of the model's outputs.
+        folder: Where to write it.
+
+    Returns:
+        The file.
+
+    Raises:
+        CnnkitError: There are not two arrays of equal length, or a class index is not one of the model.
+    """
+    if len(arrays) != 2:
+        raise CnnkitError(f"evaluate: has {len(arrays)} arrays", "Give inputs and targets: `run.evaluate((x, y))`.")
+    inputs, targets = (np.asarray(each) for each in arrays)
+    if len(inputs) != len(targets):
+        raise CnnkitError(f"evaluate: has {len(inputs):,} inputs, but {len(targets):,} targets", "Give a target for each input.")
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        targets = targets[:, 0]
+    if task.is_classification and targets.dtype.kind in "iu":
+        targets = _named(targets, task)
+    path = folder / "arrays.npz"
+    np.savez(path, x=inputs, y=targets)
+    return path
+
+
+def _named(indices: npt.NDArray[Any], task: Task) -> npt.NDArray[np.str_]:
+    """Names of classes by their indices."""
+    wrong = indices[(indices < 0) | (indices >= task.outputs)]
+    if len(wrong):
+        message = f"evaluate: a target is the class index {wrong[0]}, but the model has {task.outputs} classes"
+        raise CnnkitError(message, "Count them from 0.")
+    named: npt.NDArray[np.str_] = np.array(task.names)[indices]
+    return named

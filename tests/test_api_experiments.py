@@ -1,0 +1,54 @@
+"""Groups of runs and sweeps from a plain script: without a `__main__` guard, in worker processes, with results as values."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SCRIPT = """
+import json
+import cnnkit
+
+TINY = {
+    "name": "tiny",
+    "data": {"dataset": "digits", "limit": 200},
+    "model": {"preprocess": [{"Rescaling": {"scale": "1/255"}}], "layers": ["Flatten", {"Dense": {"units": 10, "activation": "softmax"}}]},
+    "train": {"epochs": 1, "optimizer": {"Adam": {"learning_rate": 0.01}}, "metrics": ["accuracy"]},
+}
+SPACE = {"train.optimizer.Adam.learning_rate": {"FloatDistribution": {"low": 1e-4, "high": 1e-1, "log": True}}}
+print("script")  # once: workers do not run it
+group = cnnkit.repeat(TINY, seeds=[3, 5], run_dir="group")
+config = {**TINY, "sweep": {"trials": 2, "objective": "val_accuracy", "sampler": "RandomSampler", "space": SPACE}}
+sweep = cnnkit.sweep(config)
+again = cnnkit.sweep(config)
+winner = cnnkit.sweep_winner(config, seeds=1)
+best = cnnkit.train(sweep["best_config"], run_dir="best")
+print(json.dumps([group, sweep, again == sweep, winner, best.history[-1], cnnkit.load("group/seed-3").metrics["accuracy"]]))
+"""
+
+
+def test_repeat_and_sweep_in_a_script_without_a_guard(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    said, values = done.stdout.splitlines()
+    assert said == "script"
+    group, sweep, is_same, winner, best, first = json.loads(values)
+    measured: list[Any] = [run["metrics"]["accuracy"] for run in group["runs"]]
+    assert [run["seed"] for run in group["runs"]] == [3, 5]
+    assert measured[0] == first
+    assert group["metrics"]["accuracy"]["mean"] == statistics.fmean(measured)
+    assert (tmp_path / group["folder"], Path(group["page"]).name) == (tmp_path / "group", "summary.html")
+    assert [trial["state"] for trial in sweep["trials"]] == ["finished", "finished"]
+    assert sweep["best"]["value"] == max(trial["value"] for trial in sweep["trials"])
+    assert is_same
+    assert best["val_accuracy"] == pytest.approx(sweep["best"]["value"])
+    assert winner["trial"] == sweep["best"]["number"]
