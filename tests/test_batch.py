@@ -139,7 +139,9 @@ def test_on_the_log_scale_numbers_are_learned_as_a_transformed_target_regressor_
     units = TargetScaler.of(Dataset("d", NUMBERS, parts[0], parts[1], None), "log")
     scaled = units.scaled(Dataset("d", NUMBERS, parts[0], parts[1], None))
     assert scaled.validation is not None
-    assert np.allclose(scaled.validation.targets, (np.log(prices[100:]) - np.log(prices[:100]).mean()) / np.log(prices[:100]).std(), atol=1e-4)
+    assert np.allclose(
+        scaled.validation.targets, (np.log(prices[100:]) - np.log(prices[:100]).mean()) / np.log(prices[:100]).std(), atol=1e-4
+    )
     linear = LinearRegression().fit(features[:100], scaled.train.targets)
     reference = TransformedTargetRegressor(LinearRegression(), func=np.log, inverse_func=np.exp).fit(features[:100], prices[:100])
     told = predicted_in_user_units(units, linear.predict(features[100:]).astype(np.float32))

@@ -245,7 +245,9 @@ def test_the_baseline_is_that_of_a_dummy_regressor_that_predicts_the_mean():
     targets = np.stack([generator.lognormal(12, 0.5, 40), np.full(40, 3.0)], axis=1)
     price, constant = regression_metrics(targets, generator.normal(size=(40, 2)), ("price", "constant")).baseline
     dummy = DummyRegressor(strategy="mean").fit(np.zeros((40, 1)), targets[:, 0]).predict(np.zeros((40, 1)))
-    expected = [score(targets[:, 0], dummy) for score in (reference.mean_absolute_error, reference.root_mean_squared_error, reference.r2_score)]
+    expected = [
+        score(targets[:, 0], dummy) for score in (reference.mean_absolute_error, reference.root_mean_squared_error, reference.r2_score)
+    ]
     assert price.name == "price"
     assert (price.mae, price.rmse, price.r2) == pytest.approx(tuple(expected), abs=1e-9)
     assert (constant.mae, constant.rmse) == (0, 0)

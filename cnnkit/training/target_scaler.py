@@ -78,5 +78,6 @@ def _require_positive(targets: Array, split: str) -> None:
     values = targets.reshape(len(targets), -1)
     bad = int((values <= 0).any(axis=1).sum())
     if bad:
-        message = f"{count(bad, f'{split} example')} {'has' if bad == 1 else 'have'} a target without a logarithm, the least is {values.min():g}"
+        examples = f"{count(bad, f'{split} example')} {'has' if bad == 1 else 'have'}"
+        message = f"{examples} a target without a logarithm, the least is {values.min():g}"
         raise BuildError(Fault(("train", "target_scale"), message, "Write `target_scale: linear`, or give positive targets."))
