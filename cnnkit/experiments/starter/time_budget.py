@@ -9,7 +9,7 @@ from cnnkit.errors import CnnkitError, format_value
 STARTING = 15.0  # seconds to import TensorFlow, build and trace a network, and draw the plots
 EPOCH = 0.3  # seconds of an epoch besides its steps: callbacks, checkpoint, history
 
-_PART = re.compile(r"(\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?|h|hours?)")
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(seconds?|sec|s|minutes?|min|m|hours?|h)")
 
 
 @dataclass(frozen=True)
