@@ -46,6 +46,21 @@ def time_text(seconds: float) -> str:
     raise AssertionError(seconds)
 
 
+def expected_time_lines(expected: ExpectedTime, machine: str) -> tuple[str, ...]:
+    """The expected time as lines of text, a line for each part of a second or more.
+
+    Args:
+        expected: The parts.
+        machine: What the time was measured on, such as `2 cores of AMD EPYC`.
+    """
+    parts = {name: seconds for name, seconds in expected.parts.items() if seconds >= 1}
+    width = max(map(len, parts), default=0)
+    return (
+        f"Training takes about {time_text(expected.seconds)} on this machine ({machine}):",
+        *(f"  {name:<{width}}  {time_text(seconds)}" for name, seconds in parts.items()),
+    )
+
+
 def does_not_fit(budget: float, least: float) -> CnnkitError:
     """The error for a budget in which nothing can be trained.
 

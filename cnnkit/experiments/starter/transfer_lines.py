@@ -79,8 +79,6 @@ def measured_lines(measured: Measurements, summary: DataSummary) -> list[str]:
         speed = f"{1 / size.seconds:,.0f} images/s"
         lines.append(f"  {size.side:>3} px  {score} {size.judged.score:.3f}  {loss} {size.judged.loss:.3f}  {speed}{chosen}")
     for name, (mirrored, kept) in measured.flips.items():
-        verdict = "keeps the class" if kept else "does not keep the class"
-        if task.is_regression:
-            verdict = "keeps the number" if kept else "does not keep the number"
-        lines.append(f"Mirrored ({name}) the same head has {score} {mirrored:.3f}: a flip {verdict}.")
+        verdict = "as good, so flips are used" if kept else "worse, so no such flips"
+        lines.append(f"  mirrored ({name})  {score} {mirrored:.3f}: {verdict}")
     return lines

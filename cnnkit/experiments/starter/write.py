@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnkit.data.binding import BoundConfig, load
 from cnnkit.data.examples import Dataset
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, count
 from cnnkit.experiments.starter import scratch_lines, transfer_lines
 from cnnkit.experiments.starter.config_text import Parts, config_text
 from cnnkit.experiments.starter.data_summary import DataSummary, summarize_data
@@ -20,7 +20,7 @@ from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
 from cnnkit.experiments.starter.measure import load_examples, measure
 from cnnkit.experiments.starter.scratch_lines import ChannelStatistics
 from cnnkit.experiments.starter.step_time import seconds_per_step
-from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit, time_text
+from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit, expected_time_lines
 from cnnkit.experiments.starter.transfer_recipe import TransferRecipe, decide, expected_time, size_of, within_budget
 from cnnkit.io.atomic import write_text
 from cnnkit.keras_api.downloads import keras_home
@@ -212,9 +212,7 @@ class _Writer:
     def _time_lines(self, expected: ExpectedTime) -> tuple[str, ...]:
         from cnnkit.training.environment import processor_name
 
-        parts = ", ".join(f"{name} {time_text(seconds)}" for name, seconds in expected.parts.items() if seconds >= 1)
-        machine = f"{os.cpu_count()} cores of {processor_name()}"
-        return (f"Training takes about {time_text(expected.seconds)} on this machine ({machine}):", f"  {parts}.")
+        return expected_time_lines(expected, f"{count(os.cpu_count() or 1, 'core')} of {processor_name()}")
 
     def _advise(self, text: str) -> None:
         if text:
