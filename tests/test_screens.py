@@ -63,6 +63,7 @@ from cnnkit.experiments.starter.data_summary import DataSummary
 from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
 from cnnkit.experiments.starter.linear_head import OutOfFold
 from cnnkit.experiments.starter.measure import Measurements, SizeScore, SplitCounts
+from cnnkit.experiments.starter.time_budget import ExpectedTime, expected_time_lines
 from cnnkit.experiments.starter.transfer_lines import measured_lines
 from cnnkit.experiments.starter.write import Starter
 from cnnkit.experiments.sweep.results import SweepResults
@@ -455,8 +456,9 @@ def init(patch: pytest.MonkeyPatch) -> None:
     measured = Measurements(300, sizes, sizes[1], {"horizontal": (0.937, True), "vertical": (0.71, False)}, SplitCounts(1047, 153, 0, 0))
     lines = (
         *measured_lines(measured, summary),
-        "Training takes about 12 minutes on this machine (2 cores of AMD EPYC):",
-        "  starting 15 seconds, features 36 seconds, head 9 seconds, fine-tuning 11 minutes, final metrics 5 seconds.",
+        *expected_time_lines(
+            ExpectedTime({"starting": 15, "features": 36, "head": 9, "fine-tuning": 660, "final metrics": 5}), "2 cores of AMD EPYC"
+        ),
     )
     starter = Starter(Path("photos.yaml"), summary, lines, (precision_text(choose_held_out(summary), 0.94, "photos.yaml"),))
     patch.setattr("cnnkit.experiments.starter.write.write_starter", lambda *arguments, **options: starter)
