@@ -45,7 +45,7 @@ class TargetScaler:
             for name, part in (("training", dataset.train), ("validation", dataset.validation)):
                 if part is not None:
                     _require_positive(part.targets, name)
-        values = _on_scale(dataset.train, scale)
+        values = on_scale(dataset.train, scale)
         deviation = values.std(axis=0)
         return cls(values.mean(axis=0), np.where(deviation > 0, deviation, 1.0), scale)
 
@@ -53,7 +53,7 @@ class TargetScaler:
         """The data set with scaled training and validation targets `(n, outputs)` float32."""
 
         def convert(examples: Examples) -> Examples:
-            targets = (_on_scale(examples, self.scale) - self.mean) / self.deviation
+            targets = (on_scale(examples, self.scale) - self.mean) / self.deviation
             return replace(examples, targets=targets.astype(np.float32))
 
         return replace(dataset, train=convert(dataset.train), validation=convert(dataset.validation) if dataset.validation else None)
@@ -68,8 +68,8 @@ class TargetScaler:
         return keras.Model(model.input, output, name=model.name)
 
 
-def _on_scale(examples: Examples, scale: Scale) -> Array:
-    """The targets `(n, outputs)` float64, or their logarithms."""
+def on_scale(examples: Examples, scale: Scale) -> Array:
+    """The targets of regression examples as `(n, outputs)` float64, or their logarithms."""
     values = examples.targets.reshape(len(examples), -1).astype(np.float64)
     return np.log(values) if scale == "log" else values
 

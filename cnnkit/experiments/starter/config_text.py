@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnkit.config.yaml_writer import write_yaml
+from cnnkit.errors import escape_unprintable
 from cnnkit.experiments.starter.data_summary import DataSummary
 from cnnkit.experiments.starter.held_out import HeldOut
 
@@ -22,6 +23,7 @@ class Parts:
         grey: Whether image files are read in grey.
         batch_size: Examples in a batch.
         unusable: Number of files that cannot be read and are left out.
+        chooses_epoch: Whether the epoch is chosen by the validation loss.
         augment: Lines of `data` on augmentation.
         model: Lines of the `model` section.
         train: Lines of `train` on epochs, optimizer, phases and callbacks.
@@ -33,6 +35,7 @@ class Parts:
     grey: bool
     batch_size: int
     unusable: int
+    chooses_epoch: bool
     augment: Sequence[str]
     model: Sequence[str]
     train: Sequence[str]
@@ -69,7 +72,7 @@ def config_text(name: str, command: str, source: str, summary: DataSummary, held
         *_target_lines(summary),
         *parts.train,
     ]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return "\n".join(escape_unprintable(line.rstrip()) for line in lines) + "\n"  # a name may hold the end of a line
 
 
 def _data_lines(source: str, summary: DataSummary, held_out: HeldOut, parts: Parts) -> list[str]:
@@ -90,7 +93,8 @@ def _data_lines(source: str, summary: DataSummary, held_out: HeldOut, parts: Par
     if held_out.test:
         lines.append(f"  test: {held_out.test:<26}# for the final metrics only")
     elif held_out.test == 0:
-        lines.append("  test: 0                         # the final metrics are of the validation examples: a share would be too few")
+        chosen = "by which the epoch is chosen, too" if parts.chooses_epoch else "by which nothing is chosen"
+        lines.append(f"  test: 0                         # a share is too few: the final metrics are of the validation examples, {chosen}")
     return [*lines, f"  batch_size: {parts.batch_size}", *parts.augment]
 
 

@@ -19,6 +19,7 @@ from cnnkit.data.split import stratified_sample
 from cnnkit.experiments.starter.linear_head import OutOfFold, cross_validate, keeps_class
 from cnnkit.model.builder import build_network
 from cnnkit.training.features import FrozenFeatures, split_model
+from cnnkit.training.target_scaler import on_scale
 
 Array = npt.NDArray[Any]
 OnProgress = Callable[[int, int], None]
@@ -85,10 +86,10 @@ class Measurements:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """The sample at one size: examples, pixels `(n, height, width, channels)`, features `(n, channels)`, and what computes them."""
+    """The sample at one size: pixels `(n, height, width, channels)`, features `(n, channels)`, their network, and targets as learned."""
 
     dataset: Dataset
-    examples: Examples
+    targets: Array
     pixels: Array
     features: Array
     network: FrozenFeatures
@@ -98,7 +99,7 @@ class _Progress:
     """Counts examples over all sizes and flips."""
 
     def __init__(self, on_progress: OnProgress, rounds: int) -> None:
-        self._on_progress, self._rounds = on_progress, rounds
+        self.on_progress, self._rounds = on_progress, rounds
         self._done = self._total = 0
 
     def begin(self, sampled: int) -> None:
@@ -108,11 +109,11 @@ class _Progress:
     def advance(self, count: int) -> None:
         """Some more examples are done."""
         self._done += count
-        self._on_progress(self._done, self._total)
+        self.on_progress(self._done, self._total)
 
     def end(self) -> None:
         """All is done, also where a flip was left out."""
-        self._on_progress(self._total, self._total)
+        self.on_progress(self._total, self._total)
 
 
 def measure(draft: Path, sides: Sequence[int], size_entry: str, listed: int, on_progress: OnProgress) -> Measurements:
@@ -135,13 +136,13 @@ def measure(draft: Path, sides: Sequence[int], size_entry: str, listed: int, on_
         loaded = load([draft], [f"{size_entry}={side}"])
         seed, task = loaded.config.seed, loaded.spec.task
         sampled, seconds = _compute(loaded, progress)
-        sizes.append(SizeScore(side, cross_validate(sampled.features, sampled.examples.targets, task, seed), seconds))
+        sizes.append(SizeScore(side, cross_validate(sampled.features, sampled.targets, task, seed), seconds))
         if best is None or sizes[-1] is _lowest(sizes):
             best = sampled
     assert best is not None  # there is at least one side
     flips = _judge_flips(best, task, seed, progress)
     progress.end()
-    return Measurements(len(best.examples), tuple(sizes), _lowest(sizes), flips, SplitCounts.of(best.dataset, listed))
+    return Measurements(len(best.targets), tuple(sizes), _lowest(sizes), flips, SplitCounts.of(best.dataset, listed))
 
 
 def _lowest(sizes: Sequence[SizeScore]) -> SizeScore:
@@ -152,19 +153,24 @@ def _judge_flips(sampled: _Sampled, task: Task, seed: int, progress: _Progress) 
     flips: dict[str, tuple[float, bool]] = {}
     for name, axis in FLIPS.items():
         mirrored = _run(sampled.network, np.flip(sampled.pixels, axis), progress)
-        judged = cross_validate(sampled.features, sampled.examples.targets, task, seed, mirrored)
-        flips[name] = (float(judged.mirrored_right.mean()), keeps_class(judged, sampled.examples.targets, task))
+        judged = cross_validate(sampled.features, sampled.targets, task, seed, mirrored)
+        flips[name] = (float(judged.mirrored_right.mean()), keeps_class(judged, sampled.targets, task))
         if not flips[name][1]:
             break  # what left and right matter to, top and bottom do too
     return flips
 
 
-def load_examples(loaded: BoundConfig) -> Dataset:
-    """The examples of a config; files that cannot be used are left out."""
+def load_examples(loaded: BoundConfig, on_progress: OnProgress = lambda done, total: None) -> Dataset:
+    """The examples of a config; files that cannot be used are left out.
+
+    Args:
+        loaded: The config.
+        on_progress: Called with the number of files inspected and the total, where they have not been inspected before.
+    """
     source = loaded.source
     source.data = source.data.model_copy(update={"on_bad_file": "skip", "cache": "none"})
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        return source.load(Request(loaded.config.data_seed, Path(scratch), {}))
+        return source.load(Request(loaded.config.data_seed, Path(scratch), {}, on_progress))
 
 
 def _sampled(dataset: Dataset, seed: int) -> Examples:
@@ -178,7 +184,7 @@ def _sampled(dataset: Dataset, seed: int) -> Examples:
 
 def _compute(loaded: BoundConfig, progress: _Progress) -> tuple[_Sampled, float]:
     """The sample at a config's size, and the seconds that an example takes after the first batch, which includes tracing."""
-    dataset = load_examples(loaded)
+    dataset = load_examples(loaded, progress.on_progress)
     sample = _sampled(dataset, loaded.config.seed)
     progress.begin(len(sample))
     parts = split_model(build_network(loaded.config.model, loaded.spec.input_shape, loaded.spec.task).model)
@@ -193,7 +199,8 @@ def _compute(loaded: BoundConfig, progress: _Progress) -> tuple[_Sampled, float]
         progress.advance(len(pixels[-1]))
     timed = len(sample) - BATCH if len(sample) > BATCH else len(sample)
     seconds = (time.perf_counter() - started) / timed
-    return _Sampled(dataset, sample, np.concatenate(pixels), np.concatenate(features), network), seconds
+    targets = on_scale(sample, loaded.config.train.target_scale) if dataset.task.is_regression else sample.targets
+    return _Sampled(dataset, targets, np.concatenate(pixels), np.concatenate(features), network), seconds
 
 
 def _run(network: FrozenFeatures, pixels: Array, progress: _Progress) -> Array:

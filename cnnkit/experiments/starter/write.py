@@ -159,10 +159,11 @@ class _Writer:
         return PACKAGED_ALPHA
 
     def _sides(self) -> tuple[int, ...]:
-        """The candidate sizes: none beyond four times the size of small images, none far below that of large ones."""
+        """The candidate sizes: none far beyond the size of small images, nor far below that of large ones."""
         side = self._summary.image_side
-        sides = tuple(each for each in SIDES if each <= max(128, 4 * side if side < SMALLEST_OF_LARGE else side))
-        return tuple(each for each in sides if each >= SMALLEST_OF_LARGE) or sides if side >= SMALLEST_OF_LARGE else sides
+        sides = tuple(each for each in SIDES if each <= max(128, 2 * side))
+        large = tuple(each for each in sides if each >= SMALLEST_OF_LARGE)
+        return large if side >= SMALLEST_OF_LARGE and large else sides
 
     def _transfer_parts(self, recipe: TransferRecipe, alpha: float, unusable: int, comments: tuple[str, ...]) -> Parts:
         summary = self._summary
@@ -173,6 +174,7 @@ class _Writer:
             grey=False,
             batch_size=recipe.batch,
             unusable=unusable,
+            chooses_epoch=recipe.fine_tune_epochs > 0,
             augment=transfer_lines.augment_lines(summary, recipe),
             model=transfer_lines.model_lines(summary, recipe, alpha),
             train=transfer_lines.optimizer_lines(recipe),
@@ -188,6 +190,7 @@ class _Writer:
             grey=summary.image_files and summary.spec.input_shape[-1] == 1,
             batch_size=scratch_lines.batch_size(summary),
             unusable=0,
+            chooses_epoch=True,
             augment=scratch_lines.augment_lines(summary),
             model=scratch_lines.model_lines(summary, statistics),
             train=scratch_lines.train_lines(summary, epochs),
@@ -227,6 +230,8 @@ class _Writer:
 
     def _write(self, parts: Parts, measured: tuple[str, ...]) -> Starter:
         source = os.path.relpath(self._path.resolve(), self._target.resolve().parent)
+        self._write_draft(parts)
+        load([self._draft])  # what is written passes the check
         write_text(self._target, self._text(source, parts))
         return Starter(self._target, self._summary, measured, tuple(self._advice))
 
