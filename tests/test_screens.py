@@ -455,7 +455,7 @@ def init(patch: pytest.MonkeyPatch) -> None:
     )
     measured = Measurements(300, sizes, sizes[1], {"horizontal": (0.937, True), "vertical": (0.71, False)}, SplitCounts(1047, 153, 0, 0))
     lines = (
-        *measured_lines(measured, summary),
+        *measured_lines(measured, summary, 224),
         *expected_time_lines(
             ExpectedTime({"starting": 15, "features": 36, "head": 9, "fine-tuning": 660, "final metrics": 5}), "2 cores of AMD EPYC"
         ),

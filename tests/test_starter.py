@@ -195,6 +195,8 @@ def test_the_time_of_a_step_is_that_of_the_config_on_this_machine(signals: Path,
 def test_not_to_measure_does_not_go_with_a_time(signals: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "init", str(signals), "--no-measure", "--time", "10m") == 2
     assert "does not go with --time" in capsys.readouterr().err
+    assert run(monkeypatch, "init", str(signals), "--download") == 2
+    assert "goes with --transfer" in capsys.readouterr().err
 
 
 def test_skewed_prices_are_learned_on_their_logarithm(tmp_path: Path) -> None:

@@ -115,6 +115,14 @@ def test_the_base_is_fine_tuned_where_there_are_examples_enough_and_something_to
     assert decide(measured_with(0.99), held_out_of(2600), numbers, 32).fine_tune_epochs == 6
 
 
+def test_fine_tuning_takes_no_larger_images_than_the_weights_were_trained_on() -> None:
+    measured = measured_with(0.9)
+    largest = replace(measured.sizes[2], judged=replace(measured.sizes[2].judged, losses=np.full(100, 0.1)))
+    measured = replace(measured, sizes=(*measured.sizes[:2], largest), best=largest)
+    assert decide(measured, held_out_of(300), TWO, 16).side == 288
+    assert decide(measured, held_out_of(2600), TWO, 32).side == 224
+
+
 def test_few_examples_are_seen_in_several_augmented_passes_and_many_as_they_are() -> None:
     assert decide(measured_with(0.9), held_out_of(245), TWO, 16).passes == 8
     assert decide(measured_with(0.99), held_out_of(900), TWO, 32).passes == 2

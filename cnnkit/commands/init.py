@@ -28,6 +28,8 @@ def init(
     """Write a config for your own data that trains at once."""
     if no_measure and time is not None:
         raise typer.BadParameter("does not go with --time, which is a matter of measuring", param_hint="--no-measure")
+    if download and not transfer:
+        raise typer.BadParameter("goes with --transfer", param_hint="--download")
     from cnnkit.console.progress import counting
     from cnnkit.console.starter import print_starter
     from cnnkit.experiments.starter.time_budget import parse_time

@@ -69,13 +69,19 @@ def optimizer_lines(recipe: TransferRecipe) -> list[str]:
     ]
 
 
-def measured_lines(measured: Measurements, summary: DataSummary) -> list[str]:
-    """What was measured, as lines of text."""
+def measured_lines(measured: Measurements, summary: DataSummary, side: int) -> list[str]:
+    """What was measured, as lines of text.
+
+    Args:
+        measured: What was measured.
+        summary: The data.
+        side: The size that the recipe uses.
+    """
     task = summary.spec.task
     score, loss = ("R²", "squared error") if task.is_regression else ("accuracy", "log loss")
     lines = [f"A linear head on the frozen base, cross-validated on {measured.sampled:,} training examples:"]
     for size in measured.sizes:
-        chosen = "  <- lowest loss" if size is measured.best else ""
+        chosen = "  <- used" if size.side == side else ""
         speed = f"{1 / size.seconds:,.0f} images/s"
         lines.append(f"  {size.side:>3} px  {score} {size.judged.score:.3f}  {loss} {size.judged.loss:.3f}  {speed}{chosen}")
     for name, (mirrored, kept) in measured.flips.items():

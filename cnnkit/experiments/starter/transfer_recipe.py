@@ -9,7 +9,7 @@ from cnnkit.experiments.starter.linear_head import penalty
 from cnnkit.experiments.starter.measure import Measurements, SizeScore
 from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit
 
-DEFAULT_SIDE = 224  # pixels: the size of the weights that serve for every size
+DEFAULT_SIDE = 224  # pixels: the size of the weights that serve for every size, and the largest that is fine-tuned: more takes too long
 DEFAULT_STRENGTH = 0.03  # scikit-learn's C where none was measured
 
 HEAD_STEPS = 2000  # optimizer steps in which Adam brings the head close to the optimum of its convex loss
@@ -73,13 +73,14 @@ def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: 
     """
     count = held_out.train_count
     steps = max(1, math.ceil(count / batch))
-    strength = measured.best.judged.strength if measured else DEFAULT_STRENGTH
     nothing_to_gain = measured is not None and not task.is_regression and measured.best.judged.score >= NOTHING_TO_GAIN
     tunes = count >= FINE_TUNE_LEAST and not nothing_to_gain
     passes = min(MOST_PASSES, PASSES_UP_TO // max(count, 1))
+    size = _size(measured, tunes=tunes) if measured else None
+    strength = size.judged.strength if size else DEFAULT_STRENGTH
     flips = tuple(name for name, (_, kept) in measured.flips.items() if kept) if measured else ()
     return TransferRecipe(
-        side=measured.best.side if measured else DEFAULT_SIDE,
+        side=size.side if size else DEFAULT_SIDE,
         l2=float(f"{penalty(strength, count, task):.2g}"),
         flips=flips,
         passes=1 if tunes else passes if passes > 1 else 0,
@@ -88,6 +89,12 @@ def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: 
         batch=batch,
         steps=steps,
     )
+
+
+def _size(measured: Measurements, *, tunes: bool) -> SizeScore:
+    """The size of lowest loss, of those that are fine-tuned where the base is."""
+    sizes = [size for size in measured.sizes if not tunes or size.side <= DEFAULT_SIDE] or measured.sizes
+    return min(sizes, key=lambda size: size.judged.loss)
 
 
 def _within(bounds: tuple[int, int], number: float) -> int:

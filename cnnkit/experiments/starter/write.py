@@ -129,7 +129,7 @@ class _Writer:
         if self._summary.spec.task.is_classification:
             self._advise(precision_text(self._held_out, measured.best.judged.score, str(self._target)))
         expected = expected_time(recipe, self._held_out, size_of(measured, recipe.side).seconds, step)
-        lines = (*transfer_lines.measured_lines(measured, self._summary), *self._time_lines(expected))
+        lines = (*transfer_lines.measured_lines(measured, self._summary, recipe.side), *self._time_lines(expected))
         return self._write(self._transfer_parts(recipe, alpha, counts.unusable, lines), lines)
 
     def from_scratch(self) -> Starter:
