@@ -191,6 +191,10 @@ def test_groups_are_found_by_their_usual_names_in_arrays_and_tables(tmp_path: Pa
     assert summarize_data(signals(tmp_path / "two.npz", 2), {}).options == {}  # too few to divide into three splits
     other = signals(tmp_path / "own.npz", 5, device=np.arange(60) % 4)
     assert summarize_data(other, {"group": "device"}).options == {"group": "device"}
+    assert summarize_data(signals(tmp_path / "who.npz", 5), {"target": "subject"}).options == {"target": "subject"}
+    x, y = np.zeros((40, 32, 3), np.float32), np.arange(40) % 2
+    np.savez(tmp_path / "divided.npz", x_train=x, y_train=y, x_test=x, y_test=y, subject=np.arange(40) % 5)
+    assert summarize_data(tmp_path / "divided.npz", {}).options == {}
     (tmp_path / "a.png").write_bytes((Path(__file__).parent / "golden_pixels" / "drawing.png").read_bytes())
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", "label", "Patient"], *([["a.png", "ab"[i % 2], f"p{i % 4}"] for i in range(12)])])

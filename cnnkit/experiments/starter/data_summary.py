@@ -70,7 +70,7 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     key = source_of(path)
     if key is None:
         raise CnnkitError(f"{path}: is neither a folder nor a {endings()} file")
-    found = "" if options.get("group") else _group_in(path, key)
+    found = "" if options.get("group") else _group_in(path, key, options.get("target"))
     options = {**options, "group": found} if found else options
     source = open_source(Data.model_validate({key: str(path.resolve()), **options, "image_size": [1, 1]}))
     spec, side = source.spec, max(source.spec.input_shape[:2]) if len(source.spec.input_shape) == 3 else 0
@@ -104,16 +104,20 @@ def _skewness(values: Array) -> Array:
     return skewness
 
 
-def _group_in(path: Path, key: str) -> str:
-    """The column or array of groups that a table or npz file has under a usual name; empty for none."""
+def _group_in(path: Path, key: str, target: Any) -> str:
+    """The column or array of groups that a table or npz file has under a usual name, and that is no target; empty for none."""
     if key == "csv":
         columns = {name: [cell for _, cell in cells] for name, cells in read_table(path).items()}
     elif key == "npz":
-        arrays = {name: member for name, member in read_members(path).items() if name.lower() in GROUP_NAMES}
+        members = read_members(path)
+        divided = "x_train" in members  # into training and test examples already
+        arrays = {name: member for name, member in members.items() if name.lower() in GROUP_NAMES and not divided}
         columns = {name: list(each.read()) for name, each in arrays.items() if len(each.shape) == 1 and each.dtype.kind in "biuUS"}
     else:
         columns = {}
-    return next((name for name, values in columns.items() if name.lower() in GROUP_NAMES and len(set(values)) >= LEAST_GROUPS), "")
+    targets = target if isinstance(target, list) else [target]
+    usual = {name: values for name, values in columns.items() if name.lower() in GROUP_NAMES and name not in targets}
+    return next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
 
 
 def _size_of(source: Source) -> tuple[int, int, int, bool]:
