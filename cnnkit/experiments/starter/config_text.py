@@ -89,7 +89,8 @@ def _data_lines(source: str, summary: DataSummary, held_out: HeldOut, parts: Par
     if parts.unusable:
         lines.append(f"  on_bad_file: skip               # {parts.unusable} cannot be read: `cnnkit data check` names them")
     if held_out.validation is not None:
-        lines.append(f"  validation: {held_out.validation:<20}# watched while training; stratified by class, not part of the test examples")
+        how = "" if summary.spec.task.is_regression else "stratified by class, "
+        lines.append(f"  validation: {held_out.validation:<20}# watched while training; {how}not part of the test examples")
     if held_out.test:
         lines.append(f"  test: {held_out.test:<26}# for the final metrics only")
     elif held_out.test == 0:
