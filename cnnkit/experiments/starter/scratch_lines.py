@@ -111,8 +111,8 @@ def usual_epochs(summary: DataSummary, held_out: HeldOut) -> int:
 
 def train_lines(summary: DataSummary, epochs: int) -> list[str]:
     """The lines of `train` on epochs, optimizer, loss and callbacks."""
-    patience = max(4, epochs // 5)
     signals = len(summary.spec.input_shape) == 2
+    patience = max(4, epochs // (3 if signals else 5))  # of few people in validation, the loss goes up and down
     optimizer = "AdamW: {learning_rate: 1e-3, weight_decay: 1e-3}" if signals else "Adam: {learning_rate: 2e-3}"
     smoothed = signals and summary.spec.task.is_classification
     return [
