@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from cnnkit.config.target_encoding import decide
@@ -110,15 +112,50 @@ def test_augmentation_that_does_not_fit_is_told_with_its_entry(entry: dict[str, 
     assert str(caught.value) == message
 
 
+NUMBERS = Task("regression", ("p", "q"))
+
+
+def predicted_in_user_units(units: TargetScaler, outputs: np.ndarray) -> np.ndarray:
+    inputs = keras.Input((outputs.shape[1],))
+    return np.asarray(units.with_user_units(keras.Model(inputs, keras.layers.Identity()(inputs)))(outputs))
+
+
 def test_numbers_are_learned_standardized_and_told_in_their_unit() -> None:
     targets = np.array([[10.0, 5.0], [20.0, 5.0], [60.0, 5.0]], np.float32)
     train = examples_of(images(3), targets)
-    units = TargetScaler.of(train)
+    units = TargetScaler.of(Dataset("d", NUMBERS, train, None, train))
     assert np.allclose(units.mean, targets.mean(axis=0))
     assert np.allclose(units.deviation, [targets[:, 0].std(), 1.0])
-    dataset = units.standardized(Dataset("d", Task("regression", ("p", "q")), train, None, train))
+    dataset = units.scaled(Dataset("d", NUMBERS, train, None, train))
     assert np.allclose(dataset.train.targets[:, 0], (targets[:, 0] - 30) / targets[:, 0].std(), atol=1e-6)
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Identity()(inputs))
-    told = units.with_user_units(model)(dataset.train.targets).numpy()
-    assert np.allclose(told, targets, atol=1e-4)
+    assert np.allclose(predicted_in_user_units(units, dataset.train.targets), targets, atol=1e-4)
+
+
+def test_on_the_log_scale_numbers_are_learned_as_a_transformed_target_regressor_learns_them() -> None:
+    random = np.random.default_rng(0)
+    features, noise = random.normal(size=(200, 3)), random.normal(0, 0.1, (200, 1))
+    prices = np.exp(features @ [[1.0], [-0.5], [0.2]] + 12 + noise)
+    parts = [examples_of(images(100), prices[start : start + 100].astype(np.float32)) for start in (0, 100)]
+    units = TargetScaler.of(Dataset("d", NUMBERS, parts[0], parts[1], None), "log")
+    scaled = units.scaled(Dataset("d", NUMBERS, parts[0], parts[1], None))
+    assert scaled.validation is not None
+    assert np.allclose(
+        scaled.validation.targets, (np.log(prices[100:]) - np.log(prices[:100]).mean()) / np.log(prices[:100]).std(), atol=1e-4
+    )
+    linear = LinearRegression().fit(features[:100], scaled.train.targets)
+    reference = TransformedTargetRegressor(LinearRegression(), func=np.log, inverse_func=np.exp).fit(features[:100], prices[:100])
+    told = predicted_in_user_units(units, linear.predict(features[100:]).astype(np.float32))
+    assert np.allclose(told, reference.predict(features[100:]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_target_without_a_logarithm_is_refused(split: str) -> None:
+    good, bad = (examples_of(images(2), np.array(values, np.float32)) for values in ([[1.0], [2.0]], [[1.0], [0.0]]))
+    dataset = Dataset("d", NUMBERS, bad if split == "training" else good, bad if split == "validation" else good, None)
+    with pytest.raises(BuildError) as caught:
+        TargetScaler.of(dataset, "log")
+    assert str(caught.value) == (
+        f"train.target_scale: 1 {split} example has a target without a logarithm, the least is 0\n"
+        "    Write `target_scale: linear`, or give positive targets."
+    )
+    assert TargetScaler.of(dataset).scale == "linear"

@@ -138,13 +138,13 @@ def test_init_writes_a_config_that_is_good_and_never_overwrites(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], transfer: bool
 ) -> None:
     target = tmp_path / "photos.yaml"
-    monkeypatch.setattr(sys, "argv", ["cnnkit", "init", str(folder), "-o", str(target), *["--transfer"] * transfer])
+    monkeypatch.setattr(sys, "argv", ["cnnkit", "init", str(folder), "-o", str(target), *["--transfer", "--no-measure"] * transfer])
     with pytest.raises(SystemExit) as exit_status:
         cli.main()
     assert exit_status.value.code == 0
     loaded = load([target])
     assert loaded.source.spec.task.names == ("a", "b")
-    assert loaded.source.spec.input_shape == ((160, 160, 3) if transfer else (30, 40, 3))
+    assert loaded.source.spec.input_shape == ((224, 224, 3) if transfer else (30, 40, 3))
     with pytest.raises(SystemExit) as exit_status:
         cli.main()
     assert exit_status.value.code == 1
@@ -152,13 +152,13 @@ def test_init_writes_a_config_that_is_good_and_never_overwrites(
 
 
 def test_init_sees_numbers_and_signals(tmp_path: Path) -> None:
-    from cnnkit.experiments.starter_config import write_init
+    from cnnkit.experiments.starter.write import Options, write_starter
 
     random = np.random.default_rng(0)
     np.savez(tmp_path / "s.npz", x=random.normal(size=(50, 32, 2)).astype(np.float32), y=random.normal(size=50))
-    written, look = write_init(tmp_path / "s.npz", tmp_path / "s.yaml", transfer=False, overrides={})
-    assert look.spec.task.kind == "regression"
-    loaded = load([written])
+    starter = write_starter(tmp_path / "s.npz", tmp_path / "s.yaml", Options())
+    assert starter.summary.spec.task.kind == "regression"
+    loaded = load([starter.path])
     assert loaded.config.model.layers is not None
     assert loaded.config.model.layers[-1].written == {"Dense": {"units": 1}}
 

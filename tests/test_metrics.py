@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from sklearn.dummy import DummyRegressor
 
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.metrics import ClassRow, classification_metrics, multilabel_metrics, regression_metrics
@@ -237,6 +238,20 @@ def test_regression_gives_the_figures_worked_out_by_hand():
     assert (price.mae, price.rmse, price.r2) == pytest.approx((10, 10, 1 - 400 / 500))
     overall = figures.overall
     assert (overall.mae, overall.rmse, overall.r2) == pytest.approx((5.5, (math.sqrt(1.5) + 10) / 2, 0))
+
+
+def test_the_baseline_is_that_of_a_dummy_regressor_that_predicts_the_mean():
+    generator = np.random.default_rng(2)
+    targets = np.stack([generator.lognormal(12, 0.5, 40), np.full(40, 3.0)], axis=1)
+    price, constant = regression_metrics(targets, generator.normal(size=(40, 2)), ("price", "constant")).baseline
+    dummy = DummyRegressor(strategy="mean").fit(np.zeros((40, 1)), targets[:, 0]).predict(np.zeros((40, 1)))
+    expected = [
+        score(targets[:, 0], dummy) for score in (reference.mean_absolute_error, reference.root_mean_squared_error, reference.r2_score)
+    ]
+    assert price.name == "price"
+    assert (price.mae, price.rmse, price.r2) == pytest.approx(tuple(expected), abs=1e-9)
+    assert (constant.mae, constant.rmse) == (0, 0)
+    assert math.isnan(constant.r2)
 
 
 @pytest.mark.parametrize(("targets_shape", "predictions_shape"), [((-1,), (-1, 1)), ((-1, 1), (-1,)), ((-1,), (-1,))])

@@ -59,6 +59,13 @@ from cnnkit.experiments.compare_groups import GroupComparison, GroupVersus
 from cnnkit.experiments.compare_runs import ComparedRun, RunComparison, Versus
 from cnnkit.experiments.compare_scratch import Comparison, Pair, Side
 from cnnkit.experiments.repeat_summary import RepeatedRun, RepeatSummary
+from cnnkit.experiments.starter.data_summary import DataSummary
+from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
+from cnnkit.experiments.starter.linear_head import OutOfFold
+from cnnkit.experiments.starter.measure import Measurements, SizeScore, SplitCounts
+from cnnkit.experiments.starter.time_budget import ExpectedTime, expected_time_lines
+from cnnkit.experiments.starter.transfer_lines import measured_lines
+from cnnkit.experiments.starter.write import Starter
 from cnnkit.experiments.sweep.results import SweepResults
 from cnnkit.experiments.sweep.status import SweepStatus, TrialRow
 from cnnkit.experiments.sweep.winner import Best, Winner
@@ -440,9 +447,22 @@ def benchmark(patch: pytest.MonkeyPatch) -> None:
 
 
 def init(patch: pytest.MonkeyPatch) -> None:
-    look = SimpleNamespace(count=1200, spec=DataSpec("photos", (64, 64, 3), Task("classification", CLASSES)))
-    patch.setattr("cnnkit.experiments.starter_config.write_init", lambda *arguments, **options: (Path("photos.yaml"), look))
-    command("init", "photos")
+    spec, none = DataSpec("photos", (64, 64, 3), Task("classification", CLASSES)), np.zeros(0)
+    summary = DataSummary("folder", {}, spec, True, 500, 1200, 1.0, {"validation": 153}, "", False)
+    sizes = tuple(
+        SizeScore(side, OutOfFold(np.full(300, loss), np.full(300, right), none, 0.1), seconds)
+        for side, loss, right, seconds in ((160, 0.31, 0.9, 0.0153), (224, 0.22, 0.94, 0.0304), (288, 0.24, 0.937, 0.0498))
+    )
+    measured = Measurements(300, sizes, sizes[1], {"horizontal": (0.937, True), "vertical": (0.71, False)}, SplitCounts(1047, 153, 0, 0))
+    lines = (
+        *measured_lines(measured, summary, 224),
+        *expected_time_lines(
+            ExpectedTime({"starting": 15, "features": 36, "head": 9, "fine-tuning": 660, "final metrics": 5}), "2 cores of AMD EPYC"
+        ),
+    )
+    starter = Starter(Path("photos.yaml"), summary, lines, (precision_text(choose_held_out(summary), 0.94, "photos.yaml"),))
+    patch.setattr("cnnkit.experiments.starter.write.write_starter", lambda *arguments, **options: starter)
+    command("init", "photos", "--transfer")
 
 
 def data_check() -> None:

@@ -23,6 +23,7 @@ from cnnkit.runs.reopen import reopened
 from cnnkit.training.fit import Fit
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.run import TrainingResult, train
+from cnnkit.training.target_scaler import TargetScaler
 
 TARGETS = np.array([0] * 9 + [1] * 2 + [2], np.int64)  # an input is the one-hot code of its class
 
@@ -390,3 +391,18 @@ def test_a_base_gets_the_head_size_and_preprocessing_of_the_config(tmp_path: Pat
     (base,) = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     assert base.input_shape[1:3] == (64, 64)
     assert model.layers[-1].kernel.shape == (2 * 2 * 1280, 10)
+
+
+def test_the_scale_of_numbers_follows_the_config_and_a_number_without_a_logarithm_is_located(tmp_path: Path) -> None:
+    regression = ("data.target=half", "data.task=regression", "model.layers=[Flatten, {Dense: {units: outputs}}]")
+    scaler = prepared(tmp_path, *regression).target_scaler
+    assert isinstance(scaler, TargetScaler)
+    assert (scaler.scale, scaler.mean.tolist()) == ("linear", [pytest.approx(TARGETS.mean() / 2)])
+    with pytest.raises(CnnkitError) as caught:
+        prepared(tmp_path, *regression, "train.target_scale=log", name="log")
+    assert str(caught.value) == (
+        "--set train.target_scale=log: train.target_scale: 9 training examples have a target without a logarithm, the least is 0\n"
+        "    Write `target_scale: linear`, or give positive targets."
+    )
+    with pytest.raises(CnnkitError, match=r"train\.target_scale: log is a scale for numbers, but data has classes"):
+        prepared(tmp_path, "train.target_scale=log", name="classes")

@@ -95,7 +95,7 @@ def check_against_data(
         own = config.data.dataset is None  # a source of one's own may bring validation examples
         yield from check_callbacks(config, encoding.metrics, has_validation=own or config.data.validation != 0)
         yield from check_keep(config, encoding.metrics, has_validation=own or config.data.validation != 0)
-    yield from _check_weights(config, spec)
+    yield from _check_targets(config, spec)
     yield from _check_augment(config, spec)
 
 
@@ -127,8 +127,11 @@ def _check_output_layer(layer: Entry, path: Path, spec: DataSpec, config: Config
         yield Fault((*here, "units"), f"the last layer gives {count(units, 'output')}, but {spec.name} has {task.outputs_text}", remedy)
 
 
-def _check_weights(config: Config, spec: DataSpec) -> Iterator[Fault]:
+def _check_targets(config: Config, spec: DataSpec) -> Iterator[Fault]:
     weights = config.train.class_weight
+    if config.train.target_scale != "linear" and not spec.task.is_regression:
+        message = f"{config.train.target_scale} is a scale for numbers, but {spec.name} has {spec.task.noun}"
+        yield Fault(("train", "target_scale"), message, "Leave it out.")
     if weights is not None and spec.task.is_regression:
         yield Fault(("train", "class_weight"), f"{spec.task.names[0]} is a number, so there are no classes to weight", "Leave it out.")
     elif isinstance(weights, dict):

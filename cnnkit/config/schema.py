@@ -427,6 +427,9 @@ class Train(Section):
     metrics: list[Annotated[Entry, KerasObject("metrics")]] | None = None
     """Keras metrics; where left out, accuracy for classes and mae for numbers."""
 
+    target_scale: Literal["linear", "log"] = "linear"
+    """Scale on which numbers are learned: as they are, or their logarithm (prices, counts); predictions are in their own unit."""
+
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 

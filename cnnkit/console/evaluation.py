@@ -76,11 +76,13 @@ def _add_averages(table: Table, known: TaskMetrics, results: Mapping[str, Any]) 
 
 
 def _number_table(known: TaskMetrics, results: Mapping[str, Any]) -> Table:
-    """A row per target, each metric with its interval below it."""
+    """A row per target, each metric with its interval below it, and the baseline that always predicts the mean."""
     table = new_table("target", *(metric.label for metric in known.by_row))
     targets = results[known.rows]
-    for row in targets:
+    for row, baseline in zip(targets, results["baseline"], strict=True):
         _add_number(table, escape_markup(row["name"]), known, row)
+        values = (metric.measured(baseline) for metric in known.by_row)
+        table.add_row("always its mean", *("" if value is None else value.text for value in values), style="dim")
     if len(targets) > 1:
         table.add_section()
         _add_number(table, "mean of the targets", known, results[known.container])

@@ -75,10 +75,11 @@ class Source(ABC):
         """The image file of each example; none where the examples are not image files."""
         return ()
 
-    def all_targets(self) -> tuple[Array, bool]:
-        """The targets of all examples `(n,)` or `(n, outputs)`, and whether the data has its own test split."""
+    def all_targets(self) -> tuple[Array, dict[str, int]]:
+        """The targets of all examples `(n,)` or `(n, outputs)`, and the number of examples in each of the data's own splits."""
         dataset = self.load(Request(0, Path(), {}))
-        return np.concatenate([part.targets for part in dataset.splits.values()]), not dataset.manifest
+        own = {} if dataset.manifest or dataset.test is None else {"test": len(dataset.test)}
+        return np.concatenate([part.targets for part in dataset.splits.values()]), own
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
         """Bytes that are equal for two runs evaluated on the same inputs, which the paired tests of `cnnkit compare` require.

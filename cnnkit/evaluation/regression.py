@@ -26,6 +26,16 @@ class TargetRow:
 
 
 @dataclass(frozen=True)
+class BaselineRow:
+    """Metrics of always predicting the mean of the examples' own targets: what R² compares a model with, so that its own is 0."""
+
+    name: str
+    mae: float
+    rmse: float
+    r2: float
+
+
+@dataclass(frozen=True)
 class RegressionMetrics:
     """Metrics of a regressor.
 
@@ -33,11 +43,13 @@ class RegressionMetrics:
         examples: Number of examples.
         targets: Metrics by target.
         overall: Means of the targets' MAE, RMSE and R²; not meaningful where their units differ.
+        baseline: The same metrics, by target, of always predicting the mean.
     """
 
     examples: int
     targets: tuple[TargetRow, ...]
     overall: TargetRow
+    baseline: tuple[BaselineRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The metrics as JSON values."""
@@ -67,7 +79,8 @@ def regression_metrics(targets: Array, predictions: Array, target_names: Sequenc
         for i, target in enumerate(target_names)
     )
     means = {name: values.mean(axis=1) for name, values in resampled.items()}
-    return RegressionMetrics(len(true), rows, _target_row("overall", true, predicted, means))
+    baseline = tuple(_baseline_row(target, true[:, i]) for i, target in enumerate(target_names))
+    return RegressionMetrics(len(true), rows, _target_row("overall", true, predicted, means), baseline)
 
 
 def _target_row(name: str, true: Array, predicted: Array, resampled: Mapping[str, Array]) -> TargetRow:
@@ -76,6 +89,12 @@ def _target_row(name: str, true: Array, predicted: Array, resampled: Mapping[str
     r2 = metrics.r2_score(true, predicted) if len(true) > 1 else np.nan  # undefined for a single example
     mae, rmse = metrics.mean_absolute_error(true, predicted), metrics.root_mean_squared_error(true, predicted)
     return TargetRow(name, float(mae), float(rmse), float(r2), {key: interval(values) for key, values in resampled.items()})
+
+
+def _baseline_row(name: str, true: Array) -> BaselineRow:
+    error = true - true.mean()
+    varies = len(true) > 1 and bool(error.any())  # R² is 0/0 where all true values are equal
+    return BaselineRow(name, float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), 0.0 if varies else np.nan)
 
 
 def _resampled(true: Array, predicted: Array) -> dict[str, Array]:

@@ -75,7 +75,7 @@ class PageMetrics:
         measured_on: Split and data set that they were computed on.
         examples: Number of those examples.
         overall: Metrics over all outputs, the headline metric first.
-        rows: Metrics by class, label or target.
+        rows: Metrics by class, label or target, and of the baseline that always predicts a target's mean.
         confusion: The confusion matrix of a classification; else None.
     """
 
@@ -95,6 +95,8 @@ def metrics_for_page(results: Mapping[str, Any], task: Task) -> PageMetrics:
     known = TASK_METRICS[task.kind]
     listed = results[known.rows]
     rows = tuple(MetricsRow(row["name"], None if task.is_regression else int(row["support"]), known.measured_in(row)) for row in listed)
+    baseline = results.get("baseline", ())  # older runs and other tasks have none
+    rows += tuple(MetricsRow(f"{row['name']}, always its mean", None, known.measured_in(row)) for row in baseline)
     overall = known.measured(results)
     if not overall or overall[0].metric != known.overall[0]:
         raise KeyError(known.overall[0].name)

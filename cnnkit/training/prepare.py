@@ -47,10 +47,10 @@ class Prepared:
     Attributes:
         loaded: The config.
         network: The built and compiled network.
-        dataset: The data in its splits; regression targets are standardized in the training and validation splits.
+        dataset: The data in its splits; regression targets are scaled in the training and validation splits.
         held_out: Name and examples of the split that the final metrics are computed on, with targets in their original units;
             None where there is none.
-        target_scaler: Standardizes regression targets; None for other tasks.
+        target_scaler: Scales regression targets; None for other tasks.
         phases: The phases of training in order; a single one where the config has none.
         schedules: Epochs and optimizer steps of each phase.
         preparation: Augmentation, label mixing and class weights for training batches.
@@ -167,13 +167,13 @@ def _prepare_in_folder(
             raise loaded.config_error(faults)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
+        target_scaler = TargetScaler.of(dataset, config.train.target_scale) if dataset.task.is_regression else None
     except BuildError as error:
         raise loaded.located(error) from error
     without_test = resumed.checkpoint.state.run.without_test if resumed is not None else without_test
     held_out = (replace(dataset, test=None) if without_test else dataset).held_out
-    target_scaler = TargetScaler.of(dataset.train) if dataset.task.is_regression else None
     if target_scaler is not None:
-        dataset = target_scaler.standardized(dataset)
+        dataset = target_scaler.scaled(dataset)
     _fit_whitening(network, dataset, workers, is_new=resumed is None)
     train = BatchSource(dataset.train, config.data.batch_size, balanced=config.data.sampling == "balanced")
     data_fingerprint = fingerprint(dataset)

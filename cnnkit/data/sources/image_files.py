@@ -98,10 +98,10 @@ class ImageFileSource(Source):
         """The files."""
         return self.listing.paths
 
-    def all_targets(self) -> tuple[Array, bool]:
-        """The listed targets, and whether the listing has test examples; no file is opened."""
-        given = self.listing.splits
-        return self.listing.targets, given is not None and bool((given == "test").any())
+    def all_targets(self) -> tuple[Array, dict[str, int]]:
+        """The listed targets, and the listing's own splits; no file is opened."""
+        given = [] if self.listing.splits is None else self.listing.splits.tolist()
+        return self.listing.targets, {split: given.count(split) for split in ("validation", "test") if split in given}
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
         """The source and the names of the files, independent of the image size."""

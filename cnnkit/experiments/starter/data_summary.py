@@ -1,0 +1,145 @@
+"""Summarize a folder, CSV, npz or npy file: shape, task, class balance, groups and skewness; no image is decoded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnkit.config.data_spec import DataSpec
+from cnnkit.config.schema import Data
+from cnnkit.data.images.faults import ImageFault
+from cnnkit.data.images.header import read_header
+from cnnkit.data.source import Source, endings, open_source, source_of
+from cnnkit.data.sources.csv_file import read_table
+from cnnkit.data.sources.npy_format import read_members
+from cnnkit.errors import CnnkitError
+
+Array = npt.NDArray[Any]
+
+SAMPLED = 64  # image files whose headers are read to choose the size and color mode of the inputs
+LARGEST_SIDE = 128  # pixels: a size at which training from scratch takes reasonable time without an accelerator
+LEAST_GROUPS = 3  # for training, validation and test
+GROUP_NAMES = ("group", "groups", "subject", "subjects", "subject_id", "patient", "patient_id", "person", "participant", "user", "user_id")
+SKEWED = 1.0  # skewness from which the logarithm of positive targets is learned
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What a config depends on, as far as it can be told without decoding images.
+
+    Attributes:
+        key: Key of the source in the `data` section.
+        options: Further entries of the `data` section: those of the command line, and a group that was found by its name.
+        spec: Input shape and task; for image files the input shape that suits training from scratch.
+        image_files: Whether the examples are image files.
+        image_side: Median longer side of the images in pixels; 0 for signals.
+        count: Number of examples.
+        imbalance: Size of the largest class over that of the smallest; 1 where there are no classes.
+        own_splits: `validation`, `test` -> number of examples, for each such split that the data brings.
+        found_group: The name of the groups that no option named; empty for none.
+        skewed: Whether all targets are positive numbers and nearer to a normal distribution on the log scale.
+    """
+
+    key: str
+    options: Mapping[str, Any]
+    spec: DataSpec
+    image_files: bool
+    image_side: int
+    count: int
+    imbalance: float
+    own_splits: Mapping[str, int]
+    found_group: str
+    skewed: bool
+
+
+def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
+    """Summarize the data at a path.
+
+    Args:
+        path: A folder of images, a CSV, an npz or npy file.
+        options: Further entries of the `data` section, such as a CSV's target column.
+
+    Raises:
+        CnnkitError: It does not exist, or is no data that a config can name.
+    """
+    if not path.exists():
+        raise CnnkitError(f"{path}: there is no such file or folder")
+    key = source_of(path)
+    if key is None:
+        raise CnnkitError(f"{path}: is neither a folder nor a {endings()} file")
+    found = "" if options.get("group") else _group_in(path, key, options.get("target"))
+    options = {**options, "group": found} if found else options
+    source = open_source(Data.model_validate({key: str(path.resolve()), **options, "image_size": [1, 1]}))
+    spec, side = source.spec, max(source.spec.input_shape[:2]) if len(source.spec.input_shape) == 3 else 0
+    if source.image_files:
+        height, width, side, grey = _size_of(source)
+        spec = replace(spec, input_shape=(height, width, 1 if grey else 3))
+    targets, own_splits = source.all_targets()
+    counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
+    present = counts[counts > 0]
+    imbalance = float(present.max() / present.min()) if len(present) else 1.0
+    skewed = spec.task.is_regression and is_skewed(targets)
+    return DataSummary(key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed)
+
+
+def is_skewed(targets: Array) -> bool:
+    """Whether positive targets `(n, outputs)` are skewed to the right, and their logarithms at most half as much.
+
+    Skewness is the Fisher-Pearson coefficient m3 / m2^1.5.
+    """
+    values = targets.astype(np.float64)
+    if (values <= 0).any():
+        return False
+    plain, logarithms = _skewness(values), np.abs(_skewness(np.log(values)))
+    return bool((plain > SKEWED).all() and (logarithms < plain / 2).all())
+
+
+def _skewness(values: Array) -> Array:
+    centred = values - values.mean(axis=0)
+    second = (centred**2).mean(axis=0)
+    skewness: Array = (centred**3).mean(axis=0) / np.maximum(second, 1e-300) ** 1.5
+    return skewness
+
+
+def _group_in(path: Path, key: str, target: Any) -> str:
+    """The column or array of groups that a table or npz file has under a usual name, and that is no target; empty for none."""
+    if key == "csv":
+        columns = {name: [cell for _, cell in cells] for name, cells in read_table(path).items()}
+    elif key == "npz":
+        members = read_members(path)
+        divided = "x_train" in members  # into training and test examples already
+        arrays = {name: member for name, member in members.items() if name.lower() in GROUP_NAMES and not divided}
+        columns = {name: list(each.read()) for name, each in arrays.items() if len(each.shape) == 1 and each.dtype.kind in "biuUS"}
+    else:
+        columns = {}
+    targets = target if isinstance(target, list) else [target]
+    usual = {name: values for name, values in columns.items() if name.lower() in GROUP_NAMES and name not in targets}
+    return next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
+
+
+def _size_of(source: Source) -> tuple[int, int, int, bool]:
+    """A height and width that suit the images, their median longer side, and whether all inspected ones are grayscale."""
+    paths = source.image_files
+    headers = []
+    for path in paths[:: max(1, len(paths) // SAMPLED)]:
+        try:
+            headers.append(read_header(path, source.data.max_pixels))
+        except ImageFault:
+            continue
+    if not headers:
+        raise CnnkitError(f"{source.spec.name}: none of the inspected images can be read", f"Check them, such as {paths[0]}.")
+    grey = all(header.mode in ("1", "L", "I;16", "I") for header in headers)
+    heights, widths = np.array([h.height for h in headers]), np.array([h.width for h in headers])
+    height, width = float(np.median(heights)), float(np.median(widths))
+    side = round(max(height, width))
+    if (heights == heights[0]).all() and (widths == widths[0]).all() and side <= LARGEST_SIDE:
+        return int(height), int(width), side, grey
+    longest = min(LARGEST_SIDE, max(32, 16 * round(side / 16)))
+    ratio = float(np.median(heights / widths))
+    if 3 / 4 <= ratio <= 4 / 3:
+        return longest, longest, side, grey
+    shorter = max(16, 8 * round(longest * min(ratio, 1 / ratio) / 8))
+    return (longest, shorter, side, grey) if ratio > 1 else (shorter, longest, side, grey)

@@ -1,0 +1,209 @@
+"""`cnnkit init`, as a user runs it: the config that it measures and writes passes the check, and trains to the end without an edit."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from cnnkit import cli
+from cnnkit.data.binding import load
+from cnnkit.errors import CnnkitError
+from cnnkit.experiments.starter.linear_head import STRENGTHS, penalty
+from cnnkit.experiments.starter.measure import load_examples, measure
+from cnnkit.experiments.starter.write import Options, write_starter
+from cnnkit.training.prepare import prepare
+
+WEIGHTS_ADVICE = "The ImageNet weights of MobileNetV2 are not in"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["cnnkit", *arguments])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    return int(exit_status.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.write.SIDES", (32, 64))
+
+
+def arrow(rightwards: bool, shift: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
+    """A white arrow on black."""
+    image = Image.new("RGB", size)
+    y = 16 + shift % 5 * 4
+    ImageDraw.Draw(image).polygon([(8, y), (28, y), (28, y - 8), (42, y + 4), (28, y + 16), (28, y + 8), (8, y + 8)], fill="white")
+    return image if rightwards else image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def stripes(vertical: bool, shift: int) -> Image.Image:
+    """Coloured stripes, whose mirror image is of the same class."""
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    pixels[:, shift % 6 :: 6, shift % 3] = 255
+    image = Image.fromarray(pixels)
+    return image if vertical else image.transpose(Image.Transpose.ROTATE_90)
+
+
+def folder_of(folder: Path, draw: Any, count: int, splits: tuple[str, ...] = ("",)) -> Path:
+    for split in splits:
+        for number in range(count):
+            for name, is_second in (("a", False), ("b", True)):
+                path = folder / split / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draw(is_second, number).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def striped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of(tmp_path_factory.mktemp("data") / "striped", stripes, 20, ("train", "val"))
+
+
+def test_a_measured_transfer_config_says_what_was_measured_and_trains_to_the_end(
+    striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.HEAD_EPOCHS", (2, 2))
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.MOST_PASSES", 2)
+    (tmp_path / "own").mkdir()
+    target = tmp_path / "own" / "s.yaml"
+    assert run(monkeypatch, "init", str(striped), "--transfer", "-o", str(target)) == 0
+    printed = capsys.readouterr()
+    text = target.read_text()
+    assert "A linear head on the frozen base, cross-validated on 40 training examples:" in printed.out
+    for line in printed.out.splitlines()[1:-1]:
+        assert f"# {line}" in text
+    assert WEIGHTS_ADVICE in " ".join(printed.err.replace("│", " ").split())
+    assert "40 validation examples" in " ".join(printed.err.replace("│", " ").split())
+    loaded = load([target])
+    config = loaded.config
+    assert config.model.base is not None
+    assert config.model.base.written == {"MobileNetV2": {"alpha": 0.35}}
+    assert loaded.spec.input_shape in ((32, 32, 3), (64, 64, 3))
+    assert (config.data.test, config.data.augment_passes) == (0, 2)
+    assert run(monkeypatch, "train", str(target), "--run-dir", str(tmp_path / "run")) == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["measured_on"] == "validation set of striped"
+
+
+def test_the_measurement_follows_the_seed_and_the_training_examples_alone(striped: Path, tmp_path: Path) -> None:
+    starter = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True, measures=False))
+    first, second = (measure(starter.path, (32,), "data.image_size", 80, lambda done, total: None) for _ in range(2))
+    assert np.array_equal(first.best.judged.losses, second.best.judged.losses)
+    assert (first.sampled, first.counts.train, first.counts.validation, first.counts.test) == (40, 40, 40, 0)
+    assert first.best.judged.strength in STRENGTHS
+    for path in (striped / "val").rglob("*.png"):
+        assert path.exists()
+
+
+def test_mirror_images_are_made_where_they_keep_the_class_and_never_of_left_and_right(striped: Path, tmp_path: Path) -> None:
+    arrows = folder_of(tmp_path / "arrows", arrow, 30)
+    kept = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True))
+    lost = write_starter(arrows, tmp_path / "a.yaml", Options(transfer=True))
+    augment = [entry.written for entry in load([kept.path]).config.data.augment]
+    assert augment[0] == {"RandomFlip": {"mode": "horizontal_and_vertical"}}
+    assert "RandomFlip" not in (tmp_path / "a.yaml").read_text()
+    assert any("worse, so no such flips" in line for line in lost.measured)
+
+
+def test_phases_schedules_and_penalty_fit_the_examples_that_are_trained_on(
+    striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.FINE_TUNE_LEAST", 10)
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.NOTHING_TO_GAIN", 2)
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.FINE_TUNE_EPOCHS", (2, 2))
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.HEAD_EPOCHS", (1, 1))
+    starter = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True))
+    loaded = load([starter.path])
+    prepared = prepare(loaded, tmp_path / "run")
+    head, fine = prepared.phases
+    assert (head.train, fine.train) == ("head", "from block_6_expand")
+    assert fine.optimizer is not None
+    assert head.optimizer is not None
+    schedule = fine.optimizer.arguments["learning_rate"]["CosineDecay"]
+    assert schedule["warmup_steps"] + schedule["decay_steps"] == fine.epochs * prepared.train.steps
+    assert head.optimizer.arguments["learning_rate"]["CosineDecay"]["decay_steps"] == prepared.train.steps
+    assert loaded.config.model.head is not None
+    (l2,) = [each["L2"]["l2"] for each in [loaded.config.model.head[-1].arguments["kernel_regularizer"]]]
+    assert any(l2 == pytest.approx(penalty(strength, len(prepared.dataset.train), loaded.spec.task), rel=0.05) for strength in STRENGTHS)
+    assert any("fine-tuning" in line for line in starter.measured)
+
+
+def test_files_that_cannot_be_read_are_left_out_by_the_config(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", stripes, 20)
+    (folder / "a" / "0.png").write_bytes(b"oh")
+    starter = write_starter(folder, tmp_path / "s.yaml", Options(transfer=True))
+    assert "  on_bad_file: skip               # 1 cannot be read: `cnnkit data check` names them\n" in starter.path.read_text()
+    assert len(load_examples(load([starter.path])).train) > 0
+
+
+def test_arrays_of_small_images_are_resized_inside_the_model(tmp_path: Path) -> None:
+    images = np.stack([np.asarray(stripes(bool(number % 2), number)) for number in range(40)])
+    np.savez(tmp_path / "i.npz", x=images, y=np.arange(40) % 2)
+    starter = write_starter(tmp_path / "i.npz", tmp_path / "i.yaml", Options(transfer=True))
+    loaded = load([starter.path])
+    assert loaded.config.model.image_size in (32, 64)
+    assert loaded.spec.input_shape == (48, 48, 3)
+
+
+@pytest.fixture
+def signals(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    x = random.normal([0, 50], [1, 7], (80, 32, 2)).astype(np.float32)
+    np.savez(tmp_path / "signals.npz", x=x, y=np.arange(80) % 2, subject=np.arange(80) % 8)
+    return tmp_path / "signals.npz"
+
+
+def test_each_channel_of_signals_is_standardized_by_the_training_subjects(signals: Path, tmp_path: Path) -> None:
+    starter = write_starter(signals, tmp_path / "s.yaml", Options())
+    assert starter.summary.found_group == "subject"
+    loaded = load([starter.path])
+    train = load_examples(loaded).train
+    values = np.load(signals)["x"][train.index].astype(np.float64)
+    (entry,) = loaded.config.model.preprocess
+    assert entry.name == "Normalization"
+    assert entry.arguments["mean"] == pytest.approx(values.mean(axis=(0, 1)), rel=1e-3, abs=1e-3)
+    assert entry.arguments["variance"] == pytest.approx(values.var(axis=(0, 1)), rel=1e-3)
+    manifest = {row[0]: row[2] for row in load_examples(loaded).manifest}
+    by_subject = [{split for number, split in manifest.items() if int(number) % 8 == subject} for subject in range(8)]
+    assert all(len(splits) == 1 for splits in by_subject)
+    prepared = prepare(loaded, tmp_path / "run")
+    standardized = prepared.network.model.get_layer("normalization")(values).numpy()
+    assert standardized.mean(axis=(0, 1)) == pytest.approx([0, 0], abs=1e-2)
+    assert standardized.std(axis=(0, 1)) == pytest.approx([1, 1], abs=1e-2)
+
+
+def test_a_time_limits_the_epochs_of_a_network_from_scratch(signals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.write.seconds_per_step", lambda loaded, dataset: 2.0)
+    starter = write_starter(signals, tmp_path / "s.yaml", Options(budget=120))
+    loaded = load([starter.path])
+    train = len(load_examples(loaded).train)
+    assert loaded.config.train.epochs == int((120 - 15) / (0.3 + 2.0 * train / loaded.config.data.batch_size))
+    with pytest.raises(CnnkitError, match="--time: 30 seconds are too short: the fastest config takes about"):
+        write_starter(signals, tmp_path / "t.yaml", Options(budget=30))
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def test_the_time_of_a_step_is_that_of_the_config_on_this_machine(signals: Path, tmp_path: Path) -> None:
+    starter = write_starter(signals, tmp_path / "s.yaml", Options(budget=3600))
+    assert starter.measured[0].startswith("Training takes about ")
+    assert load([starter.path]).config.train.epochs == 60
+
+
+def test_not_to_measure_does_not_go_with_a_time(signals: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "init", str(signals), "--no-measure", "--time", "10m") == 2
+    assert "does not go with --time" in capsys.readouterr().err
+    assert run(monkeypatch, "init", str(signals), "--download") == 2
+    assert "goes with --transfer" in capsys.readouterr().err
+
+
+def test_skewed_prices_are_learned_on_their_logarithm(tmp_path: Path) -> None:
+    prices = np.random.default_rng(0).lognormal(12, 1, 60)
+    np.savez(tmp_path / "p.npz", x=np.zeros((60, 8, 8, 3), np.uint8), y=prices)
+    loaded = load([write_starter(tmp_path / "p.npz", tmp_path / "p.yaml", Options()).path])
+    assert loaded.config.train.target_scale == "log"
+    prepared = prepare(loaded, tmp_path / "run")
+    logarithms = np.log(prices[prepared.dataset.train.index])
+    assert prepared.dataset.train.targets[:, 0] == pytest.approx((logarithms - logarithms.mean()) / logarithms.std(), abs=1e-3)
