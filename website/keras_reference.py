@@ -1,0 +1,34 @@
+"""The reference of Keras's and Optuna's objects: those that a config can name, with their arguments, from the installed packages."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from cnnkit.keras_api.checking import SINGULAR
+from cnnkit.keras_api.signatures import REQUIRED, Argument
+from cnnkit.keras_api.vocabulary import MODULES, library_of, refused_names, table_of
+
+
+def keras_reference() -> str:
+    """The page, as Markdown."""
+    head = f"""# Objects of Keras and Optuna
+
+Generated from the installed Keras {version("keras")} and Optuna {version("optuna")}: every name that a config accepts, with its arguments
+and their defaults. `Name` alone where all have defaults, or `Name: {{argument: value}}`.
+"""
+    return "\n".join([head, *(text for kind in MODULES for text in _kind(kind))])
+
+
+def _kind(kind: str) -> Iterator[str]:
+    yield f"## {kind}\n"
+    yield f"A {library_of(kind)} {SINGULAR[kind]}, from `{MODULES[kind]}`.\n"
+    for name, signature in table_of(kind).objects[kind].items():
+        arguments = ", ".join(_argument(each, argument) for each, argument in signature.arguments.items())
+        summary = signature.summary.replace("<", "&lt;")
+        yield f"#### {name} {{#{kind}.{name.lower()}}}\n\n{summary}\n\n{arguments}\n"
+    names = [name for name in refused_names(kind) if hasattr(__import__(MODULES[kind], fromlist=[name]), name)]
+    if names:
+        yield "Not accepted: " + ", ".join(f"`{name}` ({refused_names(kind)[name]})" for name in names) + ".\n"
+
+
+def _argument(name: str, argument: Argument) -> str:
+    return f"**`{name}`**" if argument.default == REQUIRED else f"`{name}={argument.default!r}`"
