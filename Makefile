@@ -10,7 +10,7 @@ NEXT := .venv-next
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3 python; do \
 	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$each; break; }; done)
 
-.PHONY: help train test test-slow test-next lint types check mutants bench clean
+.PHONY: help train test test-slow test-next lint types check docs mutants bench clean
 
 help:  ## Print what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test  ## lint, types and test
+
+docs: $(VENV)/.installed-dev  ## Build the documentation site into build/site; a warning is an error
+	$(BIN)/python -m website.build
 
 mutants: $(VENV)/.installed-dev  ## Put 200 small faults in, one at a time, and count those the tests catch (hours; goes on where it was)
 	$(BIN)/python -m pip install --quiet --group mutants

@@ -15,7 +15,8 @@ def keras_reference() -> str:
 Generated from the installed Keras {version("keras")} and Optuna {version("optuna")}: every name that a config accepts, with its arguments
 and their defaults. `Name` alone where all have defaults, or `Name: {{argument: value}}`.
 """
-    return "\n".join([head, *(text for kind in MODULES for text in _kind(kind))])
+    refused = "".join(f"- `{name}`: {reason}\n" for kind in ("layers", "samplers") for name, reason in sorted(refused_names(kind).items()))
+    return "\n".join([head, *(text for kind in MODULES for text in _kind(kind)), "## Not accepted\n", refused])
 
 
 def _kind(kind: str) -> Iterator[str]:
@@ -25,9 +26,6 @@ def _kind(kind: str) -> Iterator[str]:
         arguments = ", ".join(_argument(each, argument) for each, argument in signature.arguments.items())
         summary = signature.summary.replace("<", "&lt;")
         yield f"#### {name} {{#{kind}.{name.lower()}}}\n\n{summary}\n\n{arguments}\n"
-    names = [name for name in refused_names(kind) if hasattr(__import__(MODULES[kind], fromlist=[name]), name)]
-    if names:
-        yield "Not accepted: " + ", ".join(f"`{name}` ({refused_names(kind)[name]})" for name in names) + ".\n"
 
 
 def _argument(name: str, argument: Argument) -> str:

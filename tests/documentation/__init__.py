@@ -12,7 +12,8 @@ Blocks of Markdown, in order, in one scratch folder a page:
 A comment before a block says what may vary, `<!-- within 0.02; varies: images/s, seconds -->`, and one that begins with `page:` says
 it for all blocks of the page:
 
-    within 0.02             decimal numbers may differ by so much; whole numbers are exact
+    within 0.02             decimal numbers may differ by so much
+    counts within 3         whole numbers may differ by so much
     varies: images/s, s     any number in a column of this heading, or before or after this word
     exit status 1           what the last command of the block ends with (0 where it is not said)
     not run: REASON         for a block that is `console`, `python` or `text` but cannot run here

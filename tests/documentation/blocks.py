@@ -37,12 +37,14 @@ class Notes:
 
     Attributes:
         within: The largest difference of decimal numbers.
+        counts_within: That of whole numbers.
         varies: Headings and units of numbers that may be anything.
         exit_status: That of the last command.
         not_run: Why the block is not run; empty where it is.
     """
 
     within: float = 0.0
+    counts_within: int = 0
     varies: tuple[str, ...] = ()
     exit_status: int = 0
     not_run: str = ""
@@ -133,6 +135,8 @@ def _notes(text: str, before: Notes, where: str) -> Notes:
     for part in text.split("; "):
         if part.startswith("within "):
             changed["within"] = float(part.removeprefix("within "))
+        elif part.startswith("counts within "):
+            changed["counts_within"] = int(part.removeprefix("counts within "))
         elif part.startswith("varies: "):
             changed["varies"] = (*before.varies, *part.removeprefix("varies: ").split(", "))
         elif part.startswith("exit status "):

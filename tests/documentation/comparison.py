@@ -25,8 +25,8 @@ def difference(expected: str, printed: str, notes: Notes) -> str:
 class _Line:
     """A line of the page: a pattern of its text, and the numbers in it."""
 
-    def __init__(self, pattern: str, numbers: Sequence[str | None], within: float) -> None:
-        self._pattern, self._numbers, self._within = re.compile(pattern), numbers, within
+    def __init__(self, pattern: str, numbers: Sequence[str | None], notes: Notes) -> None:
+        self._pattern, self._numbers, self._notes = re.compile(pattern), numbers, notes
 
     def agrees(self, printed: str) -> bool:
         match = self._pattern.fullmatch(printed)
@@ -36,7 +36,7 @@ class _Line:
         if said is None or said == got:
             return True
         is_whole = not {*".e"} & {*said, *got}
-        return not is_whole and abs(_value(said) - _value(got)) <= self._within + 1e-12
+        return abs(_value(said) - _value(got)) <= (self._notes.counts_within if is_whole else self._notes.within + 1e-12)
 
 
 def _lines(text: str) -> list[str]:
@@ -65,7 +65,7 @@ def _pattern(line: str, free: Sequence[tuple[int, int]], notes: Notes) -> _Line:
             numbers.append(None if varies else piece.group())
         else:
             pattern += {"any": ".*", "rule": "─+", "bar": "[█▉▊▋▌▍▎▏]+", "space": r"\s+"}[str(kind)]
-    return _Line(rf"\s*{pattern}{re.escape(line.strip()[end:])}", numbers, notes.within)
+    return _Line(rf"\s*{pattern}{re.escape(line.strip()[end:])}", numbers, notes)
 
 
 def _with_free_columns(lines: Sequence[str], notes: Notes) -> list[tuple[str, list[tuple[int, int]]]]:

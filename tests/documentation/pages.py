@@ -1,14 +1,17 @@
 """Runs the blocks of one page in its scratch folder, and says where the page is wrong."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from cnnkit.config.load import load_config
 from cnnkit.config.packaged import packaged_config
+from cnnkit.config.schema import SOURCES
+from cnnkit.config.yaml_loader import read_file
+from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import CnnkitError
 from tests.documentation.blocks import Block, commands, read_page
 from tests.documentation.comparison import difference
@@ -117,16 +120,28 @@ def _program(before: list[str], text: str) -> str:
 def _config_faults(text: str, folder: Path) -> list[str]:
     """What is wrong with a config; a part of one is put on top of packaged configs, one of which has to take it."""
     file = folder / "block.yaml"
-    file.write_text(re.sub(r"…|\.\.\.", "0", text), encoding="utf-8")
-    part = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(part, dict) or {"apiVersion", "apiserver", "repos"} & set(part):  # of other programs
-        return []
+    file.write_text(text.replace("…", "0"), encoding="utf-8")
+    part = read_file(file).value
+    if not {"name", "seed", "data", "model", "train", "sweep"} & set(part):
+        return [f"no section of a config in it, but {', '.join(part)}"]
     faults = []
-    for below in [[], *([packaged_config(name)] for name in _BELOW)] if not {"data", "model"} <= set(part) else [[]]:
+    for name in _BELOW:
         try:
-            load_config([*below, file])
+            load_config([_below(name, part, folder), file] if not {"data", "model"} <= set(part) else [file])
         except CnnkitError as error:
             faults.append(str(error))
         else:
             return []
     return faults[-1:]
+
+
+def _below(name: str, part: Mapping[str, Any], folder: Path) -> Path:
+    """A copy of a packaged config without what a part replaces as a whole: its data source, its network."""
+    config = read_file(packaged_config(name)).value
+    if set(SOURCES) & set(part.get("data", {})):
+        del config["data"]
+    if {"layers", "base"} & set(part.get("model", {})):
+        del config["model"]
+    file = folder / f"{name}.yaml"
+    file.write_text(write_yaml(config), encoding="utf-8")
+    return file

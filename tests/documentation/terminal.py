@@ -9,6 +9,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Terminal:
     """Runs commands in a folder, within a `with` block of the process that forks."""
 
     def __init__(self) -> None:
+        self._programs = tempfile.TemporaryDirectory(prefix="programs-")
+        for name, module in (("cnnkit", "-m cnnkit "), ("python", "")):
+            program = Path(self._programs.name) / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
+            program.chmod(0o700)
         environment = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "tests.documentation.forking"]
         self._process = subprocess.Popen(
@@ -47,6 +53,9 @@ class Terminal:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._programs.cleanup()
 
     def command(self, line: str, folder: Path) -> Printed:
         """Run a command line."""
@@ -72,9 +81,9 @@ class Terminal:
     def _shell(self, line: str, folder: Path) -> Printed:
         with _Screen() as screen, open(screen.name, "r+b", buffering=0) as terminal:  # noqa: PTH123
             environment = {**os.environ, **QUIET, **_environment(folder), "PYTHONPATH": str(ROOT)}
-            shim = f'cnnkit() {{ "{sys.executable}" -m cnnkit "$@"; }}; python() {{ "{sys.executable}" "$@"; }}; set -o pipefail\n'
+            environment["PATH"] = f"{self._programs.name}:{environment['PATH']}"
             ended = subprocess.run(
-                ["bash", "-c", shim + line], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, check=False
+                ["bash", "-o", "pipefail", "-c", line], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, check=False
             )
         return Printed(_without(folder, screen.text), ended.returncode)
 
