@@ -1,6 +1,7 @@
 """Builds the site into `build/site`; a warning is an error.
 
     python -m website.build
+    python -m http.server --directory build/site        to read it; the pages also open as files, but then without search
 """
 
 import shutil
@@ -51,6 +52,8 @@ def build(folder: Path = BUILD) -> Path:
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if built.returncode or "warning" in (built.stdout + built.stderr).lower():
         raise SystemExit(built.stdout + built.stderr)
+    for page in site.glob("ko/**/*.html"):  # one configuration has one language
+        page.write_text(page.read_text(encoding="utf-8").replace('<html lang="en"', '<html lang="ko"', 1), encoding="utf-8")
     return site
 
 

@@ -37,10 +37,10 @@ def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
     yield f"## {name}\n\n{command.help.strip()}\n\n    {name} {usage}\n"
     for kind, title in (("argument", "argument"), ("option", "option")):
         records = [each.get_help_record(context) for each in command.params if each.param_type_name == kind]
-        rows = "\n".join(f"| `{_cell(names)}` | {_cell(text)} |" for names, text in filter(None, records))
+        rows = "\n".join(f"| `{_cell(names)}` | {_cell(text).replace('|', chr(92) + '|')} |" for names, text in filter(None, records))
         if rows:
             yield f"| {title} | |\n|---|---|\n{rows}\n"
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") if "`" in text else " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split())

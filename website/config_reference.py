@@ -60,6 +60,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if "x-object" in field:
         library, kind = field["x-object"].split(".")
         return f"a {library.capitalize()} [{SINGULAR[kind]}](keras.md#{kind})"
+    if "enum" in field:
+        return ", ".join(f"`{_yaml(each)}`" for each in field["enum"] if each is not None)
     if "$ref" in field:
         name = field["$ref"].split("/")[-1]
         return {"Phase": "a [phase](#trainphases)", "Fold": "a [fold](#datafold)", "OwnBase": "[a base of your own](#a-base-of-your-own)"}.get(
@@ -68,8 +70,6 @@ def _type(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         kinds = [_type(each) for each in field["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(filter(None, kinds)))
-    if "enum" in field:
-        return ", ".join(f"`{_yaml(each)}`" for each in field["enum"] if each is not None)
     if "const" in field:
         return f"`{_yaml(field['const'])}`"
     kinds = field.get("type", [])

@@ -45,7 +45,6 @@ _MADE_BY: Mapping[str, tuple[int, int | None]] = {
 
 OR = " ‹or› "
 MOST_NAMES = 4  # names followed from one to the next
-_TEXTS = (ast.JoinedStr, ast.Constant, ast.IfExp)
 
 
 @dataclass(frozen=True, order=True)
@@ -154,9 +153,9 @@ def _template(node: ast.expr, names: Mapping[str, list[ast.expr]], depth: int = 
         return "".join(_template(part.value if isinstance(part, ast.FormattedValue) else part, names, depth) for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and not isinstance(getattr(node.right, "value", ""), int):
         return _template(node.left, names, depth) + _template(node.right, names, depth)
-    if isinstance(node, ast.IfExp):
-        return _either([node.body, node.orelse], names, depth)
-    if isinstance(node, ast.Name) and depth < MOST_NAMES and all(isinstance(each, _TEXTS) for each in names.get(node.id, [node])):
+    if choices := _choices(node):
+        return _either(choices, names, depth)
+    if isinstance(node, ast.Name) and depth < MOST_NAMES and all(_is_text(each) for each in names.get(node.id, [node])):
         return _either(names[node.id], names, depth + 1)
     if isinstance(node, ast.Call):
         function = _name(node.func)
@@ -165,6 +164,21 @@ def _template(node: ast.expr, names: Mapping[str, list[ast.expr]], depth: int = 
         if function in ("format_value", "escape_unprintable", "str", "len", "dotted") and node.args:
             return _template(node.args[0], names, MOST_NAMES)
     return f"‹{_placeholder(node)}›"
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr | ast.Constant) or bool(_choices(node))
+
+
+def _choices(node: ast.expr) -> list[ast.expr]:
+    """The texts of which one is chosen: `a if … else b`, `{…: a, …: b}[…]`, `{…: a}.get(…, b)`; none for anything else."""
+    if isinstance(node, ast.IfExp):
+        return [node.body, node.orelse]
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict):
+        return node.value.values
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Dict):
+        return [*node.func.value.values, *node.args[1:]]
+    return []
 
 
 def _either(nodes: list[ast.expr], names: Mapping[str, list[ast.expr]], depth: int) -> str:
