@@ -1,7 +1,7 @@
 """Builds the site into `build/site`; a warning is an error.
 
-    python -m website.build
-    python -m http.server --directory build/site        to read it; the pages also open as files, but then without search
+python -m website.build
+python -m http.server --directory build/site        to read it; the pages also open as files, but then without search
 """
 
 import shutil

@@ -19,7 +19,9 @@ def command_reference() -> str:
     group = typer.main.get_command(app)
     context = group.make_context("cnnkit", ["schema"])
     parts = [HEAD, *(text for name, command in _leaves(group, "cnnkit") for text in _command(name, command, context))]
-    statuses = "\n".join(f"| {number} | {each.meaning} | {'yes' if each.is_restarted else 'no'} |" for number, each in EXIT_STATUSES.items())
+    statuses = "\n".join(
+        f"| {number} | {each.meaning} | {'yes' if each.is_restarted else 'no'} |" for number, each in EXIT_STATUSES.items()
+    )
     return "\n".join([*parts, f"## Exit statuses\n\n| status | meaning | worth starting again |\n|---|---|---|\n{statuses}\n"])
 
 

@@ -53,7 +53,7 @@ def _keys(prefix: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]
         elif field.get("default") is not None:
             facts.append(f"default `{_yaml(field['default'])}`")
         anchor = re.sub(r"[^a-z0-9_.]", "", f"{prefix}{name}".lower())
-        yield f"#### `{prefix}{name}` {{#{anchor}}}\n\n*{'; '.join(filter(None, facts))}*\n\n{field.get('description', '')}\n"
+        yield f"#### `{prefix}{name}` {{#{anchor}}}\n\n*{'; '.join(filter(None, facts))}*<br>\n{field.get('description', '')}\n"
 
 
 def _type(field: Mapping[str, Any]) -> str:
@@ -64,9 +64,11 @@ def _type(field: Mapping[str, Any]) -> str:
         return ", ".join(f"`{_yaml(each)}`" for each in field["enum"] if each is not None)
     if "$ref" in field:
         name = field["$ref"].split("/")[-1]
-        return {"Phase": "a [phase](#trainphases)", "Fold": "a [fold](#datafold)", "OwnBase": "[a base of your own](#a-base-of-your-own)"}.get(
-            name, f"the section `{name.lower()}`"
-        )
+        return {
+            "Phase": "a [phase](#trainphases)",
+            "Fold": "a [fold](#datafold)",
+            "OwnBase": "[a base of your own](#a-base-of-your-own)",
+        }.get(name, f"the section `{name.lower()}`")
     if "anyOf" in field:
         kinds = [_type(each) for each in field["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(filter(None, kinds)))

@@ -95,7 +95,9 @@ def errors() -> Iterator[Entry]:
 
 
 def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, ast.expr, ast.expr | None]]:
-    subclasses = {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef) and any(_name(base) == "CnnkitError" for base in each.bases)}
+    subclasses = {
+        each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef) and any(_name(base) == "CnnkitError" for base in each.bases)
+    }
     inside = {id(node) for each in ast.walk(tree) if isinstance(each, ast.ClassDef) and each.name in subclasses for node in ast.walk(each)}
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call):
@@ -121,7 +123,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _names_in_scope(tree: ast.Module, call: ast.Call) -> dict[str, list[ast.expr]]:
-    """What each name may hold at a call: the assignments before it in its function (from the last one that is no branch), else the module's."""
+    """What each name may hold at a call: what its function assigns before it, from the last time that is in no branch, else the module."""
     scopes: list[ast.AST] = [tree]
     scopes += [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and any(node is call for node in ast.walk(each))]
     around = [each for each in ast.walk(scopes[-1]) if isinstance(each, ast.stmt) and any(node is call for node in ast.walk(each))]

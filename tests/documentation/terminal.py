@@ -83,7 +83,13 @@ class Terminal:
             environment = {**os.environ, **QUIET, **_environment(folder), "PYTHONPATH": str(ROOT)}
             environment["PATH"] = f"{self._programs.name}:{environment['PATH']}"
             ended = subprocess.run(
-                ["bash", "-o", "pipefail", "-c", line], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, check=False
+                ["bash", "-o", "pipefail", "-c", line],
+                cwd=folder,
+                env=environment,
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                check=False,
             )
         return Printed(_without(folder, screen.text), ended.returncode)
 
