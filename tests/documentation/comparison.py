@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from tests.documentation.blocks import Notes
 
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
-_PIECES = re.compile(rf"(?P<any>\.\.\.)|(?P<number>{_NUMBER.pattern})|(?P<rule>─+)|(?P<bar>[█▉▊▋▌▍▎▏]+)|(?P<space>\s+)")
+_PIECES = re.compile(rf"(?P<any>\.\.\.)|(?P<number>{_NUMBER.pattern})|(?P<rule>─+)|(?P<bar>[█▉▊▋▌▍▎▏━╸]+)|(?P<space>\s+)")
+_FLEXIBLE = {"any": ".*", "rule": "─+", "bar": "[█▉▊▋▌▍▎▏━╸]+", "space": r"\s+"}
 _WORD = re.compile(r"\S+(?: \S+)*")
 
 
@@ -49,23 +50,23 @@ def _value(number: str) -> float:
 
 
 def _pattern(line: str, free: Sequence[tuple[int, int]], notes: Notes) -> _Line:
-    pattern, numbers, end = "", [], 0
+    text, indent = line.strip(), len(line) - len(line.lstrip())
     units = "|".join(map(re.escape, notes.varies)) or "(?!)"
-    for piece in _PIECES.finditer(line.strip()):
-        stripped = len(line) - len(line.lstrip())
-        pattern += re.escape(line.strip()[end : piece.start()])
+    pattern, numbers, end = "", [], 0
+    for piece in _PIECES.finditer(text):
+        pattern += re.escape(text[end : piece.start()])
         end = piece.end()
-        kind = piece.lastgroup
-        if kind == "number":
+        if piece.lastgroup == "number":
             pattern += f"({_NUMBER.pattern})"
-            at = end + stripped
-            varies = any(start < at <= stop for start, stop in free)
-            varies |= re.match(rf" ?(?:{units})(?!\w)", line.strip()[end:]) is not None
-            varies |= re.search(rf"(?<!\w)(?:{units}) +$", line.strip()[: piece.start()]) is not None
+            varies = (
+                any(start < end + indent <= stop for start, stop in free)
+                or re.match(rf" ?(?:{units})(?!\w)", text[end:])
+                or re.search(rf"(?<!\w)(?:{units}) +$", text[: piece.start()])
+            )
             numbers.append(None if varies else piece.group())
         else:
-            pattern += {"any": ".*", "rule": "─+", "bar": "[█▉▊▋▌▍▎▏]+", "space": r"\s+"}[str(kind)]
-    return _Line(rf"\s*{pattern}{re.escape(line.strip()[end:])}", numbers, notes)
+            pattern += _FLEXIBLE[str(piece.lastgroup)]
+    return _Line(rf"\s*{pattern}{re.escape(text[end:])}", numbers, notes)
 
 
 def _with_free_columns(lines: Sequence[str], notes: Notes) -> list[tuple[str, list[tuple[int, int]]]]:
