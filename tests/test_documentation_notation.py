@@ -75,6 +75,11 @@ def test_numbers_below_a_heading_that_varies_are_free_and_others_are_not() -> No
     assert difference(TABLE, TABLE.replace("0.4038", "0.4039"), notes) != ""
 
 
+def test_numbers_in_a_row_that_varies_are_free() -> None:
+    assert difference("seconds   10.2   8.3", "seconds   1.0   2.0", Notes(varies=("seconds",))) == ""
+    assert difference("second    10.2   8.3", "second    1.0   2.0", Notes(varies=("seconds",))) != ""
+
+
 def test_numbers_beside_a_unit_that_varies_are_free() -> None:
     assert difference("done in 12.5 s", "done in 3.1 s", Notes(varies=("s",))) == ""
     assert difference("done in 12.5 steps", "done in 3.1 steps", Notes(varies=("s",))) != ""

@@ -14,7 +14,7 @@ it for all blocks of the page:
 
     within 0.02             decimal numbers may differ by so much
     counts within 3         whole numbers may differ by so much
-    varies: images/s, s     any number in a column of this heading, or before or after this word
+    varies: images/s, s     any number in a column of this heading, in a row of this name, or beside this word
     exit status 1           what the last command of the block ends with (0 where it is not said)
     not run: REASON         for a block that is `console`, `python` or `text` but cannot run here
 

@@ -60,6 +60,7 @@ def _pattern(line: str, free: Sequence[tuple[int, int]], notes: Notes) -> _Line:
             pattern += f"({_NUMBER.pattern})"
             varies = (
                 any(start < end + indent <= stop for start, stop in free)
+                or re.match(rf"(?:{units})  ", text)
                 or re.match(rf" ?(?:{units})(?!\w)", text[end:])
                 or re.search(rf"(?<!\w)(?:{units}) +$", text[: piece.start()])
             )
