@@ -35,7 +35,10 @@ def main() -> None:
                     changes.append((block, line, printed, expected))
             _write(ROOT / page, changes)
             for made, shown in pictures(ROOT / page):
-                save_small(folder / made, shown)
+                if (folder / made).is_file():
+                    save_small(folder / made, shown)
+                else:
+                    print(f"{page}: no picture {made} was made")
 
 
 def _write(path: Path, changes: list[tuple[Block, int, Printed, str]]) -> None:
