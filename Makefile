@@ -16,7 +16,7 @@ PYTHONS := 3.11 3.12 3.13
 WHEEL := .venv-wheel
 RELEASE := .venv-release
 
-.PHONY: help train test test-slow test-next test-pythons lint types check mutants bench dist wheel sbom audit clean
+.PHONY: help train test test-slow test-next test-pythons lint types check docs mutants bench dist wheel sbom audit clean
 
 help:  ## Print what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test  ## lint, types and test
+
+docs: $(VENV)/.installed-dev  ## Build the documentation site into build/site; a warning is an error
+	$(BIN)/python -m website.build
 
 mutants: $(VENV)/.installed-dev  ## Put 200 small faults in, one at a time, and count those the tests catch (hours; goes on where it was)
 	$(BIN)/python -m pip install --quiet --group mutants
