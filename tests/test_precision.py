@@ -158,11 +158,17 @@ def test_the_config_decides_whether_xla_compiles_the_step(tmp_path: Path, overri
     assert prepared(tmp_path, "run", f"train.jit_compile={override}").network.model.jit_compile == compiled
 
 
-def test_what_makes_training_no_faster_without_a_gpu_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "bfloat16_instructions", "helps"),
+    [("mixed_bfloat16", False, False), ("mixed_bfloat16", True, True), ("mixed_float16", True, False), ("float32", False, True)],
+)
+def test_what_makes_training_no_faster_without_a_gpu_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, bfloat16_instructions: bool, helps: bool
+) -> None:
+    monkeypatch.setattr("cnnkit.training.distribution.opening.has_bfloat16_instructions", lambda: bfloat16_instructions)
     (tmp_path / "c.yaml").write_text(CONFIG)
+    overrides = [f"train.precision={precision}", "train.jit_compile=true"]
+    slow = f"train.precision: {precision} makes training no faster on this processor, and this machine has no GPU."
+    xla = "train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU."
+    assert device_notices(load([tmp_path / "c.yaml"], overrides).config.train) == ([xla] if helps else [slow, xla])
     assert device_notices(load([tmp_path / "c.yaml"]).config.train) == []
-    overrides = ["train.precision=mixed_bfloat16", "train.jit_compile=true"]
-    assert device_notices(load([tmp_path / "c.yaml"], overrides).config.train) == [
-        "train.precision: mixed_bfloat16 makes training no faster on a processor, and this machine has no GPU.",
-        "train.jit_compile: true makes small networks 2 to 3 times slower on a processor, and this machine has no GPU.",
-    ]

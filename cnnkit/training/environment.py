@@ -48,14 +48,24 @@ def fingerprint(dataset: Dataset) -> str:
 
 def processor_name() -> str:
     """The processor's model name from /proc/cpuinfo, else what Python reports."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def has_bfloat16_instructions() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_cpuinfo("flags").split())
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of a key in /proc/cpuinfo; empty where there is none."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel interface
             for line in file:
-                if line.startswith("model name"):
+                if line.startswith(key):
                     return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def _git_commit() -> str | None:

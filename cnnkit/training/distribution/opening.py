@@ -14,6 +14,7 @@ from cnnkit.keras_api.building import first_sentence
 from cnnkit.model.precision import FLOAT32
 from cnnkit.training.distribution.cluster import LAUNCH_RESTARTS, VARIABLE, Cluster, cluster_of_environment, tf_config
 from cnnkit.training.distribution.strategy import StrategyDevices
+from cnnkit.training.environment import has_bfloat16_instructions
 from cnnkit.training.step import Devices, OneDevice
 
 _PATH = ("train", "devices")
@@ -180,8 +181,8 @@ def device_notices(train: Train, devices: Devices | None = None) -> list[str]:
         notices.append(f"train.devices: {format_value(chosen)} names GPUs, and this machine has none: training is refused here.")
     if not gpus and devices is not None and devices.workers > 1 and wanted > 1:
         notices.append(f"train.devices: {format_value(chosen)} is not applied: a worker without a GPU is one device.")
-    if not gpus and train.precision != FLOAT32:
-        notices.append(f"train.precision: {train.precision} makes training no faster on a processor, and this machine has no GPU.")
+    if not gpus and train.precision != FLOAT32 and not (train.precision == "mixed_bfloat16" and has_bfloat16_instructions()):
+        notices.append(f"train.precision: {train.precision} makes training no faster on this processor, and this machine has no GPU.")
     if train.jit_compile is True and replicas > 1:
         notices.append(f"train.jit_compile: true is not applied on {replicas} devices: XLA compiles no step that they share.")
     elif train.jit_compile is True and not gpus:
