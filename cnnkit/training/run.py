@@ -125,22 +125,22 @@ def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
     Raises:
         CnnkitError: A checkpoint does not fit, or the disk cannot be written.
     """
-    directory, history = prepared.directory, prepared.checkpoint_manager.history
-    kind = prepared.metadata.task.kind
+    directory, manager = prepared.directory, prepared.checkpoint_manager
+    history, kind = manager.history, prepared.metadata.task.kind
     unusable, evaluation = directory.unusable_files(kind), None
-    if directory.metadata not in unusable:
-        prepared.checkpoint_manager.saved_epoch = stored.epoch if (stored := read_metadata(directory.model)) is not None else None
+    stored = read_metadata(directory.model) if directory.metadata not in unusable else None
+    manager.saved_epoch = stored.epoch if stored is not None else manager.best_to_save
     try:
         if directory.model in unusable:
             with stop_requests() as stop:
                 _train_remaining(prepared, listener, stop)
             if history.interrupted:
                 return TrainingResult(history, None, stop.exit_status)
-            if directory.calibration.exists() and directory.metrics.exists():
-                unusable.append(directory.metrics)  # it was computed with the calibrated model
+            if directory.calibration.exists() or (stored is not None and stored.epoch != manager.saved_epoch):
+                unusable.append(directory.metrics)  # it was computed with the calibrated model, or with that of another epoch
             _save(prepared)
         elif directory.metadata in unusable:
-            directory.write_metadata(prepared.metadata)
+            directory.write_metadata(_metadata(prepared))
         if directory.history in unusable:
             directory.write_history(history.rows)
         if directory.curves in unusable:

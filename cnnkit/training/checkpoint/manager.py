@@ -168,7 +168,13 @@ class CheckpointManager:
         """At the end of a phase: note the epoch of the model's weights, which is the last one or one that a callback has restored."""
         done = len(self.history.rows)
         number, monitor = restored_epoch(callbacks) or (done, "")
-        self.saved_epoch = SavedEpoch(number, done, monitor)
+        self.saved_epoch = None if self.history.interrupted else SavedEpoch(number, done, monitor)
+
+    @property
+    def best_to_save(self) -> SavedEpoch | None:
+        """The best epoch, where its weights are to be saved; None before the first, and where those of the last epoch are."""
+        best = self.best.epoch if self.choice.keeps_best else 0
+        return SavedEpoch(best, len(self.history.rows), self.choice.metric.name) if best else None
 
     def keep_epoch(self) -> str:
         """At the end of training: restore the weights of the best epoch where they are to be saved, and note which epoch they are of.
@@ -178,19 +184,15 @@ class CheckpointManager:
         Returns:
             A notice for the user where the checkpoint of the best epoch is missing or damaged; else empty.
         """
-        done, best = len(self.history.rows), self.best.epoch
-        if self.history.interrupted:
-            self.saved_epoch = None
-        if not self.choice.keeps_best or not best:
+        best = self.best_to_save
+        if best is None:
             return ""
-        if best == done and not self.history.interrupted:
-            self.saved_epoch = SavedEpoch(best, done, self.choice.metric.name)
-            return ""
-        checkpoint = self.checkpoints.of_epoch(best)
-        if checkpoint is None or not has_weights(self.model, checkpoint.arrays):
-            return f"The checkpoint of the best epoch ({best}) is missing or damaged: the last weights are used."
-        restore_weights(self.model, checkpoint.arrays)
-        self.saved_epoch = SavedEpoch(best, done, self.choice.metric.name)
+        if best.number < best.of or self.history.interrupted:
+            checkpoint = self.checkpoints.of_epoch(best.number)
+            if checkpoint is None or not has_weights(self.model, checkpoint.arrays):
+                return f"The checkpoint of the best epoch ({best.number}) is missing or damaged: the last weights are used."
+            restore_weights(self.model, checkpoint.arrays)
+        self.saved_epoch = best
         return ""
 
     def restore(self, callbacks: Sequence[Any]) -> OpenEpoch:
