@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnnkit.config.schema import AUGMENTATIONS
 from cnnkit.config.target_encoding import decide
 from cnnkit.config.task import Task
 from cnnkit.data.alternating_flip import AlternatingFlip
@@ -249,6 +250,14 @@ def test_an_augmentation_among_the_layers_is_told_with_its_place(tmp_path: Path)
         load([config])
     message = "model.layers[0].shift: 'shift' does not go here\n    It is one of cnnkit's augmentations: write it in `data.augment`."
     assert message in str(caught.value)
+
+
+def test_every_word_has_its_layer() -> None:
+    for word, section in AUGMENTATIONS.items():
+        options = {"pixels": 1} if "pixels" in section.model_fields else None
+        preparation = BatchPreparation([parse_entry({word: options})], 0, TASK, None, decide(TASK)[0])
+        preparation.check((4, 4, 1))
+        assert type(preparation.layers[0]).__name__ == section.__name__
 
 
 @pytest.mark.parametrize("word", ["alternating_flip", "{shift: {pixels: 1}}"])

@@ -35,6 +35,13 @@ def _bidirectional() -> keras.Model:
     return keras.Model(outer, LAYERS.Dense(2)(inner(outer)))
 
 
+def _gelu() -> keras.Model:
+    inputs = keras.Input((5, 4, 3))
+    inner = keras.Model(inputs, LAYERS.Conv2D(4, 2, activation="gelu")(inputs))
+    outer = keras.Input((5, 4, 3))
+    return keras.Model(outer, LAYERS.Activation("gelu")(LAYERS.Dense(2)(LAYERS.Flatten()(inner(LAYERS.Rescaling(4.0, -6.0)(outer))))))
+
+
 def _resized_base_with_dropout() -> keras.Model:
     """Resizing is in training mode by default, which Keras's exporters to ONNX and OpenVINO hand on to a base that follows."""
     inside = keras.Input((8, 8, 3))
@@ -48,6 +55,9 @@ def _resized_base_with_dropout() -> keras.Model:
     ("build", "name"),
     [
         (_normalized, "onnx"),
+        (_gelu, "onnx"),
+        (_gelu, "litert"),
+        (_gelu, "openvino"),
         (_resized_base_with_dropout, "onnx"),
         (_resized_base_with_dropout, "openvino"),
         (_recurrent, "litert"),
@@ -79,6 +89,21 @@ def test_afterwards_layers_are_as_before(build) -> None:
         assert state() != before
     assert state() == before
     assert before
+
+
+def test_gelu_is_another_function_for_onnx_only_and_afterwards_keras_own() -> None:
+    model = _gelu()
+
+    def activations() -> list:
+        layers = model._flatten_layers(recursive=True)
+        return [each.activation for each in layers if isinstance(each, LAYERS.Conv2D | LAYERS.Activation)]
+
+    assert activations() == [keras.activations.gelu] * 2
+    with exportable(model, ONNX):
+        assert keras.activations.gelu not in activations()
+    with exportable(model, LITERT):
+        assert activations() == [keras.activations.gelu] * 2
+    assert activations() == [keras.activations.gelu] * 2
 
 
 def test_a_signal_too_long_to_unroll_is_an_error_that_names_the_layer(tmp_path: Path) -> None:

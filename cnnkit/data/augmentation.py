@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.schema import MIXING
+from cnnkit.config.schema import AUGMENTATIONS, MIXING
 from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.config.task import Task
 from cnnkit.data.alternating_flip import AlternatingFlip
@@ -164,8 +164,10 @@ _OWN_LAYERS: Mapping[str, Callable[..., Any]] = {"shift": Shift, "alternating_fl
 
 def _layer(entry: Entry, path: Path, seed: int) -> Any:
     """The layer of an entry of `data.augment`: one of Keras's, or one of cnnkit's own."""
-    own = _OWN_LAYERS.get(entry.name)
-    return own(**entry.arguments, seed=seed) if own is not None else build("layers", entry, path, seed=seed)
+    if entry.name not in AUGMENTATIONS:
+        return build("layers", entry, path, seed=seed)
+    options = AUGMENTATIONS[entry.name].model_validate(entry.arguments)
+    return _OWN_LAYERS[entry.name](**options.model_dump(), seed=seed)
 
 
 def class_weights(choice: Any, examples: Examples, task: Task) -> npt.NDArray[Any] | None:

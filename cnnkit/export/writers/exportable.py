@@ -1,5 +1,6 @@
 """A model made fit for converters while it is converted: constants that they see, recurrent layers without loops."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnkit.artifacts.formats import Format
+from cnnkit.artifacts.formats import ONNX, Format
 from cnnkit.keras_api.compat import all_uses, flat_layers
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def exportable(model: "keras.Model", target: Format) -> Iterator[None]:
     """Context manager: layers as a converter wants them; afterwards they are as before.
 
     Tensors that a layer keeps, such as the mean of Normalization, become arrays: tf2onnx takes tensors for inputs of the model.
-    For a format without loops, recurrent layers are unrolled.
+    For a format without loops, recurrent layers are unrolled. For ONNX, which has no complementary error function, GELU is computed from
+    the error function.
 
     Args:
         model: Changed in place.
@@ -33,6 +35,7 @@ def exportable(model: "keras.Model", target: Format) -> Iterator[None]:
         before.append((layer, name, getattr(layer, name)))
         setattr(layer, name, value)
 
+    import keras
     import tensorflow as tf
 
     try:
@@ -40,12 +43,21 @@ def exportable(model: "keras.Model", target: Format) -> Iterator[None]:
             for name, value in list(vars(layer).items()):
                 if isinstance(value, tf.Tensor) and hasattr(value, "numpy"):
                     change(layer, name, np.asarray(value))
+            if target is ONNX and getattr(layer, "activation", None) is keras.activations.gelu:
+                change(layer, "activation", _gelu_of_erf)
             for recurrent in [] if target.has_loops else _short_recurrent(layer):
                 change(recurrent, "unroll", True)
         yield
     finally:
         for layer, name, value in reversed(before):
             setattr(layer, name, value)
+
+
+def _gelu_of_erf(values: Any) -> Any:
+    """GELU, x · Φ(x) (Hendrycks and Gimpel 2016)."""
+    import tensorflow as tf
+
+    return 0.5 * values * (1 + tf.math.erf(values / math.sqrt(2)))
 
 
 def _short_recurrent(layer: Any) -> list[Any]:
