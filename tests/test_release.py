@@ -179,8 +179,9 @@ def test_python_versions_are_told_alike_everywhere() -> None:
         ({"dependencies": [{"name": "pip", "version": "1", "vulns": []}, {"name": "own", "skip_reason": "?"}]}, 0, "not known to the service: own\naudit: 1 packages, 0 known vulnerabilities\n"),
         ({"dependencies": [{"name": "pip", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]}, 1, "pip 1: PYSEC-1, fixed in 2\naudit: 1 packages, 1 known vulnerabilities\n"),
         (None, 0, "AUDIT NOT MADE: pip-audit could not ask its service about "),
+        ({"dependencies": [{"name": "pip", "version": "1", "skip_reason": "not found"}]}, 0, "AUDIT NOT MADE: pip-audit could not ask its service about 1 packages: it knows none of them\n"),
     ],
-    ids=["clean", "vulnerable", "unreachable"],
+    ids=["clean", "vulnerable", "unreachable", "unknown"],
 )  # fmt: skip
 def test_an_audit_fails_only_for_a_vulnerability_and_says_when_it_could_not_be_made(
     answer: Any, status: int, printed: str, tmp_path: Path
@@ -193,7 +194,7 @@ def test_an_audit_fails_only_for_a_vulnerability_and_says_when_it_could_not_be_m
     done = run(sys.executable, ".ci/audit.py", stand_in, sys.executable, folder=ROOT)
     assert done.returncode == status, done.stderr
     assert done.stdout.startswith(printed)
-    assert answer is not None or done.stdout.endswith("ConnectionError\n")
+    assert answer is not None or done.stdout.endswith(" packages: ConnectionError\n")
 
 
 def test_pythons_that_are_not_there_are_told(tmp_path: Path) -> None:

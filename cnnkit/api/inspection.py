@@ -74,8 +74,8 @@ def summary(config: Config, *, set: Overrides = None) -> dict[str, Any]:
 
     Example:
         >>> import cnnkit
-        >>> [layer["shape"] for layer in cnnkit.summary("digits")["layers"]][-1]
-        [10]
+        >>> cnnkit.summary("digits")["total_parameters"]
+        24586
     """
     from cnnkit.data.binding import load
     from cnnkit.model.compile import build_and_compile
