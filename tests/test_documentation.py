@@ -10,8 +10,8 @@ from tests.documentation.pages import RUN, all_pages, not_run, reasons, run_page
 from tests.documentation.pictures import picture_difference
 from tests.documentation.terminal import ROOT, Terminal
 
-SLOW = ()
-"""Pages that take more than a few seconds on two processor cores; `make test-slow` runs them."""
+SLOW = ("docs/learn/transfer.md", "docs/how-to/sweep.md")
+"""Pages that take half a minute of processor time, most of it in one command; `make test-slow` runs them."""
 
 
 def _is_run(page: str) -> bool:
