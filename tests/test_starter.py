@@ -148,6 +148,27 @@ def test_arrays_of_small_images_are_resized_inside_the_model(tmp_path: Path) -> 
     assert loaded.spec.input_shape == (48, 48, 3)
 
 
+def test_only_sizes_whose_weights_are_here_are_candidates(
+    striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    (home / "models").mkdir()
+    (home / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5").write_bytes(b"")
+    monkeypatch.setattr("cnnkit.experiments.starter.write.SIDES", (64, 96))
+    tried = []
+
+    def measured(draft: Path, sides: tuple[int, ...], *rest: Any) -> Any:
+        tried.append((sides, load([draft]).config.model.base.written))  # type: ignore[union-attr]
+        raise CnnkitError("enough")
+
+    monkeypatch.setattr("cnnkit.experiments.starter.write.measure", measured)
+    for downloads in (False, True):
+        with pytest.raises(CnnkitError, match="enough"):
+            write_starter(striped, tmp_path / "s.yaml", Options(transfer=True, downloads=downloads))
+    assert tried == [((96,), "MobileNetV2"), ((64, 96), "MobileNetV2")]
+
+
 @pytest.fixture
 def signals(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)

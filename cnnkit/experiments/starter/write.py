@@ -17,7 +17,7 @@ from cnnkit.experiments.starter import scratch_lines, transfer_lines
 from cnnkit.experiments.starter.config_text import Parts, config_text
 from cnnkit.experiments.starter.data_summary import DataSummary, summarize_data
 from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
-from cnnkit.experiments.starter.measure import load_examples, measure
+from cnnkit.experiments.starter.measure import SplitCounts, load_examples, measure
 from cnnkit.experiments.starter.scratch_lines import ChannelStatistics
 from cnnkit.experiments.starter.step_time import seconds_per_step
 from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit, expected_time_lines
@@ -108,7 +108,7 @@ class _Writer:
 
     def transfer(self) -> Starter:
         """A config with a pretrained base."""
-        alpha = self._alpha()
+        alpha, sides = self._alpha_and_sides()
         batch = scratch_lines.batch_size(self._summary)
         recipe = decide(None, self._held_out, self._summary.spec.task, batch)
         if not self._options.measures and self._options.budget is None:
@@ -116,7 +116,7 @@ class _Writer:
         self._write_draft(self._transfer_parts(recipe, alpha, 0, ()))
         entry = "data.image_size" if self._summary.image_files else "model.image_size"
         with self._counting() as on_progress:
-            measured = measure(self._draft, self._sides(), entry, self._summary.count, on_progress)
+            measured = measure(self._draft, sides, entry, self._summary.count, on_progress)
         counts = measured.counts
         self._held_out = replace(self._held_out, train_count=counts.train, validation_count=counts.validation, test_count=counts.test)
         recipe = decide(measured, self._held_out, self._summary.spec.task, batch)
@@ -137,29 +137,33 @@ class _Writer:
         statistics = self._channel_statistics()
         epochs = scratch_lines.usual_epochs(self._summary, self._held_out)
         lines: tuple[str, ...] = ()
+        unusable = 0
         if (budget := self._options.budget) is not None:
-            self._write_draft(self._scratch_parts(statistics, epochs, ()))
+            self._write_draft(self._scratch_parts(statistics, epochs, 0, ()))
             loaded, dataset = self._loaded_draft()
+            unusable = SplitCounts.of(dataset, self._summary.count).unusable
             step = seconds_per_step(loaded, dataset)
             per_epoch = EPOCH + step * len(dataset.train) / loaded.config.data.batch_size
             if STARTING + FEWEST_EPOCHS * per_epoch > budget:
                 raise does_not_fit(budget, STARTING + FEWEST_EPOCHS * per_epoch)
             epochs = min(epochs, int((budget - STARTING) / per_epoch))
             lines = self._time_lines(ExpectedTime({"starting": STARTING, f"at most {epochs} epochs": epochs * per_epoch}))
-        return self._write(self._scratch_parts(statistics, epochs, lines), lines)
+        return self._write(self._scratch_parts(statistics, epochs, unusable, lines), lines)
 
-    def _alpha(self) -> float:
-        """The width of the base whose weights are here, or may be downloaded; the packaged ones otherwise."""
-        if self._options.downloads or local_weights(transfer_lines.BASE, 1.0, (224, 224, 3)) is not None:
-            return 1.0
+    def _alpha_and_sides(self) -> tuple[float, tuple[int, ...]]:
+        """The width of the base, and the candidate sizes for which its weights are here or may be downloaded; else the packaged weights."""
+        sides = self._sides()
+        here = tuple(side for side in sides if local_weights(transfer_lines.BASE, 1.0, (side, side, 3)) is not None)
+        if self._options.downloads or here:
+            return 1.0, sides if self._options.downloads else here
         self._advise(
             f"The ImageNet weights of {transfer_lines.BASE} are not in {keras_home() / 'models'}, so that the config uses the smaller ones "
             f"that come with cnnkit (alpha {PACKAGED_ALPHA}). With --download, Keras fetches the others (9 MB), which are more accurate."
         )
-        return PACKAGED_ALPHA
+        return PACKAGED_ALPHA, sides
 
     def _sides(self) -> tuple[int, ...]:
-        """The candidate sizes: none far beyond the size of small images, nor far below that of large ones."""
+        """The sizes that suit the images: none far beyond the size of small ones, nor far below that of large ones."""
         side = self._summary.image_side
         sides = tuple(each for each in SIDES if each <= max(128, 2 * side))
         large = tuple(each for each in sides if each >= SMALLEST_OF_LARGE)
@@ -180,7 +184,7 @@ class _Writer:
             train=transfer_lines.optimizer_lines(recipe),
         )
 
-    def _scratch_parts(self, statistics: ChannelStatistics | None, epochs: int, comments: tuple[str, ...]) -> Parts:
+    def _scratch_parts(self, statistics: ChannelStatistics | None, epochs: int, unusable: int, comments: tuple[str, ...]) -> Parts:
         summary = self._summary
         height_and_width = summary.spec.input_shape[:2]
         return Parts(
@@ -189,7 +193,7 @@ class _Writer:
             image_size=(height_and_width[0], height_and_width[1]) if summary.image_files else None,
             grey=summary.image_files and summary.spec.input_shape[-1] == 1,
             batch_size=scratch_lines.batch_size(summary),
-            unusable=0,
+            unusable=unusable,
             chooses_epoch=True,
             augment=scratch_lines.augment_lines(summary),
             model=scratch_lines.model_lines(summary, statistics),
@@ -201,7 +205,7 @@ class _Writer:
         shape = self._summary.spec.input_shape
         if len(shape) != 2 or shape[1] == 1:
             return None
-        self._write_draft(self._scratch_parts(None, 1, ()))
+        self._write_draft(self._scratch_parts(None, 1, 0, ()))
         train = self._loaded_draft()[1].train
         chosen = train.index[:: max(1, len(train) // MOST_STATISTICS)]
         values = train.rows.read(chosen).astype(np.float64)
