@@ -543,7 +543,9 @@ def sweep_winner() -> None:
 
 
 def check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("cnnkit.commands.check.load_config", lambda configs, overrides: None)
+    patch.setattr("cnnkit.config.sweep_space.load_config_with_sweep", lambda configs, overrides: None)
+    patch.setattr("cnnkit.data.binding.bind", lambda loaded: None)
+    patch.setattr("cnnkit.commands.check.print_schedules", lambda loaded: None)
     patch.setattr("cnnkit.experiments.check_config.check_config", lambda loaded: CheckedConfig(6, summary_of().total_parameters, ()))
     command("check", "photos.yaml")
 
@@ -719,7 +721,7 @@ def test_the_names_of_metrics_are_whole_where_a_launched_worker_has_less_room(co
     monkeypatch.setenv("COLUMNS", str(columns))
     print_evaluation(evaluation_of("classification", names))
     lines = COLOURS.sub("", stream.getvalue()).split("\n")
-    header = next(line for line in lines if "recall" in line)
+    header = next(line for line in lines if "precision" in line and "recall" in line)
     assert header.split() == ["class", "precision", "recall", "F1", "ROC-AUC", "AP", "examples"]
     assert max(map(len, lines)) <= columns
 
