@@ -337,7 +337,7 @@ def test_data_without_validation_examples_of_its_own_is_told_before_training(tmp
     with pytest.raises(ConfigError) as caught:
         prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
     assert caught.value.message == "there are no validation examples by which an epoch could be the best"
-    assert caught.value.location == f"{tmp_path / 'c.yaml'}:3:25: train.keep"
+    assert caught.value.location == f"{tmp_path / 'c.yaml'}:3:26: train.keep"
 
 
 @pytest.mark.parametrize(

@@ -173,11 +173,12 @@ def test_layer_decay_of_one_changes_no_step_of_any_optimizer_and_a_smaller_one_d
 
 
 def test_one_history_goes_over_the_phases_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    model, finished = run(tmp_path, "[{train: head, epochs: 2}, {train: all, epochs: 1, optimizer: {SGD: {learning_rate: 3.0}}}]")
+    phases = "[{train: head, epochs: 2}, {train: all, epochs: 1, optimizer: {SGD: {learning_rate: 3.0}}}]"
+    model, finished = run(tmp_path, f"{phases}\n  keep: val_loss")
     rows = finished.history.rows
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[2]["learning_rate"] == 3.0
-    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    best = min(rows, key=lambda row: row["val_loss"])
     validation = prepare(load([tmp_path / "c.yaml"]), tmp_path / "again").dataset.validation
     assert validation is not None
     measured = model.evaluate(validation.rows.read(validation.index), validation.targets, verbose=0, return_dict=True)

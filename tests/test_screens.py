@@ -25,7 +25,7 @@ import typer
 from cnnkit import cli
 from cnnkit.artifacts.formats import LITERT, ONNX, OPENVINO, TF_SAVED_MODEL, Format
 from cnnkit.artifacts.metadata import ArtifactMetadata
-from cnnkit.artifacts.model_metadata import ModelMetadata
+from cnnkit.artifacts.model_metadata import ModelMetadata, SavedEpoch
 from cnnkit.artifacts.opening import OpenModel
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.task import Task
@@ -47,7 +47,7 @@ from cnnkit.console.sweep import (
     sweep_display,
 )
 from cnnkit.console.text import output, print_error, print_line, print_notice
-from cnnkit.console.training import print_comparison, stand_in_text
+from cnnkit.console.training import print_comparison, schedule_lines, stand_in_text
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.quality.check import BadFile, DataReport, Duplicates
 from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem
@@ -79,6 +79,7 @@ from cnnkit.export.parity import compare_outputs
 from cnnkit.launch.shares import Share
 from cnnkit.metrics import ACCURACY, LOSS, MAE, TASK_METRICS, MetricValue, find
 from cnnkit.model.bases import Base, ListedBase
+from cnnkit.model.optimizer import StepArgument
 from cnnkit.model.summary.summarize import Row, Summary
 from cnnkit.prediction.calibrate import Calibration, CalibrationMetrics
 from cnnkit.prediction.description import Description, GoldenCheck
@@ -87,6 +88,7 @@ from cnnkit.prediction.predict import Prediction
 from cnnkit.robustness.results import Curve, Probe
 from cnnkit.runs.group import GroupPlan
 from cnnkit.runs.listing import ListedRun
+from cnnkit.training.phase_schedules import PhaseSchedule
 from cnnkit.training.phases import LayerState
 
 SCREENS = Path(__file__).parent / "screens"
@@ -138,6 +140,9 @@ def row(epoch: int, loss: float, accuracy: float) -> dict[str, float]:
 def train() -> None:
     metadata = ModelMetadata("shapes", Task("classification", CLASSES), stand_in_for="cifar10")
     print_notice(stand_in_text(metadata, "/home/user/.keras/datasets"), title="A stand-in for the data")
+    warmup = StepArgument("CosineDecay", "warmup_steps", "10 %", 211), StepArgument("CosineDecay", "decay_steps", "90 %", 1901)
+    for line in schedule_lines([PhaseSchedule(3, 704, warmup)]):
+        print_line(line)
     listener = progress_listener(3, 704)
     layers = [LayerState("conv2d", "Conv2D", 896, 896), LayerState("dense_1", "Dense", 650, 650)]
     listener.on_phase(1, 1, "all", layers)
@@ -145,7 +150,8 @@ def train() -> None:
         listener.on_epoch(row(epoch, loss, accuracy))
     if isinstance(listener, TerminalProgress):
         output().print(listener._live.renderable)
-    print_evaluation(evaluation_of("classification", CLASSES, stand_in_for="cifar10"))
+    epoch = SavedEpoch(2, 3, "val_accuracy")
+    print_evaluation(evaluation_of("classification", CLASSES, stand_in_for="cifar10", epoch=epoch))
     print_line("Run: runs/cifar")
 
 

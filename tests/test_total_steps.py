@@ -301,7 +301,7 @@ def test_the_numbers_of_steps_are_printed(
     monkeypatch.setattr("sys.argv", ["cnnkit", command, str(write(tmp_path, WARMUP))])
     with contextlib.suppress(SystemExit):
         cli.main()
-    assert "total_steps: 20, 4 epochs of 5 steps\nCosineDecay: decay_steps 15 (75 %), warmup_steps 5 (25 %)\n" in capsys.readouterr().out
+    assert "total_steps: 20 (4 epochs of 5 steps)\nCosineDecay: decay_steps 15 (75 %), warmup_steps 5 (25 %)\n" in capsys.readouterr().out
 
 
 def test_check_needs_no_download_to_be_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def schedule_lines(schedules: "Sequence[PhaseSchedule]") -> list[str]:
             of_phase = f" of phase {number}" if len(schedules) > 1 else ""
             length = f"{count(schedule.epochs, 'epoch')} of {count(schedule.steps_per_epoch, 'step')}"
             steps = ", ".join(f"{each.argument} {_steps_text(each)}" for each in schedule.arguments)
-            lines += [f"total_steps{of_phase}: {schedule.total_steps:,}, {length}", f"{schedule.arguments[0].schedule}: {steps}"]
+            lines += [f"total_steps{of_phase}: {schedule.total_steps:,} ({length})", f"{schedule.arguments[0].schedule}: {steps}"]
     return lines
 
 
