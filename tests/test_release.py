@@ -145,6 +145,10 @@ def test_completion_can_be_installed(shell: str, tmp_path: Path) -> None:
 def test_a_packaged_config_is_found_by_name_from_anywhere(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "cnnkit", "check", "--without-data", "digits", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "digits: good, as far as can be known without its data.\n")
+    (tmp_path / "digits").write_text(BROKEN)  # a file of that name is meant
+    own = run(sys.executable, "-m", "cnnkit", "check", "--without-data", "digits", folder=tmp_path)
+    assert own.stderr.startswith("Error: digits:4:15: model.layers[0].Dense.unit: unknown argument.")
+    (tmp_path / "digits").unlink()
     (tmp_path / "digits").mkdir()
     shadowed = run(sys.executable, "-m", "cnnkit", "train", "digits", folder=tmp_path)
     assert shadowed.stderr == "Error: digits: is a folder, not a config\n    Resume a run: `cnnkit train --resume digits`.\n"
