@@ -89,7 +89,7 @@ def read_page(path: Path) -> list[Block]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if current is not None:
             if line.strip() == current.fence:
-                text = "\n".join(current.lines)
+                text = "\n".join(current.lines).rstrip("\n")
                 blocks.append(Block(current.language, current.title, text, current.line, notes, current.follows))
                 notes, follows, current = page, current.language, None
             else:
