@@ -145,6 +145,7 @@ def test_init_writes_a_config_that_is_good_and_never_overwrites(
     loaded = load([target])
     assert loaded.source.spec.task.names == ("a", "b")
     assert loaded.source.spec.input_shape == ((224, 224, 3) if transfer else (30, 40, 3))
+    capsys.readouterr()
     with pytest.raises(SystemExit) as exit_status:
         cli.main()
     assert exit_status.value.code == 1
