@@ -191,6 +191,31 @@ def scale_updates() -> bool:
     return np.allclose([variable.numpy() for variable in variables], [[0.9, 0.9], [0.95, 0.95]])
 
 
+def moving_averages() -> bool:
+    variables = [keras.Variable([1.0]), keras.Variable([2.0])]
+    optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75)
+    optimizer.build(variables)
+    for _ in range(2):
+        optimizer.apply([tf.ones(1), tf.ones(1)], variables)
+    averages = [1.0, 2.0]
+    for step in (1, 2):  # Keras's documented formula: average = momentum * average + (1 - momentum) * value
+        averages = [0.75 * average + 0.25 * (start - 0.5 * step) for average, start in zip(averages, (1.0, 2.0), strict=True)]
+    found = compat.moving_averages(optimizer)
+    same = [variable is own for (variable, _), own in zip(found, variables, strict=True)]
+    return all(same) and np.allclose([average.numpy()[0] for _, average in found], averages)
+
+
+def has_averages_in_model() -> bool:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
+    model.optimizer.build(model.trainable_variables)
+    callback = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    callback.set_model(model)
+    before = compat.has_averages_in_model([keras.callbacks.TerminateOnNaN(), callback])
+    callback.on_epoch_end(0)
+    return not before and compat.has_averages_in_model([callback])
+
+
 def with_constant_weights() -> bool:
     model = network()
     traced = tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec((None, 4, 4, 3))])
@@ -356,7 +381,7 @@ WORKS: dict[str, Callable[[], bool]] = {
     for check in (
         graph_of, nodes_of, all_uses, source_of, flat_layers, run_graph, merges_inputs, preferred_size, smallest_size, preprocess_input_of,
         stopped_before_weights, registry, operations, application_layers, sequentials_built_once, layer_not_deserialized, mismatched_weight, limited_variables, socket_timeout,
-        download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights,
+        download_failure, schedule_of, set_schedule, scale_updates, with_constant_weights, moving_averages, has_averages_in_model,
         fresh_names, snake_case, choose_direction, without_loss_scaling, update_without_merging, replica_tracing, gradients_are_summed,
         data_loss, outputs_with_logits, loss_tracker, regularization_losses,
     )

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from cnnkit.report.report import write_report
 from test_resume import assert_same, go_on, run_until_done
 from test_run import Silent
 
@@ -23,6 +22,7 @@ from cnnkit.errors import ConfigError
 from cnnkit.keras_api.checking import parse_entry
 from cnnkit.metrics import find
 from cnnkit.prediction.evaluate_run import evaluate_run
+from cnnkit.report.write import write_report
 from cnnkit.training import fit as fit_module
 from cnnkit.training.checkpoint.snapshot import has_weights
 from cnnkit.training.checkpoint.state import BestEpoch

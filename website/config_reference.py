@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cnnkit.config.schema import BLOCKS, Config, OwnBase, Section
+from cnnkit.config.schema import OWN_WORDS, Config, OwnBase, Section
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.keras_api.checking import SINGULAR
 
@@ -15,6 +15,7 @@ and, for searches, [`sweep`](#sweep). Any key can be overridden on the command l
 `1/255`. Names of layers, optimizers, losses and the like are those of Keras: [all of them with their arguments](keras.md).
 """
 
+WORDS = {name: section for words in OWN_WORDS.values() for name, section in words.items()}
 SECTIONS = {"": Config, **{name: Config.model_fields[name].annotation for name in ("data", "model", "train")}}
 _PLURALS = {"integer": "integers", "number": "numbers", "string": "texts"}
 _WORDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`", "array": "list", "object": "mapping"}
@@ -23,12 +24,12 @@ _WORDS = {"integer": "integer", "number": "number", "string": "text", "boolean":
 def config_reference() -> str:
     """The page, as Markdown."""
     schema = Config.model_json_schema()
-    definitions = schema["$defs"] | {name: block.model_json_schema() for name, block in BLOCKS.items()}
+    definitions = schema["$defs"] | {name: block.model_json_schema() for name, block in WORDS.items()}
     definitions["base"] = OwnBase.model_json_schema()
     parts = [HEAD, "## name, seed\n", *_keys("", schema, definitions, skip=("data", "model", "train", "sweep"))]
     for title, definition, prefix in (
         ("data", "Data", "data."), ("data.fold", "Fold", "data.fold."), ("model", "Model", "model."),
-        ("A base of your own", "base", "model.base."), *((name, name, f"{name}.") for name in BLOCKS),
+        ("A base of your own", "base", "model.base."), *((name, name, f"{name}.") for name in WORDS),
         ("train", "Train", "train."), ("train.phases", "Phase", "train.phases[0]."), ("sweep", "Sweep", "sweep."),
     ):  # fmt: skip
         described = definitions[definition].get("description", "")
@@ -59,6 +60,9 @@ def _keys(prefix: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]
 def _type(field: Mapping[str, Any]) -> str:
     if "x-object" in field:
         library, kind = field["x-object"].split(".")
+        if library == "cnnkit":
+            own = ", ".join(f"[`{name}`](#{name})" for name in OWN_WORDS[kind])
+            return f"a Keras [layer](keras.md#layers), or one of {own}"
         return f"a {library.capitalize()} [{SINGULAR[kind]}](keras.md#{kind})"
     if "enum" in field:
         return ", ".join(f"`{_yaml(each)}`" for each in field["enum"] if each is not None)

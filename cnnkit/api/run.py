@@ -313,7 +313,7 @@ class Run(RunFiles):
         Raises:
             CnnkitError: The run has no model yet.
         """
-        from cnnkit.report.report import write_report
+        from cnnkit.report.write import write_report
 
         return write_report(self.path, optional_path(output))
 

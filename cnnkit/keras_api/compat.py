@@ -325,6 +325,11 @@ def moving_averages(optimizer: "keras.optimizers.Optimizer") -> list[tuple[Any, 
     return [(variable, average) for variable, average in pairs if average is not None]
 
 
+def has_averages_in_model(callbacks: Sequence[Any]) -> bool:
+    """Whether a callback has put the moving averages of the weights into the model, and the weights into the optimizer."""
+    return any(getattr(callback, "_ema_weights_in_model", False) for callback in callbacks)
+
+
 def scale_updates(optimizer: "keras.optimizers.Optimizer", variables: Sequence[Any], factors: Sequence[float]) -> None:
     """Permanently multiply the learning rate of each variable by its own factor.
 

@@ -79,11 +79,6 @@ def snapshot_callbacks(callbacks: Sequence[Any]) -> tuple[list[CallbackState], d
     return states, arrays
 
 
-def has_averages_in_model(callbacks: Sequence[Any]) -> bool:
-    """Whether a callback has put the moving averages of the weights into the model, and the weights into the optimizer."""
-    return any(getattr(callback, "_ema_weights_in_model", False) for callback in callbacks)
-
-
 def restored_epoch(callbacks: Sequence[Any]) -> tuple[int, str] | None:
     """The epoch (from 1) whose weights a callback restored at the end of training, and the column that it monitors; None for none."""
     restoring = [each for each in callbacks if type(each).__name__ in WEIGHTS and each.restore_best_weights]

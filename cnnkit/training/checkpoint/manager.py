@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.artifacts.model_metadata import SavedEpoch
 from cnnkit.config.kept_epoch import EpochChoice
 from cnnkit.errors import CnnkitError
+from cnnkit.keras_api.compat import has_averages_in_model
 from cnnkit.training.checkpoint.callbacks import (
     CallbackState,
-    has_averages_in_model,
     restore_callbacks,
     restored_epoch,
     snapshot_callbacks,
