@@ -197,9 +197,8 @@ def moving_averages() -> bool:
     optimizer.build(variables)
     for _ in range(2):
         optimizer.apply([tf.ones(1), tf.ones(1)], variables)
-    averages = [1.0, 2.0]
-    for step in (1, 2):  # Keras's documented formula: average = momentum * average + (1 - momentum) * value
-        averages = [0.75 * average + 0.25 * (start - 0.5 * step) for average, start in zip(averages, (1.0, 2.0), strict=True)]
+    values = [(start - 0.5, start - 1.0) for start in (1.0, 2.0)]  # after each step
+    averages = [0.75 * first + 0.25 * second for first, second in values]  # Keras begins with the values after the first step
     found = compat.moving_averages(optimizer)
     same = [variable is own for (variable, _), own in zip(found, variables, strict=True)]
     return all(same) and np.allclose([average.numpy()[0] for _, average in found], averages)
@@ -210,6 +209,7 @@ def has_averages_in_model() -> bool:
     model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
     model.optimizer.build(model.trainable_variables)
     callback = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    callback.set_params({"epochs": 2})
     callback.set_model(model)
     before = compat.has_averages_in_model([keras.callbacks.TerminateOnNaN(), callback])
     callback.on_epoch_end(0)
