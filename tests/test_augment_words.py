@@ -192,7 +192,7 @@ def test_features_of_two_augmented_passes_are_those_of_each_image_as_it_is_and_m
         passes.append(examples.rows.read(np.arange(20)).reshape(20, 2, 2))
         return examples
 
-    monkeypatch.setattr("cnnkit.training.run.compute_features", noted)
+    monkeypatch.setattr("cnnkit.training.phase_batches.compute_features", noted)
     train(prepare(load([tmp_path / "c.yaml"]), tmp_path / "run"), Silent())
     first, second = passes
     assert np.allclose(first, second[:, :, ::-1], atol=1e-6)

@@ -113,7 +113,7 @@ def test_a_frozen_weight_that_changed_fails_the_run(model: keras.Model) -> None:
 def test_features_computed_once_give_the_plain_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once, finished = run(tmp_path, "[{train: head, epochs: 2}]", "once")
     assert finished.history.feature_seconds > 0
-    monkeypatch.setattr("cnnkit.training.run.split_model", lambda model: None)
+    monkeypatch.setattr("cnnkit.training.phase_batches.split_model", lambda model: None)
     plain, expected = run(tmp_path, "[{train: head, epochs: 2}]", "plain")
     for ours, theirs in zip(once.get_weights(), plain.get_weights(), strict=True):
         assert np.allclose(ours, theirs, atol=1e-5)

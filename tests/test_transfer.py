@@ -150,7 +150,7 @@ def test_a_run_on_a_base_is_a_base_and_its_inner_layers_obey(own_run: Path, tmp_
     text = CONFIG.replace("image_size: 32", "image_size: null")
     run(text.replace("BASE", f"{{run: {own_run}, until: flatten}}").replace("HEAD", head), tmp_path, "first")
     second = text.replace("BASE", f"{{run: {tmp_path / 'first'}}}").replace("HEAD", head)
-    phases = "{phases: [{train: head}, {train: conv_b}, {train: all}], epochs: 1}"
+    phases = "{phases: [{train: head}, {train: conv_b}, {train: all}], epochs: 1, keep: last}"
     model, _, snapshots = run(second.replace("{epochs: 1}", phases), tmp_path, "second")
 
     def changed(phase: int) -> set[str]:
@@ -222,15 +222,15 @@ def test_retraining_everything_and_starting_from_scratch_are_a_word_each(own_run
 
 def test_augmented_passes_are_computed_once_differ_and_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[np.ndarray] = []
-    from cnnkit.training import run as run_module
+    from cnnkit.training import phase_batches
 
     def watched(features: Any, examples: Any, *arguments: Any) -> Examples:
         result = original(features, examples, *arguments)
         computed.append(result.rows.read(result.index))
         return result
 
-    original = run_module.compute_features
-    monkeypatch.setattr(run_module, "compute_features", watched)
+    original = phase_batches.compute_features
+    monkeypatch.setattr(phase_batches, "compute_features", watched)
     text = CONFIG.replace("BASE", SMALL_BASE).replace("HEAD", HEAD).replace("batch_size: 16", "batch_size: 16, augment: AUGMENT")
     text = text.replace("AUGMENT", "[{RandomFlip: {mode: horizontal}}, {RandomRotation: {factor: 0.1}}], augment_passes: 2")
     model, finished, snapshots = run(text.replace("{epochs: 1}", "{epochs: 3}"), tmp_path)

@@ -93,6 +93,9 @@ def init(
     *,
     output: FilePath | None = None,
     transfer: bool = False,
+    measure: bool = True,
+    download: bool = False,
+    time: str | None = None,
     target: str | list[str] | None = None,
     group: str | None = None,
 ) -> Path:
@@ -101,7 +104,10 @@ def init(
     Args:
         path: A folder of images, a CSV, an npz or npy file.
         output: The config to write; `NAME.yaml` in the working directory where None.
-        transfer: Whether to use a pretrained base.
+        transfer: Whether to use a pretrained base, with image size, head and flips measured on a sample.
+        measure: Whether to measure; with False, `transfer` takes defaults.
+        download: Whether Keras may download the base's weights.
+        time: How long training may take on this machine, such as `10m`; None for no limit.
         target: The CSV column or npz array to predict, or several.
         group: The column or array of groups, which no split divides.
 
@@ -111,11 +117,19 @@ def init(
     Raises:
         CnnkitError: The data is missing or invalid, or the config exists already.
     """
-    from cnnkit.experiments.starter_config import write_init
+    from cnnkit.experiments.starter.time_budget import parse_time
+    from cnnkit.experiments.starter.write import Options, write_starter
 
     named = {"target": target, "group": group}
-    overrides = {key: value for key, value in named.items() if value}
-    return write_init(Path(path), optional_path(output), transfer=transfer, overrides=overrides)[0]
+    options = Options(
+        transfer=transfer,
+        measures=measure,
+        downloads=download,
+        budget=None if time is None else parse_time(time),
+        data={key: value for key, value in named.items() if value},
+    )
+    with preserved_global_state():
+        return write_starter(Path(path), optional_path(output), options).path
 
 
 def list_runs(folder: FilePath = RUNS, *, sort: SortKey = "when") -> list[dict[str, Any]]:

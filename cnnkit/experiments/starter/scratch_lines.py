@@ -96,8 +96,11 @@ def _signal_layers(steps: int) -> list[str]:
 
 
 def _convolution(rank: int, filters: int, kernel: int) -> list[str]:
-    """A convolution with normalization, whose statistics follow within tens of steps: Keras's default takes hundreds, and small data
-    has few steps an epoch, so that the first epochs would be judged with statistics that do not fit the weights."""
+    """A convolution with normalization, whose statistics follow within tens of steps.
+
+    Keras's default takes hundreds. Small data has few steps an epoch, so that its first epochs would be judged with statistics that do
+    not fit the weights.
+    """
     return [
         f"    - Conv{rank}D: {{filters: {filters}, kernel_size: {kernel}, padding: same, use_bias: false}}",
         "    - BatchNormalization: {momentum: 0.9}",

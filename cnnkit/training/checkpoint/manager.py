@@ -168,7 +168,7 @@ class CheckpointManager:
         """At the end of a phase: note the epoch of the model's weights, which is the last one or one that a callback has restored."""
         done = len(self.history.rows)
         number, monitor = restored_epoch(callbacks) or (done, "")
-        self.saved_epoch = None if self.history.interrupted else SavedEpoch(number, done, monitor)
+        self.saved_epoch = SavedEpoch(number, done, monitor) if done and not self.history.interrupted else None
 
     @property
     def best_to_save(self) -> SavedEpoch | None:
