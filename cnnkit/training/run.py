@@ -131,11 +131,12 @@ def write_missing(prepared: Prepared, listener: Listener) -> TrainingResult:
     stored = read_metadata(directory.model) if directory.metadata not in unusable else None
     manager.saved_epoch = stored.epoch if stored is not None else manager.best_to_save
     try:
-        if directory.model in unusable:
+        if directory.model in unusable or (stored is None and manager.best_to_save is None):  # callbacks know whose weights they restored
             with stop_requests() as stop:
                 _train_remaining(prepared, listener, stop)
             if history.interrupted:
                 return TrainingResult(history, None, stop.exit_status)
+        if directory.model in unusable:
             if directory.calibration.exists() or (stored is not None and stored.epoch != manager.saved_epoch):
                 unusable.append(directory.metrics)  # it was computed with the calibrated model, or with that of another epoch
             _save(prepared)
