@@ -128,7 +128,7 @@ def test_phases_schedules_and_penalty_fit_the_examples_that_are_trained_on(
     assert loaded.config.model.head is not None
     (l2,) = [each["L2"]["l2"] for each in [loaded.config.model.head[-1].arguments["kernel_regularizer"]]]
     assert any(l2 == pytest.approx(penalty(strength, len(prepared.dataset.train), loaded.spec.task), rel=0.05) for strength in STRENGTHS)
-    assert any("fine-tuning" in line for line in starter.measured)
+    assert any(line.startswith("Training takes about") for line in starter.measured)  # parts of less than a second have no line
 
 
 def test_files_that_cannot_be_read_are_left_out_by_the_config(tmp_path: Path) -> None:
