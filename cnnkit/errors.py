@@ -100,7 +100,7 @@ class ConfigError(CnnkitError):
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems), key=_position))
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=_position))
         if len(self.problems) == 1:
             super().__init__(self.problems[0].message, self.problems[0].remedy, self.problems[0].location)
         else:

@@ -19,7 +19,7 @@ from cnnkit.errors import ConfigError
 def test_every_packaged_config_is_the_same_as_a_mapping(name: str) -> None:
     """PyYAML reads them, for it is not the reader under test; it takes `1e-3` for a text."""
     loaded = load_config([packaged_config(name)])
-    text = re.sub(r"\b\d+(\.\d+)?e-\d+\b", lambda number: f"{float(number[0]):.10f}", packaged_config(name).read_text())
+    text = re.sub(r"\b\d+(\.\d+)?e-\d+\b", lambda number: f"{float(number[0]):.20f}", packaged_config(name).read_text())
     values = yaml.safe_load(text)
     assert load_config([{"name": name, **values}]).config == loaded.config
 
