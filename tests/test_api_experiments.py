@@ -34,6 +34,7 @@ print(json.dumps([group, sweep, again == sweep, winner, best.history[-1], cnnkit
 """
 
 
+@pytest.mark.slow
 def test_repeat_and_sweep_in_a_script_without_a_guard(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}

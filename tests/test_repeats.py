@@ -335,6 +335,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.slow
 def test_a_group_that_is_terminated_or_killed_goes_on_by_the_same_command_and_ends_the_same(folder: Path, tmp_path: Path) -> None:
     """SIGTERM, then SIGKILL of the parent, then SIGKILL of a worker; each while both workers train."""
     (tmp_path / "small.yaml").write_text(PLAIN)

@@ -11,6 +11,8 @@ from scipy import stats
 from sklearn import metrics
 from test_repeats import cnnkit, summary
 
+pytestmark = pytest.mark.slow
+
 NETWORK = "model: {layers: [Flatten, {Dense: {units: 8, activation: relu}}, {Dense: {units: outputs}}]}"
 CONFIGS = {
     "numbers": "data: {npz: numbers.npz, batch_size: 16, test: 0.25, validation: 0.2}\n" + NETWORK,

@@ -71,6 +71,7 @@ def test_a_run_interrupted_again_and_again_ends_as_an_undisturbed_one(whole: Pat
     assert_same(whole / "run", run)
 
 
+@pytest.mark.slow
 def test_a_process_killed_before_the_first_checkpoint_leaves_nothing_that_matters(whole: Path, config: Path) -> None:
     """Each of the files that are written before it, alone and together, and those that were being written."""
     before_first = {
@@ -174,6 +175,7 @@ def test_the_command_trains_in_the_folder_of_the_name_and_is_done_at_once_the_se
     assert [path.name for path in Path("runs").iterdir()] == ["small"]
 
 
+@pytest.mark.slow
 def test_one_command_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     """The first kills come while it starts and writes its folder, the others within training."""
     config, chance = tmp_path / "torn.yaml", random.Random(5)

@@ -45,6 +45,7 @@ def assert_same(first: Path, second: Path) -> None:
     assert faults.differing_files(first, second) == []
 
 
+@pytest.mark.slow
 def test_killed_workers_change_nothing_in_the_end(undisturbed: Path, tmp_path: Path) -> None:
     """Every worker is killed at the first epoch that is told, and one more later; each run equals its twin of one process."""
     told: list[tuple[str, Any]] = []
