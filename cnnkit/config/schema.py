@@ -433,6 +433,9 @@ class Train(Section):
     class_weight: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight of each class in the loss: `balanced` (by how rare it is), or {name: weight}."""
 
+    learning_rate_factors: dict[str, Annotated[Number, Field(gt=0)]] = Field(default={})
+    """Weights that learn faster or slower: `LAYER` or `LAYER.WEIGHT` (a class or a pattern of names; a weight such as beta) -> factor."""
+
     keep: str | None = Field(default=None, json_schema_extra={"anyOf": [{"enum": ["best", "last", None]}, {"pattern": "^val_"}]})
     """The epoch whose weights are saved: best (by the first validation metric), last, or a column such as val_loss; docs/schedules.md."""
 

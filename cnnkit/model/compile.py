@@ -13,6 +13,7 @@ from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import Entry
 from cnnkit.keras_api.compat import fresh_names
 from cnnkit.model.builder import Network, build_network
+from cnnkit.model.learning_rate_factors import apply_learning_rate_factors, check_learning_rate_factors
 from cnnkit.model.optimizer import TRIAL_STEPS, build_optimizer
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def build_and_compile(loaded: BoundConfig, scope: Callable[[], AbstractContextMa
     keras.utils.set_random_seed(config.seed)
     try:
         network = build_network(config.model, spec.input_shape, spec.task, config.train.precision, scope)
+        check_learning_rate_factors(network.model, config.train.learning_rate_factors)
         encoding = loaded.target_encoding(int(network.model.output_shape[-1]))
         compile_model(network.model, config.train, encoding, scope=scope)
     except BuildError as error:
@@ -81,6 +83,7 @@ def compile_model(
         with scope():
             entry = optimizer if optimizer is not None else train.optimizer
             built = build_optimizer(entry, ("train", "optimizer"), train.precision, total_steps)
+            apply_learning_rate_factors(built, model, train.learning_rate_factors)
         model.compile(
             optimizer=built,
             loss=build("losses", encoding.loss, ("train", "loss")),

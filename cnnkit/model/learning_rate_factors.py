@@ -1,0 +1,72 @@
+"""`train.learning_rate_factors`: some weights learn faster or slower than the rest, such as the biases of BatchNormalization."""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.errors import BuildError, Fault, did_you_mean, format_value
+from cnnkit.keras_api.compat import flat_layers, scale_updates
+
+if TYPE_CHECKING:
+    import keras
+
+
+def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: Mapping[str, float]) -> None:
+    """Multiply the learning rate of the weights that each key selects; weight decay keeps the optimizer's own rate.
+
+    Args:
+        optimizer: The model's optimizer, changed in place.
+        model: The model; weights of it that are not trained are left alone.
+        factors: `LAYER` or `LAYER.WEIGHT` -> factor above 0. LAYER is a layer's class, or a pattern of layer names; WEIGHT is a
+            weight's name in Keras, such as `kernel` or `beta`. Of several that select a weight, the last one holds.
+    """
+    if not factors:
+        return
+    chosen = {id(weight): factor for key, factor in factors.items() for weight in _selected(model, key)}
+    weights = model.trainable_variables
+    scale_updates(optimizer, weights, [chosen.get(id(weight), 1.0) for weight in weights])
+
+
+def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, float]) -> None:
+    """Check that each key selects a weight of the whole network.
+
+    Raises:
+        BuildError: One does not.
+    """
+    for key in factors:
+        if next(_selected(model, key), None) is not None:
+            continue
+        layers = _layers_with_weights(model)
+        words = sorted({name for layer in layers for name in (type(layer).__name__, layer.name)})
+        name, _, wanted = key.partition(".")
+        of_layer = sorted({weight.name for layer in layers if _is_named(layer, name) for weight in _learnt(layer)})
+        if of_layer:
+            message = f"{name} has no weight called {format_value(wanted)}.{did_you_mean(wanted, of_layer)}"
+            remedy = f"It has: {', '.join(of_layer)}."
+        else:
+            message = f"no layer with weights is called {format_value(name)}.{did_you_mean(name, words)}"
+            remedy = "Write the class of layers (`BatchNormalization`), a layer's name, or a pattern of names (`block_1_*`)."
+        raise BuildError(Fault(("train", "learning_rate_factors", key), message, remedy, on_key=True))
+
+
+def _selected(model: "keras.Model", key: str) -> Iterator[Any]:
+    name, _, wanted = key.partition(".")
+    for layer in _layers_with_weights(model):
+        if _is_named(layer, name):
+            yield from (weight for weight in _learnt(layer) if wanted in ("", weight.name))
+
+
+def _learnt(layer: Any) -> list[Any]:
+    """The weights of a layer but for statistics such as `moving_mean`, which no optimizer changes; all of a frozen layer."""
+    return [weight for weight in layer.weights if weight.trainable or not layer.trainable]
+
+
+def _is_named(layer: Any, name: str) -> bool:
+    return type(layer).__name__ == name or fnmatchcase(layer.name, name)
+
+
+def _layers_with_weights(model: "keras.Model") -> list[Any]:
+    """The layers that hold weights, of a base and of wrappers too; not the models that contain them."""
+    import keras
+
+    return [layer for layer in flat_layers(model, include_self=False) if layer.weights and not isinstance(layer, keras.Model)]

@@ -1,0 +1,157 @@
+"""`train.learning_rate_factors`: the steps of the weights that a key selects, against SGD written in NumPy and against plain Keras."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_run import Silent
+
+from cnnkit.config.load import load_config
+from cnnkit.data.binding import load
+from cnnkit.errors import ConfigError
+from cnnkit.model.compile import build_and_compile
+from cnnkit.model.learning_rate_factors import apply_learning_rate_factors
+from cnnkit.training.phases import apply_layer_decay
+from cnnkit.training.prepare import prepare
+from cnnkit.training.run import train
+
+INPUTS = np.random.default_rng(1).normal(size=(16, 3)).astype(np.float32)
+CONFIG = """
+name: factors
+data: {dataset: digits, limit: 64, validation: 0.2, batch_size: 32}
+model:
+  layers:
+    - whiten: {kernel_size: 2, bias_epochs: 1}
+    - Conv2D: {filters: 4, kernel_size: 3, name: low}
+    - BatchNormalization
+    - ReLU
+    - Flatten
+    - Dense: {units: outputs, activation: softmax}
+train: {epochs: 2, optimizer: {SGD: {learning_rate: 0.01, momentum: 0.9}}, learning_rate_factors: FACTORS}
+"""
+
+
+def network() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((3,)), keras.layers.Dense(4, name="low"), keras.layers.BatchNormalization(), keras.layers.Dense(2, name="high")]
+    return keras.Sequential(layers)
+
+
+def stepped(optimizer: keras.optimizers.Optimizer, factors: dict[str, float], steps: int = 1) -> list[np.ndarray]:
+    """How far each trained weight moves."""
+    model = network()
+    model.compile(optimizer, "mse")
+    apply_learning_rate_factors(model.optimizer, model, factors)
+    before = [np.array(weight) for weight in model.trainable_variables]
+    for _ in range(steps):
+        model.train_on_batch(INPUTS, INPUTS[:, :2])
+    return [np.array(after) - b for after, b in zip(model.trainable_variables, before, strict=True)]
+
+
+# In this order: low.kernel, low.bias, gamma, beta, high.kernel, high.bias.
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ({"BatchNormalization.beta": 64}, [1, 1, 1, 64, 1, 1]),
+        ({"BatchNormalization": 0.5}, [1, 1, 0.5, 0.5, 1, 1]),
+        ({"low": 3}, [3, 3, 1, 1, 1, 1]),
+        ({"*.bias": 2}, [1, 2, 1, 1, 1, 2]),
+        ({"Dense": 2, "high.kernel": 5}, [2, 2, 1, 1, 5, 2]),
+        ({"high.kernel": 5, "Dense": 2}, [2, 2, 1, 1, 2, 2]),
+    ],
+)
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_first_step_is_as_many_times_as_long(name: str, factors: dict[str, float], expected: list[float]) -> None:
+    plain = stepped(getattr(keras.optimizers, name)(0.01), {})
+    scaled = stepped(getattr(keras.optimizers, name)(0.01), factors)
+    for full, moved, factor in zip(plain, scaled, expected, strict=True):
+        assert np.allclose(moved, full * factor, rtol=1e-4, atol=1e-7)
+
+
+def test_weight_decay_keeps_the_rate_of_the_optimizer() -> None:
+    decayed = stepped(keras.optimizers.SGD(0.1, weight_decay=0.5), {"high.kernel": 10.0})
+    plain = stepped(keras.optimizers.SGD(0.1), {"high.kernel": 10.0})
+    kernel = np.array(network().trainable_variables[4])
+    # Keras takes the decay off first, and the gradient is that before it.
+    assert np.allclose(decayed[4] - plain[4], -0.1 * 0.5 * kernel, atol=1e-6)
+
+
+def test_nesterov_momentum_with_a_factor_is_sgd_at_that_rate_for_that_weight() -> None:
+    """A linear layer trained for some steps, in NumPy: v = m v - f r g, w += m v - f r g."""
+    rate, momentum, factors = 0.05, 0.85, {"kernel": 1.0, "bias": 8.0}
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    kernel, bias = (np.array(weight, dtype=np.float64) for weight in model.trainable_variables)
+    model.compile(keras.optimizers.SGD(rate, momentum=momentum, nesterov=True), "mse")
+    apply_learning_rate_factors(model.optimizer, model, {"Dense.bias": factors["bias"]})
+    velocity = {"kernel": np.zeros_like(kernel), "bias": np.zeros_like(bias)}
+    for _ in range(7):
+        error = 2 * (INPUTS @ kernel + bias - INPUTS[:, :2]) / (16 * 2)
+        gradients = {"kernel": INPUTS.T @ error, "bias": error.sum(axis=0)}
+        for name, weight in (("kernel", kernel), ("bias", bias)):
+            step = factors[name] * rate * gradients[name]
+            velocity[name] = momentum * velocity[name] - step
+            np.add(weight, momentum * velocity[name] - step, out=weight)
+        model.train_on_batch(INPUTS, INPUTS[:, :2])
+    assert np.allclose(model.trainable_variables[0], kernel, atol=1e-5)
+    assert np.allclose(model.trainable_variables[1], bias, atol=1e-5)
+
+
+def test_layer_decay_and_factors_multiply() -> None:
+    model = network()
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    apply_learning_rate_factors(model.optimizer, model, {"low.bias": 8.0})
+    apply_layer_decay(model.optimizer, model, 0.5)
+    before = np.array(model.trainable_variables[1])
+    model.train_on_batch(INPUTS, INPUTS[:, :2])
+    assert np.allclose(np.array(model.trainable_variables[1]) - before, stepped(keras.optimizers.SGD(0.01), {})[1] * 2, atol=1e-7)
+
+
+def trained(folder: Path, factors: str, overrides: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """The weights after a run of the config, by layer and name."""
+    config = folder / "c.yaml"
+    config.write_text(CONFIG.replace("FACTORS", factors))
+    prepared = prepare(load([config], overrides), folder / str(len(list(folder.iterdir()))))
+    train(prepared, Silent())
+    model = prepared.network.model
+    return {f"{layer.name}.{weight.name}": np.array(weight) for layer in model.layers for weight in layer.weights}
+
+
+@pytest.mark.parametrize("overrides", [(), ("train.devices=2",), ("train.precision=mixed_float16",)], ids=["one", "two", "float16"])
+def test_a_config_trains_the_selected_weights_at_their_own_rate(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    """With a factor of nearly nothing they stay; the convolution `whiten` is frozen on the way, which traces the steps anew."""
+    still = trained(tmp_path, "{low.kernel: 1e-12, BatchNormalization.beta: 1e-12}", overrides)
+    moved = trained(tmp_path, "{}", overrides)
+    keras.utils.set_random_seed(42)
+    initial = build_and_compile(load([tmp_path / "c.yaml"], overrides)).model
+    assert np.allclose(still["low.kernel"], initial.get_layer("low").kernel, atol=1e-8)
+    assert np.allclose(still["batch_normalization.beta"], 0, atol=1e-8)
+    assert not np.allclose(moved["low.kernel"], initial.get_layer("low").kernel, atol=1e-4)
+    assert not np.allclose(moved["batch_normalization.beta"], 0, atol=1e-4)
+    assert not np.allclose(still["dense.kernel"], initial.get_layer("dense").kernel, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("factors", "message", "remedy"),
+    [
+        ("{BatchNormalization.betta: 2}", "BatchNormalization has no weight called 'betta'. Did you mean 'beta'?", "It has: beta, gamma."),
+        ("{BatchNormalization.moving_mean: 2}", "BatchNormalization has no weight called 'moving_mean'.", "It has: beta, gamma."),
+        ("{Conv3D: 2}", "no layer with weights is called 'Conv3D'. Did you mean 'Conv2D'?", "Write the class of layers"),
+        ("{ReLU: 2}", "no layer with weights is called 'ReLU'.", "Write the class of layers"),
+    ],
+)
+def test_a_key_that_selects_nothing_is_an_error_with_its_line(tmp_path: Path, factors: str, message: str, remedy: str) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", factors))
+    with pytest.raises(ConfigError) as error:
+        build_and_compile(load([tmp_path / "c.yaml"]))
+    assert f"{tmp_path / 'c.yaml'}:12:" in str(error.value)
+    assert message in str(error.value)
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", ".inf", ".nan", "fast"])
+def test_a_factor_is_a_finite_number_above_zero(tmp_path: Path, factor: str) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", f"{{Dense: {factor}}}"))
+    with pytest.raises(ConfigError, match=r"train\.learning_rate_factors\.Dense"):
+        load_config([tmp_path / "c.yaml"])
