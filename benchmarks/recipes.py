@@ -2,6 +2,7 @@
 
     python benchmarks/recipes.py cifar              # three seeds
     python benchmarks/recipes.py cifar digits --seeds 5
+    python benchmarks/recipes.py cifar-94 --runs ~/measured   # the runs are kept there, and one that has finished is not trained again
     python benchmarks/recipes.py --check            # fails where what a comment says was measured with much older code
 
 Set KERAS_HOME to a folder with datasets/cifar10.npz, and with the weights that a config names, on a machine without a network: figures
@@ -31,10 +32,11 @@ from cnnkit import __version__
 from cnnkit.config.measured import Measured, measured_in
 from cnnkit.config.packaged import folder, packaged_config
 from cnnkit.data.binding import load
-from cnnkit.io.atomic import write_text
+from cnnkit.io.atomic import write_json, write_text
 from cnnkit.metrics import headline
 from cnnkit.model.compile import build_and_compile
 from cnnkit.model.summary.summarize import summarize
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.training.environment import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +45,14 @@ FIRST_SEED = 42
 
 @dataclass(frozen=True)
 class Training:
-    """One finished process: seconds of wall time, and what it wrote."""
+    """A finished training: seconds of its process by the clock, and what it wrote.
+
+    Attributes:
+        seconds: Of the training command.
+        metrics: Of the final evaluation; of the second command of the leading comment, where there is one.
+        environment: `environment.json`.
+        history: `history.csv`.
+    """
 
     seconds: float
     metrics: dict[str, Any]
@@ -51,35 +60,51 @@ class Training:
     history: list[dict[str, str]]
 
 
-def command_of(config: Path) -> list[str]:
-    """The arguments of the `cnnkit` command in a config's leading comment.
+def commands_of(config: Path) -> list[list[str]]:
+    """The arguments of the `cnnkit` commands in a config's leading comment: one that trains, and perhaps one that evaluates its run.
 
     Raises:
         SystemExit: There is none.
     """
-    found = re.search(r"^#   cnnkit (.+)$", config.read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    comment = config.read_text(encoding="utf-8").partition("\nname:")[0]
+    found = re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE)
+    if not found:
         raise SystemExit(f"{config}: its leading comment has no line `#   cnnkit …`")
-    return shlex.split(found[1])
+    return [shlex.split(command) for command in found]
 
 
 def train(config: Path, seed: int, target: Path) -> Training:
-    """Run the config's own command with another seed, as a whole process.
+    """Run the config's own commands with another seed, each as a whole process; what has finished before with the same config is read.
 
     Raises:
-        SystemExit: The command failed, or trained on a stand-in for the config's data.
+        SystemExit: A command failed, or trained on a stand-in for the config's data.
     """
-    command = [sys.executable, "-m", "cnnkit", *command_of(config), "--set", f"seed={seed}", "--run-dir", str(target)]
-    started = time.perf_counter()
-    if status := subprocess.run(command, cwd=ROOT, check=False).returncode:
-        raise SystemExit(f"{shlex.join(command)}: ended with {status}")
-    seconds = time.perf_counter() - started
+    training, *evaluations = commands_of(config)
+    done = target.with_suffix(".json")
+    measured_config = config.read_text(encoding="utf-8").partition("\nname:")[2]
+    kept = json.loads(done.read_text(encoding="utf-8")) if done.exists() else None
+    if kept is None or kept["config"] != measured_config or kept["command"] != training:
+        started = time.perf_counter()
+        _run([*training, "--set", f"seed={seed}", "--run-dir", str(target)])
+        kept = {"command": training, "config": measured_config, "version": __version__, "seconds": time.perf_counter() - started}
+        write_json(done, kept)
     metrics = json.loads((target / "metrics.json").read_text(encoding="utf-8"))
     if metrics["stand_in_for"]:
         raise SystemExit(f"{config}: trained on a stand-in for {metrics['stand_in_for']}; nothing is written")
+    for command in evaluations:
+        _run([str(target) if argument == f"runs/{config.stem}" else argument for argument in command])
+        if "--tta" in command:
+            tta = command[command.index("--tta") + 1]
+            metrics = json.loads(RunDirectory(target).tta_metrics(tta).read_text(encoding="utf-8"))
     environment = json.loads((target / "environment.json").read_text(encoding="utf-8"))
     with (target / "history.csv").open(encoding="utf-8") as file:
-        return Training(seconds, metrics, environment, list(csv.DictReader(file)))
+        return Training(kept["seconds"], metrics, environment, list(csv.DictReader(file)))
+
+
+def _run(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "cnnkit", *arguments]
+    if status := subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise SystemExit(f"{shlex.join(command)}: ended with {status}")
 
 
 def operations(config: Path, overrides: list[str], training: Training) -> tuple[float, int]:
@@ -99,24 +124,24 @@ def operations(config: Path, overrides: list[str], training: Training) -> tuple[
     return total, summary.total_parameters
 
 
-def measure(config: Path, seeds: int) -> Measured:
-    """Train a config with several seeds, and put together what was measured."""
-    with tempfile.TemporaryDirectory() as scratch:
-        trainings = [train(config, FIRST_SEED + index, Path(scratch, f"seed-{index}")) for index in range(seeds)]
+def measure(config: Path, seeds: int, folder: Path) -> Measured:
+    """Train a config with several seeds into a folder, and put together what was measured."""
+    trainings = [train(config, FIRST_SEED + index, folder / config.stem / f"seed-{FIRST_SEED + index}") for index in range(seeds)]
     found = [headline(each.metrics) for each in trainings]
     values = [each.value for each in found if each is not None]
-    overrides = ["model.base={MobileNetV2: {weights: none}}"] if command_of(config)[0] == "transfer" else []
+    overrides = ["model.base={MobileNetV2: {weights: none}}"] if commands_of(config)[0][0] == "transfer" else []
     count, parameters = operations(config, overrides, trainings[0])
     source = load([config], overrides).source
     first = found[0]
     assert first is not None
     where = trainings[0].metrics["measured_on"].split()[0]
+    tta = trainings[0].metrics.get("tta")
     return Measured(
         version=__version__,
         tensorflow=trainings[0].environment["tensorflow"],
         machine=f"{os.cpu_count()} cores of an {processor_name()}",
         task=f"{source.spec.name}: {source.spec.task.outputs_text}",
-        metric=f"{where} {first.metric.label}",
+        metric=f"{where} {first.metric.label}" + (f" with --tta {tta}" if tta else ""),
         value=statistics.mean(values),
         spread=statistics.stdev(values) if len(values) > 1 else 0.0,
         seeds=len(values),
@@ -152,12 +177,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="packaged configs, such as cifar")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--check", action="store_true", help="measure nothing; fail where a measurement is missing or too old")
+    parser.add_argument("--runs", type=Path, help="folder in which runs are kept, to go on there later; a temporary one where left out")
     options = parser.parse_args()
     if options.check:
         sys.exit("\n".join(outdated()) or 0)
     for name in options.names:
         config = packaged_config(name)
-        measured = measure(config, options.seeds)
+        with tempfile.TemporaryDirectory() as scratch:
+            measured = measure(config, options.seeds, (options.runs or Path(scratch)).resolve())
         write(config, measured)
         print(measured.block(config.stem), flush=True)
 
