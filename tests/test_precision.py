@@ -90,6 +90,15 @@ def test_the_saved_model_computes_in_float32_with_the_trained_weights(folder: Pa
     assert np.array_equal(model.layers[2].get_weights()[0], checkpoint.arrays["model.0"])
 
 
+def test_the_saved_model_computes_in_float32_also_after_a_schedule_that_plain_keras_has_not(tmp_path: Path) -> None:
+    schedule = "train.optimizer={SGD: {learning_rate: {PiecewiseLinearDecay: {boundaries: [0, 4], values: [0.1, 0]}}}}"
+    run = prepared(tmp_path, "run", "train.precision=mixed_bfloat16", schedule)
+    train(run, Silent())
+    saved = load_model(tmp_path / "run" / "model.keras")
+    assert {layer.compute_dtype for layer in saved.layers} == {"float32"}
+    assert all(np.array_equal(a, b) for a, b in zip(saved.get_weights(), run.network.model.get_weights(), strict=True))
+
+
 def test_the_saved_model_keeps_its_precision_where_the_config_says_so(tmp_path: Path) -> None:
     train(prepared(tmp_path, "run", "train.precision=mixed_bfloat16", "train.saved_precision=as_trained", "train.epochs=1"), Silent())
     assert load_model(tmp_path / "run" / "model.keras").layers[2].compute_dtype == "bfloat16"

@@ -25,14 +25,14 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def in_float32(model: "keras.Model") -> "keras.Model":
-    """A copy of a model that computes in float32, with the same weights; the model itself where it has no other policy.
+    """A copy of a model that computes in float32, with the same weights, not compiled; the model itself where it has no other policy.
 
     Args:
         model: With layers of any dtype policies; its weights are float32 in all of them.
     """
     import keras
 
-    config = keras.saving.serialize_keras_object(model)
+    config = {**keras.saving.serialize_keras_object(model), "compile_config": None}  # its schedule may be one of cnnkit's own
     converted = _with_float32_policies(config)
     if converted == config:
         return model
