@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from cnnkit.keras_api.optuna_objects import OPTUNA_KINDS, REFUSED_OF_OPTUNA, optuna_table
+from cnnkit.keras_api.own_initializers import OWN_INITIALIZERS
 from cnnkit.keras_api.own_schedules import OWN_SCHEDULES
 from cnnkit.keras_api.signatures import KINDS, REFUSED, SignatureTable, signature_of, signature_table
 
 MODULES = {**KINDS, **OPTUNA_KINDS}  # kind of object -> the public module that holds it
 
-OWN: Mapping[str, Mapping[str, Callable[..., Any]]] = {"schedules": OWN_SCHEDULES}  # kind -> objects of cnnkit beside those of Keras
+OWN: Mapping[str, Mapping[str, Callable[..., Any]]] = {  # kind -> objects of cnnkit beside those of Keras
+    "initializers": OWN_INITIALIZERS,
+    "schedules": OWN_SCHEDULES,
+}
 
 
 def table_of(kind: str) -> SignatureTable:

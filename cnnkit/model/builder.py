@@ -10,6 +10,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build, first_sentence
 from cnnkit.keras_api.checking import OUTPUTS, Entry, parse_entry
+from cnnkit.keras_api.own_initializers import with_initializers_of_keras
 from cnnkit.model.precision import FLOAT32, dtype_policy
 from cnnkit.model.shape_faults import call_layer, format_shape
 from cnnkit.model.whitening import LAYER as WHITEN
@@ -105,7 +106,9 @@ class LayerStack:
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if is_named else at, message, remedy, on_key=not is_named))
         self.entries[layer.name] = at
-        return call_layer(layer, tensor, at, self.shrinking, self.flattening)
+        output = call_layer(layer, tensor, at, self.shrinking, self.flattening)
+        with_initializers_of_keras(layer)
+        return output
 
 
 def build_network(
