@@ -1,6 +1,7 @@
 """The shipped configs: each loads, builds, opens with its command and its figure, and survives being written out."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
 
 CONFIGS = sorted(folder().glob("*.yaml"))
-UNMEASURED = {"cifar-94"}  # its header says that its accuracy is not known yet
+UNMEASURED = {"cifar-94", "fashion"}  # no figure is known of their last form
 
 
 def test_all_seven_are_there() -> None:
@@ -36,7 +37,7 @@ def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> N
     head = path.read_text().split("\nname:")[0]
     assert head.startswith("# yaml-language-server: $schema=schema.json\n")
     command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
-    assert f"#   {command}\n" in head
+    assert re.search(rf"^#   {re.escape(command)}( --set \S+)*$", head, re.MULTILINE)
     if path.stem not in UNMEASURED:
         measured = measured_in(path)
         assert measured is not None or "# Measured: " in head, f"python benchmarks/recipes.py {path.stem}"
@@ -171,5 +172,5 @@ def test_a_packaged_config_that_is_not_there_is_told_with_those_that_are() -> No
         packaged_config("cifra")
     assert str(caught.value) == (
         "no packaged config 'cifra'. Did you mean 'cifar'?\n"
-        "    There are: cifar-94, cifar-finetune, cifar-transfer, cifar, digits, regression, resnet, shapes, signals, transfer."
+        "    There are: cifar-94, cifar-finetune, cifar-transfer, cifar, digits, fashion, regression, resnet, shapes, signals, transfer."
     )
