@@ -14,13 +14,15 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = 10_240  # of an epoch: enough steps for a rate, and a pair of a large network in minutes
 
 
 def images_per_second(config: str, workers: int, epochs: int) -> list[float]:
     """The rates of the epochs after the first, trained by so many workers, each on a core of its own."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "run")
-        train = [sys.executable, "-m", "cnnkit", "train", config, "--set", f"train.epochs={epochs}", "--run-dir", str(target)]
+        train = [sys.executable, "-m", "cnnkit", "train", config, "--run-dir", str(target)]
+        train += ["--set", f"train.epochs={epochs}", "--set", f"data.limit={EXAMPLES}"]
         ports = _free_ports(workers)
         processes = []
         for index in range(workers):
