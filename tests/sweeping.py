@@ -13,7 +13,6 @@ from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.runs.directory import RunDirectory
-from cnnkit.training.prepare import Prepared
 
 SPACE = {
     "train.optimizer.Adam.learning_rate": {"FloatDistribution": {"low": 1e-4, "high": 1e-1, "log": True}},
@@ -52,7 +51,7 @@ def opened(folder: Path, **sections: Any) -> OpenSweep:
 
 
 class Silent:
-    """A listener that does nothing, or fails in an epoch."""
+    """A display and listener that does nothing, or fails in an epoch."""
 
     def __init__(self, fail_after: int | None = None, with_error: type[BaseException] = KeyboardInterrupt) -> None:
         self.fail_after, self.error, self.epochs = fail_after, with_error, 0
@@ -62,18 +61,20 @@ class Silent:
         if self.epochs == self.fail_after:
             raise self.error
 
+    def scanning(self) -> AbstractContextManager[Any]:
+        return nullcontext(lambda done, total: None)
+
+    def training(self, epochs: int, steps: int, done: object) -> AbstractContextManager[Any]:
+        return nullcontext(self)
+
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None
-
-
-def silently(prepared: Prepared) -> AbstractContextManager[Any]:
-    return nullcontext(Silent())
 
 
 def worker(folder: Path, **sections: Any) -> OpenSweep:
     """Train all trials of a sweep as a worker does, and open it."""
     sweep = opened(folder, **sections)
-    assert SweepTask("w", sweep.folder.path, loaded(folder, **sections), sweep.address).train(silently)
+    assert SweepTask("w", sweep.folder.path, loaded(folder, **sections), sweep.address).train(Silent())
     return opened(folder, **sections)
 
 

@@ -1,7 +1,6 @@
 """Trials, in this process: each is the run that `cnnkit train` makes of its config, never on the test examples, resumed and not lost."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.listing import read_run
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import Silent, chosen, config_of, history, opened, silently, worker
+from tests.sweeping import Silent, chosen, config_of, history, opened, worker
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_a_trial_resumed_by_hand_does_not_see_them_either(tmp_path: Path) -> Non
     claim = sweep.study.claim()
     assert claim is not None
     with pytest.raises(KeyboardInterrupt):
-        run_trial(sweep.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+        run_trial(sweep.study, claim, Silent(fail_after=2))  # type: ignore[arg-type]
     resumed = open_interrupted(sweep.folder.trial(0), [], [], None, force=False)
     train(prepare(resumed.loaded, None, resumed=resumed), Silent())  # type: ignore[arg-type]
     assert json.loads((sweep.folder.trial(0) / "metrics.json").read_text())["measured_on"] == "validation set of digits"
@@ -104,7 +103,7 @@ def test_the_trial_of_a_killed_worker_is_resumed_with_its_values_and_ends_as_if_
     claim = killed.study.claim()
     assert claim is not None
     with pytest.raises(KeyboardInterrupt):
-        run_trial(killed.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+        run_trial(killed.study, claim, Silent(fail_after=2))  # type: ignore[arg-type]
     assert [row.state for row in status_of(killed.study).rows] == ["interrupted"]
     sweep = worker(tmp_path)
     assert chosen(sweep) == chosen(swept)
@@ -123,12 +122,12 @@ def test_a_finished_run_that_was_not_told_is_told_and_not_trained_again(tmp_path
     assert claim is not None
     with monkeypatch.context() as patch:
         patch.setattr(sweep.study, "complete", lambda claim, value: None)  # killed here
-        run_trial(sweep.study, claim, silently)
+        run_trial(sweep.study, claim, Silent())
     again = sweep.study.claim()
     assert again is not None
     assert again.number == 0
     monkeypatch.setattr("cnnkit.experiments.sweep.trial_run.train", lambda *arguments: pytest.fail("trained twice"))
-    run_trial(sweep.study, again, silently)
+    run_trial(sweep.study, again, Silent())
     assert status_of(sweep.study).rows[0].state == "finished"
 
 
@@ -158,7 +157,7 @@ def test_a_pruned_run_that_was_not_told_is_told_and_not_trained_again(tmp_path: 
     assert claim is not None
     with monkeypatch.context() as patch:
         patch.setattr(sweep.study, "prune", lambda claim: None)  # killed here
-        run_trial(sweep.study, claim, silently)
+        run_trial(sweep.study, claim, Silent())
     again = sweep.study.claim()
     assert again is not None
     run_trial(sweep.study, again, lambda prepared: pytest.fail("trained again"))
@@ -210,7 +209,7 @@ def test_values_that_are_not_valid_together_fail_their_trial_with_the_reason(tmp
     layers = "model.layers=[{Conv2D: {filters: 2, kernel_size: 3}}, Flatten, {Dense: {units: 10, activation: softmax}}]"
     path = config_of(tmp_path, sweep={"trials": 4, "sampler": "BruteForceSampler", "space": space}, train={"epochs": 1})
     sweep = open_sweep(load_config([path], [layers]), tmp_path / "sweep", StorageAddress())
-    assert SweepTask("w", sweep.folder.path, load_config([path], [layers]), sweep.address).train(silently)
+    assert SweepTask("w", sweep.folder.path, load_config([path], [layers]), sweep.address).train(Silent())
     rows = status_of(sweep.study).rows
     assert sorted((row.state, *row.values.values()) for row in rows) == [
         ("failed", 2, 2),
