@@ -1,6 +1,6 @@
 """A small sweep for tests: the packaged digits, a network of two layers, seconds a trial."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,27 @@ SPACE = {
 }
 SWEEP = {"trials": 3, "objective": "val_accuracy", "sampler": "RandomSampler", "space": SPACE}
 
+CLASSIFIER = {"Dense": {"units": 10, "activation": "softmax"}}
+DENSE = ["Flatten", {"Dense": {"units": 16, "activation": "relu"}}, CLASSIFIER]
+CONVOLUTIONAL = [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "Flatten", CLASSIFIER]
 
-def config_of(folder: Path, *, sweep: Mapping[str, Any] | None = None, **sections: Mapping[str, Any]) -> Path:
-    """A config file with a sweep, its sections updated by the arguments."""
-    value: dict[str, Any] = {
+
+def mapping_of(*, sweep: Mapping[str, Any] | None = None, layers: Sequence[Any] = DENSE, **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with a sweep as a mapping, its sections updated by the arguments."""
+    return {
         "name": "small",
         "seed": 7,
         "data": {"dataset": "digits", "limit": 200, **sections.get("data", {})},
-        "model": {
-            "preprocess": [{"Rescaling": {"scale": "1/16"}}],
-            "layers": ["Flatten", {"Dense": {"units": 16, "activation": "relu"}}, {"Dense": {"units": 10, "activation": "softmax"}}],
-        },
+        "model": {"preprocess": [{"Rescaling": {"scale": "1/16"}}], "layers": [*layers]},
         "train": {"epochs": 2, "optimizer": {"Adam": {"learning_rate": 1e-3}}, "metrics": ["accuracy"], **sections.get("train", {})},
         "sweep": {**SWEEP, **(sweep or {})},
     }
+
+
+def config_of(folder: Path, **sections: Any) -> Path:
+    """The same as a file."""
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(value, sort_keys=False))
+    path.write_text(yaml.safe_dump(mapping_of(**sections), sort_keys=False))
     return path
 
 

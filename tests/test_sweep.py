@@ -10,11 +10,10 @@ import pytest
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.sweep.run import OpenSweep, open_sweep, reopen_sweep
+from cnnkit.experiments.sweep.run import OpenSweep, reopen_sweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
-from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.sweep.trial_run import run_trial
 from cnnkit.report.sweep import write_sweep_report
 from cnnkit.report.write import write_report
@@ -22,7 +21,7 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.listing import read_run
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import Silent, chosen, config_of, history, opened, worker
+from tests.sweeping import CONVOLUTIONAL, Silent, chosen, history, opened, worker
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +205,8 @@ def test_values_that_are_not_valid_together_fail_their_trial_with_the_reason(tmp
         "model.layers[0].Conv2D.strides": {"CategoricalDistribution": {"choices": [1, 2]}},
         "model.layers[0].Conv2D.dilation_rate": {"CategoricalDistribution": {"choices": [1, 2]}},
     }
-    layers = "model.layers=[{Conv2D: {filters: 2, kernel_size: 3}}, Flatten, {Dense: {units: 10, activation: softmax}}]"
-    path = config_of(tmp_path, sweep={"trials": 4, "sampler": "BruteForceSampler", "space": space}, train={"epochs": 1})
-    sweep = open_sweep(load_config([path], [layers]), tmp_path / "sweep", StorageAddress())
-    assert SweepTask("w", sweep.folder.path, load_config([path], [layers]), sweep.address).train(Silent())
+    wanted = {"trials": 4, "sampler": "BruteForceSampler", "space": space}
+    sweep = worker(tmp_path, sweep=wanted, train={"epochs": 1}, layers=CONVOLUTIONAL)
     rows = status_of(sweep.study).rows
     assert sorted((row.state, *row.values.values()) for row in rows) == [
         ("failed", 2, 2),
