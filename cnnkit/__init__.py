@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cnnkit.api.experiments import compare as compare
     from cnnkit.api.experiments import repeat as repeat
     from cnnkit.api.experiments import sweep as sweep
-    from cnnkit.api.experiments import sweep_winner as sweep_winner
     from cnnkit.api.inspection import bases as bases
     from cnnkit.api.inspection import check as check
     from cnnkit.api.inspection import check_data as check_data
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from cnnkit.version import __version__ as __version__
 
 _MODULES = {  # of each name: what is not a module of its own
-    "cnnkit.api.experiments": ("compare", "repeat", "sweep", "sweep_winner"),
+    "cnnkit.api.experiments": ("compare", "repeat", "sweep"),
     "cnnkit.api.inspection": ("bases", "check", "check_data", "init", "list_configs", "list_runs", "schema", "summary"),
     "cnnkit.api.predictions": ("Predictions",),
     "cnnkit.api.run": ("Run", "load"),

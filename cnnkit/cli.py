@@ -87,14 +87,28 @@ def main() -> None:
     except CnnkitError as error:
         print_error(str(error))
         sys.exit(error.exit_status)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
+    except SystemExit as end:  # of every command, however it ended
+        sys.exit(_status_once_written(end))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
         sys.excepthook(*sys.exc_info())
         sys.exit(CRASHED)
+
+
+def _status_once_written(end: SystemExit) -> "str | int | None":
+    """The exit status of a command, once what is left in the buffer of standard output is written.
+
+    Where its reader, such as `head`, has exited, the rest is discarded; Rich and Typer then end a command with status 1.
+    """
+    fault = end.__context__
+    try:
+        if sys.stdout is not None:  # it is None in a process that was started without
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        fault = error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE if isinstance(fault, BrokenPipeError) else end.code
 
 
 @app.callback(invoke_without_command=True)

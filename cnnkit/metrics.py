@@ -1,4 +1,4 @@
-"""The metric registry: each metric's label, direction, number format, and whether it has a confidence interval.
+"""The metric registry: each metric's label, direction, number format, range, and whether it has a confidence interval.
 
 A new metric of the final evaluation is computed in `evaluation/` and gets its record here; screens, reports, comparisons, the
 list of runs and sorting use it. Metrics of Keras, which are columns of a run's history, are found by `find`.
@@ -16,6 +16,11 @@ VALIDATION_PREFIX = "val_"  # prefix of a history column that was measured on th
 LOSS_COLUMN = "loss"
 ABSENT = "–"  # printed for an undefined value, such as 0/0
 
+Bounds = tuple[float, float]  # the lowest and the highest value that a metric can have
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+FRACTION: Bounds = (0.0, 1.0)  # of shares, means of shares, and areas below curves
+FROM_ZERO: Bounds = (0.0, math.inf)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -31,6 +36,7 @@ class Metric:
         remark: What it averages over, in a few words.
         abbreviation: Short label; empty to use `label`.
         one_of_two: Whether with two classes it is computed for the second (positive) class only.
+        bounds: The lowest and the highest value that it can have; infinite where there is none, or none is known.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Metric:
     remark: str = ""
     abbreviation: str = ""
     one_of_two: bool = False
+    bounds: Bounds = UNBOUNDED
 
     def text(self, value: float | None) -> str:
         """A formatted value; a dash for None and NaN."""
@@ -125,23 +132,23 @@ class TaskMetrics:
 
 
 LOSS = Metric(LOSS_COLUMN, "loss", higher_is_better=False)
-ACCURACY = Metric("accuracy", "accuracy", higher_is_better=True, has_interval=True)
+ACCURACY = Metric("accuracy", "accuracy", higher_is_better=True, has_interval=True, bounds=FRACTION)
 LABEL_ACCURACY = replace(ACCURACY, label="label accuracy", remark="share of single labels")
-LOG_LOSS = Metric("log_loss", "log loss", higher_is_better=False)
-ROC_AUC = Metric("roc_auc", "ROC-AUC", higher_is_better=True, remark="mean, class against the rest", one_of_two=True)
+LOG_LOSS = Metric("log_loss", "log loss", higher_is_better=False, bounds=FROM_ZERO)
+ROC_AUC = Metric("roc_auc", "ROC-AUC", higher_is_better=True, remark="mean, class against the rest", one_of_two=True, bounds=FRACTION)
 AVERAGE_PRECISION = replace(ROC_AUC, name="average_precision", label="average precision", abbreviation="AP")
 CALIBRATION_ERROR = Metric(
-    "expected_calibration_error", "calibration error", higher_is_better=False, remark="probability against share right"
+    "expected_calibration_error", "calibration error", higher_is_better=False, remark="probability against share right", bounds=FRACTION
 )
-F1 = Metric("f1", "F1", higher_is_better=True)
-MACRO_F1 = Metric("macro_f1", "macro F1", higher_is_better=True, has_interval=True)
-MAE = Metric("mae", "MAE", higher_is_better=False, format="quantity", has_interval=True)
+F1 = Metric("f1", "F1", higher_is_better=True, bounds=FRACTION)
+MACRO_F1 = Metric("macro_f1", "macro F1", higher_is_better=True, has_interval=True, bounds=FRACTION)
+MAE = Metric("mae", "MAE", higher_is_better=False, format="quantity", has_interval=True, bounds=FROM_ZERO)
 RMSE = replace(MAE, name="rmse", label="RMSE")
-R2 = Metric("r2", "R²", higher_is_better=True, has_interval=True)
+R2 = Metric("r2", "R²", higher_is_better=True, has_interval=True, bounds=(-math.inf, 1.0))
 
 _BY_CLASS = (
-    Metric("precision", "precision", higher_is_better=True),
-    Metric("recall", "recall", higher_is_better=True),
+    Metric("precision", "precision", higher_is_better=True, bounds=FRACTION),
+    Metric("recall", "recall", higher_is_better=True, bounds=FRACTION),
     F1,
     ROC_AUC,
     AVERAGE_PRECISION,
@@ -152,16 +159,14 @@ TASK_METRICS: Mapping[str, TaskMetrics] = {
     "classification": TaskMetrics(
         overall=(
             ACCURACY,
-            Metric(
-                "balanced_accuracy", "balanced accuracy", higher_is_better=True, has_interval=True, remark="mean of the classes' recalls"
-            ),
+            replace(ACCURACY, name="balanced_accuracy", label="balanced accuracy", remark="mean of the classes' recalls"),
             LOG_LOSS,
             ROC_AUC,
             AVERAGE_PRECISION,
             CALIBRATION_ERROR,
             replace(MACRO_F1, has_interval=False, key="macro.f1", remark="mean of the classes' F1"),
-            Metric("top_3_accuracy", "top-3 accuracy", higher_is_better=True, key="top_k_accuracy.3"),
-            Metric("top_5_accuracy", "top-5 accuracy", higher_is_better=True, key="top_k_accuracy.5"),
+            Metric("top_3_accuracy", "top-3 accuracy", higher_is_better=True, key="top_k_accuracy.3", bounds=FRACTION),
+            Metric("top_5_accuracy", "top-5 accuracy", higher_is_better=True, key="top_k_accuracy.5", bounds=FRACTION),
         ),
         by_row=_BY_CLASS,
         rows="classes",
@@ -171,7 +176,7 @@ TASK_METRICS: Mapping[str, TaskMetrics] = {
     "multilabel": TaskMetrics(
         overall=(
             replace(MACRO_F1, remark="mean of the labels' F1"),
-            Metric("exact", "exact", higher_is_better=True, has_interval=True, remark="every label right"),
+            Metric("exact", "exact", higher_is_better=True, has_interval=True, remark="every label right", bounds=FRACTION),
             LABEL_ACCURACY,
             LOG_LOSS,
             replace(ROC_AUC, **_MEAN_OF_LABELS),

@@ -311,13 +311,13 @@ def test_pil_images_files_and_folders_give_the_same_answers(run: cnnkit.Run, tmp
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 def test_a_pil_image_is_read_as_its_file_and_not_changed(run: cnnkit.Run, mode: str, tmp_path: Path) -> None:
-    """With its EXIF orientation, of PNG files."""
+    """With its EXIF orientation."""
     picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (20, 30, 4), np.uint8), "RGBA")
     picture = picture.convert("RGB" if mode == "CMYK" else mode).convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
-    picture.save(path, **({} if mode == "CMYK" else {"exif": exif}))
+    picture.save(path, exif=exif)
     with Image.open(path) as opened:
         before = (opened.size, opened.mode)
         answer = run.predict(opened)

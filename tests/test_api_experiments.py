@@ -10,25 +10,20 @@ from typing import Any
 
 import pytest
 
+from tests.sweeping import mapping_of
+
 ROOT = Path(__file__).parent.parent
 
 SCRIPT = """
 import json
 import cnnkit
 
-TINY = {
-    "name": "tiny",
-    "data": {"dataset": "digits", "limit": 200},
-    "model": {"preprocess": [{"Rescaling": {"scale": "1/255"}}], "layers": ["Flatten", {"Dense": {"units": 10, "activation": "softmax"}}]},
-    "train": {"epochs": 1, "optimizer": {"Adam": {"learning_rate": 0.01}}, "metrics": ["accuracy"]},
-}
-SPACE = {"train.optimizer.Adam.learning_rate": {"FloatDistribution": {"low": 1e-4, "high": 1e-1, "log": True}}}
+config = CONFIG
 print("script")  # once: workers do not run it
-group = cnnkit.repeat(TINY, seeds=[3, 5], run_dir="group")
-config = {**TINY, "sweep": {"trials": 2, "objective": "val_accuracy", "sampler": "RandomSampler", "space": SPACE}}
+group = cnnkit.repeat(config, seeds=[3, 5], run_dir="group")
 sweep = cnnkit.sweep(config)
 again = cnnkit.sweep(config)
-winner = cnnkit.sweep_winner(config, seeds=1)
+winner = cnnkit.sweep(config, seeds=1)["winner"]
 best = cnnkit.train(sweep["best_config"], run_dir="best")
 print(json.dumps([group, sweep, again == sweep, winner, best.history[-1], cnnkit.load("group/seed-3").metrics["accuracy"]]))
 """
@@ -36,7 +31,7 @@ print(json.dumps([group, sweep, again == sweep, winner, best.history[-1], cnnkit
 
 @pytest.mark.slow
 def test_repeat_and_sweep_in_a_script_without_a_guard(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "script.py").write_text(SCRIPT.replace("CONFIG", repr(mapping_of(sweep={"trials": 2}, train={"epochs": 1}))))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -52,4 +47,6 @@ def test_repeat_and_sweep_in_a_script_without_a_guard(tmp_path: Path) -> None:
     assert sweep["best"]["value"] == max(trial["value"] for trial in sweep["trials"])
     assert is_same
     assert best["val_accuracy"] == pytest.approx(sweep["best"]["value"])
-    assert winner["trial"] == sweep["best"]["number"]
+    assert sweep["winner"] is None
+    assert (winner["trial"], winner["trial_value"]) == (sweep["best"]["number"], sweep["best"]["value"])
+    assert winner["gap"] == pytest.approx(winner["trial_value"] - winner["validation"]["mean"])

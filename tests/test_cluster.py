@@ -113,6 +113,8 @@ def test_tensorflow_gets_the_cluster_of_slurm_by_tf_config(monkeypatch: pytest.M
         (["transfer", "--seeds", "2"], "--seeds"),
         (["transfer", "--compare-scratch"], "--compare-scratch"),
         (["transfer", "--fractions", "0.5,1"], "--fractions"),
+        (["sweep", "c.yaml"], "sweep"),
+        (["sweep", "c.yaml", "--best"], "sweep"),
     ],
     ids=" ".join,
 )

@@ -138,6 +138,26 @@ def test_every_registered_metric_is_computed_and_has_its_interval(kind: str) -> 
     assert found.metric is known.overall[0]
 
 
+@pytest.mark.parametrize("kind", TASK_METRICS)
+def test_perfect_predictions_reach_the_better_bound_of_every_metric_and_none_is_ever_beyond_its_bounds(kind: str) -> None:
+    task = Task(kind, tuple(f"name {i}" for i in range(6)))  # type: ignore[arg-type]
+    if kind == "classification":
+        targets: Any = np.arange(60) % 6
+        perfect, opposite = np.eye(6)[targets], np.eye(6)[(targets + 1) % 6]
+    else:
+        targets = RANDOM.integers(0, 2, (60, 6))
+        perfect, opposite = targets.astype(float), 1.0 - targets
+    known = TASK_METRICS[kind]
+    for predictions in (perfect, opposite, np.full_like(perfect, 1 / 6)):
+        results = compute_metrics(targets, predictions, task).as_dict()
+        rows = [value for row in results[known.rows] for value in known.measured_in(row)]
+        for each in (*known.measured(results), *rows):
+            low, high = each.metric.bounds
+            if predictions is perfect:
+                assert each.value == pytest.approx(each.metric.best((low, high)), abs=1e-6), each.metric.name
+            assert math.isnan(each.value) or low - 1e-9 <= each.value <= high + 1e-9, (each.metric.name, each.value)
+
+
 def test_a_new_record_is_on_the_screen_and_in_the_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     new = Metric("weighted_f1", "weighted F1", higher_is_better=True, key="weighted.f1")
     known = TASK_METRICS["classification"]

@@ -31,6 +31,32 @@ def test_95_of_100_intervals_over_independent_runs_hold_the_true_mean() -> None:
     assert np.mean([each.low <= 0.8 <= each.high for each in estimates]) == pytest.approx(0.95, abs=0.015)
 
 
+def test_an_interval_is_cut_off_at_the_range_of_the_metric_and_holds_the_true_mean_as_often() -> None:
+    values = [0.9, 1.0, 1.0]
+    whole, cut = mean_estimate(values, folds=False), mean_estimate(values, folds=False, bounds=(0.0, 1.0))
+    assert whole.high > 1.0
+    assert (cut.low, cut.high) == (whole.low, 1.0)
+    errors = mean_estimate([0.1, 0.0, 0.0], folds=False, bounds=(0.0, math.inf))
+    assert (errors.low, errors.high) == pytest.approx((0.0, 1.0 - whole.low))
+    random = np.random.default_rng(0)
+    for group in random.beta(19, 1, (500, 4)).tolist():  # accuracies around 0.95
+        whole, cut = mean_estimate(group, folds=False), mean_estimate(group, folds=False, bounds=(0.0, 1.0))
+        assert 0 <= cut.low <= cut.mean <= cut.high <= 1
+        assert (cut.low <= 0.95 <= cut.high) == (whole.low <= 0.95 <= whole.high)
+
+
+def test_two_accuracies_differ_by_1_at_most_and_two_errors_by_any_amount() -> None:
+    ours, theirs = [1.0, 1.0, 0.4], [0.2, 0.0, 0.4]
+    for difference in (paired_difference, welch_difference):
+        options = {"folds": False} if difference is paired_difference else {}
+        whole = difference(ours, theirs, **options)
+        cut, swapped = (difference(*pair, **options, bounds=(0.0, 1.0)) for pair in ((ours, theirs), (theirs, ours)))
+        assert whole.high > 1.0
+        assert (cut.low, cut.high, cut.p) == (whole.low, 1.0, whole.p)
+        assert (swapped.low, swapped.high) == pytest.approx((-1.0, -whole.low))
+        assert difference(ours, theirs, **options, bounds=(0.0, math.inf)) == whole
+
+
 def test_an_undefined_metric_is_left_out_and_one_run_has_no_spread() -> None:
     found = mean_estimate([0.5, math.nan, 0.7], folds=False)
     assert (found.mean, found.runs) == (pytest.approx(0.6), 2)

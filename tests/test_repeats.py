@@ -96,7 +96,7 @@ def test_mean_deviation_and_interval_are_those_of_scipy(folder: Path) -> None:
     found = summary(group)["metrics"]
     for name, key in (("accuracy", "accuracy"), ("log_loss", "log_loss"), ("loss", "loss"), ("balanced_accuracy", "balanced_accuracy")):
         values = np.array([results(group / f"seed-{seed}")[key] for seed in SEEDS])
-        low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+        low, high = np.clip(stats.t.interval(0.95, 2, values.mean(), stats.sem(values)), 0, 1 if "accuracy" in name else np.inf)
         assert found[name]["mean"] == pytest.approx(values.mean())
         assert found[name]["deviation"] == pytest.approx(values.std(ddof=1))
         assert (found[name]["low"], found[name]["high"]) == pytest.approx((low, high))
@@ -208,7 +208,7 @@ def test_groups_are_compared_by_pairs_of_equal_seeds_as_scipy_does(folder: Path,
     theirs = stats.ttest_rel(first, second)
     found = compared.versus[0].differences[compared.headline]
     assert (found.pairs, found.p) == (3, pytest.approx(theirs.pvalue))
-    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert (found.low, found.high) == pytest.approx(tuple(np.clip(theirs.confidence_interval(0.95), -1, 1)))
     assert compared.versus[0].corrected == found.p
     assert compared.differences == {"train.optimizer": ("adam", {"Adam": {"learning_rate": 0.01}})}
     assert (tmp_path / "c.png").exists()

@@ -48,6 +48,11 @@ def values_of(group: Path, key: str) -> Array:
     return np.array([(results.get("overall") or results)[key] for results in found])
 
 
+def range_of(key: str) -> tuple[float, float]:
+    """The lowest and highest value of a metric by its definition."""
+    return (0 if key != "r2" else -np.inf, np.inf if key in ("mae", "rmse", "log_loss") else 1)
+
+
 KEYS = {"numbers": ("mae", "rmse", "r2"), "labels": ("macro_f1", "exact", "accuracy", "log_loss", "roc_auc", "average_precision")}
 EVERY = [(task, key) for task, keys in KEYS.items() for key in keys]
 
@@ -60,7 +65,8 @@ def test_the_interval_over_seeds_is_that_of_scipy(folder: Path, task: str, key: 
     assert len(set(values)) > 1
     assert found["mean"] == pytest.approx(values.mean())
     assert found["deviation"] == pytest.approx(values.std(ddof=1))
-    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values)))
+    interval = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.clip(interval, *range_of(key))))
 
 
 @pytest.mark.parametrize(("task", "key"), EVERY)
@@ -70,7 +76,8 @@ def test_the_interval_over_folds_has_the_variance_of_nadeau_and_bengio(folder: P
     assert len(values) == FOLDS
     error = np.sqrt((1 / FOLDS + 1 / (FOLDS - 1)) * values.var(ddof=1))
     assert found["mean"] == pytest.approx(values.mean())
-    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, FOLDS - 1, values.mean(), error))
+    interval = stats.t.interval(0.95, FOLDS - 1, values.mean(), error)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.clip(interval, *range_of(key))))
 
 
 def out_of_fold(group: Path) -> dict[str, list[str]]:

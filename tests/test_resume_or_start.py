@@ -12,18 +12,20 @@ from typing import Any
 
 import faults
 import pytest
-from test_resume import PLAIN, Silent, StopAfter, short_executions  # noqa: F401 - a fixture, used by every test
+from test_resume import PLAIN, StopAfter, short_executions  # noqa: F401 - a fixture, used by every test
 
 from cnnkit import cli
+from cnnkit.api.display import QuietDisplay
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.training import run as run_module
-from cnnkit.training.resume_or_start import open_run, resume_or_start
+from cnnkit.training.open_run import open_run
+from cnnkit.training.session import resume_or_start
 
 
 def go(config: Path, run: Path, *overrides: str) -> Any:
-    return resume_or_start(load([config], overrides), run, lambda prepared: contextlib.nullcontext(Silent()))
+    return resume_or_start(load([config], overrides), run, QuietDisplay()).result
 
 
 @pytest.fixture(scope="module")

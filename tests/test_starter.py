@@ -15,7 +15,8 @@ from cnnkit.errors import CnnkitError
 from cnnkit.experiments.starter.linear_head import STRENGTHS, penalty
 from cnnkit.experiments.starter.measure import load_examples, measure
 from cnnkit.experiments.starter.write import Options, write_starter
-from cnnkit.training.prepare import prepare
+from cnnkit.model.optimizer import build_optimizer
+from cnnkit.training.prepare import Prepared, prepare
 
 WEIGHTS_ADVICE = "The ImageNet weights of MobileNetV2 are not in"
 
@@ -108,7 +109,18 @@ def test_mirror_images_are_made_where_they_keep_the_class_and_never_of_left_and_
     assert any("worse, so no such flips" in line for line in lost.measured)
 
 
-def test_phases_schedules_and_penalty_fit_the_examples_that_are_trained_on(
+def learning_rates(prepared: Prepared) -> list[tuple[float, float]]:
+    """The learning rate of each phase half way and after its last step."""
+    found = []
+    for phase, schedule in zip(prepared.phases, prepared.schedules, strict=True):
+        assert phase.optimizer is not None
+        steps = schedule.epochs * prepared.train.steps
+        optimizer = build_optimizer(phase.optimizer, (), "float32", steps)
+        found.append(tuple(float(optimizer._learning_rate(step)) for step in (steps // 2, steps)))
+    return found
+
+
+def test_phases_and_penalty_fit_the_examples_and_schedules_the_epochs_and_batches_that_are_trained_on(
     striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.FINE_TUNE_LEAST", 10)
@@ -122,9 +134,13 @@ def test_phases_schedules_and_penalty_fit_the_examples_that_are_trained_on(
     assert (head.train, fine.train) == ("head", "from block_6_expand")
     assert fine.optimizer is not None
     assert head.optimizer is not None
-    schedule = fine.optimizer.arguments["learning_rate"]["CosineDecay"]
-    assert schedule["warmup_steps"] + schedule["decay_steps"] == fine.epochs * prepared.train.steps
-    assert head.optimizer.arguments["learning_rate"]["CosineDecay"]["decay_steps"] == prepared.train.steps
+    edits = ["train.phases[0].epochs=3", "train.phases[1].epochs=20", "data.batch_size=3"]
+    edited = prepare(load([starter.path], edits), tmp_path / "edited")
+    assert edited.train.steps > 2 * prepared.train.steps
+    (head_rates, fine_rates), edited_rates = learning_rates(prepared), learning_rates(edited)
+    assert max(head_rates[1] / 2e-3, fine_rates[1] / 1e-4) < 0.02
+    assert edited_rates[0] == (pytest.approx(1e-3, rel=0.1), pytest.approx(0, abs=1e-5))  # half a cosine from 2e-3
+    assert edited_rates[1] == (pytest.approx(1e-4 * (1 + np.cos(np.pi * 4 / 9)) / 2, rel=0.02), pytest.approx(0, abs=1e-6))  # with a warmup
     assert loaded.config.model.head is not None
     (l2,) = [each["L2"]["l2"] for each in [loaded.config.model.head[-1].arguments["kernel_regularizer"]]]
     assert any(l2 == pytest.approx(penalty(strength, len(prepared.dataset.train), loaded.spec.task), rel=0.05) for strength in STRENGTHS)

@@ -1,7 +1,6 @@
 """Trials, in this process: each is the run that `cnnkit train` makes of its config, never on the test examples, resumed and not lost."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.sweep.run import OpenSweep, open_sweep, reopen_sweep
+from cnnkit.experiments.sweep.run import OpenSweep, reopen_sweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
-from cnnkit.experiments.sweep.task import SweepTask
 from cnnkit.experiments.sweep.trial_run import run_trial
 from cnnkit.report.sweep import write_sweep_report
 from cnnkit.report.write import write_report
@@ -23,7 +21,7 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.listing import read_run
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import Silent, chosen, config_of, history, opened, silently, worker
+from tests.sweeping import CONVOLUTIONAL, Silent, chosen, history, opened, worker
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +73,7 @@ def test_a_trial_resumed_by_hand_does_not_see_them_either(tmp_path: Path) -> Non
     claim = sweep.study.claim()
     assert claim is not None
     with pytest.raises(KeyboardInterrupt):
-        run_trial(sweep.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+        run_trial(sweep.study, claim, Silent(fail_after=2))  # type: ignore[arg-type]
     resumed = open_interrupted(sweep.folder.trial(0), [], [], None, force=False)
     train(prepare(resumed.loaded, None, resumed=resumed), Silent())  # type: ignore[arg-type]
     assert json.loads((sweep.folder.trial(0) / "metrics.json").read_text())["measured_on"] == "validation set of digits"
@@ -104,7 +102,7 @@ def test_the_trial_of_a_killed_worker_is_resumed_with_its_values_and_ends_as_if_
     claim = killed.study.claim()
     assert claim is not None
     with pytest.raises(KeyboardInterrupt):
-        run_trial(killed.study, claim, lambda prepared: nullcontext(Silent(fail_after=2)))  # type: ignore[arg-type]
+        run_trial(killed.study, claim, Silent(fail_after=2))  # type: ignore[arg-type]
     assert [row.state for row in status_of(killed.study).rows] == ["interrupted"]
     sweep = worker(tmp_path)
     assert chosen(sweep) == chosen(swept)
@@ -123,12 +121,12 @@ def test_a_finished_run_that_was_not_told_is_told_and_not_trained_again(tmp_path
     assert claim is not None
     with monkeypatch.context() as patch:
         patch.setattr(sweep.study, "complete", lambda claim, value: None)  # killed here
-        run_trial(sweep.study, claim, silently)
+        run_trial(sweep.study, claim, Silent())
     again = sweep.study.claim()
     assert again is not None
     assert again.number == 0
     monkeypatch.setattr("cnnkit.experiments.sweep.trial_run.train", lambda *arguments: pytest.fail("trained twice"))
-    run_trial(sweep.study, again, silently)
+    run_trial(sweep.study, again, Silent())
     assert status_of(sweep.study).rows[0].state == "finished"
 
 
@@ -158,7 +156,7 @@ def test_a_pruned_run_that_was_not_told_is_told_and_not_trained_again(tmp_path: 
     assert claim is not None
     with monkeypatch.context() as patch:
         patch.setattr(sweep.study, "prune", lambda claim: None)  # killed here
-        run_trial(sweep.study, claim, silently)
+        run_trial(sweep.study, claim, Silent())
     again = sweep.study.claim()
     assert again is not None
     run_trial(sweep.study, again, lambda prepared: pytest.fail("trained again"))
@@ -207,10 +205,8 @@ def test_values_that_are_not_valid_together_fail_their_trial_with_the_reason(tmp
         "model.layers[0].Conv2D.strides": {"CategoricalDistribution": {"choices": [1, 2]}},
         "model.layers[0].Conv2D.dilation_rate": {"CategoricalDistribution": {"choices": [1, 2]}},
     }
-    layers = "model.layers=[{Conv2D: {filters: 2, kernel_size: 3}}, Flatten, {Dense: {units: 10, activation: softmax}}]"
-    path = config_of(tmp_path, sweep={"trials": 4, "sampler": "BruteForceSampler", "space": space}, train={"epochs": 1})
-    sweep = open_sweep(load_config([path], [layers]), tmp_path / "sweep", StorageAddress())
-    assert SweepTask("w", sweep.folder.path, load_config([path], [layers]), sweep.address).train(silently)
+    wanted = {"trials": 4, "sampler": "BruteForceSampler", "space": space}
+    sweep = worker(tmp_path, sweep=wanted, train={"epochs": 1}, layers=CONVOLUTIONAL)
     rows = status_of(sweep.study).rows
     assert sorted((row.state, *row.values.values()) for row in rows) == [
         ("failed", 2, 2),

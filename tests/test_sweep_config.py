@@ -14,7 +14,7 @@ from cnnkit.config.load import load_config, resolved
 from cnnkit.config.sweep_space import check_space, load_config_with_sweep
 from cnnkit.errors import CnnkitError, ConfigError
 from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
-from tests.sweeping import SPACE, config_of, loaded
+from tests.sweeping import CONVOLUTIONAL, SPACE, config_of, loaded
 
 RATE, BATCH, UNITS = SPACE
 
@@ -166,9 +166,8 @@ def test_both_commands_report_them_together(
 
 
 def test_an_end_at_which_there_is_no_network_is_told(tmp_path: Path) -> None:
-    layers = [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "Flatten", {"Dense": {"units": 10, "activation": "softmax"}}]
-    path = config_of(tmp_path, sweep={"space": {"model.layers[0].Conv2D.kernel_size": {"IntDistribution": {"low": 3, "high": 9}}}})
-    plan = plan_sweep(load_config([path], [f"model.layers={layers}".replace("'", "")]))
+    space = {"model.layers[0].Conv2D.kernel_size": {"IntDistribution": {"low": 3, "high": 9}}}
+    plan = plan_sweep(loaded(tmp_path, sweep={"space": space}, layers=CONVOLUTIONAL))
     with pytest.raises(ConfigError) as caught:
         check_networks(plan)
     (problem,) = caught.value.problems

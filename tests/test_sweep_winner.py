@@ -17,7 +17,7 @@ from cnnkit.experiments.worker import Event, RunEnded, Task
 from cnnkit.metrics import find
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
-from tests.sweeping import Silent, config_of, history, opened, silently, worker
+from tests.sweeping import Silent, config_of, history, opened, worker
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
 
     def train_here(tasks: list[Task], workers: int, log_folder: Path, on_event: Any) -> int:
         for task in tasks:
-            event: Event = RunEnded(task.train(silently))
+            event: Event = RunEnded(task.train(Silent()))
             on_event(task, event)
             done.append(task)
         return 0

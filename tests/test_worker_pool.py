@@ -1,5 +1,8 @@
 """Runs in worker processes: killed workers, locked runs and failures change neither the results nor what is told about them."""
 
+import contextlib
+import json
+import math
 import os
 import signal
 from multiprocessing import active_children
@@ -8,14 +11,18 @@ from typing import Any
 
 import faults
 import pytest
-from test_resume import EVERYTHING, Silent
+from test_resume import EVERYTHING, Silent, StopAfter
 
+from cnnkit.api.display import QuietDisplay
 from cnnkit.config.load import LoadedConfig, load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.worker import EpochDone, RunBegan, RunEnded, RunIsLocked, RunTask
 from cnnkit.experiments.worker_pool import MOST_DEATHS, WorkerDied, train_runs
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock, is_locked
+from cnnkit.training import fit as fit_module
+from cnnkit.training import run as run_module
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -100,6 +107,31 @@ def test_an_error_of_one_run_names_it_and_leaves_no_worker_behind(undisturbed: P
     assert "with a learning rate of 1e+30" in str(caught.value)
     assert not active_children()
     assert not any(is_locked(tmp_path / f"seed-{seed}") for seed in (1, 2, 3))
+
+
+def test_a_resumed_run_is_told_with_the_rows_of_its_epochs_so_far(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, told = tasks_of(undisturbed, tmp_path)[0], []
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "FIRST_STEPS", 2)
+        patch.setattr(fit_module, "SECONDS_PER_EXECUTION", 0.0)
+        patch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(7)))
+        assert not first.train(QuietDisplay())
+    rows = RunDirectory(first.folder).read_history()
+    assert 0 < len(rows) < 5
+    assert train_runs([first], 1, tmp_path, lambda task, event: told.append(event)) == 0
+    began = next(event for event in told if isinstance(event, RunBegan))
+    examples = json.loads((first.folder / "environment.json").read_text())["data"]["train"]
+    assert (began.epochs, began.steps) == (5, math.ceil(examples / 32))
+    assert [row["loss"] for row in began.rows] == pytest.approx([row["loss"] for row in rows], rel=1e-5)
+    assert [event.row["epoch"] for event in told if isinstance(event, EpochDone)] == list(range(len(rows) + 1, 6))
+
+
+def test_a_worker_trains_on_one_device_whatever_the_config_names(undisturbed: Path, tmp_path: Path) -> None:
+    loaded = configured(undisturbed, 1, "train.devices=2", "train.epochs=1")
+    assert RunTask("seed-1", loaded, tmp_path / "seed-1").train(QuietDisplay())
+    assert json.loads((tmp_path / "seed-1" / "environment.json").read_text())["replicas"] == 1
 
 
 class Deadly:

@@ -59,7 +59,7 @@ class QuietDisplay:
         """Nothing."""
         return nullcontext(lambda done, total: None)
 
-    def training(self, epochs: int, steps: int) -> AbstractContextManager[Listener]:
+    def training(self, epochs: int, steps: int, done: Sequence[Row]) -> AbstractContextManager[Listener]:
         """Nothing."""
         return nullcontext(QuietListener())
 

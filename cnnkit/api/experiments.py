@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
 from cnnkit.api.results import plain
@@ -15,6 +15,10 @@ from cnnkit.errors import CnnkitError
 from cnnkit.experiments.worker_pool import OnEvent
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
+
+if TYPE_CHECKING:
+    from cnnkit.experiments.sweep.run import OpenSweep
+    from cnnkit.experiments.sweep.winner import Winner
 
 
 @preserved_global_state()
@@ -74,16 +78,18 @@ def repeat(
 def sweep(
     config: Config,
     *,
+    seeds: int = 0,
     set: Overrides = None,
     workers: int = 1,
     storage: str | None = None,
     sweep_dir: FilePath | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Search hyperparameters with Optuna, as `cnnkit sweep`; a second call goes on with it.
+    """Search hyperparameters with Optuna, as `cnnkit sweep`, and with `seeds` as `--best --seeds` after it; a second call goes on with it.
 
     Args:
         config: A config with a `sweep` section, as for `train`.
+        seeds: Number of fresh seeds with which the winner is retrained once all trials are finished, each run tested once; 0 for none.
         set: Overrides by dotted path.
         workers: Number of worker processes.
         storage: `postgresql://user@host/database` for several machines; None for a file.
@@ -92,23 +98,26 @@ def sweep(
 
     Returns:
         The `trials`, the `best` of them, its config as a file under `best_config` (for `cnnkit.train`), the `importances` of the
-        parameters, and the `files` written.
+        parameters, and the `files` written. Under `winner`, None without `seeds`: the objective of the best trial and of the retrained
+        runs, and the `gap` between them.
 
     Raises:
-        CnnkitError: The config is wrong, Optuna is not installed, or every trial fails.
+        CnnkitError: The config is wrong, Optuna is not installed, every trial fails, or none is finished to be retrained.
         KeyboardInterrupt: SIGINT interrupted it; everything is saved, and the same call resumes it.
     """
-    from cnnkit.console.sweep import sweep_display
-    from cnnkit.experiments.sweep.run import run_sweep
+    from cnnkit.experiments.sweep.run import open_sweep
+    from cnnkit.experiments.sweep.storage import parse_storage
     from cnnkit.experiments.sweep.winner import write_best_config
     from cnnkit.report.sweep import write_sweep_report
 
-    opened = _open_sweep(config, set, storage, sweep_dir)
-    display: AbstractContextManager[Any] = sweep_display() if verbose else nullcontext()
-    with display as shown:
-        status = run_sweep(opened, workers, shown.on_status if verbose else _nothing, shown.on_notice if verbose else _nothing)
+    if seeds < 0:
+        raise CnnkitError(f"seeds: {seeds} is negative", "Give the number of fresh seeds for the winner, 0 for none.")
+    quiet_import.install()
+    loaded = load_config(config_sources(config), override_texts(set))
+    opened = open_sweep(loaded, optional_path(sweep_dir), parse_storage(storage))
+    _search(opened, workers, verbose=verbose)
+    winner = _retrain_winner(opened, seeds, workers, verbose=verbose) if seeds else None
     results = write_sweep_report(opened)
-    raise_interruption(status, "everything is saved; the same call resumes it")
     best = results.status.best
     found: dict[str, Any] = {
         "name": results.status.name,
@@ -116,6 +125,7 @@ def sweep(
         "trials": [asdict(row) for row in results.status.rows],
         "best": asdict(best) if best is not None else None,
         "best_config": str(write_best_config(opened).path) if best is not None else None,
+        "winner": winner.as_dict() if winner is not None else None,
         "importances": dict(results.importances),
         "folder": str(opened.folder.path),
         "files": [str(path) for path in results.written],
@@ -124,49 +134,32 @@ def sweep(
     return plain_values
 
 
-@preserved_global_state()
-def sweep_winner(
-    config: Config,
-    *,
-    seeds: int,
-    set: Overrides = None,
-    workers: int = 1,
-    storage: str | None = None,
-    sweep_dir: FilePath | None = None,
-    verbose: bool = False,
-) -> dict[str, Any]:
-    """Retrain the winner of a sweep with fresh seeds, and test each run once, as `cnnkit sweep --best --seeds`.
-
-    Args:
-        config: The config of the sweep.
-        seeds: Number of fresh seeds.
-        set: Overrides by dotted path.
-        workers: Number of worker processes.
-        storage: As for `sweep`.
-        sweep_dir: The sweep's folder; `sweeps/NAME` where None.
-        verbose: Whether to print progress.
-
-    Returns:
-        The objective of the best trial and of the retrained runs, and the `gap` between them.
-
-    Raises:
-        CnnkitError: The config is wrong, or no trial of the sweep is finished.
-        KeyboardInterrupt: SIGINT interrupted it; everything is saved, and the same call resumes it.
-    """
-    from cnnkit.console.sweep import retraining_display
-    from cnnkit.experiments.sweep.winner import retrain_winner, write_best_config
+def _search(opened: "OpenSweep", workers: int, *, verbose: bool) -> None:
+    """Train the trials that a sweep still lacks."""
+    from cnnkit.console.sweep import sweep_display
+    from cnnkit.experiments.sweep.run import run_sweep
     from cnnkit.report.sweep import write_sweep_report
 
-    opened = _open_sweep(config, set, storage, sweep_dir)
+    display: AbstractContextManager[Any] = sweep_display() if verbose else nullcontext()
+    with display as shown:
+        status = run_sweep(opened, workers, shown.on_status if verbose else _nothing, shown.on_notice if verbose else _nothing)
+    if status:
+        write_sweep_report(opened)
+    raise_interruption(status, "everything is saved; the same call resumes it")
+
+
+def _retrain_winner(opened: "OpenSweep", seeds: int, workers: int, *, verbose: bool) -> "Winner":
+    """Retrain the winner of a finished sweep with fresh seeds, and test each run once."""
+    from cnnkit.console.sweep import retraining_display
+    from cnnkit.experiments.sweep.winner import retrain_winner, write_best_config
+
     best = write_best_config(opened)
     display: AbstractContextManager[OnEvent] = retraining_display() if verbose else nullcontext(_nothing)
     with display as on_event:
         winner, status = retrain_winner(opened, best, seeds, workers, on_event)
     raise_interruption(status, "everything is saved; the same call resumes it")
     assert winner is not None  # of a call that was not interrupted
-    write_sweep_report(opened)
-    results: dict[str, Any] = plain(winner.as_dict())
-    return results
+    return winner
 
 
 @preserved_global_state()
@@ -189,14 +182,6 @@ def compare(*runs: FilePath | Run, picture: FilePath | None = None) -> dict[str,
     comparison = compare_groups(named, target) if are_groups(named) else compare_runs(named, target)
     results: dict[str, Any] = plain(comparison.as_dict())
     return results
-
-
-def _open_sweep(config: Config, overrides: Overrides, storage: str | None, sweep_dir: FilePath | None) -> Any:
-    from cnnkit.experiments.sweep.run import open_sweep
-    from cnnkit.experiments.sweep.storage import parse_storage
-
-    quiet_import.install()
-    return open_sweep(load_config(config_sources(config), override_texts(overrides)), optional_path(sweep_dir), parse_storage(storage))
 
 
 def _seeds_text(seeds: int | Sequence[int] | None) -> str:

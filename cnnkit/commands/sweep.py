@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cnnkit.commands.options import Configs, Set, Storage
+from cnnkit.commands.several_runs import refuse_several_runs_on_workers
 
 if TYPE_CHECKING:
     from cnnkit.experiments.sweep.run import OpenSweep
@@ -23,6 +24,7 @@ def sweep(
     sweep_dir: Annotated[Path | None, typer.Option("--sweep-dir", help="The sweep's folder (default: sweeps/NAME).", metavar="DIR")] = None,
 ) -> NoReturn:
     """Search hyperparameters with Optuna, or go on with it."""
+    refuse_several_runs_on_workers(sweep=True)
     if seeds and not best:
         raise typer.BadParameter("goes with --best", param_hint="--seeds")
     from cnnkit.config.sweep_space import load_config_with_sweep

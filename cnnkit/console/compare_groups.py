@@ -75,7 +75,7 @@ def _p_text(comparison: "GroupComparison", versus: "GroupVersus") -> str:
 
 
 def _half_width(metric: "Metric", found: "MeanDifference") -> str:
-    return metric.text((found.high - found.low) / 2)
+    return metric.text(max(found.high - found.difference, found.difference - found.low))  # one end may be cut off
 
 
 def _signed(metric: "Metric", value: float) -> str:

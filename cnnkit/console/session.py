@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnkit.console.evaluation import print_evaluation
-from cnnkit.console.progress import PlainProgress, TerminalProgress, counting, progress_listener
+from cnnkit.console.progress import PlainProgress, Row, TerminalProgress, counting, progress_listener
 from cnnkit.console.text import print_line, print_notice
 from cnnkit.console.training import replicas_text, schedule_lines, stand_in_text, unfinished_text
 from cnnkit.errors import count
@@ -58,7 +58,7 @@ class SessionDisplay:
         """A progress bar of files."""
         return counting("files")
 
-    def training(self, epochs: int, steps: int) -> TerminalProgress | PlainProgress:
+    def training(self, epochs: int, steps: int, done: "Sequence[Row]") -> TerminalProgress | PlainProgress:
         """A live display in a terminal, one plain line per epoch elsewhere."""
         return progress_listener(epochs, steps)
 

@@ -2,6 +2,9 @@
 
 Runs with different seeds are independent of each other: Student's t. The runs of a cross-validation are not, since any two share most of
 their training examples; their variance is corrected as by Nadeau and Bengio (2003), "Inference for the Generalization Error".
+
+These intervals are symmetric, whatever the range of the metric: that of a few accuracies near 1 goes beyond 1. What is beyond the range is
+cut off, which leaves the share of intervals that hold the true mean as it is.
 """
 
 import math
@@ -9,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from cnnkit.metrics import UNBOUNDED, Bounds
 
 LEVEL = 0.95
 FEWEST_FOR_WILCOXON = 6  # pairs; with fewer, the smallest possible p-value of Wilcoxon's test is above 0.05
@@ -21,8 +26,8 @@ class MeanEstimate:
     Attributes:
         mean: Mean of the runs.
         deviation: Standard deviation of the runs (n - 1).
-        low: Lower end of the 95 % interval of the mean.
-        high: Its upper end.
+        low: Lower end of the 95 % interval of the mean, within the range of the metric.
+        high: Its upper end, within that range.
         runs: Number of runs in which the metric is defined; with fewer than two, deviation and interval are NaN.
     """
 
@@ -41,8 +46,8 @@ class MeanDifference:
         test: Name of the test.
         pairs: Number of pairs; 0 where the runs are not paired.
         difference: Mean of the first group minus mean of the second.
-        low: Lower end of its 95 % interval.
-        high: Its upper end.
+        low: Lower end of its 95 % interval, within the range of such a difference.
+        high: Its upper end, within that range.
         p: Two-sided p-value under the null hypothesis that the means are equal; NaN where no run differs from another.
         wilcoxon_p: Two-sided p-value of Wilcoxon's signed-rank test of the pairs; None where they are too few, or not paired.
     """
@@ -56,28 +61,30 @@ class MeanDifference:
     wilcoxon_p: float | None = None
 
 
-def mean_estimate(values: Sequence[float], *, folds: bool) -> MeanEstimate:
+def mean_estimate(values: Sequence[float], *, folds: bool, bounds: Bounds = UNBOUNDED) -> MeanEstimate:
     """Mean, standard deviation and 95 % interval of a metric.
 
     Args:
         values: The metric of each run; NaN where it is undefined.
         folds: Whether the runs are all the folds of one cross-validation.
+        bounds: The range of the metric.
     """
     known = np.array([value for value in values if math.isfinite(value)])
     if len(known) < 2:
         return MeanEstimate(float(known.mean()) if len(known) else math.nan, math.nan, math.nan, math.nan, len(known))
     mean, deviation = float(known.mean()), float(known.std(ddof=1))
     half = _t_quantile(len(known) - 1) * deviation * math.sqrt(_variance_factor(len(known), folds=folds))
-    return MeanEstimate(mean, deviation, mean - half, mean + half, len(known))
+    return MeanEstimate(mean, deviation, max(mean - half, bounds[0]), min(mean + half, bounds[1]), len(known))
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], *, folds: bool) -> MeanDifference:
+def paired_difference(first: Sequence[float], second: Sequence[float], *, folds: bool, bounds: Bounds = UNBOUNDED) -> MeanDifference:
     """The difference of two groups whose runs are paired: by the seed, or by the fold.
 
     Args:
         first: The metric of each run of the first group.
         second: The metric of its partner in the second group; at least two pairs.
         folds: Whether the pairs are all the folds of one cross-validation.
+        bounds: The range of the metric.
     """
     from scipy import stats
 
@@ -88,15 +95,16 @@ def paired_difference(first: Sequence[float], second: Sequence[float], *, folds:
     half = _t_quantile(pairs - 1) * error
     name = "paired t-test, corrected for the overlap of folds" if folds else "paired t-test"
     wilcoxon = float(stats.wilcoxon(differences).pvalue) if pairs >= FEWEST_FOR_WILCOXON and not folds and differences.any() else None
-    return MeanDifference(name, pairs, mean, mean - half, mean + half, p, wilcoxon)
+    return MeanDifference(name, pairs, mean, *_interval_of_difference(mean, half, bounds), p, wilcoxon)
 
 
-def welch_difference(first: Sequence[float], second: Sequence[float]) -> MeanDifference:
+def welch_difference(first: Sequence[float], second: Sequence[float], *, bounds: Bounds = UNBOUNDED) -> MeanDifference:
     """The difference of two independent groups, by Welch's t-test (1947), which does not assume equal variances.
 
     Args:
         first: The metric of each run of the first group, at least two.
         second: The same of the second group.
+        bounds: The range of the metric.
     """
     variances = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
     error = math.sqrt(sum(variances))
@@ -108,7 +116,13 @@ def welch_difference(first: Sequence[float], second: Sequence[float]) -> MeanDif
     freedom = error**4 / sum(variance**2 / (len(values) - 1) for variance, values in zip(variances, (first, second), strict=True))
     half = _t_quantile(freedom) * error
     p = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return MeanDifference("Welch's t-test", 0, difference, difference - half, difference + half, p)
+    return MeanDifference("Welch's t-test", 0, difference, *_interval_of_difference(difference, half, bounds), p)
+
+
+def _interval_of_difference(difference: float, half: float, bounds: Bounds) -> tuple[float, float]:
+    """The interval of a difference of two means, within what their metric's range leaves: an accuracy differs by 1 at most."""
+    widest = bounds[1] - bounds[0]
+    return max(difference - half, -widest), min(difference + half, widest)
 
 
 def _variance_factor(runs: int, *, folds: bool) -> float:

@@ -173,8 +173,9 @@ def _difference(first: RepeatSummary, other: RepeatSummary, metric: Metric) -> M
         return None
     if len(paired) == min(len(ours), len(theirs)):
         folds = first.plan.kind == "folds"
-        return paired_difference([ours[number] for number in paired], [theirs[number] for number in paired], folds=folds)
-    return welch_difference(list(ours.values()), list(theirs.values()))
+        ours_paired, theirs_paired = ([values[number] for number in paired] for values in (ours, theirs))
+        return paired_difference(ours_paired, theirs_paired, folds=folds, bounds=metric.bounds)
+    return welch_difference(list(ours.values()), list(theirs.values()), bounds=metric.bounds)
 
 
 def _with_holm(versus: Sequence[GroupVersus], first: RepeatSummary) -> list[GroupVersus]:

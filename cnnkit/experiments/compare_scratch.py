@@ -28,7 +28,7 @@ from cnnkit.runs.create import create_run_directory
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.runs.names import RUNS
 from cnnkit.training.fit import Listener
-from cnnkit.training.resume_or_start import open_run
+from cnnkit.training.open_run import open_run
 from cnnkit.training.run import train
 
 PROGRESS = "progress.json"

@@ -170,7 +170,9 @@ def gather_repeats(folder: Path, plan: GroupPlan, runs: Sequence[Path], pooled: 
     read = [_read_run(path, plan) for path in runs]
     found = tuple(run for run, _ in read)
     metrics = dict.fromkeys(each.metric for run in found for each in run.metrics)
-    estimates = {metric: mean_estimate([run.value(metric) for run in found], folds=plan.kind == "folds") for metric in metrics}
+    estimates = {
+        metric: mean_estimate([run.value(metric) for run in found], folds=plan.kind == "folds", bounds=metric.bounds) for metric in metrics
+    }
     notes = tuple(dict.fromkeys(note for _, notes in read for note in notes))
     return RepeatSummary(folder, plan, found, estimates, pooled, notes, custom_metric_names(runs[0]))
 

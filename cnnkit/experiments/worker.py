@@ -20,12 +20,14 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import RunLockedError
 
 if TYPE_CHECKING:
-    from cnnkit.training.fit import Listener
+    from cnnkit.artifacts.model_metadata import ModelMetadata
+    from cnnkit.training.phase_schedules import PhaseSchedule
     from cnnkit.training.phases import LayerState
-    from cnnkit.training.prepare import Prepared
+    from cnnkit.training.resume import Resumed
+    from cnnkit.training.run import TrainingResult
+    from cnnkit.training.session import Display
 
 Row = dict[str, float]
-Display = Callable[["Prepared"], contextlib.AbstractContextManager["Listener"]]
 
 
 class Task(Protocol):
@@ -39,11 +41,11 @@ class Task(Protocol):
     def folder(self) -> Path:
         """The folder that it writes."""
 
-    def train(self, display: Display) -> bool:
+    def train(self, display: "Display") -> bool:
         """Train the run, or the runs, of this task.
 
         Args:
-            display: Called with each prepared run; gives the listener that receives its progress.
+            display: Shows each run.
 
         Returns:
             Whether the task is finished; else a signal interrupted it, and everything is saved.
@@ -67,11 +69,12 @@ class RunTask:
     loaded: LoadedConfig
     folder: Path
 
-    def train(self, display: Display) -> bool:
-        """Start the run, resume it, or find it finished."""
-        from cnnkit.training.resume_or_start import resume_or_start
+    def train(self, display: "Display") -> bool:
+        """Start the run, resume it, or find it finished; workers train side by side, each on one device, whatever the config names."""
+        from cnnkit.training.session import resume_or_start
+        from cnnkit.training.step import OneDevice
 
-        result = resume_or_start(self.loaded, self.folder, display)
+        result = resume_or_start(self.loaded, self.folder, display, devices=OneDevice()).result
         return result is None or not result.history.interrupted
 
 
@@ -168,18 +171,10 @@ def _stop_with_parent() -> None:
 
 
 def _train(task: Task, connection: Connection, number: int) -> Event:
-    @contextlib.contextmanager
-    def reporting(prepared: "Prepared") -> "Iterator[Listener]":
-        rows = [dict(row) for row in prepared.checkpoint_manager.history.rows]
-        _send(connection, RunBegan(prepared.epochs, prepared.train.steps, rows))
-        for notice in prepared.metadata.notices:
-            _send(connection, RunNotice(notice))
-        yield _Reporter(connection)
-
     try:
         if read_state(RunDirectory(task.folder)) != "finished":  # then TensorFlow is not needed
             _use_one_gpu(number)
-        is_finished = task.train(reporting)
+        is_finished = task.train(_Reporter(connection))
     except RunLockedError:
         return RunIsLocked()
     except CnnkitError as error:
@@ -211,20 +206,48 @@ def _send(connection: Connection, event: Event) -> None:
 
 
 class _Reporter:
-    """A listener that reports to the parent."""
+    """A display of training sessions, and listener of their runs, that reports to the parent."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def on_notice(self, text: str) -> None:
+        """Report a notice or a warning."""
+        _send(self._connection, RunNotice(text))
+
+    def on_unfinished(self, run: Path) -> None:
+        """Not reported: the folders of a group are not chosen by what is in them."""
+
+    def on_stand_in(self, metadata: "ModelMetadata") -> None:
+        """Not reported: the summary of the group has it."""
+
+    def on_schedules(self, schedules: "Sequence[PhaseSchedule]") -> None:
+        """Not reported."""
+
+    def on_other_devices(self, before: int, now: int) -> None:
+        """Not reported: workers train on one device."""
+
+    def on_finished_before(self, run: Path, resumed: "Resumed | None") -> None:
+        """Not reported: `RunEnded` follows."""
+
+    def scanning(self) -> contextlib.AbstractContextManager[Callable[[int, int | None], None]]:
+        """Not reported."""
+        return contextlib.nullcontext(lambda done, total: None)
+
+    @contextlib.contextmanager
+    def training(self, epochs: int, steps: int, done: "Sequence[Row]") -> Iterator["_Reporter"]:
+        """Report that the run is prepared, then its progress."""
+        _send(self._connection, RunBegan(epochs, steps, [dict(row) for row in done]))
+        yield self
+
+    def on_trained(self, run: Path, result: "TrainingResult") -> None:
+        """Not reported: `RunEnded` follows."""
 
     def on_phase(self, number: int, count: int, train: str, layers: "Sequence[LayerState]") -> None:
         """Not reported."""
 
     def on_resume(self, rows: Sequence[Row], step: int) -> None:
         """Not reported: `RunBegan` has the rows."""
-
-    def on_notice(self, text: str) -> None:
-        """Report a warning."""
-        _send(self._connection, RunNotice(text))
 
     def on_frozen(self, parameters: int, checksum: str) -> None:
         """Not reported."""

@@ -1,4 +1,4 @@
-"""A training session: open devices, prepare a run, train it; the same for commands and Python, which differ in the display."""
+"""A training session: open devices, prepare a run, train it; the same for commands, Python and worker processes, but for the display."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -20,10 +20,11 @@ from cnnkit.training.distribution.opening import device_notices, open_devices
 from cnnkit.training.distribution.worker_log import worker_output
 from cnnkit.training.distribution.workers import Workers
 from cnnkit.training.fit import Listener
+from cnnkit.training.history import Row
+from cnnkit.training.open_run import open_run
 from cnnkit.training.phase_schedules import PhaseSchedule
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import Resumed
-from cnnkit.training.resume_or_start import open_run
 from cnnkit.training.run import TrainingResult, train, write_missing
 from cnnkit.training.step import Devices
 
@@ -70,8 +71,8 @@ class Display(Protocol):
     def scanning(self) -> AbstractContextManager[Callable[[int, int | None], None]]:
         """While the files of the data are scanned: a function to be called with the number done, and the total number."""
 
-    def training(self, epochs: int, steps: int) -> AbstractContextManager[Listener]:
-        """While the run is trained, for so many epochs of so many steps."""
+    def training(self, epochs: int, steps: int, done: Sequence[Row]) -> AbstractContextManager[Listener]:
+        """While the run is trained, for so many epochs of so many steps; `done` has the history's rows of the epochs before."""
 
     def on_trained(self, run: Path, result: TrainingResult) -> None:
         """Training has ended, or was interrupted."""
@@ -83,6 +84,7 @@ def start_or_resume(
     display: Display,
     resumed: Resumed | None = None,
     cluster: Cluster | None = None,
+    devices: Devices | None = None,
     *,
     resumes_itself: bool = False,
 ) -> SessionResult:
@@ -94,6 +96,7 @@ def start_or_resume(
         display: Shows the session.
         resumed: The interrupted run to continue; None for a new one.
         cluster: The workers that share the run; None for this process alone.
+        devices: What to train on; None to open the devices that the config names.
         resumes_itself: Whether the same command would resume the run that it starts now.
 
     Raises:
@@ -103,8 +106,8 @@ def start_or_resume(
         existing = RunDirectory(RUNS / loaded.config.name)
         if is_unfinished(existing) and not is_locked(existing.path):
             display.on_unfinished(existing.path)
-    workers = Workers(_open_devices(loaded, run_dir, resumed, cluster), cluster)
-    for notice in device_notices(loaded.config.train, workers.devices) if workers.is_chief else ():
+    workers = Workers(devices or _open_devices(loaded, run_dir, resumed, cluster), cluster)
+    for notice in device_notices(loaded.config.train, workers.devices) if devices is None and workers.is_chief else ():
         display.on_notice(notice)
     if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
         display.on_other_devices(resumed.replicas_before, workers.devices.replicas)
@@ -121,18 +124,26 @@ def start_or_resume(
 
 
 def _train(prepared: Prepared, display: Display) -> SessionResult:
-    is_chief = prepared.workers.is_chief
-    if is_chief:
+    with training_displayed(prepared, display) as listener:
+        result = train(prepared, listener)
+    if prepared.workers.is_chief:
+        display.on_trained(prepared.run_path, result)
+    return SessionResult(prepared.run_path, result)
+
+
+def training_displayed(prepared: Prepared, display: Display) -> AbstractContextManager[Listener]:
+    """Show the notices of a prepared run; the context manager within which it is trained gives the listener of its progress."""
+    if prepared.workers.is_chief:
         if prepared.metadata.stand_in_for:
             display.on_stand_in(prepared.metadata)
         for notice in prepared.metadata.notices:
             display.on_notice(notice)
         display.on_schedules(prepared.schedules)
-    with display.training(prepared.epochs, prepared.train.steps) as listener:
-        result = train(prepared, listener)
-    if is_chief:
-        display.on_trained(prepared.run_path, result)
-    return SessionResult(prepared.run_path, result)
+    return _listener(prepared, display)
+
+
+def _listener(prepared: Prepared, display: Display) -> AbstractContextManager[Listener]:
+    return display.training(prepared.epochs, prepared.train.steps, prepared.checkpoint_manager.history.rows)
 
 
 def _open_devices(loaded: BoundConfig, run_dir: Path | LockedRun | None, resumed: Resumed | None, cluster: Cluster | None) -> Devices:
@@ -146,13 +157,14 @@ def _open_devices(loaded: BoundConfig, run_dir: Path | LockedRun | None, resumed
         raise
 
 
-def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None) -> SessionResult:
+def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None, devices: Devices | None = None) -> SessionResult:
     """Continue an interrupted run; of a finished one, write missing and damaged files again.
 
     Args:
         resumed: The run.
         display: Shows the session.
         cluster: The workers that share the run; None for this process alone.
+        devices: What to train on; None to open the devices that the config names.
 
     Raises:
         CnnkitError: The data has changed or is not usable, the loss diverged, or the disk cannot be written.
@@ -161,7 +173,7 @@ def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None) -
     for notice in resumed.notices if is_chief else ():
         display.on_notice(notice)
     if not resumed.is_finished:
-        return start_or_resume(resumed.loaded, resumed.directory.path, display, resumed, cluster)
+        return start_or_resume(resumed.loaded, resumed.directory.path, display, resumed, cluster, devices)
     run, result = resumed.directory.path, None
     if is_chief:
         display.on_finished_before(run, resumed)
@@ -172,14 +184,17 @@ def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None) -
     return SessionResult(run, result)
 
 
-def resume_or_start(loaded: LoadedConfig, run_dir: Path | None, display: Display, cluster: Cluster | None = None) -> SessionResult:
+def resume_or_start(
+    loaded: LoadedConfig, run_dir: Path | None, display: Display, cluster: Cluster | None = None, devices: Devices | None = None
+) -> SessionResult:
     """Start a run in its folder, or resume it there after any interruption, or leave it alone where it is finished.
 
     Args:
-        loaded: The config.
-        run_dir: The run's folder; `runs/NAME` where None.
+        loaded: The config; its data is opened where that is not done yet.
+        run_dir: The run's folder, created where it does not exist; `runs/NAME` where None.
         display: Shows the session.
         cluster: The workers that share the run; None for this process alone.
+        devices: What to train on; None to open the devices that the config names.
 
     Raises:
         CnnkitError: Another process is writing the run, the folder holds a run of another config, or training fails.
@@ -188,9 +203,9 @@ def resume_or_start(loaded: LoadedConfig, run_dir: Path | None, display: Display
     folder = run_dir if run_dir is not None else RUNS / loaded.config.name
     opened = open_run(loaded, folder, is_chief=is_chief)
     if opened.resumed is not None:
-        return resume(opened.resumed, display, cluster)
+        return resume(opened.resumed, display, cluster, devices)
     if not opened.is_finished:
-        return start_or_resume(opened.bound, opened.locked, display, None, cluster, resumes_itself=True)
+        return start_or_resume(opened.bound, opened.locked, display, None, cluster, devices, resumes_itself=True)
     if opened.locked is not None:
         opened.locked.lock.release()
     if is_chief:
@@ -202,7 +217,7 @@ def _write_missing(resumed: Resumed, display: Display) -> TrainingResult:
     """Write the missing and damaged files of a finished run again, from its checkpoints."""
     with display.scanning() as on_progress:
         prepared = prepare(resumed.loaded, None, on_progress, resumed)
-    with display.training(prepared.epochs, prepared.train.steps) as listener:
+    with _listener(prepared, display) as listener:
         result = write_missing(prepared, listener)
     display.on_trained(prepared.run_path, result)
     return result

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from cnnkit.config.picture_options import LARGEST_MAX_PIXELS, Resize
 from cnnkit.data.images.faults import ImageFault, Reason, pillow_faults
@@ -71,16 +71,32 @@ def read_image_and_header(
 def read_opened_image(image: Image.Image, *, size: Size | None, resize: Resize, channels: Channels) -> Pixels:
     """The pixels of an image that Pillow has opened or made, which is not changed; see `read_image`.
 
-    A JPEG is decoded at its full size: its pixels may differ a little from those of its file.
+    A JPEG is decoded at its full size: its pixels may differ a little from those of its file. Pixels that Pillow has decoded before are
+    taken as they are.
 
     Raises:
         ImageFault: It is corrupt, or has 32 bits per channel.
     """
     with pillow_faults(b"", b"", LARGEST_MAX_PIXELS):
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            _load_unmapped(image)
         copy = image.copy()
         upright = _apply_orientation(copy, orientation(image))
         upright = _to_l_or_rgb(upright, channels)
     return _resized_pixels(upright, upright.size, size, resize, channels)
+
+
+def _load_unmapped(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Decode a TIFF that was opened by its path without mapping the file into memory.
+
+    Pillow 13 maps an uncompressed one with the size after its orientation is applied, so that for the orientations 5 to 8, which exchange
+    width and height, each row begins in the middle of another. A file that is read into memory first, as `read_image` does, is right.
+    """
+    path, image.filename = image.filename, ""
+    try:
+        image.load()
+    finally:
+        image.filename = path
 
 
 def _resized_pixels(image: Image.Image, full: WidthHeight, size: Size | None, resize: Resize, channels: Channels) -> Pixels:

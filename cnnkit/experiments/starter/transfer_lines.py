@@ -47,13 +47,10 @@ def model_lines(summary: DataSummary, recipe: TransferRecipe, alpha: float) -> l
 
 
 def optimizer_lines(recipe: TransferRecipe) -> list[str]:
-    """The lines of `train` on epochs, optimizer and phases; the schedules end with the last epoch."""
-    steps = recipe.head_epochs * recipe.steps
-    head = f"{{Adam: {{learning_rate: {{CosineDecay: {{initial_learning_rate: 2e-3, decay_steps: {steps}}}}}}}}}"
+    """The lines of `train` on epochs, optimizer and phases; the schedules end with the last epoch, also where epochs are edited."""
+    head = "{Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 2e-3, decay_steps: total_steps}}}}"
     if not recipe.fine_tune_epochs:
         return [f"  epochs: {recipe.head_epochs}", f"  optimizer: {head}"]
-    steps = recipe.fine_tune_epochs * recipe.steps
-    warmup = max(1, steps // 10)
     return [
         "  phases:",
         "    - train: head                   # on features of the frozen base, computed once",
@@ -65,7 +62,7 @@ def optimizer_lines(recipe: TransferRecipe) -> list[str]:
         "        Adam:",
         "          learning_rate:",
         "            CosineDecay:",
-        f"              {{initial_learning_rate: 0.0, warmup_target: 1e-4, warmup_steps: {warmup}, decay_steps: {steps - warmup}}}",
+        "              {initial_learning_rate: 0.0, warmup_target: 1e-4, warmup_steps: 10 %, decay_steps: 90 %}",
     ]
 
 

@@ -17,7 +17,7 @@ from cnnkit.experiments.sweep.storage import StorageAddress, open_storage, stora
 from cnnkit.experiments.worker_pool import LOG
 from cnnkit.io.file_lock import exclusive
 from cnnkit.runs.lock import RunLockedError, is_locked
-from cnnkit.training.resume_or_start import OpenedRun, open_run
+from cnnkit.training.open_run import OpenedRun, open_run
 
 if TYPE_CHECKING:
     import optuna

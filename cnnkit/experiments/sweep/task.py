@@ -10,7 +10,7 @@ from cnnkit.experiments.sweep.folder import SweepFolder
 from cnnkit.experiments.sweep.plan import plan_sweep
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import open_study
-from cnnkit.experiments.worker import Display
+from cnnkit.training.session import Display
 
 WAIT_SECONDS = 1.0  # until a worker without a trial looks again: another one may have been killed
 

@@ -5,7 +5,6 @@ from typing import Literal
 
 from cnnkit.errors import BuildError, CnnkitError, ConfigError
 from cnnkit.experiments.sweep.study import Claim, SweepStudy
-from cnnkit.experiments.worker import Display
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import EPOCH, VALIDATION_PREFIX
 from cnnkit.runs.directory import RunDirectory, read_state
@@ -15,6 +14,7 @@ from cnnkit.training.memory import OutOfMemoryError
 from cnnkit.training.prepare import Prepared
 from cnnkit.training.recorder import ForwardingListener
 from cnnkit.training.run import train, write_missing
+from cnnkit.training.session import Display, training_displayed
 
 Outcome = Literal["told", "interrupted"]
 
@@ -27,7 +27,7 @@ def run_trial(study: SweepStudy, claim: Claim, display: Display) -> Outcome:
     Args:
         study: The study.
         claim: The trial.
-        display: Called with the prepared run; gives the listener that receives its progress.
+        display: Shows the run.
 
     Returns:
         `interrupted` where a signal stopped it: its run is saved, and the trial is to be claimed again.
@@ -63,7 +63,7 @@ def _train(study: SweepStudy, claim: Claim, display: Display) -> bool:
         return False
     prepared = run.prepare(without_test=True)
     _require_validation(prepared)
-    with display(prepared) as displayed:
+    with training_displayed(prepared, display) as displayed:
         listener = TrialListener(study, claim, displayed, prepared.epochs)
         result = write_missing(prepared, listener) if run.is_finished else train(prepared, listener)
     return result.history.interrupted

@@ -1,9 +1,8 @@
-"""Train a config in a folder, whatever is there: start the run, resume it where it was interrupted, or find it finished."""
+"""Open the folder of a run, whatever is there: nothing yet, an interrupted run to resume, or a finished one."""
 
 import json
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from cnnkit.runs.directory import RunDirectory, read_state
 from cnnkit.runs.lock import NAME as LOCK_NAME
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import CheckpointStore
-from cnnkit.training.fit import Listener
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import Resumed, changes_text, config_changes, newest_checkpoint, resumed_from
-from cnnkit.training.run import TrainingResult, train, write_missing
 
 # what a run killed before its first checkpoint can leave in its folder
 BEFORE_FIRST_CHECKPOINT = re.compile(
@@ -99,35 +96,6 @@ def open_run(loaded: LoadedConfig, folder: Path, *, is_chief: bool = True) -> Op
     except CnnkitError:
         locked.lock.release()
         raise
-
-
-def resume_or_start(
-    loaded: LoadedConfig, folder: Path, display: Callable[[Prepared], AbstractContextManager[Listener]]
-) -> TrainingResult | None:
-    """Train a config in a folder: start its run, or resume it after any interruption; return at once where it is finished.
-
-    Args:
-        loaded: The config; its data is opened where that is not done yet.
-        folder: The folder of the run, created where it does not exist.
-        display: Called with the prepared run; gives the listener that receives its progress.
-
-    Returns:
-        The result, of an interrupted run, too; None where the run was finished before.
-
-    Raises:
-        CnnkitError: Another process is writing the run, the folder holds a run of another config, or training fails.
-    """
-    opened = open_run(loaded, folder)
-    is_whole = opened.resumed is None or not opened.resumed.unusable_files
-    if opened.is_finished and is_whole:
-        assert opened.locked is not None
-        opened.locked.lock.release()
-        return None
-    prepared = opened.prepare()
-    with display(prepared) as listener:
-        for notice in opened.resumed.notices if opened.resumed is not None else ():
-            listener.on_notice(notice)
-        return write_missing(prepared, listener) if opened.is_finished else train(prepared, listener)
 
 
 def _bound(loaded: LoadedConfig) -> BoundConfig:

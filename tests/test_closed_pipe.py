@@ -1,0 +1,49 @@
+"""A command whose reader has exited, as in `cnnkit bases | head -1`, ends quietly with the status of SIGPIPE, however it writes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = """
+name: tiny
+data: {dataset: digits, limit: 100}
+model: {layers: [Flatten, {Dense: {units: 10, activation: softmax}}]}
+train: {epochs: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],  # print, into Python's buffer
+        ["--help"],  # Typer
+        ["schema"],  # print, more than the buffer
+        ["configs"],  # Rich
+        pytest.param(["bases"], marks=pytest.mark.slow),
+        pytest.param(["train", "tiny.yaml"], marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_a_command_whose_reader_has_exited_ends_with_status_141(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnkit", *arguments], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_command_that_is_read_to_its_end_keeps_its_status(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "cnnkit"]
+    ended = [
+        subprocess.run([*command, *arguments], capture_output=True, cwd=tmp_path, env=environment, check=False).returncode
+        for arguments in (["--version"], ["check", "missing.yaml"], ["check", "--no-such-option"])
+    ]
+    assert ended == [0, 1, 2]
