@@ -1,13 +1,16 @@
 """What was measured of a packaged config: it survives being written into the leading comment, and grows old."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cnnkit.config import packaged
 from cnnkit.config.measured import Measured, measured_in
 from cnnkit.config.packaged import PackagedConfig
 from cnnkit.console.configs import print_configs
 from cnnkit.errors import CnnkitError
+from website.recipe_reference import recipe_reference
 
 MEASURED = Measured(
     version="0.3.1",
@@ -32,6 +35,32 @@ def _config(folder: Path, block: str) -> Path:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert measured_in(_config(tmp_path, MEASURED.block("cifar"))) == MEASURED
+
+
+def test_the_metric_may_name_its_test_time_augmentation(tmp_path: Path) -> None:
+    measured = replace(MEASURED, metric="test accuracy with --tta shift", value=0.941)
+    assert measured_in(_config(tmp_path, measured.block("cifar"))) == measured
+
+
+def test_the_page_of_recipes_shows_commands_and_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packaged, "folder", lambda: tmp_path)
+    path = _config(tmp_path, MEASURED.block("cifar"))
+    path.write_text(path.read_text().replace("#\n# Measured", "#   cnnkit evaluate runs/cifar --tta flip\n#\n# Measured"))
+    (tmp_path / "new.yaml").write_text("# A new one.\n#\n#   cnnkit train configs/new.yaml\n\nname: new\n")
+    _, cifar, new = recipe_reference().split("\n## ")
+    assert cifar.splitlines()[:6] == [
+        "cifar",
+        "",
+        "The tutorial CNN.",
+        "",
+        "    cnnkit train configs/cifar.yaml",
+        "    cnnkit evaluate runs/cifar --tta flip",
+    ]
+    assert "| test accuracy | **0.699** ± 0.004 (3 seeds) |" in cifar
+    assert "| time | 83 s on 2 cores of an AMD EPYC, TensorFlow 2.21.0 |" in cifar
+    assert "| parameters | 122,570 |" in cifar
+    assert "**" not in new
+    assert "Not measured" in new
 
 
 def test_a_config_without_measurements_has_none(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from website.command_reference import command_reference
 from website.config_reference import config_reference
 from website.error_reference import error_reference
 from website.keras_reference import keras_reference
+from website.recipe_reference import recipe_reference
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
@@ -23,6 +24,7 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
     "keras.md": keras_reference,
     "commands.md": command_reference,
     "errors.md": error_reference,
+    "recipes.md": recipe_reference,
 }
 
 
