@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import cnnkit
 from tests.sweeping import mapping_of
 
 ROOT = Path(__file__).parent.parent
@@ -50,3 +51,11 @@ def test_repeat_and_sweep_in_a_script_without_a_guard(tmp_path: Path) -> None:
     assert sweep["winner"] is None
     assert (winner["trial"], winner["trial_value"]) == (sweep["best"]["number"], sweep["best"]["value"])
     assert winner["gap"] == pytest.approx(winner["trial_value"] - winner["validation"]["mean"])
+
+
+def test_a_negative_number_of_fresh_seeds_is_refused_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(cnnkit.errors.CnnkitError) as refused:
+        cnnkit.sweep(mapping_of(), seeds=-1)
+    assert str(refused.value) == "seeds: -1 is negative\n    Give the number of fresh seeds for the winner, 0 for none."
+    assert not list(tmp_path.iterdir())
