@@ -120,12 +120,12 @@ def _step_in_this_process(name: str) -> Step:
     import numpy as np
     import tensorflow as tf
 
-    model = _model(name)
+    model, encoded = _model(name)
     random, shape = np.random.default_rng(0), model.input_shape[1:]
     seconds = []
     for batch in BATCHES[name]:
         inputs = tf.constant(random.integers(0, 256, (batch, *shape)), tf.float32)
-        targets = tf.constant(random.integers(0, 10, batch))
+        targets = encoded(tf.constant(random.integers(0, 10, batch)))
         run = tf.function(lambda: model.train_step((inputs, targets)))  # noqa: B023 - called in this turn of the loop
         run()
         times = []
@@ -142,18 +142,21 @@ def _step_in_this_process(name: str) -> Step:
     return Step(fixed, per_example, gradient_bytes, 2 + 2 * normalizations)
 
 
-def _model(name: str) -> Any:
+def _model(name: str) -> tuple[Any, Callable[[Any], Any]]:
+    """A compiled network, and what encodes class indices for its loss."""
     import keras
 
     path = ROOT / "configs" / f"{name}.yaml"
     if path.exists():
         from cnnkit.data.binding import load
+        from cnnkit.data.encode import encode
         from cnnkit.model.compile import build_and_compile
 
-        return build_and_compile(load([path], ["data.fallback=shapes"])).model
+        network = build_and_compile(load([path], ["data.fallback=shapes"]))
+        return network.model, lambda targets: encode(targets, network.target_encoding)
     model = getattr(keras.applications, name)(weights=None, classes=1000)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    return model
+    return model, lambda targets: targets
 
 
 def measure_all_reduce() -> dict[int, float]:

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -73,8 +72,8 @@ def samplers(seeds: int, trials: int, epochs: int) -> None:
 def overhead(trials: int, epochs: int) -> None:
     """Seconds of trials of a sweep, against those of the same trainings without one, in turns within this process."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from contextlib import nullcontext
 
+    from cnnkit.api.display import QuietDisplay, QuietListener
     from cnnkit.config.load import load_config
     from cnnkit.data.binding import bind
     from cnnkit.experiments.sweep.run import open_sweep
@@ -83,10 +82,6 @@ def overhead(trials: int, epochs: int) -> None:
     from cnnkit.experiments.sweep.trial_run import run_trial
     from cnnkit.training.prepare import prepare
     from cnnkit.training.run import train
-
-    class Silent:
-        def __getattr__(self, name: str) -> Any:
-            return lambda *arguments: None
 
     pairs = []
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
@@ -97,12 +92,12 @@ def overhead(trials: int, epochs: int) -> None:
             began = time.perf_counter()
             claim = study.claim()
             assert claim is not None
-            run_trial(study, claim, lambda prepared: nullcontext(Silent()))
+            run_trial(study, claim, QuietDisplay())
             forget_networks()
             trial_seconds = time.perf_counter() - began
             began = time.perf_counter()
             config = bind(load_config([study.folder.trial(number) / "config.yaml"]))
-            train(prepare(config, Path(scratch) / f"train-{number}"), Silent())  # type: ignore[arg-type]
+            train(prepare(config, Path(scratch) / f"train-{number}"), QuietListener())
             forget_networks()
             train_seconds = time.perf_counter() - began
             if number:  # the first pair imports and warms up
