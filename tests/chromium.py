@@ -94,8 +94,9 @@ class Browser:
         return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def awaited(self, expression: str) -> Any:
-        """What a promise in the page is fulfilled with."""
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)["result"].get("value")
+        """What a promise in the page is fulfilled with; made as if by a person's click, without which a page copies nothing."""
+        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True)
+        return answer["result"].get("value")
 
     def screenshot(self, path: Path, height: int | None = None, top: int = 0) -> None:
         """Write a PNG of the window, or of some pixels of the page from the top."""
