@@ -266,6 +266,15 @@ BEYOND_THE_EDGE = """(() => {
         && each.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(each.parentElement))
         .map((each) => each.outerHTML.slice(0, 80));
 })()"""
+IN_SCHEME = """new Promise((done) => {
+    const until = Date.now() + 20000;
+    const look = () => {
+        const shade = getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).reduce((sum, each) => sum + +each, 0) / 3;
+        const found = (shade < 128) === ("SCHEME" === "dark");
+        return found || Date.now() > until ? done(found) : setTimeout(look, 20);
+    };
+    look();
+})"""
 UNLOADED = "[...document.images].filter((each) => !(each.complete && each.naturalWidth)).map((each) => each.src)"
 
 
@@ -279,14 +288,14 @@ def test_no_page_is_wider_than_a_phone_or_complains(site: Path, address: str) ->
                 browser.open_url(f"{address}/{path.relative_to(site)}", width=width)
                 for scheme in ("light", "dark"):
                     browser.show_in(scheme)
+                    is_shown = browser.awaited(IN_SCHEME.replace("SCHEME", scheme))
                     room, needed = browser.value("[document.documentElement.clientWidth, document.documentElement.scrollWidth]")
-                    shade = sum(map(int, re.findall(r"\d+", browser.value("getComputedStyle(document.body).backgroundColor"))[:3])) / 3
                     found = {
                         "pixels too wide": max(0, needed - room),
                         "window of another width": browser.value("innerWidth") != width,
                         "beyond the edge": browser.value(BEYOND_THE_EDGE),
                         "not loaded": browser.value(UNLOADED),
-                        "background not of the scheme": (shade < 128) != (scheme == "dark"),
+                        "background not of the scheme": not is_shown,
                     }
                     faults += [(str(path.relative_to(site)), width, scheme, what, each) for what, each in found.items() if each]
         assert faults == []
