@@ -28,10 +28,12 @@ class Browser:
 
     Attributes:
         complaints: What the page wrote to the console, and what the browser logged of it.
+        requests: The address of everything that pages asked for.
     """
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self.requests: list[str] = []
         self._numbers = itertools.count(1)
         self._events: list[dict[str, Any]] = []
         self._buffer = b""
@@ -53,7 +55,7 @@ class Browser:
         targets = self._ask("Target.getTargets")["targetInfos"]
         page = next(each["targetId"] for each in targets if each["type"] == "page")
         self._session = self._ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
         return self
 
@@ -75,7 +77,7 @@ class Browser:
     def open_url(self, url: str, width: int, height: int = 900, scheme: str = "light", scale: float = 1) -> float:
         """Open an address in a window of some pixels and a colour scheme; the seconds until it was loaded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 600)
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.show_in(scheme)
         self._events.clear()
         begun = time.perf_counter()
         self.ask("Page.navigate", url=url)
@@ -83,9 +85,18 @@ class Browser:
             self._read()
         return time.perf_counter() - begun
 
+    def show_in(self, scheme: str) -> None:
+        """Let the system prefer a colour scheme: `light` or `dark`."""
+        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives in the page; None for undefined."""
         return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def awaited(self, expression: str) -> Any:
+        """What a promise in the page is fulfilled with; made as if by a person's click, without which a page copies nothing."""
+        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True)
+        return answer["result"].get("value")
 
     def screenshot(self, path: Path, height: int | None = None, top: int = 0) -> None:
         """Write a PNG of the window, or of some pixels of the page from the top."""
@@ -118,4 +129,6 @@ class Browser:
             self._events.append(message)
             if message["method"] in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
                 self.complaints.append(json.dumps(message["params"]))
+            if message["method"] == "Network.requestWillBeSent":
+                self.requests.append(message["params"]["request"]["url"])
         return message

@@ -14,6 +14,7 @@ from scipy import stats
 from cnnkit import cli
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
+from cnnkit.console.compare import p_value_text
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.paired_tests import holm, mcnemar, wilcoxon
 from cnnkit.experiments.compare_runs import compare_runs
@@ -55,6 +56,17 @@ def test_errors_are_judged_by_wilcoxons_signed_ranks():
     assert test.p == pytest.approx(stats.wilcoxon(first - second).pvalue)
     assert (test.first_better, test.second_better) == ((first < second).sum(), (first > second).sum())
     assert wilcoxon(first, first).p == 1
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0123, "p = 0.012"), (1.8e-10, "p = 1.8e-10"), (1.0, "p = 1"), (1e-300, "p = 1e-300")])
+def test_a_p_value_has_two_digits(p, text):
+    assert p_value_text(p) == text
+
+
+def test_a_p_value_that_underflows_is_not_printed_as_zero():
+    p = mcnemar(*right(152, 2001)).p  # chi² of 1,586
+    assert p == 0
+    assert p_value_text(p) == "p < 1e-300"
 
 
 def test_holm_multiplies_the_smallest_by_the_number_of_tests_and_never_changes_the_order():

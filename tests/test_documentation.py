@@ -8,6 +8,7 @@ import pytest
 from tests.documentation.blocks import pictures, read_page
 from tests.documentation.pages import RUN, all_pages, not_run, reasons, run_page, static_faults, twin
 from tests.documentation.pictures import picture_difference
+from tests.documentation.prose import prose_faults
 from tests.documentation.terminal import ROOT, Terminal
 
 SLOW = ("docs/learn/transfer.md", "docs/how-to/sweep.md")
@@ -38,6 +39,11 @@ def test_commands_programs_and_pictures_of_a_page_are_as_it_says(page: str, term
 @pytest.mark.parametrize("page", all_pages())
 def test_configs_and_command_lines_of_a_page_are_accepted(page: str, tmp_path: Path) -> None:
     assert list(static_faults(page, tmp_path)) == []
+
+
+@pytest.mark.parametrize("page", all_pages())
+def test_commands_options_and_keys_in_the_text_of_a_page_are_there(page: str) -> None:
+    assert list(prose_faults(ROOT / page)) == []
 
 
 def test_blocks_that_are_not_run_have_a_reason_and_are_counted() -> None:

@@ -10,6 +10,7 @@ from tests.documentation.blocks import Notes, commands, pictures, read_page
 from tests.documentation.comparison import difference
 from tests.documentation.pages import static_faults
 from tests.documentation.pictures import picture_difference, save_small
+from tests.documentation.prose import prose_faults
 from tests.documentation.terminal import ROOT, Terminal
 from tests.documentation.usage import usage_faults
 
@@ -146,6 +147,26 @@ def test_parts_of_a_config_are_checked(config: str, is_wrong: bool, tmp_path: Pa
     page = tmp_path / "page.md"
     page.write_text(f"```yaml\n{config}\n```\n")
     assert bool(list(static_faults(str(page), tmp_path))) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("`cnnkit train CONFIG --epochs 3`, `cnnkit COMMAND --help`, `cnnkit data check x.yaml`", ""),
+        ("`cnnkit trane CONFIG`", "page.md:2: cnnkit trane CONFIG: no such command"),
+        ("`cnnkit data chek`", "page.md:2: cnnkit data chek: no such command"),
+        ("`cnnkit runs --top 3`", "page.md:2: cnnkit runs --top 3: --top is no option"),
+        ("`--top`, `--no-heatmaps`, `--ntasks-per-node=1`", ""),
+        ("`--tops 3`", "page.md:2: --tops 3: --tops is no option"),
+        ("`data.sampling: balanced`, `train.epochs=3`, `sweep.trials`, `model.keras`, `model.summary()`", ""),
+        ("`data.sample`", "page.md:2: data.sample: no such key of a config"),
+        ("```sh\n`data.sample`\n```", ""),
+    ],
+)
+def test_commands_options_and_keys_in_the_text_are_checked(text: str, fault: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# A page\n{text}\n", encoding="utf-8")
+    assert list(prose_faults(page)) == ([fault] if fault else [])
 
 
 def test_pictures_are_compared_by_what_they_show_not_by_their_pixels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Over 300 lines: all that a user may name is predicted with the same few models.
 """
 
 import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -13,13 +14,16 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from cnnkit import cli
+from cnnkit.config.task import Task
+from cnnkit.console.predictions import Tally, print_tables
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_json
 from cnnkit.prediction.inputs import find_inputs
-from cnnkit.prediction.predict import Predictor, predict, split_arguments
+from cnnkit.prediction.predict import Prediction, Predictor, predict, split_arguments
 
 NAMES = ("ant", "bee", "cat", "dog")
 SIZE = 12
@@ -191,6 +195,28 @@ def test_broken_files_are_rows_with_errors_and_the_exit_status_says_so(
     assert rows[3][1:] == ["error: missing"]
     assert len(rows[0]) == 3
     assert told.err == "Error: 2 of 4 inputs could not be read: the reason is in their rows.\n"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "heading"),
+    [
+        (Prediction("a.png", ("cat", "dog"), (0.75, 0.25)), ["input", "class", "probability", "then"]),
+        (Prediction("a.png", ("cat",), (0.75,)), ["input", "class", "probability"]),
+        (Prediction("a.png", error="missing"), ["input", "class", "probability", "then"]),
+    ],
+)
+def test_a_terminal_has_a_column_of_other_classes_where_there_are_any(
+    prediction: Prediction, heading: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr("cnnkit.console.predictions.output", lambda: Console(file=screen, force_terminal=True, width=80, color_system=None))
+    task = Task("classification", ("cat", "dog"))
+    tally = Tally([prediction], task)
+    list(tally)
+    print_tables(tally, task, None)
+    lines = [line.split() for line in screen.getvalue().splitlines() if line.strip()]
+    assert lines[0] == heading
+    assert lines[2][:3] == (["a.png", "—", "missing"] if prediction.error else ["a.png", "cat", "75.0%"])
 
 
 def test_files_of_predictions_hold_a_row_an_input(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
-"""The documentation site: built without a warning, every link works, nothing comes from other hosts, the reference is complete."""
+"""The documentation site: no warning, no broken link, nothing from other hosts, a complete reference, fit for phones and in the dark."""
 
+import html
+import itertools
 import re
 import threading
 import tomllib
@@ -17,9 +19,11 @@ from cnnkit.cli import app
 from cnnkit.config.schema import Config, Section
 from cnnkit.keras_api.signatures import REFUSED, signature_table
 from tests.chromium import Browser, chromium
+from tests.documentation.blocks import commands, read_page
 from tests.documentation.pages import all_pages
 from website.build import REFERENCE, ROOT, build
 from website.error_reference import AREAS, errors
+from website.finish import commands_of, finish_page
 
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 NOT_LOADED = {"canonical", "prev", "next", "alternate", "edit"}  # relations of `link` elements that a browser does not fetch
@@ -34,11 +38,17 @@ class Page(HTMLParser):
         self.loads: list[str] = []
         self.anchors = {""}
         self.text = ""
+        self.headings: list[int] = []
+        self.pictures: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "img":
+            self.pictures.append(given["src"])
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
         elif tag in LOADS and LOADS[tag] in given and not NOT_LOADED & set(given.get("rel", "").split()):
@@ -109,6 +119,53 @@ def test_the_reference_has_every_key_of_a_config(site: Path, pages: dict[Path, P
     assert {f"{each.__name__}.{key}" for each in sections for key in each.model_fields if key not in names} == set()
 
 
+def test_every_screen_is_copied_as_its_commands(site: Path) -> None:
+    screens = 0
+    for page in (each for each in all_pages() if each.startswith("docs/")):
+        blocks = [each for each in read_page(ROOT / page) if each.language == "console"]
+        typed = ["\n".join(command.line for command in commands(block)) for block in blocks]
+        built = (site / page.removeprefix("docs/")).with_suffix(".html").read_text(encoding="utf-8")
+        copied = [html.unescape(each) for each in re.findall(r'<pre data-copy="([^"]*)"', built)]
+        assert copied == typed or page == "docs/python.md", page
+        screens += len(typed)
+    assert screens > 40
+
+
+@pytest.mark.parametrize(
+    ("screen", "typed"),
+    [
+        ("$ one\nprinted\n$ two", "one\ntwo"),
+        ("$ one \\\n  goes on\nprinted", "one \\\n  goes on"),
+        ("$ one\n...\nprinted", "one"),
+        ("$ one\n$\n# printed, no prompt", "one"),
+        (">>> if a:\n...     b\n...\n>>> c\nprinted\n... printed", "if a:\n    b\n\nc"),
+        ("a = 1", ""),
+    ],
+)
+def test_of_a_screen_what_is_typed_is_copied(screen: str, typed: str) -> None:
+    assert commands_of(screen) == typed
+
+
+def test_a_printed_line_with_a_hash_is_not_highlighted_as_a_command() -> None:
+    shown = '<pre><span></span><code><span class="gp">$ </span>cat a\n<span class="gp"># </span>for<span class="w"> </span>&lt;b&gt;\n</code></pre>'
+    assert finish_page(shown, "en") == (
+        '<pre data-copy="cat a"><span></span><code><span class="gp">$ </span>cat a\n<span class="go"># for &lt;b&gt;</span>\n</code></pre>'
+    )
+
+
+def test_every_picture_opens_its_file(pages: dict[Path, Page]) -> None:
+    shown = [(path, picture) for path, page in pages.items() for picture in page.pictures]
+    assert len(shown) > 15
+    assert [(path.name, picture) for path, picture in shown if picture not in pages[path].links] == []
+
+
+def test_headings_leave_out_no_level(pages: dict[Path, Page]) -> None:
+    for path, page in pages.items():
+        levels = [0, *page.headings]
+        assert levels.count(1) == 1 or path.name == "404.html", path
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), path
+
+
 @pytest.mark.parametrize(
     ("key", "facts"),
     [
@@ -134,6 +191,17 @@ def test_the_reference_has_every_command_with_every_option(site: Path, pages: di
             options = [each for parameter in inner.params for each in parameter.opts if each.startswith("--") and not parameter.hidden]
             missing += [f"{name} {each}" for each in options if each not in text]
     assert missing == []
+
+
+def test_a_page_lists_the_commands_that_print_json() -> None:
+    page = (ROOT / "docs" / "how-to" / "reports.md").read_text(encoding="utf-8")
+    listed = re.search(r"## For programs\n\n(.*?) print JSON\nwith `--json`", page, re.DOTALL)
+    assert listed is not None
+    group = typer.main.get_command(app)
+    leaves = {f"{name} {inner.name}" if hasattr(each, "commands") else name: inner  # type: ignore[attr-defined]
+              for name, each in group.commands.items() for inner in getattr(each, "commands", {name: each}).values()}  # type: ignore[attr-defined]  # fmt: skip
+    printing = [name for name, each in leaves.items() if any("--json" in parameter.opts for parameter in each.params)]
+    assert re.findall("`([a-z ]+)`", listed[1]) == sorted(printing)
 
 
 def test_the_reference_has_every_object_of_keras(site: Path, pages: dict[Path, Page]) -> None:
@@ -192,19 +260,56 @@ def address(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.slow
+BEYOND_THE_EDGE = """(() => {
+    const scrolls = (each) => each && (/auto|scroll|hidden/.test(getComputedStyle(each).overflowX) || scrolls(each.parentElement));
+    return [...document.querySelectorAll(".md-content *, .md-header *, .md-footer *")].filter((each) => each.checkVisibility()
+        && each.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(each.parentElement))
+        .map((each) => each.outerHTML.slice(0, 80));
+})()"""
+IN_SCHEME = """new Promise((done) => {
+    const until = Date.now() + 20000;
+    const look = () => {
+        const shade = getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).reduce((sum, each) => sum + +each, 0) / 3;
+        const found = (shade < 128) === ("SCHEME" === "dark");
+        return found || Date.now() > until ? done(found) : setTimeout(look, 20);
+    };
+    look();
+})"""
+UNLOADED = "[...document.images].filter((each) => !(each.complete && each.naturalWidth)).map((each) => each.src)"
+
+
 @pytest.mark.skipif(chromium() is None, reason="needs Chromium")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_scrolls_sideways_or_complains(site: Path, address: str, width: int, scheme: str) -> None:
-    wide = []
+def test_no_page_is_wider_than_a_phone_or_complains(site: Path, address: str) -> None:
+    """Each page is opened at the width of a phone and of a desk; in either, light and dark."""
+    faults = []
     with Browser() as browser:
         for path in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # that one is served at any address
-            browser.open_url(f"{address}/{path.relative_to(site)}", width=width, scheme=scheme)
-            room, needed = browser.value("[document.documentElement.clientWidth, document.documentElement.scrollWidth]")
-            background = browser.value("getComputedStyle(document.body).backgroundColor")
-            is_dark = sum(map(int, re.findall(r"\d+", background)[:3])) < 3 * 128
-            if needed > room or is_dark != (scheme == "dark"):
-                wide.append(f"{path.relative_to(site)}: {needed} of {room} pixels, {background}")
-        assert wide == []
+            for width in (390, 1280):
+                browser.open_url(f"{address}/{path.relative_to(site)}", width=width)
+                for scheme in ("light", "dark"):
+                    browser.show_in(scheme)
+                    is_shown = browser.awaited(IN_SCHEME.replace("SCHEME", scheme))
+                    room, needed = browser.value("[document.documentElement.clientWidth, document.documentElement.scrollWidth]")
+                    found = {
+                        "pixels too wide": max(0, needed - room),
+                        "window of another width": browser.value("innerWidth") != width,
+                        "beyond the edge": browser.value(BEYOND_THE_EDGE),
+                        "not loaded": browser.value(UNLOADED),
+                        "background not of the scheme": not is_shown,
+                    }
+                    faults += [(str(path.relative_to(site)), width, scheme, what, each) for what, each in found.items() if each]
+        assert faults == []
         assert browser.complaints == []
+        assert [each for each in browser.requests if not each.startswith((f"{address}/", "data:", f"blob:{address}/"))] == []
+
+
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
+def test_a_copy_button_copies_what_is_typed(address: str) -> None:
+    with Browser() as browser:
+        browser.open_url(f"{address}/first-run.html", width=1280)
+        copied = browser.awaited("""new Promise((done) => {
+            document.addEventListener("copy", () => done(getSelection().toString() || document.activeElement.value));
+            [...document.querySelectorAll("pre")].find((each) => each.textContent.includes("--epochs 3")).querySelector("button").click();
+            setTimeout(() => done("nothing"), 5000);
+        })""")
+        assert copied == "cnnkit train digits.yaml --epochs 3"

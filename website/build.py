@@ -13,6 +13,7 @@ from pathlib import Path
 from website.command_reference import command_reference
 from website.config_reference import config_reference
 from website.error_reference import error_reference
+from website.finish import finish_page
 from website.keras_reference import keras_reference
 from website.recipe_reference import recipe_reference
 
@@ -54,8 +55,9 @@ def build(folder: Path = BUILD) -> Path:
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if built.returncode or "warning" in (built.stdout + built.stderr).lower():
         raise SystemExit(built.stdout + built.stderr)
-    for page in site.glob("ko/**/*.html"):  # one configuration has one language
-        page.write_text(page.read_text(encoding="utf-8").replace('<html lang="en"', '<html lang="ko"', 1), encoding="utf-8")
+    for path in site.rglob("*.html"):
+        language = "ko" if path.is_relative_to(site / "ko") else "en"
+        path.write_text(finish_page(path.read_text(encoding="utf-8"), language), encoding="utf-8")
     return site
 
 

@@ -54,7 +54,7 @@ def _keys(prefix: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]
         elif field.get("default") is not None:
             facts.append(f"default `{_yaml(field['default'])}`")
         anchor = re.sub(r"[^a-z0-9_.]", "", f"{prefix}{name}".lower())
-        yield f"#### `{prefix}{name}` {{#{anchor}}}\n\n*{'; '.join(filter(None, facts))}*<br>\n{field.get('description', '')}\n"
+        yield f"### `{prefix}{name}` {{#{anchor}}}\n\n*{'; '.join(filter(None, facts))}*<br>\n{field.get('description', '')}\n"
 
 
 def _type(field: Mapping[str, Any]) -> str:

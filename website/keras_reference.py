@@ -25,7 +25,7 @@ def _kind(kind: str) -> Iterator[str]:
     for name, signature in table_of(kind).objects[kind].items():
         arguments = ", ".join(_argument(each, argument) for each, argument in signature.arguments.items())
         summary = signature.summary.replace("<", "&lt;")
-        yield f"#### {name} {{#{kind}.{name.lower()}}}\n\n{summary}\n\n{arguments}\n"
+        yield f"### {name} {{#{kind}.{name.lower()}}}\n\n{summary}\n\n{arguments}\n"
 
 
 def _argument(name: str, argument: Argument) -> str:

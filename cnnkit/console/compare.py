@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnnkit.experiments.compare_runs import RunComparison, Versus
 
 MOST_OF_AN_ENTRY = 120  # characters of a config entry that are shown
+LEAST_P = 1e-300  # p-value that is printed as a number: below, float64 soon has none but 0
 WIDEST_KEY = 34  # characters of a config key that are not wrapped
 
 
@@ -82,6 +83,11 @@ def _as_yaml(value: Any) -> str:
     return text if len(text) <= MOST_OF_AN_ENTRY else f"{text[: MOST_OF_AN_ENTRY - 1]}…"
 
 
+def p_value_text(p: float) -> str:
+    """A p-value in 0..1 as text: `p = 0.012`; never `p = 0`, to which very small ones underflow in float64."""
+    return f"p < {LEAST_P:.0e}" if p < LEAST_P else f"p = {p:.2g}"
+
+
 def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:
     first, other, test = escape_unprintable(comparison.runs[0].name), escape_unprintable(versus.other), versus.test
     if test is None:
@@ -92,7 +98,7 @@ def _sentence(comparison: "RunComparison", versus: "Versus") -> Text:
     return Text.assemble(
         (f"{first} against {other}: ", "bold"),
         f"{word} on {test.first_better:,} and {test.second_better:,} of {comparison.runs[0].examples:,} examples. {test.name}: "
-        f"p = {versus.corrected:.2g}{', corrected by Holm for the number of tests' if several else ''}, ",
+        f"{p_value_text(versus.corrected)}{', corrected by Holm for the number of tests' if several else ''}, ",
         verdict,
         ".",
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cnnkit.console.compare import WIDEST_KEY, marked, print_with_differences
+from cnnkit.console.compare import WIDEST_KEY, marked, p_value_text, print_with_differences
 from cnnkit.console.text import new_table, output, print_notice
 from cnnkit.errors import count, escape_unprintable
 from cnnkit.metrics import ABSENT
@@ -58,7 +58,7 @@ def _sentence(comparison: "GroupComparison", versus: "GroupVersus") -> Text:
         f"{found.test[0].upper()}{found.test[1:]}: {_p_text(comparison, versus)}",
     ]
     if found.wilcoxon_p is not None:
-        text.append(f" (Wilcoxon's signed-rank test: p = {found.wilcoxon_p:.2g})")
+        text.append(f" (Wilcoxon's signed-rank test: {p_value_text(found.wilcoxon_p)})")
     if not math.isnan(versus.corrected):
         text += [", ", ("more than chance", "bold green") if versus.more_than_chance else ("may be chance", "bold yellow")]
     text.append(".")
@@ -71,7 +71,7 @@ def _p_text(comparison: "GroupComparison", versus: "GroupVersus") -> str:
     if math.isnan(versus.corrected):
         return "no p-value, for the runs do not vary"
     several = sum(not math.isnan(each.corrected) for each in comparison.versus) > 1
-    return f"p = {versus.corrected:.2g}{', corrected by Holm for the number of tests' if several else ''}"
+    return f"{p_value_text(versus.corrected)}{', corrected by Holm for the number of tests' if several else ''}"
 
 
 def _half_width(metric: "Metric", found: "MeanDifference") -> str:

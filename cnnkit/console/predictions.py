@@ -91,7 +91,7 @@ def _value_text(value: float, task: "Task") -> str:
 
 
 def _table(predictions: "list[Prediction]", task: "Task") -> Table:
-    """A row per example: the most probable class with a bar, then the others."""
+    """A row per example: the most probable class with a bar, then the others where there are any."""
     if task.is_regression:
         table = new_table("input", *map(escape_unprintable, task.names))
         for each in predictions:
@@ -100,9 +100,12 @@ def _table(predictions: "list[Prediction]", task: "Task") -> Table:
         return table
     table = new_table("input", "class" if task.is_classification else "label", left=2)
     table.add_column("probability", min_width=BAR + 7, no_wrap=True)
-    table.add_column("then" if task.is_classification else "and")
-    for each in predictions:
-        table.add_row(Text(escape_unprintable(each.name)), *_cells(each, task))
+    rows = [_cells(each, task) for each in predictions]
+    width = 3 if any(rest.plain for *_, rest in rows) else 2
+    if width == 3:
+        table.add_column("then" if task.is_classification else "and")
+    for each, cells in zip(predictions, rows, strict=True):
+        table.add_row(Text(escape_unprintable(each.name)), *cells[:width])
     return table
 
 
