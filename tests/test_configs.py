@@ -25,7 +25,7 @@ from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
 
 CONFIGS = sorted(folder().glob("*.yaml"))
-UNMEASURED = {"cifar-94", "fashion"}  # no figure is known of their last form
+UNMEASURED = {"cifar-94", "fashion", "resnet"}  # no figure is known of their present form
 
 
 def test_all_seven_are_there() -> None:
