@@ -14,6 +14,7 @@ def fuzz(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_hostile_inputs_give_values_or_plain_errors(tmp_path: Path) -> None:
     status, told = fuzz("400", "--keep", str(tmp_path))
     assert status == 0, told

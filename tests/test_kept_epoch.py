@@ -190,6 +190,7 @@ def test_an_interrupted_run_has_the_best_epoch_so_far(tmp_path: Path, monkeypatc
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_more_epochs_compare_all_of_them(tmp_path: Path) -> None:
     run(tmp_path, "train.epochs=3")
     go_on(tmp_path / "run", epochs=4)

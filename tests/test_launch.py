@@ -1,5 +1,6 @@
 """`cnnkit launch` with small scripts in the place of workers: what they get, how they end, and what becomes of the others."""
 
+import contextlib
 import json
 import os
 import signal
@@ -110,11 +111,21 @@ def test_workers_know_that_they_are_launched(tmp_path: Path) -> None:
     assert (cluster.is_launched, cluster.worker) == (True, 1)
 
 
+def two_unused_ports() -> int:
+    """The first of two ports that nobody uses, below those that the system gives to whoever asks for any, as other tests do."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000, 2):
+        with socket.socket() as first, socket.socket() as second, contextlib.suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
+    raise AssertionError("no two ports in a row are unused")
+
+
 def test_ports_from_a_given_one_on_and_an_error_where_one_is_in_use(tmp_path: Path) -> None:
+    taken = two_unused_ports()
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", taken))
         other.listen()
-        taken = other.getsockname()[1]
         with pytest.raises(CnnkitError) as caught:
             go(tmp_path, "", port=taken)
         assert str(caught.value) == (

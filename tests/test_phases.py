@@ -110,6 +110,7 @@ def test_a_frozen_weight_that_changed_fails_the_run(model: keras.Model) -> None:
         require_unchanged(before, frozen_checksum(model), 1)
 
 
+@pytest.mark.slow
 def test_features_computed_once_give_the_plain_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once, finished = run(tmp_path, "[{train: head, epochs: 2}]", "once")
     assert finished.history.feature_seconds > 0

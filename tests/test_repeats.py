@@ -82,6 +82,7 @@ def summary(group: Path) -> dict[str, Any]:
     return dict(json.loads((group / "summary.json").read_text()))
 
 
+@pytest.mark.slow
 def test_each_run_of_a_group_is_that_of_the_config_with_its_seed(folder: Path, tmp_path: Path) -> None:
     for seed in SEEDS[:2]:
         cnnkit(folder, "train", "small.yaml", "--set", f"seed={seed}", "--run-dir", str(tmp_path / str(seed)))
@@ -257,6 +258,7 @@ def test_groups_are_one_row_in_the_list_of_runs_and_their_runs_are_listed_in_the
     assert [run.name for run in list_runs(folder / "runs" / "small-seeds", "name")] == ["seed-3", "seed-7", "seed-9"]
 
 
+@pytest.mark.slow
 def test_transfer_is_repeated_too(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(BASE)
     cnnkit(tmp_path, "train", "base.yaml")

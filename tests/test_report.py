@@ -385,6 +385,7 @@ def test_the_file_goes_where_it_is_wanted(digits: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(chromium() is None, reason="there is no Chromium here: `apt-get install chromium` to test the page in a browser")
+@pytest.mark.slow
 def test_in_a_browser_it_opens_fast_fits_a_phone_and_follows_the_scheme(digits: Path, tmp_path: Path) -> None:
     path = digits / "report.html"
     assert path.stat().st_size < 5e6

@@ -464,6 +464,7 @@ def test_sigterm_saves_in_the_middle_of_an_epoch_and_names_the_command(tmp_path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_equals_the_untorn_twin(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(faults.EVERYTHING.replace("FIRST", "2").replace("SECOND", "1"))
     told = faults.run_torn(tmp_path / "c.yaml", tmp_path / "torn", 2, seed=3)

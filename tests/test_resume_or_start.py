@@ -63,6 +63,7 @@ def test_a_finished_run_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
     assert go(whole / "small.yaml", run) is None
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_again_and_again_ends_as_an_undisturbed_one(whole: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, stops = config.parent / "run", 0
     with monkeypatch.context() as patch:

@@ -99,6 +99,7 @@ def test_the_measurement_follows_the_seed_and_the_training_examples_alone(stripe
         assert path.exists()
 
 
+@pytest.mark.slow
 def test_mirror_images_are_made_where_they_keep_the_class_and_never_of_left_and_right(striped: Path, tmp_path: Path) -> None:
     arrows = folder_of(tmp_path / "arrows", arrow, 30)
     kept = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True))
@@ -147,6 +148,7 @@ def test_phases_and_penalty_fit_the_examples_and_schedules_the_epochs_and_batche
     assert any(line.startswith("Training takes about") for line in starter.measured)  # parts of less than a second have no line
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_left_out_by_the_config(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", stripes, 20)
     (folder / "a" / "0.png").write_bytes(b"oh")

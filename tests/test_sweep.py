@@ -88,6 +88,7 @@ def test_random_trials_are_all_different_though_each_has_a_sampler_of_its_own(sw
     assert len(set(rates)) == len(rates)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was_when_more_trials_are_asked_for(tmp_path: Path) -> None:
     first = chosen(worker(tmp_path, sweep={"trials": 2}))
     more = chosen(worker(tmp_path, sweep={"trials": 3}))
@@ -303,6 +304,7 @@ def test_report_writes_the_page_of_a_sweep_anew_from_its_folder_alone(swept: Ope
     assert (tmp_path / "page.html").read_text() == page
 
 
+@pytest.mark.slow
 def test_a_reopened_sweep_has_as_many_trials_as_were_asked_for_last(tmp_path: Path) -> None:
     worker(tmp_path, sweep={"trials": 2})
     worker(tmp_path, sweep={"trials": 3})

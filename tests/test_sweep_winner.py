@@ -55,6 +55,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
     return done
 
 
+@pytest.mark.slow
 def test_the_winner_is_retrained_on_the_splits_of_the_sweep_with_seeds_that_no_trial_had(
     tmp_path: Path, in_this_process: list[Task]
 ) -> None:

@@ -256,6 +256,7 @@ def test_one_pass_an_epoch_in_turn() -> None:
         assert sorted(int(target) for _, targets in batches for target in targets) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_transfer_and_scratch_are_compared_on_shares_of_the_data(
     own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

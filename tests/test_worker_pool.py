@@ -85,6 +85,7 @@ def test_finished_runs_are_told_without_being_touched(undisturbed: Path) -> None
     assert not (undisturbed / "workers.log").exists()  # nothing was printed
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_writes_is_waited_for(undisturbed: Path, tmp_path: Path) -> None:
     (tmp_path / "seed-1").mkdir()
     lock = RunLock(tmp_path / "seed-1")
@@ -109,6 +110,7 @@ def test_an_error_of_one_run_names_it_and_leaves_no_worker_behind(undisturbed: P
     assert not any(is_locked(tmp_path / f"seed-{seed}") for seed in (1, 2, 3))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_told_with_the_rows_of_its_epochs_so_far(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

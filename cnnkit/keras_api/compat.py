@@ -46,8 +46,8 @@ def source_of(tensor: Any) -> Node:
     return history.operation._inbound_nodes[history.node_index]
 
 
-def flat_layers(model: "keras.Model", *, include_self: bool = True) -> list[Any]:
-    """All layers of a model, those of nested models and wrappers included, each once."""
+def flat_layers(model: "keras.layers.Layer", *, include_self: bool = True) -> list[Any]:
+    """All layers of a model or of a wrapper, those of nested models and wrappers included, each once."""
     layers: list[Any] = model._flatten_layers(include_self=include_self, recursive=True)
     return layers
 

@@ -7,6 +7,8 @@ initializers only, so that plain Keras loads it without cnnkit.
 import functools
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.keras_api.compat import flat_layers
+
 if TYPE_CHECKING:
     import keras
 
@@ -30,7 +32,7 @@ def Dirac(  # noqa: N802 - its name in a config
 
 def with_initializers_of_keras(layer: Any) -> None:
     """Name, in a built layer and those inside it, an initializer of Keras in place of each of cnnkit's: its weights have been drawn."""
-    for part in layer._flatten_layers():
+    for part in flat_layers(layer):
         for name, value in list(vars(part).items()):
             if isinstance(value, _dirac_class()):
                 setattr(part, name, value.other)
