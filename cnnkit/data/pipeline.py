@@ -133,7 +133,13 @@ class BatchSource:
 
         pairs = (self.examples.index[order], self.examples.targets[order])
         dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(self.batch_size)
-        return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        # The thread that adjusts parallelism sleeps between its turns, 10 ms at first, then twice as long each time, up to a minute, and
+        # the end of an iterator often waits for its awakening: an epoch of 14 s took 22 s. Without it, AUTOTUNE means as many calls at once
+        # as there are processors, 16 at most.
+        options.autotune.enabled = False
+        return dataset.with_options(options)
 
     def _own(self, index: Any) -> Any:
         """The row indices of a batch whose inputs are read."""
