@@ -30,7 +30,7 @@ from typing import Any
 
 from cnnkit import __version__
 from cnnkit.config.measured import Measured, measured_in
-from cnnkit.config.packaged import folder, packaged_config
+from cnnkit.config.packaged import commands_in, folder, packaged_config
 from cnnkit.data.binding import load
 from cnnkit.io.atomic import write_json, write_text
 from cnnkit.metrics import headline
@@ -61,13 +61,12 @@ class Training:
 
 
 def commands_of(config: Path) -> list[list[str]]:
-    """The arguments of the `cnnkit` commands in a config's leading comment: one that trains, and perhaps one that evaluates its run.
+    """The arguments of the `cnnkit` commands in a config's leading comment, the one that trains first.
 
     Raises:
         SystemExit: There is none.
     """
-    comment = config.read_text(encoding="utf-8").partition("\nname:")[0]
-    found = re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE)
+    found = commands_in(config)
     if not found:
         raise SystemExit(f"{config}: its leading comment has no line `#   cnnkit …`")
     return [shlex.split(command) for command in found]
@@ -81,12 +80,12 @@ def train(config: Path, seed: int, target: Path) -> Training:
     """
     training, *evaluations = commands_of(config)
     done = target.with_suffix(".json")
-    measured_config = config.read_text(encoding="utf-8").partition("\nname:")[2]
-    kept = json.loads(done.read_text(encoding="utf-8")) if done.exists() else None
-    if kept is None or kept["config"] != measured_config or kept["command"] != training:
+    measured = {"command": training, "config": config.read_text(encoding="utf-8").partition("\nname:")[2], "version": __version__}
+    kept = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
+    if any(kept.get(name) != value for name, value in measured.items()):
         started = time.perf_counter()
         _run([*training, "--set", f"seed={seed}", "--run-dir", str(target)])
-        kept = {"command": training, "config": measured_config, "version": __version__, "seconds": time.perf_counter() - started}
+        kept = {**measured, "seconds": time.perf_counter() - started}
         write_json(done, kept)
     metrics = json.loads((target / "metrics.json").read_text(encoding="utf-8"))
     if metrics["stand_in_for"]:

@@ -1,9 +1,7 @@
 """The reference of the packaged configs: what each trains, its commands, and what was measured, from their leading comments."""
 
-import re
-
 from cnnkit.config.measured import Measured
-from cnnkit.config.packaged import PackagedConfig, packaged_config, packaged_configs
+from cnnkit.config.packaged import PackagedConfig, commands_in, packaged_config, packaged_configs
 
 HEAD = """# Recipes
 
@@ -19,8 +17,7 @@ def recipe_reference() -> str:
 
 
 def _recipe(config: PackagedConfig) -> str:
-    comment = packaged_config(config.name).read_text(encoding="utf-8").partition("\nname:")[0]
-    commands = "\n".join(f"    cnnkit {command}" for command in re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE))
+    commands = "\n".join(f"    cnnkit {command}" for command in commands_in(packaged_config(config.name)))
     measured = _measured(config.measured) if config.measured is not None else "Not measured in its present form.\n"
     return f"## {config.name}\n\n{config.description}\n\n{commands}\n\n{measured}"
 

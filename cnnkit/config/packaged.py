@@ -1,5 +1,6 @@
 """The configs that come with cnnkit: finding, describing and copying them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,12 @@ class PackagedConfig:
 def packaged_configs() -> list[PackagedConfig]:
     """All packaged configs by name."""
     return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
+
+
+def commands_in(path: Path) -> list[str]:
+    """The `cnnkit` commands in a config's leading comment, without `cnnkit`: one that trains, and perhaps one that evaluates its run."""
+    comment = path.read_text(encoding="utf-8").partition("\nname:")[0]
+    return re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE)
 
 
 def resolve_name(path: Path) -> Path:
