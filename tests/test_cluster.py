@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import cnnkit
 from cnnkit import cli
 from cnnkit.commands.several_runs import refuse_several_runs_on_workers
 from cnnkit.errors import CnnkitError
@@ -116,7 +117,7 @@ def test_tensorflow_gets_the_cluster_of_slurm_by_tf_config(monkeypatch: pytest.M
         (["sweep", "c.yaml"], "sweep"),
         (["sweep", "c.yaml", "--best"], "sweep"),
     ],
-    ids=" ".join,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
 @pytest.mark.parametrize(
     ("environment", "workers"),
@@ -136,8 +137,16 @@ def test_several_runs_are_refused_where_several_workers_train_one(
     monkeypatch.setattr(sys, "argv", ["cnnkit", *command])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
-    printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert (stopped.value.code, printed.count(f"Invalid value for {option}: trains several runs; {workers} train one.")) == (2, 1), printed
+    remedy = "Start it as one process, whose own `workers` train runs at once."
+    assert (stopped.value.code, capsys.readouterr().err) == (1, f"Error: {option} trains several runs; {workers} train one\n    {remedy}\n")
+
+
+@pytest.mark.parametrize(("name", "options"), [("repeat", {"seeds": 2}), ("sweep", {})])
+def test_several_runs_from_python_are_refused_there_too(monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, int]) -> None:
+    for key, value in config({"worker": ["a:1", "b:2"]}).items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(CnnkitError, match=f"cnnkit.{name} trains several runs; the 2 workers of TF_CONFIG train one"):
+        getattr(cnnkit, name)("digits", **options)
 
 
 def test_one_process_may_train_several_runs(monkeypatch: pytest.MonkeyPatch) -> None:

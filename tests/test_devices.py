@@ -97,6 +97,20 @@ def test_logical_devices_that_a_worker_does_not_make_are_said(tmp_path: Path, gp
     assert notices(config(tmp_path, "3"), replicas=3) == []
 
 
+def test_devices_that_a_run_of_a_group_does_not_have_are_said(tmp_path: Path, gpus: list[str]) -> None:
+    assert notices(config(tmp_path, "2"), replicas=1) == [
+        "train.devices: 2 is not applied: runs of a group have one device each, here the processor."
+    ]
+    assert notices(config(tmp_path, "[0]"), replicas=1) == [
+        "train.devices: [0] is not applied: runs of a group have one device each, here the processor."
+    ]
+    gpus += ["GPU:0", "GPU:1"]
+    assert notices(config(tmp_path, "[0, 1]"), replicas=1) == [
+        "train.devices: [0, 1] is not applied: runs of a group have one device each."
+    ]
+    assert notices(config(tmp_path, "[1]"), replicas=1) == notices(config(tmp_path, "auto"), replicas=1) == []
+
+
 @pytest.mark.parametrize(
     ("environment", "remedy"),
     [

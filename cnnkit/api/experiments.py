@@ -15,6 +15,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.experiments.worker_pool import OnEvent
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
+from cnnkit.training.distribution.cluster import require_one_process
 
 if TYPE_CHECKING:
     from cnnkit.experiments.sweep.run import OpenSweep
@@ -47,12 +48,14 @@ def repeat(
         Mean, standard deviation and interval of every metric under `metrics`, the `runs`, the `folder` and the `page`.
 
     Raises:
-        CnnkitError: Neither or both of seeds and folds are given, the config is wrong, or a run cannot be trained.
+        CnnkitError: Neither or both of seeds and folds are given, the config is wrong, a run cannot be trained, or this process is one
+            of several workers.
         KeyboardInterrupt: SIGINT interrupted it; everything is saved, and the same call resumes it.
     """
     from cnnkit.experiments.repeats import RepeatsInterruptedError, plan_folds, plan_seeds, run_repeats
     from cnnkit.report.repeats import write_summary_page
 
+    require_one_process("cnnkit.repeat")
     if (seeds is None) == (folds is None):
         raise CnnkitError("give either seeds or folds", "`seeds=5` trains with five seeds, `folds=5` cross-validates.")
     sources, overrides, folder = config_sources(config), override_texts(set), optional_path(run_dir)
@@ -102,7 +105,8 @@ def sweep(
         runs, and the `gap` between them.
 
     Raises:
-        CnnkitError: The config is wrong, Optuna is not installed, every trial fails, or none is finished to be retrained.
+        CnnkitError: The config is wrong, Optuna is not installed, every trial fails, none is finished to be retrained, or this process is
+            one of several workers.
         KeyboardInterrupt: SIGINT interrupted it; everything is saved, and the same call resumes it.
     """
     from cnnkit.experiments.sweep.run import open_sweep
@@ -110,6 +114,7 @@ def sweep(
     from cnnkit.experiments.sweep.winner import write_best_config
     from cnnkit.report.sweep import write_sweep_report
 
+    require_one_process("cnnkit.sweep")
     if seeds < 0:
         raise CnnkitError(f"seeds: {seeds} is negative", "Give the number of fresh seeds for the winner, 0 for none.")
     quiet_import.install()

@@ -18,23 +18,28 @@ def refuse_several_runs(given: Mapping[str, object], trains_one: str) -> None:
     Raises:
         typer.BadParameter: One of them is given.
     """
-    for name in (*OPTIONS, *COMMANDS):
-        if given.get(name):
-            hint = name if name in COMMANDS else f"--{name.replace('_', '-')}"
-            raise typer.BadParameter(f"trains several runs; {trains_one}", param_hint=hint)
+    if (name := _first(given)) is not None:
+        raise typer.BadParameter(f"trains several runs; {trains_one}", param_hint=name)
 
 
 def refuse_several_runs_on_workers(**given: object) -> None:
-    """Refuse it in a process that `TF_CONFIG` or Slurm makes one of several workers, which would all write the same runs.
+    """Refuse it in a process that `TF_CONFIG` or Slurm makes one of several workers.
 
     Args:
         given: Option or command -> value, as for `refuse_several_runs`.
 
     Raises:
-        typer.BadParameter: One of them is given.
-        CnnkitError: The environment is not valid.
+        CnnkitError: One of them is given, or the environment is not valid.
     """
-    from cnnkit.training.distribution.cluster import cluster_of_environment
+    from cnnkit.training.distribution.cluster import require_one_process
 
-    if any(given.values()) and (cluster := cluster_of_environment()) is not None:
-        refuse_several_runs(given, f"{cluster} train one. Start it as one process, whose --workers train runs at once")
+    if (name := _first(given)) is not None:
+        require_one_process(name)
+
+
+def _first(given: Mapping[str, object]) -> str | None:
+    """The first option or command that is given, as it is written; None where there is none."""
+    for name in (*OPTIONS, *COMMANDS):
+        if given.get(name):
+            return name if name in COMMANDS else f"--{name.replace('_', '-')}"
+    return None

@@ -84,7 +84,6 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
     def __init__(self, tasks: "Sequence[RunTask]") -> None:
         self._runs = {task.name: _Progress(task.name) for task in tasks}
         self._width = max(map(len, self._runs))
-        self._told: set[str] = set()
         self._console = output()
         is_terminal = self._console.is_terminal
         self._live = (
@@ -102,14 +101,12 @@ class RepeatsDisplay(AbstractContextManager["RepeatsDisplay"]):
             self._live.stop()
 
     def on_event(self, task: "Task", event: Any) -> None:
-        """Show an event of a run; the same notice of several runs is printed once."""
+        """Show an event of a run."""
         from cnnkit.experiments.worker import RunNotice
 
         line = self._runs[task.name].take(event)
         if isinstance(event, RunNotice):
-            if line not in self._told:
-                print_notice(line, console=self._console if self._live is not None else None)
-            self._told.add(line)
+            print_notice(line, console=self._console if self._live is not None else None)
         elif line and self._live is None:
             print_line(f"{task.name:{self._width}}  {line}")
             sys.stdout.flush()

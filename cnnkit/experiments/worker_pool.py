@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cnnkit.errors import CnnkitError, count
-from cnnkit.experiments.worker import EpochDone, Event, RunEnded, RunFailed, RunIsLocked, Task, WorkerFailed, work
+from cnnkit.experiments.worker import EpochDone, Event, RunEnded, RunFailed, RunIsLocked, RunNotice, Task, WorkerFailed, work
 from cnnkit.training.signals import StopRequest, stop_requests
 
 MOST_DEATHS = 3  # of workers in a row at one run, without an epoch done: then it is not tried again
@@ -59,6 +59,7 @@ class _Pool:
     most_deaths: int
     again: list[tuple[float, Task]] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
     def run(self, stop: StopRequest) -> None:
         """Train all runs, or pass a requested stop on to the workers and wait for them."""
@@ -143,6 +144,10 @@ class _Pool:
 
     def _take(self, worker: _Worker, task: Task, event: Event, *, may_start: bool) -> None:
         match event:
+            case RunNotice():
+                if event.text in self.told:  # by another run of the group
+                    return
+                self.told.add(event.text)
             case EpochDone():
                 self.deaths.pop(task.name, None)
             case RunIsLocked():
@@ -207,7 +212,7 @@ def train_runs(tasks: Iterable[Task], workers: int, log_folder: Path, on_event: 
         tasks: The runs; the next one is asked for when a worker is free.
         workers: The number of worker processes.
         log_folder: The folder for the file of what the workers print; removed again where it is empty.
-        on_event: Called with every event of a run.
+        on_event: Called with every event of a run; with the same notice of several runs once.
         most_deaths: Workers that may die in a row at one task, without an epoch done, before it is not tried again.
 
     Returns:

@@ -107,8 +107,6 @@ def start_or_resume(
         if is_unfinished(existing) and not is_locked(existing.path):
             display.on_unfinished(existing.path)
     workers = Workers(devices or _open_devices(loaded, run_dir, resumed, cluster), cluster)
-    for notice in device_notices(loaded.config.train, workers.devices) if devices is None and workers.is_chief else ():
-        display.on_notice(notice)
     if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
         display.on_other_devices(resumed.replicas_before, workers.devices.replicas)
     with lost_workers_named(cluster, "Start all workers again with the same command."), display.scanning() as on_progress:
@@ -136,7 +134,7 @@ def training_displayed(prepared: Prepared, display: Display) -> AbstractContextM
     if prepared.workers.is_chief:
         if prepared.metadata.stand_in_for:
             display.on_stand_in(prepared.metadata)
-        for notice in prepared.metadata.notices:
+        for notice in (*device_notices(prepared.loaded.config.train, prepared.workers.devices), *prepared.metadata.notices):
             display.on_notice(notice)
         display.on_schedules(prepared.schedules)
     return _listener(prepared, display)

@@ -110,12 +110,10 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
     workers = min(workers, max(left, 1))
     tasks = [SweepTask(f"{study.plan.name}, worker {number}", study.folder.path, loaded, sweep.address) for number in range(workers)]
     refreshed = 0.0
-    told: set[str] = set()  # notices about the data come with every trial
 
     def on_event(task: Task, event: Event | RunAssigned | WorkerDied) -> None:
         nonlocal refreshed
-        if isinstance(event, RunNotice) and event.text not in told:
-            told.add(event.text)
+        if isinstance(event, RunNotice):
             on_notice(event.text)
         elif isinstance(event, WorkerDied):
             on_notice(f"{task.name} ended ({event.cause}); its trial is resumed.")

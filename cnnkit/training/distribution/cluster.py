@@ -69,6 +69,20 @@ def cluster_of_environment(environment: Mapping[str, str] = os.environ) -> Clust
     return Cluster(addresses, before + index, is_launched=LAUNCHED in environment) if len(addresses) > 1 else None
 
 
+def require_one_process(what: str) -> None:
+    """Refuse what trains several runs in a process that is one of several workers, which would all write the same runs.
+
+    Args:
+        what: What trains them, such as `--seeds`.
+
+    Raises:
+        CnnkitError: This is one of several workers, or the environment is not valid.
+    """
+    if (cluster := cluster_of_environment()) is not None:
+        message = f"{what} trains several runs; {cluster} train one"
+        raise CnnkitError(message, "Start it as one process, whose own `workers` train runs at once.")
+
+
 def tf_config(addresses: Sequence[str], worker: int) -> str:
     """The value of `TF_CONFIG` for one worker.
 

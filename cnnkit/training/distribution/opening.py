@@ -177,9 +177,13 @@ def device_notices(train: Train, devices: Devices | None = None) -> list[str]:
     gpus, chosen, notices = len(tf.config.list_physical_devices("GPU")), train.devices, []
     wanted = chosen if isinstance(chosen, int) else len(chosen) if isinstance(chosen, list) else max(1, gpus)
     replicas = devices.replicas if devices is not None else wanted
-    if not gpus and isinstance(chosen, list):
+    names_missing_gpus = not gpus and isinstance(chosen, list)
+    if devices is None and names_missing_gpus:
         notices.append(f"train.devices: {format_value(chosen)} names GPUs, and this machine has none: training is refused here.")
-    if not gpus and devices is not None and devices.workers > 1 and wanted > 1:
+    elif devices is not None and devices.workers == 1 and chosen != "auto" and (names_missing_gpus or wanted > devices.replicas):
+        where = "" if gpus else ", here the processor"
+        notices.append(f"train.devices: {format_value(chosen)} is not applied: runs of a group have one device each{where}.")
+    elif devices is not None and devices.workers > 1 and not gpus and wanted > 1:
         notices.append(f"train.devices: {format_value(chosen)} is not applied: a worker without a GPU is one device.")
     if not gpus and train.precision != FLOAT32 and not (train.precision == "mixed_bfloat16" and has_bfloat16_instructions()):
         notices.append(f"train.precision: {train.precision} makes training no faster on this processor, and this machine has no GPU.")
