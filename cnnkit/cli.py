@@ -1,5 +1,6 @@
 """The command line: its commands by name, and the one place where a CnnkitError is printed."""
 
+import errno
 import io
 import os
 import sys
@@ -35,7 +36,7 @@ from cnnkit.commands import (
 )
 from cnnkit.console.text import print_error
 from cnnkit.errors import CnnkitError
-from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED
+from cnnkit.exit_status import BROKEN_PIPE, CRASHED, INTERRUPTED, USER_ERROR
 from cnnkit.keras_api import quiet_import
 from cnnkit.version import __version__
 
@@ -91,7 +92,9 @@ def main() -> None:
         sys.exit(_status_once_written(end))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
+    except Exception as error:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            sys.exit(_unwritable_output(error))
         sys.excepthook(*sys.exc_info())
         sys.exit(CRASHED)
 
@@ -107,8 +110,22 @@ def _status_once_written(end: SystemExit) -> "str | int | None":
             sys.stdout.flush()
     except BrokenPipeError as error:
         fault = error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+    except OSError as error:
+        return _unwritable_output(error)
     return BROKEN_PIPE if isinstance(fault, BrokenPipeError) else end.code
+
+
+def _unwritable_output(error: OSError) -> int:
+    """Tell that standard output has no room; the exit status for it. Files of cnnkit that cannot be written raise a CnnkitError."""
+    _discard_output()
+    print_error(f"standard output cannot be written ({error.strerror})\n    Redirect it to a disk with room.")
+    return USER_ERROR
+
+
+def _discard_output() -> None:
+    """Write what is left in the buffer of standard output nowhere: Python would try again at its exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback(invoke_without_command=True)

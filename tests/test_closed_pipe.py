@@ -39,6 +39,16 @@ def test_a_command_whose_reader_has_exited_ends_with_status_141(arguments: list[
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device without room")
+def test_output_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "cnnkit", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, text=True, check=False)
+    fault = "standard output cannot be written (No space left on device)"
+    assert (done.returncode, done.stderr) == (1, f"Error: {fault}\n    Redirect it to a disk with room.\n")
+
+
 def test_a_command_that_is_read_to_its_end_keeps_its_status(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "cnnkit"]
