@@ -10,14 +10,15 @@ import yaml
 
 from cnnkit.config.load import load_config
 from cnnkit.config.mapping import override_text, read_mapping
-from cnnkit.config.packaged import names, packaged_config
+from cnnkit.config.packaged import folder, names, packaged_config
 from cnnkit.config.yaml_loader import parse_value
 from cnnkit.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_packaged_config_is_the_same_as_a_mapping(name: str) -> None:
+def test_every_packaged_config_is_the_same_as_a_mapping(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML reads them, for it is not the reader under test; it takes `1e-3` for a text."""
+    monkeypatch.chdir(folder())  # a mapping names files from the working directory, a config from its own
     loaded = load_config([packaged_config(name)])
     text = re.sub(r"\b\d+(\.\d+)?e-\d+\b", lambda number: f"{float(number[0]):.20f}", packaged_config(name).read_text())
     values = yaml.safe_load(text)

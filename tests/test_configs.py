@@ -23,9 +23,9 @@ from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.checking import _check_value, check_entry
 from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
+from tests.shipped_configs import CONFIGS, without_downloads
 
-CONFIGS = sorted(folder().glob("*.yaml"))
-UNMEASURED = {"cifar-94", "fashion", "resnet"}  # no figure is known of their present form
+UNMEASURED = {"cifar-94", "fashion", "folder", "folder-finetune", "resnet"}  # no figure is known of their present form
 
 
 def test_all_seven_are_there() -> None:
@@ -33,7 +33,7 @@ def test_all_seven_are_there() -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> None:
+def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path, tmp_path: Path) -> None:
     head = path.read_text().split("\nname:")[0]
     assert head.startswith("# yaml-language-server: $schema=schema.json\n")
     command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
@@ -43,15 +43,20 @@ def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path) -> N
         assert measured is not None or "# Measured: " in head, f"python benchmarks/recipes.py {path.stem}"
         assert measured is None or not measured.is_outdated(__version__), f"python benchmarks/recipes.py {path.stem}"
     assert "TO BE MEASURED" not in head
-    overrides = ["model.base={MobileNetV2: {weights: none}}"] if path.stem == "transfer" else []
-    loaded = load([path], overrides)
+    base = [] if read_file(path).value["model"].get("base") is None else ["model.base={MobileNetV2: {weights: none}}"]
+    loaded = load([path], [*_pictures(path, tmp_path), *base])
     network = build_and_compile(loaded)
     assert network.model.output_shape == (None, loaded.source.spec.task.outputs)
 
 
+def _pictures(path: Path, folder: Path) -> list[str]:
+    """The override that gives a config for the user's own pictures some."""
+    return [each for each in without_downloads(path, folder) if each.startswith("data.folder=")]
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_resolved_config_loads_to_the_same_config(path: Path, tmp_path: Path) -> None:
-    first = load([path])
+    first = load([path], _pictures(path, tmp_path))
     (tmp_path / "config.yaml").write_text(first.as_yaml())
     assert load([tmp_path / "config.yaml"]).config == first.config
 
@@ -172,5 +177,5 @@ def test_a_packaged_config_that_is_not_there_is_told_with_those_that_are() -> No
         packaged_config("cifra")
     assert str(caught.value) == (
         "no packaged config 'cifra'. Did you mean 'cifar'?\n"
-        "    There are: cifar-94, cifar-finetune, cifar-transfer, cifar, digits, fashion, regression, resnet, shapes, signals, transfer."
+        "    There are: cifar-94, cifar-finetune, cifar-transfer, cifar, digits, fashion, folder-finetune, folder, regression, resnet, shapes, signals, transfer."
     )

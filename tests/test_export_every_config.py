@@ -12,10 +12,10 @@ from cnnkit.cli import app
 from cnnkit.config.packaged import folder
 from cnnkit.export.export import export_model
 from tests.exporting import images, make_run
+from tests.shipped_configs import CONFIGS, without_downloads
 
 pytestmark = pytest.mark.slow
 
-CONFIGS = sorted(folder().glob("*.yaml"))
 ALL = [ONNX, LITERT, TF_SAVED_MODEL, OPENVINO]
 
 
@@ -38,11 +38,7 @@ def train(config: Path, run: Path, *overrides: str) -> Path:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_is_exported_with_the_same_answers(path: Path, tmp_path: Path) -> None:
     """After an epoch on a few examples of the stand-in; the packaged weights of MobileNetV2 where it is the base."""
-    text = path.read_text()
-    overrides = ["data.limit=200"] + (["data.fallback=shapes"] if "cifar10" in text else [])
-    if "\n  phases:" in text:
-        overrides.append("train.phases=[{train: head, epochs: 1}]")
-    require_parity(train(path, tmp_path / "run", *overrides), tmp_path)
+    require_parity(train(path, tmp_path / "run", *without_downloads(path, tmp_path)), tmp_path)
 
 
 @pytest.mark.parametrize("base", ["MobileNetV2", "ResNet50", "EfficientNetB0"])
