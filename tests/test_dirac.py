@@ -98,3 +98,23 @@ def test_a_bias_initializer_that_cannot_be_is_an_error_of_its_layer(tmp_path: Pa
     with pytest.raises(ConfigError, match="wants a kernel") as error:
         build_and_compile(load([path]))
     assert f"{path}:5:" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fault"),
+    [
+        ("Conv2D: {filters: 4, kernel_size: 3, groups: 2, kernel_initializer: Dirac}", "of Conv2D with groups=2"),
+        ("DepthwiseConv2D: {kernel_size: 3, depthwise_initializer: Dirac}", "of DepthwiseConv2D as its depthwise_initializer"),
+        ("Conv2DTranspose: {filters: 4, kernel_size: 3, kernel_initializer: Dirac}", "of Conv2DTranspose as its kernel_initializer"),
+        ("ConvLSTM1D: {filters: 4, kernel_size: 3, kernel_initializer: Dirac}", "of ConvLSTMCell as its kernel_initializer"),
+    ],
+)
+def test_a_layer_that_would_not_begin_as_the_identity_is_refused_with_its_line(tmp_path: Path, layer: str, fault: str) -> None:
+    """In Keras's own definition: the kernel of these is (…, channels / groups, filters), (…, channels, multiplier), (…, filters, channels)."""
+    path = config(tmp_path, ["Conv2D: {filters: 4, kernel_size: 1}", layer, *HEAD])
+    with pytest.raises(ConfigError) as error:
+        build_and_compile(load([path]))
+    at = f"{path}:6:7: model.layers[1].{layer.partition(':')[0]}"
+    assert str(error.value) == (
+        f"{at}: Dirac makes no identity {fault}\n    It is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN."
+    )

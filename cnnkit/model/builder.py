@@ -100,14 +100,14 @@ class LayerStack:
             is_named: Whether the config gives it a name.
 
         Raises:
-            BuildError: Its name is taken, or it rejects the tensor.
+            BuildError: Its name is taken, it rejects the tensor, or an initializer is not for such a layer.
         """
         if layer.name in self.entries:
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if is_named else at, message, remedy, on_key=not is_named))
         self.entries[layer.name] = at
         output = call_layer(layer, tensor, at, self.shrinking, self.flattening)
-        with_initializers_of_keras(layer)
+        with_initializers_of_keras(layer, at)
         return output
 
 
