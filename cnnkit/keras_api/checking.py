@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
 from cnnkit.keras_api.argument_ranges import violated_range
+from cnnkit.keras_api.own_initializers import check_initializers
 from cnnkit.keras_api.schedule_points import check_points
 from cnnkit.keras_api.signatures import REQUIRED, Argument
 from cnnkit.keras_api.step_shares import MISPLACED, check_steps, share_of, wants_steps
@@ -162,7 +163,9 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
 
 def _between_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     """Faults of what cnnkit adds to Keras, which depend on several arguments."""
-    if kind == "schedules":
+    if kind == "layers":
+        yield from check_initializers(name, arguments, path)
+    elif kind == "schedules":
         yield from check_points(name, arguments, path)
 
 

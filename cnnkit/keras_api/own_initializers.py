@@ -5,12 +5,21 @@ initializers only, so that plain Keras loads it without cnnkit.
 """
 
 import functools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.errors import Fault, Path, format_value
 from cnnkit.keras_api.compat import flat_layers
 
 if TYPE_CHECKING:
     import keras
+
+_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D")
+_KERNELS = {  # argument -> layers that it gives a kernel `(*window, channels, filters)`
+    "kernel_initializer": (*_CONVOLUTIONS, "Dense", "SimpleRNN"),
+    "recurrent_initializer": ("SimpleRNN",),
+    "pointwise_initializer": ("SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D"),
+}
 
 
 def Dirac(  # noqa: N802 - its name in a config
@@ -19,7 +28,7 @@ def Dirac(  # noqa: N802 - its name in a config
     """Filters that pass on one input channel each, as far as there are channels; the other filters are random.
 
     A convolution with `padding: same` begins as the identity, and so does a stack of them: `torch.nn.init.dirac_` on the first filters,
-    as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For kernels of Conv and Dense layers, without `groups`.
+    as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For the kernels that `check_initializers` accepts.
 
     Args:
         other_initializer: Initializer of the filters beyond the input channels.
@@ -28,6 +37,26 @@ def Dirac(  # noqa: N802 - its name in a config
         An initializer of kernels `(*window, channels, filters)`: 1 at the window's middle `size // 2` of channel i in filter i, else 0.
     """
     return _dirac_class()(other_initializer)
+
+
+def check_initializers(layer: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """Faults of a layer's arguments that name Dirac for a weight of another shape, where it would not make identities.
+
+    Args:
+        layer: Name of the layer.
+        arguments: Its arguments as written.
+        path: Its path.
+    """
+    for argument, value in arguments.items():
+        if value != "Dirac" and not (isinstance(value, Mapping) and list(value) == ["Dirac"]):
+            continue
+        groups = arguments.get("groups", 1)
+        if layer not in _KERNELS.get(argument, ()):
+            message = f"Dirac is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN, not for the {argument} of {layer}"
+            yield Fault((*path, argument), message, "Write another initializer, such as glorot_uniform.")
+        elif groups != 1:
+            message = f"Dirac passes on the input channels in order, which a convolution of {format_value(groups)} groups does not see"
+            yield Fault((*path, argument), message, "Leave `groups` out, or write another initializer, such as glorot_uniform.")
 
 
 def with_initializers_of_keras(layer: Any) -> None:
