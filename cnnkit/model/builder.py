@@ -286,7 +286,7 @@ def _check_whitening(model: "keras.Model", preprocess: Sequence[str], entries: M
     import keras
 
     before = keras.Model(model.input, model.get_layer(WHITEN).input).layers
-    trained = next((layer for layer in before if layer.weights and layer.name not in preprocess), None)
+    trained = next((layer for layer in before if layer.trainable_weights or (layer.weights and layer.name not in preprocess)), None)
     if trained is not None:
         message = f"is fitted before training, but {trained.name} before it has weights, which training changes"
         raise BuildError(Fault(entries[WHITEN], message, "Make it the first layer with weights.", on_key=True))
