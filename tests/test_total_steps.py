@@ -302,11 +302,11 @@ def faults_of(path: Path, *overrides: str) -> list[str]:
         ),
         (
             "{PiecewiseLinearDecay: {boundaries: [0 %], values: [fast]}}",
-            "PiecewiseLinearDecay.values[0]", "wants a learning rate of 0 or more, got 'fast'", "",
+            "PiecewiseLinearDecay.values[0]", "wants a learning rate, a finite number, got 'fast'", "",
         ),
         (
-            "{PiecewiseConstantDecay: {boundaries: [9], values: [0.1, -0.1]}}",
-            "PiecewiseConstantDecay.values[1]", "wants a learning rate of 0 or more, got -0.1", "",
+            "{PiecewiseConstantDecay: {boundaries: [9], values: [0.1, 10 %]}}",
+            "PiecewiseConstantDecay.values[1]", "wants a learning rate, a finite number, got '10 %'", "",
         ),
     ],
 )  # fmt: skip

@@ -25,8 +25,8 @@ def check_points(schedule: str, arguments: Mapping[str, Any], path: Path) -> Ite
         return
     for index, value in enumerate(values):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < 0:
-            yield Fault((*path, _VALUES, index), f"wants a learning rate of 0 or more, got {format_value(value)}")
+        if not is_number or not math.isfinite(value):
+            yield Fault((*path, _VALUES, index), f"wants a learning rate, a finite number, got {format_value(value)}")
     more = _MORE_VALUES[schedule]
     wanted = len(boundaries) + more
     if not boundaries or len(values) != wanted:
