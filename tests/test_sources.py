@@ -54,6 +54,20 @@ def test_folder_orders_classes_naturally_and_passes_over_hidden_and_empty_ones(p
     assert listing.notices == (f"{photos}: these folders have no images and are not classes: empty.",)
 
 
+def test_folders_of_the_same_names_inside_all_class_folders_are_told(tmp_path: Path) -> None:
+    def told(*paths: str) -> str:
+        for path in paths:
+            (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "set" / path)
+        return open_folder(Data(folder=str(tmp_path / "set"))).spec.interpretation
+
+    assert told("day1/cat/a.png", "day1/dog/b.png", "day2/cat/c.png") == (
+        "set: the classes are day1, day2; the folders inside them (cat) make no difference. Where those are the classes, have a folder for "
+        "each of them."
+    )
+    assert told("day2/d.png") == ""  # an image of its own
+
+
 def test_natural_order_counts_numbers() -> None:
     assert sorted(["img10", "img2", "Img1", "a"], key=natural) == ["a", "Img1", "img2", "img10"]
 

@@ -57,8 +57,15 @@ def optional_path(path: FilePath | None) -> Path | None:
     Raises:
         CnnkitError: It is something else.
     """
-    if path is None:
-        return None
+    return None if path is None else given_path(path)
+
+
+def given_path(path: FilePath) -> Path:
+    """A path that has to be given.
+
+    Raises:
+        CnnkitError: It is something else.
+    """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not os.fspath(path):
         raise CnnkitError(f"{format_value(path)} is not a path", "Give it as a text or a `pathlib.Path`.")
     return Path(path)

@@ -80,6 +80,27 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
         task=Task("classification", tuple(names)),
         splits=np.array([split for _, split, _ in listed], dtype=object) if splits else None,
         notices=tuple(notices),
+        interpretation=_doubt(folder, {name: [file.parent for file, _ in found[name]] for name in names}),
+    )
+
+
+def _doubt(folder: Path, parents: dict[str, list[Path]]) -> str:
+    """A notice that the folders inside the class folders may be the classes: all images are in some, of the same names in several classes.
+
+    Args:
+        folder: The folder.
+        parents: Class -> the folder of each of its images.
+    """
+    inner = {name: {each.name for each in folders if each.name != name} for name, folders in parents.items()}
+    is_direct = any(each.name == name for name, folders in parents.items() for each in folders)
+    shared = sorted(
+        {each for names in inner.values() for each in names if sum(each in others for others in inner.values()) > 1}, key=natural
+    )
+    if is_direct or not shared:
+        return ""
+    return (
+        f"{folder.name}: the classes are {_few(list(parents))}; the folders inside them ({_few(shared)}) make no difference. Where those "
+        "are the classes, have a folder for each of them."
     )
 
 
