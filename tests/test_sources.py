@@ -54,6 +54,19 @@ def test_folder_orders_classes_naturally_and_passes_over_hidden_and_empty_ones(p
     assert listing.notices == (f"{photos}: these folders have no images and are not classes: empty.",)
 
 
+def test_where_a_folder_has_one_folder_only_the_one_with_the_classes_is_named(tmp_path: Path) -> None:
+    for path in ("set/all/images/cat/a.png", "set/all/images/dog/b.png"):
+        paint(tmp_path / path, (0, 0, 0))
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(tmp_path / "set")))
+    assert caught.value.message.endswith("two or more folders with images are wanted, a folder a class; there is only one, all")
+    assert caught.value.remedy == f"Name the folder that has them: {tmp_path / 'set' / 'all' / 'images'}."
+    paint(tmp_path / "one" / "cat" / "a.png", (0, 0, 0))
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(tmp_path / "one")))
+    assert caught.value.remedy.startswith("Images end in ")
+
+
 def test_folders_of_the_same_names_inside_all_class_folders_are_told(tmp_path: Path) -> None:
     def told(*paths: str) -> str:
         for path in paths:
