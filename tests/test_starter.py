@@ -248,7 +248,8 @@ def test_a_network_from_scratch_leaves_out_files_that_cannot_be_read_and_says_ho
     assert sum(map(len, dataset.splits.values())) == 39
     assert dataset.test is not None
     held, others = len(dataset.test), 39 - len(dataset.test)
-    (advice,) = starter.advice
+    left_out, advice = starter.advice
+    assert left_out == f"1 of 40 files cannot be used, and the config leaves them out: `cnnkit data check {starter.path}` names them."
     assert advice.startswith(f"The final metrics are of {held} test examples: an accuracy of 0.90 on so few has a 95 % interval of ")
     assert advice.endswith(f"`cnnkit train {starter.path} --folds 5` measures on {others} examples.")
 

@@ -139,7 +139,7 @@ class _Writer:
         lines: tuple[str, ...] = ()
         unusable = 0
         budget = self._options.budget
-        if budget is not None or (self._summary.image_files and self._options.measures):
+        if budget is not None or self._options.measures:
             self._write_draft(self._scratch_parts(statistics, epochs, 0, ()))
             with self._counting() as on_progress:
                 loaded, dataset = self._loaded_draft(on_progress)  # `train` does not inspect the files again
@@ -220,6 +220,9 @@ class _Writer:
     def _count(self, counts: SplitCounts) -> int:
         """Note the numbers of examples that can be used; returns that of the others."""
         self._held_out = replace(self._held_out, train_count=counts.train, validation_count=counts.validation, test_count=counts.test)
+        if counts.unusable:
+            of = f"{counts.unusable:,} of {count(self._summary.count, 'file')} cannot be used"
+            self._advise(f"{of}, and the config leaves them out: `cnnkit data check {self._target}` names them.")
         return counts.unusable
 
     def _loaded_draft(self, on_progress: OnProgress = _unseen) -> tuple[BoundConfig, Dataset]:
