@@ -283,6 +283,14 @@ def test_a_base_gets_pixels_from_0_to_255_whatever_an_array_holds(tmp_path: Path
     assert (entry.name, entry.arguments) == ("Rescaling", {"scale": 255, "offset": 0})
 
 
+@pytest.mark.parametrize(("shape", "of"), [((16, 16, 2), " of 1 or 3 channels"), ((16, 3), "")])
+def test_a_base_is_refused_for_what_it_cannot_take(tmp_path: Path, shape: tuple[int, ...], of: str) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((8, *shape), np.uint8), y=np.array(["a", "b"] * 4))
+    with pytest.raises(CnnkitError) as refused:
+        write_starter(tmp_path / "a.npz", tmp_path / "a.yaml", Options(transfer=True, measures=False))
+    assert refused.value.message == f"{tmp_path / 'a.npz'}: a pretrained base wants images{of}, but an example is {shape}"
+
+
 def test_skewed_prices_are_learned_on_their_logarithm(tmp_path: Path) -> None:
     prices = np.random.default_rng(0).lognormal(12, 1, 60)
     np.savez(tmp_path / "p.npz", x=np.zeros((60, 8, 8, 3), np.uint8), y=prices)

@@ -87,8 +87,10 @@ def write_starter(path: Path, output: Path | None, options: Options, counting: C
     target = output or Path(f"{_file_stem(summary.spec.name)}.yaml")
     if target.exists():
         raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another with --output.")
-    if options.transfer and len(summary.spec.input_shape) != 3:
-        raise CnnkitError(f"{path}: a pretrained base wants images, but an example is {summary.spec.input_shape}", "Leave --transfer out.")
+    shape = summary.spec.input_shape
+    if options.transfer and (len(shape) != 3 or shape[-1] not in (1, 3)):
+        of = " of 1 or 3 channels" if len(shape) == 3 else ""
+        raise CnnkitError(f"{path}: a pretrained base wants images{of}, but an example is {shape}", "Leave --transfer out.")
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         writer = _Writer(path, target, summary, options, Path(scratch) / "draft.yaml", counting)
         return writer.transfer() if options.transfer else writer.from_scratch()
