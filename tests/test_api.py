@@ -45,6 +45,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> cnnkit.Run:
     return cnnkit.train(TINY, run_dir=tmp_path_factory.mktemp("api") / "tiny")
 
 
+def holding_itself() -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    layer["Conv2D"] = layer
+    return {**TINY, "model": {"layers": [layer]}}
+
+
 def digits(count: int) -> Any:
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 1), np.uint8)
 
@@ -141,9 +147,26 @@ def test_a_config_as_a_mapping_takes_what_python_has(tmp_path: Path) -> None:
         ),
         (lambda: cnnkit.train(TINY, set={"train.epochs=1": 2}), "set: 'train.epochs=1' is not a path to an entry\n    Write it as in `set={\"train.epochs\": 3}`."),
         (lambda: cnnkit.train(TINY, set="train.epochs=1"), "set: 'train.epochs=1' is not a mapping\n    Write it as in `set={\"train.epochs\": 3}`."),
-        (lambda: cnnkit.train(TINY, epochs=0), "epochs: 0 is not a number of epochs\n    Give 1 or more."),
+        (lambda: cnnkit.train(TINY, epochs=0), "epochs: 0 is not a whole number of 1 or more"),
+        (lambda: cnnkit.transfer(epochs=0), "epochs: 0 is not a whole number of 1 or more"),
+        (lambda: cnnkit.transfer(fine_tune=1.5), "fine_tune: 1.5 is not a whole number of 1 or more"),
+        (lambda: cnnkit.transfer(fine_tune=2, fine_tune_epochs=0), "fine_tune_epochs: 0 is not a whole number of 1 or more"),
+        (lambda: cnnkit.train(b"digits"), "b'digits' is not a config\n    Name a YAML file, a packaged config, or give a mapping."),
+        (lambda: cnnkit.train(TINY, run_dir=3), "3 is not a path\n    Give it as a text or a `pathlib.Path`."),
+        (lambda: cnnkit.train(TINY, run_dir=""), "'' is not a path\n    Give it as a text or a `pathlib.Path`."),
+        (lambda: cnnkit.load(3), "3 is not a path\n    Give it as a text or a `pathlib.Path`."),
+        (lambda: cnnkit.check(holding_itself()), "config: model.layers[0]: lists and mappings are nested more than 32 deep\n    Nest them less."),
+        (lambda: cnnkit.repeat(TINY, folds=1), "folds: 1 is not a whole number of 2 or more"),
+        (lambda: cnnkit.repeat(TINY, seeds=2.5), "seeds: 2.5 is not a whole number of 1 or more"),
+        (lambda: cnnkit.repeat(TINY, seeds=[1, "2"]), "seeds: '2' is not a whole number of 0 or more"),
+        (lambda: cnnkit.repeat(TINY, seeds=2, workers=0), "workers: 0 is not a whole number of 1 or more"),
         (lambda: cnnkit.load("nowhere"), "nowhere: no such run\n    See which there are: `cnnkit runs`."),
         (lambda: cnnkit.load("nowhere.onnx"), "nowhere.onnx: no such model"),
+        (lambda: cnnkit.init(None), "null is not a path\n    Give it as a text or a `pathlib.Path`."),
+        (lambda: cnnkit.init(".", time=10), "--time: wants a time, got '10'\n    Write it as in `--time 10m`, `90s` or `1h30m`."),
+        (lambda: cnnkit.init(".", time="1m", measure=False), "measure: False does not go with `time`, which is a matter of measuring\n    Leave one of them out."),
+        (lambda: cnnkit.init(".", download=True), "download: goes with `transfer=True`\n    Leave it out."),
+        (lambda: cnnkit.list_runs(3), "3 is not a path\n    Give it as a text or a `pathlib.Path`."),
         (lambda: cnnkit.repeat(TINY), "give either seeds or folds\n    `seeds=5` trains with five seeds, `folds=5` cross-validates."),
         (lambda: cnnkit.repeat(TINY, seeds=[5]), "seeds: [5]: fewer than two runs have no spread\n    Give a number of seeds, or two or more of them."),
     ],
@@ -381,8 +404,71 @@ def test_evaluate_is_the_stored_evaluation_and_counts_right_on_arrays(run: cnnki
         CnnkitError, match=r"^evaluate: a target is the class index 10, but the model has 10 classes\n    Count them from 0\.$"
     ):
         run.evaluate((inputs[:2], [0, 10]))
+    assert run.evaluate([inputs, targets.astype(np.float32)])["accuracy"] == pytest.approx(0.6)  # a list of both, floats of whole numbers
     with pytest.raises(CnnkitError, match=r"^evaluate: has 50 inputs, but 2 targets\n"):
         run.evaluate((inputs, [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (None, "evaluate: inputs are (2, 8, 8, 1), targets ()\n    Give an array of each, of one example or more."),
+        (
+            np.eye(10)[:2],
+            (
+                "evaluate: the model predicts classes, but targets are (2, 10)\n"
+                "    Give a name or an index for each input: of one-hot targets `y.argmax(axis=1)`."
+            ),
+        ),
+        ([0.5, 1], "evaluate: the model predicts classes, but targets are neither names nor whole numbers"),
+        ([0, -1], "evaluate: a target is the class index -1, but the model has 10 classes\n    Count them from 0."),
+    ],
+    ids=["none", "one-hot", "fractions", "negative"],
+)
+def test_arrays_of_targets_that_do_not_fit_are_told(run: cnnkit.Run, targets: Any, message: str) -> None:
+    with pytest.raises(CnnkitError) as refused:
+        run.evaluate((digits(2), targets))
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.predict(digits(1), top=0), "top: 0 is not a whole number of 1 or more"),
+        (lambda run: run.predict(digits(1), top=1.5), "top: 1.5 is not a whole number of 1 or more"),
+        (lambda run: run.predict(digits(1), tta="flp"), "tta: 'flp' is unknown. Did you mean 'flip'?\n    There are flip and shift."),
+        (lambda run: run.evaluate(tta=3), "tta: 3 is unknown.\n    There are flip and shift."),
+        (lambda run: run.evaluate({"x": 1}), "{'x': 1} is not a path\n    Give it as a text or a `pathlib.Path`."),
+        (lambda run: run.probe(limit=0), "limit: 0 is not a whole number of 1 or more"),
+        (lambda run: run.explain(index=-1), "index: -1 is not a whole number of 0 or more"),
+        (lambda run: run.resume(epochs="3"), "epochs: '3' is not a whole number of 1 or more"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_of_methods_are_told(run: cnnkit.Run, call: Any, message: str) -> None:
+    with pytest.raises(CnnkitError) as refused:
+        call(run)
+    assert str(refused.value) == message
+
+
+def test_a_whole_number_of_numpy_counts_as_one(run: cnnkit.Run, tmp_path: Path) -> None:
+    assert len(cnnkit.train(TINY, epochs=np.int64(1), run_dir=tmp_path / "run").history) == 1
+    assert len(run.predict(digits(1), top=np.uint8(2))[0]["classes"]) == 2
+
+
+@pytest.mark.parametrize("tta", ["flip", "shift"])
+def test_test_time_augmentation_is_that_of_the_commands(
+    run: cnnkit.Run, tta: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "x.npz", x=digits(9))
+    assert command("predict", run.path, tmp_path / "x.npz", "--tta", tta, "-o", tmp_path / "x.jsonl", monkeypatch=monkeypatch) == 0
+    rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    answers = run.predict(digits(9), tta=tta)
+    assert [row["tta"] for row in answers] == [row["tta"] for row in rows] == [tta] * 9
+    assert [row["classes"] for row in answers] == [row["classes"] for row in rows]
+    assert not np.allclose(answers.probabilities, run.predict(digits(9)).probabilities, atol=1e-4)  # which averages nothing
+    capsys.readouterr()
+    assert command("evaluate", run.path, "--tta", tta, "--json", monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out) == run.evaluate(tta=tta)
 
 
 def test_other_methods_give_what_their_command_prints(

@@ -57,5 +57,5 @@ def test_a_negative_number_of_fresh_seeds_is_refused_before_anything_is_trained(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(cnnkit.errors.CnnkitError) as refused:
         cnnkit.sweep(mapping_of(), seeds=-1)
-    assert str(refused.value) == "seeds: -1 is negative\n    Give the number of fresh seeds for the winner, 0 for none."
+    assert str(refused.value) == "seeds: -1 is not a whole number of 0 or more"
     assert not list(tmp_path.iterdir())

@@ -224,6 +224,13 @@ def test_random_erasing_of_keras_is_cutout_a_square_of_one_size_inside_every_ima
         ("[{shift: {pixels: 0}}]", "data.augment[0].shift.pixels: wants at least 1, got 0"),
         ("[shift]", "data.augment[0]: wants a mapping, got null\n    Write `shift: {pixels: …}`."),
         ("[{shfit: {pixels: 2}}]", "data.augment[0].shfit: unknown augmentation 'shfit'. Did you mean 'shift'?"),
+        (
+            "[{Cutout: {size: 12}}]",
+            (
+                "data.augment[0].Cutout: unknown augmentation 'Cutout'.\n    Keras calls it RandomErasing: "
+                "`RandomErasing: {factor: [1.0, 1.0], scale: [0.1, 0.1]}` erases a tenth of each image."
+            ),
+        ),
         ("[{alternating_flip: {seed: 1}}]", "data.augment[0].alternating_flip.seed: unknown key.\n    Leave it out."),
         (
             "[{repeat: {times: 2, layers: [RandomFlip]}}]",

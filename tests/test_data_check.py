@@ -119,6 +119,16 @@ def test_a_folder_of_bad_files_alone_is_refused(folder: Path, tmp_path: Path) ->
         source.load(Request(0, tmp_path, {}))
 
 
+def test_a_class_whose_name_has_a_bar_is_one_class(tmp_path: Path) -> None:
+    for name in ("cat|dog", "cat"):
+        for number in range(3):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            picture(number + 10 * len(name)).save(tmp_path / "set" / name / f"{number}.png")
+    report = open_folder(Data(folder=str(tmp_path / "set"))).check(Request(0, tmp_path / "cache", {}))
+    assert report.classes == {"cat": 3, "cat|dog": 3}
+    assert not report.errors
+
+
 def test_data_check_exits_1_and_writes_the_quarantine(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,28 +93,35 @@ def test_a_fault_names_its_line(tmp_path: Path, value: str, message: str) -> Non
     assert message in str(error.value)
 
 
-def test_a_bias_initializer_that_cannot_be_is_an_error_of_its_layer(tmp_path: Path) -> None:
-    path = config(tmp_path, ["Conv2D: {filters: 4, kernel_size: 3, bias_initializer: Dirac}", *HEAD])
-    with pytest.raises(ConfigError, match="wants a kernel") as error:
-        build_and_compile(load([path]))
-    assert f"{path}:5:" in str(error.value)
+NOT_A_KERNEL = "Dirac is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN, not for the "
+GROUPED = "Dirac passes on the input channels in order, which a convolution of 2 groups does not see"
 
 
 @pytest.mark.parametrize(
-    ("layer", "fault"),
+    ("layer", "argument", "message"),
     [
-        ("Conv2D: {filters: 4, kernel_size: 3, groups: 2, kernel_initializer: Dirac}", "of Conv2D with groups=2"),
-        ("DepthwiseConv2D: {kernel_size: 3, depthwise_initializer: Dirac}", "of DepthwiseConv2D as its depthwise_initializer"),
-        ("Conv2DTranspose: {filters: 4, kernel_size: 3, kernel_initializer: Dirac}", "of Conv2DTranspose as its kernel_initializer"),
-        ("ConvLSTM1D: {filters: 4, kernel_size: 3, kernel_initializer: Dirac}", "of ConvLSTMCell as its kernel_initializer"),
+        ("Conv2D: {filters: 4, kernel_size: 3, bias_initializer: Dirac}", "bias_initializer", f"{NOT_A_KERNEL}bias_initializer of Conv2D"),
+        ("DepthwiseConv2D: {kernel_size: 3, depthwise_initializer: {Dirac: {}}}", "depthwise_initializer",
+         f"{NOT_A_KERNEL}depthwise_initializer of DepthwiseConv2D"),
+        ("Conv2DTranspose: {filters: 4, kernel_size: 3, kernel_initializer: Dirac}", "kernel_initializer",
+         f"{NOT_A_KERNEL}kernel_initializer of Conv2DTranspose"),
+        ("Conv2D: {filters: 4, kernel_size: 3, groups: 2, kernel_initializer: Dirac}", "kernel_initializer", GROUPED),
     ],
-)
-def test_a_layer_that_would_not_begin_as_the_identity_is_refused_with_its_line(tmp_path: Path, layer: str, fault: str) -> None:
-    """In Keras's own definition: the kernel of these is (…, channels / groups, filters), (…, channels, multiplier), (…, filters, channels)."""
-    path = config(tmp_path, ["Conv2D: {filters: 4, kernel_size: 1}", layer, *HEAD])
+    ids=["bias", "depthwise", "transposed", "groups"],
+)  # fmt: skip
+def test_a_weight_that_dirac_would_not_make_the_identity_is_refused_by_its_line(
+    tmp_path: Path, layer: str, argument: str, message: str
+) -> None:
+    path = config(tmp_path, [layer, *HEAD])
     with pytest.raises(ConfigError) as error:
-        build_and_compile(load([path]))
-    at = f"{path}:6:7: model.layers[1].{layer.partition(':')[0]}"
-    assert str(error.value) == (
-        f"{at}: Dirac makes no identity {fault}\n    It is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN."
-    )
+        load([path])
+    (problem,) = error.value.problems
+    assert (problem.path.rpartition(".")[2], problem.message) == (argument, message)
+    assert problem.mark is not None
+    assert problem.mark.line == 5
+
+
+def test_the_pointwise_kernel_of_a_separable_convolution_may_be_the_identity(tmp_path: Path) -> None:
+    layer = "SeparableConv2D: {filters: 5, kernel_size: 3, pointwise_initializer: Dirac}"
+    kernel = np.array(build_and_compile(load([config(tmp_path, [layer, *HEAD])])).model.layers[1].pointwise_kernel)
+    assert np.array_equal(kernel[..., :1], dirac((1, 1, 1, 5))[..., :1])

@@ -244,7 +244,7 @@ ARRAYS: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # what the npz hol
     ({"x": X, "y": Y, "g": Y[:5]}, {"group": "g"}, ": 'x' has 6 rows, 'data.group' 5\n    Each example needs one of both."),
     ({"x": X, "y": Y}, {"input": "pixels"}, ": has no array 'pixels' (data.input).\n    Its arrays: x, y."),
     ({"x": X, "label": Y}, {"target": "labl"}, ": has no array 'labl' (data.target). Did you mean 'label'?\n    Its arrays: x, label."),
-    ({"x": X[0, 0], "y": Y[:4]}, {}, ": 'x' is (4, 1) uint8\n    Wanted are images (n, height, width, channels) or signals (n, steps, channels)."),
+    ({"x": X[0, 0], "y": Y[:4]}, {}, ": 'x' is (4, 1) uint8\n    Wanted are images (n, height, width, channels) or signals (n, steps, channels); signals of one channel are `x[..., np.newaxis]`."),
     ({"x": X, "y": np.zeros((6, 2, 2))}, {}, ": 'y' is (6, 2, 2) float64\n    Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."),
     ({"x": X, "y": Y, "g": np.zeros(6)}, {"group": "g"}, ": 'g' (data.group) is (6,) float64\n    Wanted is one word or whole number an example."),
     ({"x": X, "y": Y, "s": np.array(["train"] * 5 + ["trial"])}, {"split": "s"}, ": unknown split 'trial'\n    Wanted are train, validation and test."),

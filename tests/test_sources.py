@@ -54,6 +54,33 @@ def test_folder_orders_classes_naturally_and_passes_over_hidden_and_empty_ones(p
     assert listing.notices == (f"{photos}: these folders have no images and are not classes: empty.",)
 
 
+def test_where_a_folder_has_one_folder_only_the_one_with_the_classes_is_named(tmp_path: Path) -> None:
+    for path in ("set/all/images/cat/a.png", "set/all/images/dog/b.png"):
+        paint(tmp_path / path, (0, 0, 0))
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(tmp_path / "set")))
+    assert caught.value.message.endswith("two or more folders with images are wanted, a folder a class; there is only one, all")
+    assert caught.value.remedy == f"Name the folder that has them: {tmp_path / 'set' / 'all' / 'images'}."
+    paint(tmp_path / "one" / "cat" / "a.png", (0, 0, 0))
+    with pytest.raises(CnnkitError) as caught:
+        open_folder(Data(folder=str(tmp_path / "one")))
+    assert caught.value.remedy.startswith("Images end in ")
+
+
+def test_folders_of_the_same_names_inside_all_class_folders_are_told(tmp_path: Path) -> None:
+    def told(*paths: str) -> str:
+        for path in paths:
+            (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "set" / path)
+        return open_folder(Data(folder=str(tmp_path / "set"))).spec.interpretation
+
+    assert told("day1/cat/a.png", "day1/dog/b.png", "day2/cat/c.png") == (
+        "set: the classes are day1, day2; the folders inside them (cat) make no difference. Where those are the classes, have a folder for "
+        "each of them."
+    )
+    assert told("day2/d.png") == ""  # an image of its own
+
+
 def test_natural_order_counts_numbers() -> None:
     assert sorted(["img10", "img2", "Img1", "a"], key=natural) == ["a", "Img1", "img2", "img10"]
 
@@ -178,6 +205,53 @@ def test_csv_of_numbers_is_a_regression(photos: Path, tmp_path: Path) -> None:
     assert open_csv(Data(csv=path, target="height")).spec.task.names == ("height",)
 
 
+def test_the_only_other_column_of_a_csv_is_what_is_predicted(photos: Path, tmp_path: Path) -> None:
+    rows = [["photo", "person", "split", "height"], *[[f"photos/class1/{i}.png", f"p{i}", "", str(i / 2)] for i in range(6)]]
+    path = str(write_csv(tmp_path / "t.csv", rows))
+    assert open_csv(Data(csv=path, input="photo", group="person")).spec.task.names == ("height",)
+    with pytest.raises(CnnkitError, match="none of its columns is called label, labels, class, target or the like"):
+        open_csv(Data(csv=path, input="photo"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "interpretation"),
+    [
+        (["x", "y", "x", "y"], ""),
+        (["1", "2", "x", "1"], ""),  # a few codes
+        (
+            ["a|b", "a", "b", "a"],
+            (
+                "'label' holds 3 different texts in 4 rows, which are taken for classes; for several labels in a cell write "
+                "`data: {separator: '|'}`."
+            ),
+        ),
+        (
+            [f"${i},000" for i in range(30)],
+            (
+                "'label' holds 30 different texts in 30 rows, which are taken for classes; numbers to predict are written without currency "
+                "signs and separators, as in 1234.5."
+            ),
+        ),
+    ],
+    ids=["classes", "codes", "several labels", "prices"],
+)
+def test_texts_that_hardly_are_classes_are_told(photos: Path, tmp_path: Path, cells: list[str], interpretation: str) -> None:
+    source = open_csv(Data(csv=write_cells(tmp_path, np.array(cells))))
+    assert (source.spec.task.kind, source.spec.interpretation) == ("classification", interpretation)
+
+
+def test_arrays_whose_axes_may_be_meant_otherwise_are_told(tmp_path: Path) -> None:
+    def told(shape: tuple[int, ...], dtype: type) -> str:
+        np.savez(tmp_path / "a.npz", x=np.zeros((4, *shape), dtype), y=np.array(["a", "b", "a", "b"]))
+        return open_npz(Data(npz=str(tmp_path / "a.npz"))).spec.interpretation
+
+    pictures = "Examples of (28, 28) are taken for signals of 28 steps; images have channels, grey ones too: `x[..., np.newaxis]`."
+    assert told((28, 28), np.uint8) == pictures
+    moved = "Examples of (3, 16, 20) are taken for images of 20 channels, which stand last: `np.moveaxis(x, 1, -1)`."
+    assert told((3, 16, 20), np.uint8) == moved
+    assert told((28, 28), np.float32) == told((28, 28, 3), np.uint8) == told((3, 4, 1), np.uint8) == ""
+
+
 def test_csv_groups_never_stand_in_two_splits(photos: Path, tmp_path: Path) -> None:
     rows = [["path", "label", "patient"]]
     rows += [[f"photos/class{c}/{i}.png", f"{c}", f"p{i // 2}"] for c in (1, 2) for i in range(20)]
@@ -201,6 +275,8 @@ def test_csv_groups_never_stand_in_two_splits(photos: Path, tmp_path: Path) -> N
         ([["path", "label"], ["a.png", ""]], {}, "{path}:2: the label is empty\n    Write one, or take the row out."),
         ([["path", "label"], ["a.png", "x"], ["b.png", "x"]], {}, "{path}: two or more different labels are wanted, got ['x']"),
         ([["path", "age"], ["a.png", "1.5"], ["b.png", "nan"]], {"target": "age", "task": "regression"}, "{path}:3: 'nan' is not a finite number\n    For classes name one `target` column only."),
+        ([["path", "price"], ["a.png", "1.5"], ["b.png", "n/a"], ["c.png", "2.5"]], {}, "{path}:3: 'n/a' is not a finite number, but 2 of 3 cells of 'price' are\n    Fill it in, or take the row out; for classes write `data: {task: classification}`."),
+        ([["path", "label"], *[[f"{i}.png", str(7 * i)] for i in range(40)], ["40.png", ""]], {}, "{path}:42: '' is not a finite number, but 40 of 41 cells of 'label' are\n    Fill it in, or take the row out; for classes write `data: {task: classification}`."),
         ([["path", "label", "split"], ["a.png", "x", "trian"], ["b.png", "y", ""]], {}, "{path}:2: unknown split 'trian'. Did you mean 'train'?\n    Write train, validation or test."),
     ],
 )  # fmt: skip

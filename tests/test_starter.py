@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from cnnkit import cli
 from cnnkit.data.binding import load
+from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.starter.linear_head import STRENGTHS, penalty
 from cnnkit.experiments.starter.measure import load_examples, measure
@@ -236,6 +237,58 @@ def test_not_to_measure_does_not_go_with_a_time(signals: Path, monkeypatch: pyte
     assert "does not go with --time" in capsys.readouterr().err
     assert run(monkeypatch, "init", str(signals), "--download") == 2
     assert "goes with --transfer" in capsys.readouterr().err
+
+
+def test_a_network_from_scratch_leaves_out_files_that_cannot_be_read_and_says_how_precise_its_metrics_are(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", stripes, 20)
+    (folder / "a" / "0.png").write_bytes(b"oh")
+    starter = write_starter(folder, tmp_path / "s.yaml", Options())
+    assert "  on_bad_file: skip               # 1 cannot be read: `cnnkit data check` names them\n" in starter.path.read_text()
+    dataset = load([starter.path]).source.load(Request(42, tmp_path / "cache", {}))  # as `train` reads it
+    assert sum(map(len, dataset.splits.values())) == 39
+    assert dataset.test is not None
+    held, others = len(dataset.test), 39 - len(dataset.test)
+    left_out, advice = starter.advice
+    assert left_out == f"1 of 40 files cannot be used, and the config leaves them out: `cnnkit data check {starter.path}` names them."
+    assert advice.startswith(f"The final metrics are of {held} test examples: an accuracy of 0.90 on so few has a 95 % interval of ")
+    assert advice.endswith(f"`cnnkit train {starter.path} --folds 5` measures on {others} examples.")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scaled", "bright"),
+    [
+        (0, 255, "scale: 1/127.5, offset: -1", "factor: 0.15"),
+        (0, 200, "scale: 1/127.5, offset: -1", "factor: 0.15"),
+        (0, 1, "scale: 2, offset: -1", "factor: 0.15, value_range: [0, 1]"),
+        (0.25, 0.75, "scale: 2, offset: -1", "factor: 0.15, value_range: [0, 1]"),
+        (0, 16, "scale: 0.125, offset: -1", "factor: 0.15, value_range: [0, 16]"),
+        (-3, 5, "scale: 0.25, offset: -0.25", "factor: 0.15, value_range: [-3, 5]"),
+    ],
+)
+def test_images_in_arrays_are_scaled_by_their_own_range(tmp_path: Path, low: float, high: float, scaled: str, bright: str) -> None:
+    images = np.linspace(low, high, 40 * 8 * 8, dtype=np.float32).reshape(8, 8, 40).transpose(2, 0, 1)[..., np.newaxis]
+    np.savez(tmp_path / "a.npz", x=images, y=np.array(["a", "b"] * 20))
+    lines = [line.strip() for line in write_starter(tmp_path / "a.npz", tmp_path / "a.yaml", Options()).path.read_text().splitlines()]
+    assert f"- Rescaling: {{{scaled}}}" in lines
+    assert f"- RandomBrightness: {{{bright}}}" in lines
+
+
+def test_a_base_gets_pixels_from_0_to_255_whatever_an_array_holds(tmp_path: Path) -> None:
+    images = np.stack([np.asarray(stripes(bool(number % 2), number)) for number in range(40)])
+    for name, values in (("bytes", images), ("floats", images.astype(np.float32) / 255)):
+        np.savez(tmp_path / f"{name}.npz", x=values, y=np.array(["a", "b"] * 20))
+        write_starter(tmp_path / f"{name}.npz", tmp_path / f"{name}.yaml", Options(transfer=True, measures=False))
+    assert not load([tmp_path / "bytes.yaml"]).config.model.preprocess
+    (entry,) = load([tmp_path / "floats.yaml"]).config.model.preprocess
+    assert (entry.name, entry.arguments) == ("Rescaling", {"scale": 255, "offset": 0})
+
+
+@pytest.mark.parametrize(("shape", "of"), [((16, 16, 2), " of 1 or 3 channels"), ((16, 3), "")])
+def test_a_base_is_refused_for_what_it_cannot_take(tmp_path: Path, shape: tuple[int, ...], of: str) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((8, *shape), np.uint8), y=np.array(["a", "b"] * 4))
+    with pytest.raises(CnnkitError) as refused:
+        write_starter(tmp_path / "a.npz", tmp_path / "a.yaml", Options(transfer=True, measures=False))
+    assert refused.value.message == f"{tmp_path / 'a.npz'}: a pretrained base wants images{of}, but an example is {shape}"
 
 
 def test_skewed_prices_are_learned_on_their_logarithm(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ from cnnkit.errors import ConfigError
 from cnnkit.keras_api.own_schedules import PiecewiseLinearDecay
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.keras_api.step_shares import step_count, wants_steps
+from cnnkit.model.compile import build_and_compile
 from cnnkit.training import fit as fit_module
+from cnnkit.training.phase_schedules import schedules_of
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -253,32 +255,115 @@ def faults_of(path: Path, *overrides: str) -> list[str]:
             "{PiecewiseLinear: {boundaries: [0 %], values: [0.1]}}",
             "PiecewiseLinear", "unknown learning-rate schedule 'PiecewiseLinear'. Did you mean 'PiecewiseLinearDecay'?", "",
         ),
+        (
+            "{CosineDecay: {initial_learning_rate: 0.4, decay_steps: 0.1}}",
+            "CosineDecay.decay_steps", "wants a number of steps, `total_steps`, or a share of it such as `10 %`, got 0.1",
+            "As a share it is written `10 %`.",
+        ),
+        (
+            "{CosineDecay: {initial_learning_rate: 0.4, decay_steps: 3000000000}}",
+            "CosineDecay.decay_steps", "wants at most 2,147,483,647 steps, got 3000000000", "",
+        ),
+        (
+            "{ExponentialDecay: {initial_learning_rate: 0.4, decay_steps: true, decay_rate: 0.5}}",
+            "ExponentialDecay.decay_steps", "wants a number of steps, `total_steps`, or a share of it such as `10 %`, got true", "",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: [0, 0.25, 1], values: [0.1, 0.4, 0]}}",
+            "PiecewiseLinearDecay.boundaries[1]", "wants a number of steps, `total_steps`, or a share of it such as `10 %`, got 0.25",
+            "As a share it is written `25 %`.",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: total_steps, values: [0.1]}}",
+            "PiecewiseLinearDecay.boundaries", "wants a list of numbers of steps, got 'total_steps'",
+            "Write `boundaries: [0 %, 50 %, 100 %]`.",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: [0 %, 50 %], values: [0.1, 0.2, 0.3]}}",
+            "PiecewiseLinearDecay.values",
+            "PiecewiseLinearDecay wants as many values as boundaries, and at least one, got 3 values and 2 boundaries", "",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: [], values: []}}",
+            "PiecewiseLinearDecay.values",
+            "PiecewiseLinearDecay wants as many values as boundaries, and at least one, got 0 values and 0 boundaries", "",
+        ),
+        (
+            "{PiecewiseConstantDecay: {boundaries: [50 %], values: [0.1]}}",
+            "PiecewiseConstantDecay.values",
+            "PiecewiseConstantDecay wants one value more than boundaries, got 1 value and 1 boundaries", "",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: [50 %, 7, 20 %], values: [0.1, 0.2, 0.3]}}",
+            "PiecewiseLinearDecay.boundaries[2]", "boundaries must not decrease, but '20 %' comes after '50 %'",
+            "Write them in ascending order, each with its value.",
+        ),
+        (
+            "{PiecewiseConstantDecay: {boundaries: [9, 10 %, 8], values: [0.1, 0.2, 0.3, 0.4]}}",
+            "PiecewiseConstantDecay.boundaries[2]", "boundaries must not decrease, but 8 comes after 9",
+            "Write them in ascending order, each with its value.",
+        ),
+        (
+            "{PiecewiseLinearDecay: {boundaries: [0 %], values: [fast]}}",
+            "PiecewiseLinearDecay.values[0]", "wants a learning rate, a finite number, got 'fast'", "",
+        ),
+        (
+            "{PiecewiseConstantDecay: {boundaries: [9], values: [0.1, 10 %]}}",
+            "PiecewiseConstantDecay.values[1]", "wants a learning rate, a finite number, got '10 %'", "",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_number_of_steps_is_told_before_tensorflow(tmp_path: Path, schedule: str, where: str, message: str, remedy: str) -> None:
     assert faults_of(write(tmp_path, schedule)) == [f"train.optimizer.SGD.learning_rate.{where}: {message} | {remedy}"]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("boundaries: [0 %, 50 %], values: [0.1, 0.2, 0.3]", "wants as many values as boundaries, got 3 and 2"),
-        ("boundaries: [50 %, 20 %], values: [0.1, 0.2]", "wants boundaries that do not decrease"),
-    ],
-)
+def test_a_schedule_of_a_later_phase_is_checked_before_tensorflow_too(tmp_path: Path) -> None:
+    phases = "train.phases=[{train: all}, {train: all, optimizer: {SGD: {learning_rate: SCHEDULE}}}]"
+    schedule = "{PiecewiseLinearDecay: {boundaries: [50 %, 20 %], values: [0.1, 0.2]}}"
+    assert faults_of(write(tmp_path), phases.replace("SCHEDULE", schedule)) == [
+        (
+            "train.phases[1].optimizer.SGD.learning_rate.PiecewiseLinearDecay.boundaries[1]: "
+            "boundaries must not decrease, but '20 %' comes after '50 %' | Write them in ascending order, each with its value."
+        )
+    ]
+
+
 @pytest.mark.parametrize("in_phase", [False, True], ids=["optimizer", "optimizer of a later phase"])
-def test_a_piecewise_linear_schedule_that_cannot_be_is_refused_before_training(
-    tmp_path: Path, given: str, message: str, in_phase: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    schedule = f"{{PiecewiseLinearDecay: {{{given}}}}}"
+@pytest.mark.parametrize("name", ["PiecewiseLinearDecay", "PiecewiseConstantDecay"])
+def test_steps_and_shares_that_decrease_together_are_refused_where_the_total_is_known(tmp_path: Path, name: str, in_phase: bool) -> None:
+    values = [0.1, 0.2, 0.3] if name == "PiecewiseLinearDecay" else [0.1, 0.2, 0.3, 0.4]
+    schedule = f"{{{name}: {{boundaries: [0, 500, 100 %], values: {values}}}}}"
     path = write(tmp_path, COSINE if in_phase else schedule)
     phases = f"train.phases=[{{train: all}}, {{train: all, optimizer: {{SGD: {{learning_rate: {schedule}}}}}}}]"
-    with pytest.raises(ConfigError) as caught:
-        prepared_run(path, *([phases] if in_phase else []))
-    (problem,) = caught.value.problems
-    optimizer = "train.phases[1].optimizer" if in_phase else "train.optimizer"
-    assert (problem.path, problem.message) == (f"{optimizer}.SGD.learning_rate.PiecewiseLinearDecay", message)
-    assert not (tmp_path / "run").exists()
+    overrides = [phases] if in_phase else []
+    for refusing in (lambda: prepared_run(path, *overrides), lambda: schedules_of(load([path], overrides))):
+        with pytest.raises(ConfigError) as caught:
+            refusing()
+        (problem,) = caught.value.problems
+        optimizer = "train.phases[1].optimizer" if in_phase else "train.optimizer"
+        assert problem.path == f"{optimizer}.SGD.learning_rate.{name}.boundaries[2]"
+        assert problem.mark is not None
+        assert (problem.message, problem.remedy) == (
+            "boundaries must not decrease, but '100 %' comes after 500: of 20 steps in all, they are step 20 and step 500",
+            "Write them in ascending order, each with its value.",
+        )
+        assert not list((tmp_path / "run").glob("*"))
+
+
+def test_steps_and_shares_that_ascend_with_the_steps_of_the_run_are_accepted(tmp_path: Path) -> None:
+    """Whatever they would be with another total, such as the one that stands in before the data is read."""
+    path = write(tmp_path, "{PiecewiseLinearDecay: {boundaries: [0, 11000, 100 %], values: [0.1, 0.2, 0.0]}}")
+    prepared = prepared_run(path, "train.epochs=3000")
+    prepared.lock.release()
+    (argument,) = prepared.schedules[0].arguments
+    assert argument.steps == [0, 11000, 15000]
+
+
+@pytest.mark.parametrize("number", [1, 10**30])
+@pytest.mark.parametrize("rate", ["{}", "{{CosineDecay: {{initial_learning_rate: {}, decay_steps: total_steps}}}}"])
+def test_a_rate_may_be_a_whole_number_also_beyond_the_integers_of_tensorflow(tmp_path: Path, rate: str, number: int) -> None:
+    network = build_and_compile(load([write(tmp_path, rate.format(number))]))
+    assert float(network.model.optimizer.learning_rate) == pytest.approx(number)
 
 
 @pytest.mark.parametrize("schedule", [WARMUP, TRIANGLE, "{PiecewiseConstantDecay: {boundaries: [5 %, 9], values: [1, 2, 3]}}"])

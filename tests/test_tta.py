@@ -198,6 +198,18 @@ def test_inputs_without_such_views_are_refused(tmp_path: Path, shape: tuple[int,
         assert (caught.value.message, caught.value.remedy) == (message, remedy)
 
 
+def test_the_mean_of_numbers_over_mirror_images_comes_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = "Numbers that say where something is change with a mirror image, and their mean says nothing: then leave --tta out."
+    folder, _ = save_run(tmp_path / "run", "regression")
+    assert evaluate_run(folder, None, tta="flip")[0].as_dict()["notices"] == [warning]
+    assert evaluate_run(folder, None)[0].as_dict()["notices"] == []
+    np.savez(tmp_path / "x.npz", x=IMAGES)
+    run_cnnkit(monkeypatch, "predict", folder, tmp_path / "x.npz", "--tta", "flip")
+    assert warning in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
 def test_another_word_is_a_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cnnkit(monkeypatch, "evaluate", "--tta", "rotate") == 2
     assert "'rotate'" in capsys.readouterr().err

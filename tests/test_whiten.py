@@ -221,6 +221,16 @@ def test_a_block_in_the_wrong_place_is_told(tmp_path: Path, layers: str, message
     assert f"{config}:2:" in str(caught.value)
 
 
+def test_preprocessing_that_is_trained_may_not_come_before_it(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    model = "{preprocess: [PREPROCESS, whiten], layers: [Flatten, {Dense: {units: 10, activation: softmax}}]}"
+    config.write_text(f"data: {{dataset: digits}}\nmodel: {model}\n".replace("PREPROCESS", "{Conv2D: {filters: 2, kernel_size: 1}}"))
+    with pytest.raises(CnnkitError, match="is fitted before training, but conv2d before it has weights, which training changes"):
+        prepare(load([config]), tmp_path / "run")
+    config.write_text(config.read_text().replace("{Conv2D: {filters: 2, kernel_size: 1}}", "{Normalization: {mean: 8.0, variance: 30.0}}"))
+    prepare(load([config]), tmp_path / "run").lock.release()
+
+
 def test_training_images_that_are_not_finite_are_told(tmp_path: Path) -> None:
     run = prepared(tmp_path)
     assert run.network.whitening is not None

@@ -1,9 +1,12 @@
 """Arguments of the Python interface as the commands' functions take them: configs, overrides, paths."""
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cnnkit.config.load import ConfigSource
 from cnnkit.config.mapping import override_text
@@ -22,7 +25,7 @@ def config_sources(config: Config) -> list[ConfigSource]:
         CnnkitError: It is neither a path nor a mapping, nor a list of them, or an empty list.
     """
     configs = [config] if isinstance(config, str | os.PathLike | Mapping) else config
-    if not isinstance(configs, Sequence) or not configs:
+    if not isinstance(configs, Sequence) or isinstance(configs, bytes | bytearray) or not configs:
         raise CnnkitError(f"{format_value(config)} is not a config", "Name a YAML file, a packaged config, or give a mapping.")
     return [_source(each) for each in configs]
 
@@ -49,5 +52,42 @@ def override_texts(overrides: Overrides) -> list[str]:
 
 
 def optional_path(path: FilePath | None) -> Path | None:
-    """A path; None where none is given."""
-    return None if path is None else Path(path)
+    """A path; None where none is given.
+
+    Raises:
+        CnnkitError: It is something else.
+    """
+    return None if path is None else given_path(path)
+
+
+def given_path(path: FilePath) -> Path:
+    """A path that has to be given.
+
+    Raises:
+        CnnkitError: It is something else.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not os.fspath(path):
+        raise CnnkitError(f"{format_value(path)} is not a path", "Give it as a text or a `pathlib.Path`.")
+    return Path(path)
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """An argument that counts something; NumPy's whole numbers are some, too.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        least: The smallest valid one.
+
+    Raises:
+        CnnkitError: It is no whole number, or a smaller one.
+    """
+    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) and not np.ndim(value) else None
+    if number is None or number < least:
+        raise CnnkitError(f"{name}: {format_value(value)} is not a whole number of {least} or more")
+    return number
+
+
+def optional_number(name: str, value: Any, least: int = 1) -> int | None:
+    """The same where None is valid, too."""
+    return None if value is None else whole_number(name, value, least)

@@ -1,5 +1,6 @@
 """Arrays of inputs and targets, as a file that `evaluate` reads like every other one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 
 
-def arrays_as_npz(arrays: tuple[Any, Any], task: Task, folder: Path) -> Path:
+def arrays_as_npz(arrays: Sequence[Any], task: Task, folder: Path) -> Path:
     """Write inputs and targets to an npz file.
 
     Args:
@@ -23,16 +24,19 @@ def arrays_as_npz(arrays: tuple[Any, Any], task: Task, folder: Path) -> Path:
         The file.
 
     Raises:
-        CnnkitError: There are not two arrays of equal length, or a class index is not one of the model.
+        CnnkitError: There are not two arrays of equal length, of at least one example; or targets are not of the task's kind.
     """
     if len(arrays) != 2:
         raise CnnkitError(f"evaluate: has {len(arrays)} arrays", "Give inputs and targets: `run.evaluate((x, y))`.")
     inputs, targets = (np.asarray(each) for each in arrays)
+    if not inputs.ndim or not targets.ndim or not len(inputs):
+        message = f"evaluate: inputs are {inputs.shape}, targets {targets.shape}"
+        raise CnnkitError(message, "Give an array of each, of one example or more.")
     if len(inputs) != len(targets):
         raise CnnkitError(f"evaluate: has {len(inputs):,} inputs, but {len(targets):,} targets", "Give a target for each input.")
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
-    if task.is_classification and targets.dtype.kind in "iu":
+    if task.is_classification and targets.dtype.kind not in "US":
         targets = _named(targets, task)
     path = folder / "arrays.npz"
     np.savez(path, x=inputs, y=targets)
@@ -40,7 +44,17 @@ def arrays_as_npz(arrays: tuple[Any, Any], task: Task, folder: Path) -> Path:
 
 
 def _named(indices: npt.NDArray[Any], task: Task) -> npt.NDArray[np.str_]:
-    """Names of classes by their indices."""
+    """Names of classes by their indices.
+
+    Raises:
+        CnnkitError: They are no indices.
+    """
+    if indices.ndim != 1:
+        message = f"evaluate: the model predicts classes, but targets are {indices.shape}"
+        raise CnnkitError(message, "Give a name or an index for each input: of one-hot targets `y.argmax(axis=1)`.")
+    if indices.dtype.kind not in "biuf" or not (indices == np.floor(indices)).all():
+        raise CnnkitError("evaluate: the model predicts classes, but targets are neither names nor whole numbers")
+    indices = indices.astype(np.int64)
     wrong = indices[(indices < 0) | (indices >= task.outputs)]
     if len(wrong):
         message = f"evaluate: a target is the class index {wrong[0]}, but the model has {task.outputs} classes"

@@ -1,11 +1,11 @@
 """Many runs from Python: the twins of `train --seeds` and `--folds`, `sweep` and `compare`; runs are trained in worker processes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts, whole_number
 from cnnkit.api.results import plain
 from cnnkit.api.run import Run
 from cnnkit.api.session import raise_interruption
@@ -56,6 +56,7 @@ def repeat(
     from cnnkit.report.repeats import write_summary_page
 
     require_one_process("cnnkit.repeat")
+    workers, folds = whole_number("workers", workers), optional_number("folds", folds, 2)
     if (seeds is None) == (folds is None):
         raise CnnkitError("give either seeds or folds", "`seeds=5` trains with five seeds, `folds=5` cross-validates.")
     sources, overrides, folder = config_sources(config), override_texts(set), optional_path(run_dir)
@@ -115,8 +116,7 @@ def sweep(
     from cnnkit.report.sweep import write_sweep_report
 
     require_one_process("cnnkit.sweep")
-    if seeds < 0:
-        raise CnnkitError(f"seeds: {seeds} is negative", "Give the number of fresh seeds for the winner, 0 for none.")
+    workers, seeds = whole_number("workers", workers), whole_number("seeds", seeds, 0)
     quiet_import.install()
     loaded = load_config(config_sources(config), override_texts(set))
     opened = open_sweep(loaded, optional_path(sweep_dir), parse_storage(storage))
@@ -195,9 +195,9 @@ def _seeds_text(seeds: int | Sequence[int] | None) -> str:
     Raises:
         CnnkitError: It is a list of fewer than two.
     """
-    if isinstance(seeds, int):
-        return str(seeds)
-    listed = list(seeds or ())
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+        return str(whole_number("seeds", seeds))
+    listed = [whole_number("seeds", seed, 0) for seed in seeds]
     if len(listed) < 2:
         raise CnnkitError(f"seeds: {listed}: fewer than two runs have no spread", "Give a number of seeds, or two or more of them.")
     return ",".join(map(str, listed))

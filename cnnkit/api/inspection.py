@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, given_path, optional_path, override_texts
 from cnnkit.api.results import plain
+from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
 from cnnkit.runs.names import RUNS, SortKey
@@ -115,21 +116,25 @@ def init(
         The file written, for `cnnkit.train`.
 
     Raises:
-        CnnkitError: The data is missing or invalid, or the config exists already.
+        CnnkitError: The data is missing or invalid, the config exists already, or arguments exclude each other.
     """
     from cnnkit.experiments.starter.time_budget import parse_time
     from cnnkit.experiments.starter.write import Options, write_starter
 
+    if time is not None and not measure:
+        raise CnnkitError("measure: False does not go with `time`, which is a matter of measuring", "Leave one of them out.")
+    if download and not transfer:
+        raise CnnkitError("download: goes with `transfer=True`", "Leave it out.")
     named = {"target": target, "group": group}
     options = Options(
         transfer=transfer,
         measures=measure,
         downloads=download,
-        budget=None if time is None else parse_time(time),
+        budget=None if time is None else parse_time(str(time)),
         data={key: value for key, value in named.items() if value},
     )
     with preserved_global_state():
-        return write_starter(Path(path), optional_path(output), options).path
+        return write_starter(given_path(path), optional_path(output), options).path
 
 
 def list_runs(folder: FilePath = RUNS, *, sort: SortKey = "when") -> list[dict[str, Any]]:
@@ -144,7 +149,7 @@ def list_runs(folder: FilePath = RUNS, *, sort: SortKey = "when") -> list[dict[s
     """
     from cnnkit.runs.listing import list_runs as listed
 
-    runs: list[dict[str, Any]] = plain([run.as_dict() for run in listed(Path(folder), sort)])
+    runs: list[dict[str, Any]] = plain([run.as_dict() for run in listed(given_path(folder), sort)])
     return runs
 
 

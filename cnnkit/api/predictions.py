@@ -11,6 +11,7 @@ from cnnkit.config.task import Task
 from cnnkit.errors import count
 from cnnkit.prediction.files import as_dict
 from cnnkit.prediction.predict import LABEL_THRESHOLD, Prediction
+from cnnkit.prediction.tta import Tta
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,15 +36,18 @@ class Predictions(Sequence[dict[str, Any]]):
     task: Task
 
     @classmethod
-    def of(cls, predictions: Sequence[Prediction], outputs: npt.NDArray[np.float32], task: Task) -> "Predictions":
+    def of(cls, predictions: Sequence[Prediction], outputs: npt.NDArray[np.float32], task: Task, tta: Tta | None = None) -> "Predictions":
         """The predictions of some inputs.
 
         Args:
             predictions: A record for each input.
             outputs: The model's outputs for them `(n, outputs)`.
             task: Kind and names of the outputs.
+            tta: The test-time augmentation, which each dictionary repeats; None for none.
         """
-        return cls(tuple(each.name for each in predictions), task.names, outputs, tuple(as_dict(each, task) for each in predictions), task)
+        remarks = {} if tta is None else {"tta": tta}
+        rows = tuple({**as_dict(each, task), **remarks} for each in predictions)
+        return cls(tuple(each.name for each in predictions), task.names, outputs, rows, task)
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:

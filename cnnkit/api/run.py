@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts, whole_number
 from cnnkit.api.arrays import arrays_as_npz
 from cnnkit.api.display import session_display
 from cnnkit.api.prediction_inputs import inputs_of
@@ -24,6 +24,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
 from cnnkit.prediction.predict import Prediction, Predictor, predict_outputs
+from cnnkit.prediction.tta import Tta, checked_tta
 from cnnkit.runs.directory import find_run, run_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,15 @@ class Run(RunFiles):
         return self._keras_model
 
     @preserved_global_state()
-    def predict(self, inputs: Any, *, column: str | None = None, top: int = 3, on_error: Literal["raise", "keep"] = "raise") -> Predictions:
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        column: str | None = None,
+        top: int = 3,
+        on_error: Literal["raise", "keep"] = "raise",
+        tta: Tta | None = None,
+    ) -> Predictions:
         """Predict images, signals, files or folders, as `cnnkit predict`.
 
         Args:
@@ -103,6 +112,7 @@ class Run(RunFiles):
             column: The column of paths in a CSV, or the array in an npz; None for the usual names.
             top: Number of classes in the dictionary of an input.
             on_error: `raise` for an input that cannot be read, or `keep` it with an `error` in its dictionary.
+            tta: Average over views of each image: `flip` or `shift`, as `--tta`; each dictionary then says so.
 
         Raises:
             CnnkitError: The inputs do not fit the model, one of them cannot be read, or the run has no model yet.
@@ -118,7 +128,8 @@ class Run(RunFiles):
         """
         if on_error not in ("raise", "keep"):
             raise CnnkitError(f"on_error: {on_error!r} is neither 'raise' nor 'keep'")
-        predictor = self._opened()
+        top = whole_number("top", top)
+        predictor = self._opened().with_tta(checked_tta(tta))
         task = predictor.metadata.task
         names, predictions, outputs = [], [], []
         for name, row in predict_outputs(predictor, inputs_of(inputs, column)):
@@ -129,10 +140,12 @@ class Run(RunFiles):
             predictions.append(prediction)
             outputs.append(np.full(task.outputs, np.nan, np.float32) if isinstance(row, str) else row)
         found = np.stack(outputs).astype(np.float32) if outputs else np.empty((0, task.outputs), np.float32)
-        return Predictions.of(predictions, found, task)
+        return Predictions.of(predictions, found, task, tta)
 
     @preserved_global_state()
-    def evaluate(self, data: ArraysOrPath | None = None, *, config: FilePath | None = None, set: Overrides = None) -> dict[str, Any]:
+    def evaluate(
+        self, data: ArraysOrPath | None = None, *, config: FilePath | None = None, set: Overrides = None, tta: Tta | None = None
+    ) -> dict[str, Any]:
         """Metrics on the test set, or on other data, as `cnnkit evaluate`.
 
         Args:
@@ -140,6 +153,7 @@ class Run(RunFiles):
                 in the units of the training data and targets: names or indices of classes `(n,)`, or numbers. None for the test set.
             config: The config that names the data, for a model file outside of a run.
             set: Overrides of that config, by dotted path.
+            tta: Average over views of each image: `flip` or `shift`, as `--tta`.
 
         Returns:
             `measured_on`, the compiled loss and metrics, and those of the task, as in `metrics.json`.
@@ -150,8 +164,9 @@ class Run(RunFiles):
         from cnnkit.prediction.evaluate_run import evaluate_run
 
         with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-            other = arrays_as_npz(data, self.metadata.task, Path(scratch)) if isinstance(data, tuple) else optional_path(data)
-            evaluation, _ = evaluate_run(self.path, optional_path(config), override_texts(set), other)
+            is_arrays = isinstance(data, tuple | list)
+            other = arrays_as_npz(data, self.metadata.task, Path(scratch)) if is_arrays else optional_path(data)  # type: ignore[arg-type]
+            evaluation, _ = evaluate_run(self.path, optional_path(config), override_texts(set), other, checked_tta(tta))
         results: dict[str, Any] = plain(evaluation.as_dict())
         return results
 
@@ -190,6 +205,7 @@ class Run(RunFiles):
         """
         from cnnkit.interpret.explain import explain_run
 
+        index = optional_number("index", index, 0)
         result = explain_run(self.path, optional_path(image), index, output=optional_path(output), name=name, layer=layer)
         results: dict[str, Any] = plain({**result.as_dict(), "folder": str(result.folder), "plots": list(result.plots)})
         return results
@@ -211,7 +227,7 @@ class Run(RunFiles):
         """
         from cnnkit.robustness.probe import probe_runs
 
-        probes, _ = probe_runs(self.path, [Path(each) for each in against], only=only, limit=limit)
+        probes, _ = probe_runs(self.path, [Path(each) for each in against], only=only, limit=optional_number("limit", limit))
         results: list[dict[str, Any]] = plain([each.as_dict() for each in probes])
         return results
 
@@ -340,7 +356,7 @@ class Run(RunFiles):
         from cnnkit.training.session import resume
 
         configs = config_sources(config) if config is not None else []
-        overrides = override_texts(set)
+        overrides, epochs = override_texts(set), optional_number("epochs", epochs)
 
         run_session(
             lambda cluster: resume(

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_path, override_texts
+from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts, whole_number
 from cnnkit.api.display import session_display
 from cnnkit.api.run import Run, load
 from cnnkit.api.session import run_session
 from cnnkit.config.load import ConfigSource, LoadedConfig, load_config, with_epochs
-from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
 
 if TYPE_CHECKING:
@@ -126,16 +125,17 @@ def transfer(
     """
     from cnnkit.training.transfer_config import FineTune, load_transfer
 
-    given = [*([f"train.epochs={epochs}"] if epochs else []), *override_texts(set)]
+    epochs, layers = optional_number("epochs", epochs), optional_number("fine_tune", fine_tune)
+    given = [*([f"train.epochs={epochs}"] if epochs is not None else []), *override_texts(set)]
     sources = config_sources(config) if config is not None else []
-    phase = FineTune(fine_tune, fine_tune_epochs) if fine_tune else None
-    loaded = load_transfer(sources, str(base) if base is not None else None, given, phase)
+    phase = FineTune(layers, whole_number("fine_tune_epochs", fine_tune_epochs)) if layers is not None else None
+    path = optional_path(base)
+    loaded = load_transfer(sources, str(path) if path is not None else None, given, phase)
     return _train(loaded, run_dir, resume_or_start=resume_or_start, verbose=verbose)
 
 
 def _load_train(sources: Sequence[ConfigSource], overrides: Sequence[str], epochs: int | None) -> LoadedConfig:
-    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
-        raise CnnkitError(f"epochs: {epochs!r} is not a number of epochs", "Give 1 or more.")
+    epochs = optional_number("epochs", epochs)
     loaded = load_config(sources, overrides)
     return loaded if epochs is None else with_epochs(sources, overrides, loaded, epochs)
 

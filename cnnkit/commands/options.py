@@ -62,11 +62,13 @@ def print_schedules(loaded: "BoundConfig") -> None:
     """Print the numbers of steps that a config's learning-rate schedules name as shares of `total_steps`, where the data can be read."""
     from cnnkit.console.text import print_line, print_notice
     from cnnkit.console.training import schedule_lines
-    from cnnkit.errors import CnnkitError
+    from cnnkit.errors import CnnkitError, ConfigError
     from cnnkit.training.phase_schedules import schedules_of
 
     try:
         schedules = schedules_of(loaded)
+    except ConfigError:
+        raise
     except CnnkitError as error:
         print_notice(f"The number of steps is not known, because the data cannot be read: {error}")
         return

@@ -10,7 +10,7 @@ from cnnkit.commands.options import WithTta
 from cnnkit.console.predictions import Tally, print_lines, print_tables
 from cnnkit.console.progress import counting
 from cnnkit.console.text import print_error, print_notice
-from cnnkit.prediction.tta import describe_tta
+from cnnkit.prediction.tta import OF_NUMBERS, describe_tta
 
 
 def predict(
@@ -49,7 +49,8 @@ def predict(
     if predictor.opened.unknown:
         print_notice(predictor.opened.unknown, title="Not known")
     if tta is not None:
-        print_notice(f"Each prediction is the {describe_tta(tta)} of an image.", title="Test-time augmentation")
+        further = f" {OF_NUMBERS}" if task.is_regression else ""
+        print_notice(f"Each prediction is the {describe_tta(tta)} of an image.{further}", title="Test-time augmentation")
     with counting("inputs", "predicting") as on_progress:
         tally = Tally(predictions_of(predictor, inputs, on_progress), task)
         if output is not None:

@@ -13,7 +13,7 @@ class DataSpec:
         name: The name its metrics are printed under.
         input_shape: Shape of one example as the network receives it, without the batch.
         task: The prediction task.
-        interpretation: Notice of how ambiguous targets were interpreted; empty where they were not ambiguous.
+        interpretation: Notice of how ambiguous inputs and targets were interpreted; empty where nothing was ambiguous.
     """
 
     name: str

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnkit.config.yaml_loader import Document, parse
+from cnnkit.config.yaml_nodes import MAX_DEPTH
 from cnnkit.errors import CnnkitError, ConfigError, Mark, Problem, dotted, format_value
 from cnnkit.errors import Path as EntryPath
 
@@ -46,6 +47,8 @@ def override_text(key: str, value: Any) -> str:
 
 def _plain(value: Any, path: EntryPath, mark: Mark) -> Any:
     """A value as mappings, lists, texts, numbers, booleans and None."""
+    if len(path) > MAX_DEPTH:  # `parse` refuses as much, but a mapping that holds itself has no end
+        raise _refused(path[:3], mark, f"lists and mappings are nested more than {MAX_DEPTH} deep", "Nest them less.")
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Mapping):

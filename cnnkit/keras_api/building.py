@@ -45,10 +45,17 @@ def _built_value(argument: Argument, value: Any, path: Path) -> Any:
     if argument.kind and is_entry(value):
         return build(argument.kind, parse_entry(value), path)
     if isinstance(value, list):
-        return [item if as_number(item) is None else as_number(item) for item in value]
+        return [_within_int64(item) if as_number(item) is None else as_number(item) for item in value]
     if isinstance(value, float) and value.is_integer() and argument.takes and "number" not in argument.takes:
         return int(value)
-    return value
+    if isinstance(value, int) and argument.kind == "schedules" and not isinstance(value, bool):
+        return float(value)  # a learning rate, for which Keras wants no int
+    return _within_int64(value) if "number" in argument.takes else value
+
+
+def _within_int64(value: Any) -> Any:
+    """A number as it is; an integer that TensorFlow has no type for as a float."""
+    return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
 
 
 def first_sentence(error: BaseException) -> str:

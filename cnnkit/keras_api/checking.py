@@ -8,6 +8,8 @@ from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
 from cnnkit.keras_api.argument_ranges import violated_range
+from cnnkit.keras_api.own_initializers import check_initializers
+from cnnkit.keras_api.schedule_points import check_points
 from cnnkit.keras_api.signatures import REQUIRED, Argument
 from cnnkit.keras_api.step_shares import MISPLACED, check_steps, share_of, wants_steps
 from cnnkit.keras_api.vocabulary import MODULES, kinds_beside, library_of, refused_names, table_of
@@ -145,17 +147,26 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
         elif too_large and argument == too_large[0]:
             entries = " entries" if isinstance(value, list) else ""
             yield Fault((*at_name, argument), f"wants at most {MAX_TABLE_SIZE:,}{entries}, got {too_large[1]:,}")
-        elif wants_steps(kind, argument) and _names_steps(known, value):
-            yield from check_steps(value, (*at_name, argument), is_list="list" in known.takes)
+        elif wants_steps(kind, argument):
+            yield from check_steps(argument, value, (*at_name, argument))
         elif share_of(value) is not None and known.takes and "string" not in known.takes:
             yield Fault((*at_name, argument), f"wants {_expected_types(known)}, got {format_value(value)}", MISPLACED)
         elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
             yield from _check_value(known, value, (*at_name, argument))
+    yield from _between_arguments(kind, name, given, at_name)
     missing = [a for a, known in signature.arguments.items() if known.default == REQUIRED and a not in given]
     missing = [argument for argument in missing if f"'{argument}'" not in suggestions]
     if missing:
         example = ", ".join(f"{argument}: …" for argument in missing)
         yield Fault(at_name, f"{name} needs {_enumeration(missing)}", f"Write `{name}: {{{example}}}`.", on_key=named)
+
+
+def _between_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """Faults of what cnnkit adds to Keras, which depend on several arguments."""
+    if kind == "layers":
+        yield from check_initializers(name, arguments, path)
+    elif kind == "schedules":
+        yield from check_points(name, arguments, path)
 
 
 def _where_it_belongs(kind: str, name: str, argument: str) -> str:
@@ -247,13 +258,6 @@ def _check_value(argument: Argument, value: object, path: Path) -> Iterator[Faul
         yield Fault(path, f"wants {_expected_types(argument)}, got {format_value(value)}")
     elif valid_range := violated_range(argument, path[-1], value):
         yield Fault(path, f"wants {valid_range}, got {format_value(value)}")
-
-
-def _names_steps(argument: Argument, value: object) -> bool:
-    """Whether a value of an argument that counts steps is for `check_steps`: a list, a word or a negative number."""
-    is_negative = isinstance(value, int | float) and value < 0
-    is_word = isinstance(value, str) and as_number(value) is None
-    return isinstance(value, list) or ("list" not in argument.takes and (is_word or is_negative))
 
 
 def _type_fits(takes: tuple[str, ...], value: object) -> bool:

@@ -5,13 +5,21 @@ initializers only, so that plain Keras loads it without cnnkit.
 """
 
 import functools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.errors import BuildError, Fault, Path
+from cnnkit.errors import Fault, Path, format_value
 from cnnkit.keras_api.compat import flat_layers
 
 if TYPE_CHECKING:
     import keras
+
+_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D")
+_KERNELS = {  # argument -> layers that it gives a kernel `(*window, channels, filters)`
+    "kernel_initializer": (*_CONVOLUTIONS, "Dense", "SimpleRNN"),
+    "recurrent_initializer": ("SimpleRNN",),
+    "pointwise_initializer": ("SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D"),
+}
 
 
 def Dirac(  # noqa: N802 - its name in a config
@@ -20,8 +28,7 @@ def Dirac(  # noqa: N802 - its name in a config
     """Filters that pass on one input channel each, as far as there are channels; the other filters are random.
 
     A convolution with `padding: same` begins as the identity, and so does a stack of them: `torch.nn.init.dirac_` on the first filters,
-    as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For kernels of Conv1D, Conv2D and Conv3D without `groups`, of Dense and
-    of SimpleRNN; those of other layers are not laid out as (channels, filters).
+    as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For the kernels that `check_initializers` accepts.
 
     Args:
         other_initializer: Initializer of the filters beyond the input channels.
@@ -32,33 +39,32 @@ def Dirac(  # noqa: N802 - its name in a config
     return _dirac_class()(other_initializer)
 
 
-def with_initializers_of_keras(layer: Any, path: Path) -> None:
-    """Name, in a built layer and those inside it, an initializer of Keras in place of each of cnnkit's: its weights have been drawn.
+def check_initializers(layer: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """Faults of a layer's arguments that name Dirac for a weight of another shape, where it would not make identities.
 
     Args:
-        layer: The layer.
-        path: Path of its name in the config, for errors.
-
-    Raises:
-        BuildError: Dirac has drawn a kernel with which the layer does not begin as the identity.
+        layer: Name of the layer.
+        arguments: Its arguments as written.
+        path: Its path.
     """
+    for argument, value in arguments.items():
+        if value != "Dirac" and not (isinstance(value, Mapping) and list(value) == ["Dirac"]):
+            continue
+        groups = arguments.get("groups", 1)
+        if layer not in _KERNELS.get(argument, ()):
+            message = f"Dirac is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN, not for the {argument} of {layer}"
+            yield Fault((*path, argument), message, "Write another initializer, such as glorot_uniform.")
+        elif groups != 1:
+            message = f"Dirac passes on the input channels in order, which a convolution of {format_value(groups)} groups does not see"
+            yield Fault((*path, argument), message, "Leave `groups` out, or write another initializer, such as glorot_uniform.")
+
+
+def with_initializers_of_keras(layer: Any) -> None:
+    """Name, in a built layer and those inside it, an initializer of Keras in place of each of cnnkit's: its weights have been drawn."""
     for part in flat_layers(layer):
         for name, value in list(vars(part).items()):
             if isinstance(value, _dirac_class()):
-                _require_filters_of_channels(part, name, path)
                 setattr(part, name, value.other)
-
-
-def _require_filters_of_channels(layer: Any, argument: str, path: Path) -> None:
-    """Check that the last axes of the kernel that an argument initializes are the layer's input channels and its filters."""
-    import keras
-
-    layers, name, groups = keras.layers, type(layer).__name__, getattr(layer, "groups", 1)
-    is_of_filters = isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D | layers.Dense | layers.SimpleRNNCell)
-    if is_of_filters and groups == 1:
-        return
-    message = f"Dirac makes no identity of {name} " + (f"with groups={groups}" if is_of_filters else f"as its {argument}")
-    raise BuildError(Fault(path, message, "It is for the kernels of Conv1D, Conv2D, Conv3D, Dense and SimpleRNN.", on_key=True))
 
 
 @functools.cache

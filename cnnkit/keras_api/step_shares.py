@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from cnnkit.errors import Fault, Path, did_you_mean, format_value
 
@@ -9,13 +10,16 @@ TOTAL_STEPS = "total_steps"  # placeholder: the optimizer steps of the whole tra
 SHARE_PATTERN = r"[0-9]+(\.[0-9]+)? ?%"  # of `total_steps`
 MISPLACED = "`total_steps` and shares of it stand for the steps of a learning-rate schedule: `CosineDecay: {decay_steps: total_steps, …}`."
 
+BOUNDARIES = "boundaries"  # argument of the piecewise schedules: a list of numbers of steps
+
+_MOST = 2**31 - 1  # optimizer steps, which Keras counts in int32
 _SHARE = re.compile(f"-?{SHARE_PATTERN}")
 _WANTED = "wants a number of steps, `total_steps`, or a share of it such as `10 %`"
 
 
 def wants_steps(kind: str, argument: str) -> bool:
     """Whether an argument of a Keras object counts optimizer steps: `decay_steps` and its like, and the `boundaries` of a schedule."""
-    return kind == "schedules" and (argument == "boundaries" or argument.endswith("_steps"))
+    return kind == "schedules" and (argument == BOUNDARIES or argument.endswith("_steps"))
 
 
 def share_of(value: object) -> float | None:
@@ -41,21 +45,37 @@ def step_count(value: object, total_steps: int) -> object:
     return max(round(share * total_steps), int(share > 0))
 
 
-def check_steps(value: object, path: Path, *, is_list: bool) -> Iterator[Fault]:
+def check_steps(argument: str, value: object, path: Path) -> Iterator[Fault]:
     """Faults of an argument that counts steps.
 
     Args:
-        value: A word, a negative number, or a list of words and numbers.
+        argument: Its name.
+        value: Its value.
         path: Its path.
-        is_list: Whether a list is wanted.
     """
-    if isinstance(value, list) and is_list:
+    if argument != BOUNDARIES:
+        yield from _check_count(value, path)
+    elif not isinstance(value, list):
+        yield Fault(path, f"wants a list of numbers of steps, got {format_value(value)}", f"Write `{BOUNDARIES}: [0 %, 50 %, 100 %]`.")
+    else:
         for index, item in enumerate(value):
-            yield from check_steps(item, (*path, index), is_list=False)
-        return
+            yield from _check_count(item, (*path, index))
+
+
+def _check_count(value: Any, path: Path) -> Iterator[Fault]:
+    """The fault of one number of steps, or of the word in its place."""
     share = share_of(value)
-    if share is not None and not 0 <= share <= 1:
-        yield Fault(path, f"wants a share from 0 % to 100 % of `{TOTAL_STEPS}`, got {format_value(value)}")
-    elif share is None and not (isinstance(value, int | float) and value >= 0):
+    if share is not None:
+        if not 0 <= share <= 1:
+            yield Fault(path, f"wants a share from 0 % to 100 % of `{TOTAL_STEPS}`, got {format_value(value)}")
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and value > _MOST:
+        yield Fault(path, f"wants at most {_MOST:,} steps, got {format_value(value)}")
+    elif is_number and value >= 0 and float(value).is_integer():
+        return
+    elif is_number and 0 < value < 1:
+        yield Fault(path, f"{_WANTED}, got {format_value(value)}", f"As a share it is written `{value * 100:g} %`.")
+    else:
         meant = did_you_mean(value, (TOTAL_STEPS,)) if isinstance(value, str) else ""
-        yield Fault(path, f"{_WANTED}, got {format_value(value)}.{meant}" if meant else f"{_WANTED}, got {format_value(value)}")
+        yield Fault(path, f"{_WANTED}, got {format_value(value)}" + (f".{meant}" if meant else ""))

@@ -100,14 +100,14 @@ class LayerStack:
             is_named: Whether the config gives it a name.
 
         Raises:
-            BuildError: Its name is taken, it rejects the tensor, or an initializer is not for such a layer.
+            BuildError: Its name is taken, or it rejects the tensor.
         """
         if layer.name in self.entries:
             message, remedy = f"the model already has a layer called '{layer.name}'", "Give each layer a name of its own, or none."
             raise BuildError(Fault((*at, "name") if is_named else at, message, remedy, on_key=not is_named))
         self.entries[layer.name] = at
         output = call_layer(layer, tensor, at, self.shrinking, self.flattening)
-        with_initializers_of_keras(layer, at)
+        with_initializers_of_keras(layer)
         return output
 
 
@@ -286,7 +286,7 @@ def _check_whitening(model: "keras.Model", preprocess: Sequence[str], entries: M
     import keras
 
     before = keras.Model(model.input, model.get_layer(WHITEN).input).layers
-    trained = next((layer for layer in before if layer.weights and layer.name not in preprocess), None)
+    trained = next((layer for layer in before if layer.trainable_weights or (layer.weights and layer.name not in preprocess)), None)
     if trained is not None:
         message = f"is fitted before training, but {trained.name} before it has weights, which training changes"
         raise BuildError(Fault(entries[WHITEN], message, "Make it the first layer with weights.", on_key=True))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnkit.errors import Path
+from cnnkit.errors import BuildError, Path
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.checking import Entry, parse_entry
-from cnnkit.keras_api.step_shares import step_count, wants_steps
+from cnnkit.keras_api.schedule_points import decrease, decreasing
+from cnnkit.keras_api.step_shares import BOUNDARIES, step_count, wants_steps
 from cnnkit.model.precision import LOSS_SCALED
 
 TRIAL_STEPS = 10_000  # taken for the total where an optimizer is only built to find errors, before the data is read
@@ -47,12 +48,32 @@ def build_optimizer(entry: Entry, path: Path, precision: str, total_steps: int) 
     return with_loss_scaling(built) if precision == LOSS_SCALED else built
 
 
-def step_arguments(entry: Entry, total_steps: int) -> list[StepArgument]:
-    """The arguments of an optimizer's schedule that name shares of the training, resolved for a total number of steps."""
+def names_shares(entry: Entry) -> bool:
+    """Whether an optimizer's schedule names shares of the training."""
+    schedule = _schedule_of(entry)
+    return schedule is not None and _resolved(schedule, TRIAL_STEPS) != schedule.arguments
+
+
+def step_arguments(entry: Entry, path: Path, total_steps: int) -> list[StepArgument]:
+    """The arguments of an optimizer's schedule that name shares of the training, resolved for a total number of steps.
+
+    Args:
+        entry: A valid entry of an optimizer.
+        path: Its path, for errors.
+        total_steps: Optimizer steps of the whole training, or of a phase.
+
+    Raises:
+        BuildError: Boundaries, of which some are shares and some are numbers, decrease.
+    """
     schedule = _schedule_of(entry)
     if schedule is None:
         return []
     resolved = _resolved(schedule, total_steps)
+    boundaries, steps = schedule.arguments.get(BOUNDARIES, []), resolved.get(BOUNDARIES, [])
+    if (index := decreasing(steps)) is not None:
+        at = (*path, *entry.key, "learning_rate", schedule.name, BOUNDARIES, index)
+        explained = f": of {total_steps:,} steps in all, they are step {steps[index]:,} and step {steps[index - 1]:,}"
+        raise BuildError(decrease(at, boundaries[index - 1], boundaries[index], explained=explained))
     return [
         StepArgument(schedule.name, name, written, resolved[name])
         for name, written in schedule.arguments.items()

@@ -1,7 +1,7 @@
 """Evaluate a saved model on a test set: load the file, predict, compute metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from cnnkit.model.inference import outputs_for
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.predicted import plot_predictions
 from cnnkit.plots.reliability import plot_reliability
-from cnnkit.prediction.tta import Tta, describe_tta
+from cnnkit.prediction.tta import OF_NUMBERS, Tta, describe_tta
 from cnnkit.prediction.views import averaged_over_views
 from cnnkit.runs.directory import RunDirectory
 
@@ -102,6 +102,8 @@ def evaluate_model(
         CnnkitError: The model does not fit the data, or takes no images, whose views could be averaged.
     """
     run = averaged_over_views(opened.run, tta, opened.input_shape)
+    if tta is not None and metadata.task.is_regression:
+        metadata = replace(metadata, notices=(*metadata.notices, OF_NUMBERS))
     for part in parts:
         opened.require_fit(part, metadata.data)
     predictions = np.concatenate([outputs(run, part) for part in parts])

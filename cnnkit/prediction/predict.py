@@ -1,5 +1,6 @@
 """Predict a stream of examples: files are decoded in parallel ahead of the model, memory does not grow with their number."""
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +77,17 @@ class Predictor:
         self.image_reader = trained_image_reader(self.opened)
         self.top = min(top, self.metadata.task.outputs)
         self.batch_size = batch_of(self.input_shape)
+
+    def with_tta(self, tta: Tta | None) -> "Predictor":
+        """The same model with another test-time augmentation.
+
+        Raises:
+            CnnkitError: It does not take images, whose views could be averaged.
+        """
+        other = copy.copy(self)
+        other.tta = tta
+        other._run = averaged_over_views(self.opened.run, tta, self.input_shape)
+        return other
 
     @property
     def note(self) -> str:

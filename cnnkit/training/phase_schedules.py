@@ -1,14 +1,15 @@
 """Epochs and optimizer steps of each phase, and the numbers of steps that its learning-rate schedule's shares stand for."""
 
+import pathlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cnnkit.config.schema import Phase, Train
 from cnnkit.data.binding import BoundConfig
 from cnnkit.data.source import Request
-from cnnkit.model.optimizer import TRIAL_STEPS, StepArgument, step_arguments
+from cnnkit.errors import BuildError, Path
+from cnnkit.model.optimizer import StepArgument, names_shares, step_arguments
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,25 @@ class PhaseSchedule:
         return self.epochs * self.steps_per_epoch
 
 
-def phase_schedules(train: Train, phases: Sequence[Phase], steps_per_epoch: int) -> list[PhaseSchedule]:
+def phase_schedules(train: Train, phases: Sequence[Phase], examples: int, batch_size: int) -> list[PhaseSchedule]:
     """The length of each phase.
 
     Args:
         train: The `train` section.
         phases: The phases in order.
-        steps_per_epoch: Batches in one pass over the training examples.
+        examples: Training examples.
+        batch_size: Examples in a batch; the last one of a pass may be smaller.
+
+    Raises:
+        BuildError: Boundaries of a schedule decrease with that many steps.
     """
+    steps_per_epoch = -(-examples // batch_size)
     schedules = []
-    for phase in phases:
+    for number, phase in enumerate(phases):
         epochs = phase.epochs or train.epochs
-        optimizer = phase.optimizer if phase.optimizer is not None else train.optimizer
-        schedules.append(PhaseSchedule(epochs, steps_per_epoch, step_arguments(optimizer, epochs * steps_per_epoch)))
+        own: Path = ("train", "phases", number, "optimizer")
+        optimizer, path = (phase.optimizer, own) if phase.optimizer is not None else (train.optimizer, ("train", "optimizer"))
+        schedules.append(PhaseSchedule(epochs, steps_per_epoch, step_arguments(optimizer, path, epochs * steps_per_epoch)))
     return schedules
 
 
@@ -54,12 +61,16 @@ def schedules_of(loaded: BoundConfig) -> list[PhaseSchedule]:
 
     Raises:
         CnnkitError: The data cannot be read.
+        ConfigError: Boundaries of a schedule decrease with that many steps.
     """
     config, train = loaded.config, loaded.config.train
     phases = train.phases or [Phase()]
-    names_shares = any(schedule.arguments for schedule in phase_schedules(train, phases, TRIAL_STEPS))
-    if not names_shares or not loaded.source.is_local:
+    has_shares = any(names_shares(phase.optimizer if phase.optimizer is not None else train.optimizer) for phase in phases)
+    if not has_shares or not loaded.source.is_local:
         return []
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        dataset = loaded.source.load(Request(config.data_seed, Path(scratch), {}))
-    return phase_schedules(train, phases, -(-len(dataset.train) // config.data.batch_size))
+        dataset = loaded.source.load(Request(config.data_seed, pathlib.Path(scratch), {}))
+    try:
+        return phase_schedules(train, phases, len(dataset.train), config.data.batch_size)
+    except BuildError as error:
+        raise loaded.located(error) from error

@@ -165,6 +165,7 @@ def _prepare_in_folder(
         faults = list(check_monitors(watched, metrics, has_validation=has_validation))
         if faults := [*faults, *check_keep(config, metrics, has_validation=has_validation)]:
             raise loaded.config_error(faults)
+        schedules = phase_schedules(config.train, phases, len(dataset.train), config.data.batch_size)
         weights = class_weights(config.train.class_weight, dataset.train, dataset.task)
         preparation = BatchPreparation(config.data.augment, config.seed, dataset.task, weights, network.target_encoding)
         target_scaler = TargetScaler.of(dataset, config.train.target_scale) if dataset.task.is_regression else None
@@ -217,7 +218,7 @@ def _prepare_in_folder(
         held_out,
         target_scaler,
         phases,
-        phase_schedules(config.train, phases, train.steps),
+        schedules,
         preparation,
         train,
         metadata,

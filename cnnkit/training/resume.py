@@ -10,18 +10,16 @@ from typing import Any
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
 from cnnkit.config.load import ConfigSource, LoadedConfig, load_config, resolved, with_epochs
-from cnnkit.config.schema import Phase
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.json_file import read_json
-from cnnkit.model.optimizer import TRIAL_STEPS
+from cnnkit.model.optimizer import names_shares
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
-from cnnkit.training.phase_schedules import phase_schedules
 
 UNRELATED_TO_LEARNING = (
     "name",
@@ -154,8 +152,8 @@ def open_interrupted(
 def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
     """The notice that `total_steps` has changed with the epochs of the last phase, where its learning-rate schedule uses it."""
     train = now.config.train
-    last = phase_schedules(train, train.phases or [Phase()], TRIAL_STEPS)[-1]
-    if not last.arguments or not config_changes(before, now):
+    last = train.phases[-1].optimizer if train.phases else None
+    if not names_shares(last if last is not None else train.optimizer) or not config_changes(before, now):
         return []
     notice = "total_steps has changed with the number of epochs: from here on, the learning rate is that of the longer or shorter training"
     return [f"{notice} at the same step. For a result as if it had been planned from the beginning, train anew."]

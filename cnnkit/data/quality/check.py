@@ -181,11 +181,17 @@ def check_dataset(dataset: Dataset) -> DataReport:
             found += [_inspect_row(f"{split} {index}", row) for index, row in zip(part.index, part.rows.read(part.index), strict=True)]
             names += [f"{split} {index}" for index in part.index]
             splits += [split] * len(part)
-            labels += _names_of(part.targets, task)
+            labels += labels_of(part.targets, task)
     return _report(found, None, names, labels, splits, () if task.is_regression else task.names)
 
 
-def _names_of(targets: Array, task: Task) -> list[list[str]]:
+def labels_of(targets: Array, task: Task) -> list[list[str]]:
+    """The class of each example, or its labels; none of a regression.
+
+    Args:
+        targets: Class indices `(n,)`, labels `(n, labels)` of 0 and 1, or numbers.
+        task: The prediction task.
+    """
     if task.is_regression:
         return [[] for _ in targets]
     if task.is_multilabel:

@@ -23,12 +23,14 @@ Array = npt.NDArray[Any]
 
 INPUT_NAMES, TARGET_NAMES = ("x", "X", "images", "inputs", "data", "signals"), ("y", "Y", "labels", "targets")
 
+CHANNELS = (1, 3, 4)  # of usual images
+
 
 class ArraySource(Source):
     """Inputs with their targets, and optional splits and groups."""
 
     def __init__(self, data: Data, name: str, rows: Rows, targets: "Targets", splits: Array | None, groups: Array | None) -> None:
-        super().__init__(data, DataSpec(name, rows.shape[1:], targets.task, targets.interpretation))
+        super().__init__(data, _spec(name, rows, targets))
         self._rows, self._targets, self._splits, self._groups = rows, targets.values, splits, groups
 
     def load(self, request: Request) -> Dataset:
@@ -48,7 +50,7 @@ class DividedArraySource(Source):
     """An npz file with x_train, y_train, x_test and y_test, as Keras's mnist.npz."""
 
     def __init__(self, data: Data, name: str, train: Examples, test: Examples, targets: "Targets") -> None:
-        super().__init__(data, DataSpec(name, train.input_shape, targets.task, targets.interpretation))
+        super().__init__(data, _spec(name, train.rows, targets))
         self._dataset = Dataset(name, targets.task, train, None, test)
 
     def load(self, request: Request) -> Dataset:
@@ -132,6 +134,17 @@ def npy_inputs(path: Path, column: str | None) -> StoredArray:
     return StoredArray(path, path.name, shape, dtype, opened)
 
 
+def _spec(name: str, rows: Rows, targets: "Targets") -> DataSpec:
+    """The data spec, with a notice where axes may be meant otherwise than they are read: images without channels, or channels first."""
+    shape = rows.shape[1:]
+    doubt = ""
+    if len(shape) == 2 and rows.dtype == np.uint8:
+        doubt = f"Examples of {shape} are taken for signals of {shape[0]} steps; images have channels, grey ones too: `x[..., np.newaxis]`."
+    elif len(shape) == 3 and shape[0] in CHANNELS and shape[-1] not in CHANNELS:
+        doubt = f"Examples of {shape} are taken for images of {shape[-1]} channels, which stand last: `np.moveaxis(x, 1, -1)`."
+    return DataSpec(name, shape, targets.task, " ".join(text for text in (doubt, targets.interpretation) if text))
+
+
 def _rows(path: Path, name: str, members: dict[str, Member]) -> Rows:
     member = members[name]
     _check_inputs(path, name, member.shape, member.dtype)
@@ -157,7 +170,8 @@ def _check_inputs(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype
     if dtype.kind not in "uif" or not 3 <= len(shape) <= 5 or 0 in shape:
         raise CnnkitError(
             f"{path}: {format_value(name)} is {shape} {dtype}",
-            "Wanted are images (n, height, width, channels) or signals (n, steps, channels).",
+            "Wanted are images (n, height, width, channels) or signals (n, steps, channels)"
+            + ("; signals of one channel are `x[..., np.newaxis]`." if len(shape) == 2 else "."),
         )
 
 

@@ -15,8 +15,8 @@ from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
-from cnnkit.data.target_kinds import kind_of_column, kind_of_columns, require_classes
-from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
+from cnnkit.data.target_kinds import MAX_CODES, kind_of_column, kind_of_columns, require_classes
+from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, format_value, named
 from cnnkit.io.regular_file import require_text_table
 
 Array = npt.NDArray[Any]
@@ -105,12 +105,8 @@ def list_csv(path: Path, data: Data, fewest: int = 2) -> Listing:
     table = read_table(path)
     paths = _column(path, table, data.input, PATH_COLUMNS, "data.input")
     targets = [data.target] if isinstance(data.target, str) else data.target
-    columns = (
-        [_column(path, table, name, (), "data.target") for name in targets]
-        if targets
-        else [_column(path, table, None, LABEL_COLUMNS, "data.target")]
-    )
-    names = list(targets or [next(name for name in LABEL_COLUMNS if name in _lower(table))])
+    names = targets or [_only_other_column(table, paths, data) or _usual_target(path, table)]
+    columns = [_column(path, table, name, (), "data.target") for name in names]
     interpretation, (task, values, selected) = _targets(path, columns, names, data, fewest)
     empty = [line for line, cell in paths if not cell]
     if empty:
@@ -143,6 +139,23 @@ def _column(path: Path, table: dict[str, Column], name: str | None, defaults: Se
     )
 
 
+def _usual_target(path: Path, table: dict[str, Column]) -> str:
+    """The name of the column of targets by the usual names.
+
+    Raises:
+        CnnkitError: None has one of them.
+    """
+    column = _column(path, table, None, LABEL_COLUMNS, "data.target")
+    return next(name for name in table if table[name] is column)
+
+
+def _only_other_column(table: dict[str, Column], paths: Column, data: Data) -> str:
+    """The one column beside those of paths, groups and splits; empty where there are more."""
+    known = (data.group, data.split or _lower(table).get("split"))
+    others = [name for name, column in table.items() if column is not paths and name not in known]
+    return others[0] if len(others) == 1 else ""
+
+
 def _lower(table: dict[str, Column]) -> dict[str, str]:
     return {name.lower(): name for name in table}
 
@@ -172,7 +185,41 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fe
     kind, interpretation = kind_of_column(names[0], integers, whole=whole, named=data.classes is not None, requested=data.task)
     if kind == "regression" and values is not None:
         return interpretation, (Task("regression", tuple(names)), values[:, None].astype(np.float32), None)
+    if values is None and data.task is None and data.classes is None:
+        _require_texts(path, names[0], columns[0])
+        interpretation = _doubts(names[0], columns[0])
     return interpretation, _one_class(path, columns[0], data, fewest)
+
+
+def _require_texts(path: Path, name: str, column: Column) -> None:
+    """Refuse a column of measurements in which a few cells are no numbers: each number would be a class.
+
+    Raises:
+        CnnkitError: Most cells are numbers with decimals or many different ones.
+    """
+    numbers = [cell for cell in column if _numbers([cell]) is not None]
+    if 2 * len(numbers) < len(column):
+        return
+    values = _numbers(numbers)
+    whole = all(_WHOLE.fullmatch(cell) for _, cell in numbers)
+    if kind_of_column(name, values, whole=whole, named=False, requested=None)[0] == "regression":
+        line, cell = next(each for each in column if _numbers([each]) is None)
+        raise CnnkitError(
+            f"{path}:{line}: {format_value(cell)} is not a finite number, but {len(numbers):,} of {len(column):,} cells of '{name}' are",
+            "Fill it in, or take the row out; for classes write `data: {task: classification}`.",
+        )
+
+
+def _doubts(name: str, column: Column) -> str:
+    """A notice that texts may be meant otherwise than as classes; empty where they look like classes."""
+    texts = [cell for _, cell in column]
+    different = len(set(texts))
+    taken = f"'{escape_unprintable(name)}' holds {different:,} different texts in {len(texts):,} rows, which are taken for classes"
+    if any("|" in text for text in texts):
+        return f"{taken}; for several labels in a cell write `data: {{separator: '|'}}`."
+    if different > max(MAX_CODES, len(texts) // 2):
+        return f"{taken}; numbers to predict are written without currency signs and separators, as in 1234.5."
+    return ""
 
 
 def _one_class(path: Path, column: Column, data: Data, fewest: int) -> Targets:

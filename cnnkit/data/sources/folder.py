@@ -13,6 +13,8 @@ from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, named
 
+MOST_LEVELS = 8  # of folders, in which the classes are looked for
+
 
 def open_folder(data: Data, fewest_classes: int = 2) -> ImageFileSource:
     """The source of a folder of images.
@@ -80,6 +82,27 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
         task=Task("classification", tuple(names)),
         splits=np.array([split for _, split, _ in listed], dtype=object) if splits else None,
         notices=tuple(notices),
+        interpretation=_doubt(folder, {name: [file.parent for file, _ in found[name]] for name in names}),
+    )
+
+
+def _doubt(folder: Path, parents: dict[str, list[Path]]) -> str:
+    """A notice that the folders inside the class folders may be the classes: all images are in some, of the same names in several classes.
+
+    Args:
+        folder: The folder.
+        parents: Class -> the folder of each of its images.
+    """
+    inner = {name: {each.name for each in folders if each.name != name} for name, folders in parents.items()}
+    is_direct = any(each.name == name for name, folders in parents.items() for each in folders)
+    shared = sorted(
+        {each for names in inner.values() for each in names if sum(each in others for others in inner.values()) > 1}, key=natural
+    )
+    if is_direct or not shared:
+        return ""
+    return (
+        f"{folder.name}: the classes are {_few(list(parents))}; the folders inside them ({_few(shared)}) make no difference. Where those "
+        "are the classes, have a folder for each of them."
     )
 
 
@@ -101,11 +124,22 @@ def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewe
         return classes
     if len(names) < fewest:
         got = f"only one, {escape_unprintable(names[0])}" if names else "none"
+        below = _classes_below(folder)
         raise CnnkitError(
             f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}",
-            "Images end in " + ", ".join(SUFFIXES) + ".",
+            f"Name the folder that has them: {below}." if below else "Images end in " + ", ".join(SUFFIXES) + ".",
         )
     return names
+
+
+def _classes_below(folder: Path) -> Path | None:
+    """The first folder on the way down from one that has two or more folders of images; None where the way forks before or ends."""
+    for _ in range(MOST_LEVELS):
+        with_images = [each for each in _folders(folder) if image_files(each)]
+        if len(with_images) != 1:
+            return folder if with_images else None
+        (folder,) = with_images
+    return None
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from cnnkit.data.divide import SplitExamples, split_examples
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import SUFFIXES, read_header
-from cnnkit.data.quality.check import DataReport, check_files
+from cnnkit.data.quality.check import DataReport, check_files, labels_of
 from cnnkit.data.rows import ComputedRows, available_memory
 from cnnkit.data.source import Request, Source
 from cnnkit.errors import CnnkitError, escape_unprintable
@@ -137,11 +137,10 @@ class ImageFileSource(Source):
     def _inspect(self, request: Request) -> DataReport:
         """Inspect every file; the usable ones are split as in training, which leaves bad files out first."""
         listing = self.listing
-        labels = [label.split("|") if label else [] for label in label_texts(listing.targets, listing.task)]
         return check_files(
             listing.paths,
             listing.names,
-            [[] for _ in labels] if listing.task.is_regression else labels,
+            labels_of(listing.targets, listing.task),
             lambda good: list(map(str, self._split(listing.take(good), request, None).splits)),
             class_names=() if listing.task.is_regression else listing.task.names,
             max_pixels=self.data.max_pixels,

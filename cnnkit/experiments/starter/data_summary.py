@@ -1,4 +1,4 @@
-"""Summarize a folder, CSV, npz or npy file: shape, task, class balance, groups and skewness; no image is decoded."""
+"""Summarize a folder, CSV, npz or npy file: shape, task, class balance, groups, skewness, range of values; no image is decoded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +12,12 @@ from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import read_header
-from cnnkit.data.source import Source, endings, open_source, source_of
+from cnnkit.data.source import Request, Source, endings, open_source, source_of
 from cnnkit.data.sources.csv_file import read_table
 from cnnkit.data.sources.npy_format import read_members
 from cnnkit.errors import CnnkitError
+from cnnkit.experiments.starter.pixel_range import IN_FILES, PixelRange
+from cnnkit.experiments.starter.pixel_range import SAMPLED as SAMPLED_IMAGES
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +43,7 @@ class DataSummary:
         own_splits: `validation`, `test` -> number of examples, for each such split that the data brings.
         found_group: The name of the groups that no option named; empty for none.
         skewed: Whether all targets are positive numbers and nearer to a normal distribution on the log scale.
+        pixels: The range of pixel values.
     """
 
     key: str
@@ -53,6 +56,7 @@ class DataSummary:
     own_splits: Mapping[str, int]
     found_group: str
     skewed: bool
+    pixels: PixelRange = IN_FILES
 
 
 def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
@@ -82,7 +86,8 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     present = counts[counts > 0]
     imbalance = float(present.max() / present.min()) if len(present) else 1.0
     skewed = spec.task.is_regression and is_skewed(targets)
-    return DataSummary(key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed)
+    pixels = IN_FILES if source.image_files or len(spec.input_shape) < 3 else _pixels_of(source)
+    return DataSummary(key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed, pixels)
 
 
 def is_skewed(targets: Array) -> bool:
@@ -100,7 +105,7 @@ def is_skewed(targets: Array) -> bool:
 def _skewness(values: Array) -> Array:
     centred = values - values.mean(axis=0)
     second = (centred**2).mean(axis=0)
-    skewness: Array = (centred**3).mean(axis=0) / np.maximum(second, 1e-300) ** 1.5
+    skewness: Array = (centred**3).mean(axis=0) / np.where(second > 0, second, 1.0) ** 1.5  # 0 of a constant
     return skewness
 
 
@@ -118,6 +123,12 @@ def _group_in(path: Path, key: str, target: Any) -> str:
     targets = target if isinstance(target, list) else [target]
     usual = {name: values for name, values in columns.items() if name.lower() in GROUP_NAMES and name not in targets}
     return next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
+
+
+def _pixels_of(source: Source) -> PixelRange:
+    """The range of the values of images in arrays, by a sample."""
+    train = source.load(Request(0, Path(), {})).train
+    return PixelRange.of(train.rows.read(train.index[:: max(1, len(train) // SAMPLED_IMAGES)]))
 
 
 def _size_of(source: Source) -> tuple[int, int, int, bool]:

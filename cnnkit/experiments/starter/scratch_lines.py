@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnkit.experiments.starter.data_summary import DataSummary
 from cnnkit.experiments.starter.held_out import HeldOut
+from cnnkit.experiments.starter.pixel_range import PixelRange
 
 STEPS = 4000  # optimizer steps that the number of epochs is chosen for, without early stopping
 EPOCHS = (8, 60)  # at least and at most
@@ -34,9 +35,9 @@ def augment_lines(summary: DataSummary) -> list[str]:
         "  augment:                        # training only; add `RandomFlip: {mode: horizontal}` where a mirror image means the same",
         "    - RandomTranslation: {height_factor: 0.08, width_factor: 0.08}",
         "    - RandomZoom: {height_factor: 0.1}",
-        "    - RandomBrightness: {factor: 0.15}",
+        f"    - RandomBrightness: {{factor: 0.15{summary.pixels.argument}}}",
     ]
-    return [*lines, "    - RandomContrast: {factor: 0.15}"] if summary.spec.input_shape[-1] == 3 else lines
+    return [*lines, f"    - RandomContrast: {{factor: 0.15{summary.pixels.argument}}}"] if summary.spec.input_shape[-1] == 3 else lines
 
 
 def model_lines(summary: DataSummary, statistics: ChannelStatistics | None) -> list[str]:
@@ -47,16 +48,17 @@ def model_lines(summary: DataSummary, statistics: ChannelStatistics | None) -> l
         statistics: Of signals of several channels, by which each channel is standardized; else None.
     """
     rank = len(summary.spec.input_shape) - 1
-    lines = ["model:", *_preprocess_lines(rank, statistics), "  layers:"]
+    lines = ["model:", *_preprocess_lines(rank, statistics, summary.pixels), "  layers:"]
     lines += _signal_layers(summary.spec.input_shape[0]) if rank == 1 else _image_layers(rank, summary.spec.input_shape[:rank])
     task = summary.spec.task
     activation = f", activation: {task.activation}" if task.activation else ""
     return [*lines, f"    - Dense: {{units: {task.outputs}{activation}}}"]
 
 
-def _preprocess_lines(rank: int, statistics: ChannelStatistics | None) -> list[str]:
+def _preprocess_lines(rank: int, statistics: ChannelStatistics | None, pixels: PixelRange) -> list[str]:
     if rank == 2:
-        return ["  preprocess:", "    - Rescaling: {scale: 1/127.5, offset: -1}"]
+        arguments = "scale: 1/127.5, offset: -1" if pixels.is_usual else pixels.rescaling(-1, 1)
+        return ["  preprocess:", f"    - Rescaling: {{{arguments}}}"]
     if rank != 1:
         return []
     if statistics is None:

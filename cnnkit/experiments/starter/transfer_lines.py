@@ -19,9 +19,9 @@ def augment_lines(summary: DataSummary, recipe: TransferRecipe) -> list[str]:
         lines.append(f"    - RandomFlip: {{mode: {recipe.flip_mode}}}")
     lines += ["    - RandomTranslation: {height_factor: 0.08, width_factor: 0.08}", "    - RandomZoom: {height_factor: 0.1}"]
     if recipe.fine_tune_epochs:
-        lines.append("    - RandomBrightness: {factor: 0.15}")
+        lines.append(f"    - RandomBrightness: {{factor: 0.15{summary.pixels.argument}}}")
     if recipe.fine_tune_epochs and summary.spec.input_shape[-1] == 3:
-        lines.append("    - RandomContrast: {factor: 0.15}")
+        lines.append(f"    - RandomContrast: {{factor: 0.15{summary.pixels.argument}}}")
     return lines
 
 
@@ -36,8 +36,13 @@ def model_lines(summary: DataSummary, recipe: TransferRecipe, alpha: float) -> l
     task = summary.spec.task
     base = f"  base: {BASE:<26}#" if alpha == 1 else f"  base: {{{BASE}: {{alpha: {alpha}}}}}   #"
     activation = f", activation: {task.activation}" if task.activation else ""
+    scaled = [
+        "  preprocess:                     # to pixels from 0 to 255, as the base wants them",
+        f"    - Rescaling: {{{summary.pixels.rescaling(0, 255)}}}",
+    ]
     return [
         "model:",
+        *([] if summary.pixels.is_usual else scaled),
         f"{base} any network of keras.applications; its own scaling is part of the model",
         *([] if summary.image_files else [f"  image_size: {recipe.side:<20}# to which images are resized inside the model"]),
         "  head:",

@@ -17,7 +17,7 @@ from cnnkit.experiments.starter import scratch_lines, transfer_lines
 from cnnkit.experiments.starter.config_text import Parts, config_text
 from cnnkit.experiments.starter.data_summary import DataSummary, summarize_data
 from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
-from cnnkit.experiments.starter.measure import SplitCounts, load_examples, measure
+from cnnkit.experiments.starter.measure import OnProgress, SplitCounts, load_examples, measure
 from cnnkit.experiments.starter.scratch_lines import ChannelStatistics
 from cnnkit.experiments.starter.step_time import seconds_per_step
 from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit, expected_time_lines
@@ -31,6 +31,7 @@ Counting = Callable[[], AbstractContextManager[Callable[[int, int | None], None]
 SIDES = (96, 128, 160, 192, 224, 288)  # pixels: those of MobileNetV2's weights, and one beyond for large pictures
 SMALLEST_OF_LARGE = 160  # pixels: the smallest candidate for pictures of at least that size
 MOST_STATISTICS = 2000  # training signals from which mean and variance of the channels are computed
+TYPICAL_SCORE = 0.9  # an accuracy for which the width of its interval is told, where none was measured
 FEWEST_EPOCHS = 3  # of training from scratch, for less than which no time is enough
 
 
@@ -86,8 +87,10 @@ def write_starter(path: Path, output: Path | None, options: Options, counting: C
     target = output or Path(f"{_file_stem(summary.spec.name)}.yaml")
     if target.exists():
         raise CnnkitError(f"{target}: is there already, and is not overwritten", "Name another with --output.")
-    if options.transfer and len(summary.spec.input_shape) != 3:
-        raise CnnkitError(f"{path}: a pretrained base wants images, but an example is {summary.spec.input_shape}", "Leave --transfer out.")
+    shape = summary.spec.input_shape
+    if options.transfer and (len(shape) != 3 or shape[-1] not in (1, 3)):
+        of = " of 1 or 3 channels" if len(shape) == 3 else ""
+        raise CnnkitError(f"{path}: a pretrained base wants images{of}, but an example is {shape}", "Leave --transfer out.")
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         writer = _Writer(path, target, summary, options, Path(scratch) / "draft.yaml", counting)
         return writer.transfer() if options.transfer else writer.from_scratch()
@@ -117,12 +120,11 @@ class _Writer:
         entry = "data.image_size" if self._summary.image_files else "model.image_size"
         with self._counting() as on_progress:
             measured = measure(self._draft, sides, entry, self._summary.count, on_progress)
-        counts = measured.counts
-        self._held_out = replace(self._held_out, train_count=counts.train, validation_count=counts.validation, test_count=counts.test)
+        unusable = self._count(measured.counts)
         recipe = decide(measured, self._held_out, self._summary.spec.task, batch)
         step = None
         if recipe.fine_tune_epochs:
-            self._write_draft(self._transfer_parts(recipe, alpha, counts.unusable, ()))
+            self._write_draft(self._transfer_parts(recipe, alpha, unusable, ()))
             step = seconds_per_step(*self._loaded_draft())
         if self._options.budget is not None:
             recipe = within_budget(recipe, measured, self._held_out, self._options.budget, step)
@@ -130,7 +132,7 @@ class _Writer:
             self._advise(precision_text(self._held_out, measured.best.judged.score, str(self._target)))
         expected = expected_time(recipe, self._held_out, size_of(measured, recipe.side).seconds, step)
         lines = (*transfer_lines.measured_lines(measured, self._summary, recipe.side), *self._time_lines(expected))
-        return self._write(self._transfer_parts(recipe, alpha, counts.unusable, lines), lines)
+        return self._write(self._transfer_parts(recipe, alpha, unusable, lines), lines)
 
     def from_scratch(self) -> Starter:
         """A config with a network of its own."""
@@ -138,16 +140,21 @@ class _Writer:
         epochs = scratch_lines.usual_epochs(self._summary, self._held_out)
         lines: tuple[str, ...] = ()
         unusable = 0
-        if (budget := self._options.budget) is not None:
+        budget = self._options.budget
+        if budget is not None or self._options.measures:
             self._write_draft(self._scratch_parts(statistics, epochs, 0, ()))
-            loaded, dataset = self._loaded_draft()
-            unusable = SplitCounts.of(dataset, self._summary.count).unusable
+            with self._counting() as on_progress:
+                loaded, dataset = self._loaded_draft(on_progress)  # `train` does not inspect the files again
+            unusable = self._count(SplitCounts.of(dataset, self._summary.count))
+        if budget is not None:
             step = seconds_per_step(loaded, dataset)
             per_epoch = EPOCH + step * len(dataset.train) / loaded.config.data.batch_size
             if STARTING + FEWEST_EPOCHS * per_epoch > budget:
                 raise does_not_fit(budget, STARTING + FEWEST_EPOCHS * per_epoch)
             epochs = min(epochs, int((budget - STARTING) / per_epoch))
             lines = self._time_lines(ExpectedTime({"starting": STARTING, f"at most {epochs} epochs": epochs * per_epoch}))
+        if self._summary.spec.task.is_classification:
+            self._advise(precision_text(self._held_out, TYPICAL_SCORE, str(self._target)))
         return self._write(self._scratch_parts(statistics, epochs, unusable, lines), lines)
 
     def _alpha_and_sides(self) -> tuple[float, tuple[int, ...]]:
@@ -212,9 +219,17 @@ class _Writer:
         variance = values.var(axis=(0, 1))
         return ChannelStatistics(values.mean(axis=(0, 1)).tolist(), np.where(variance > 0, variance, 1.0).tolist())
 
-    def _loaded_draft(self) -> tuple[BoundConfig, Dataset]:
+    def _count(self, counts: SplitCounts) -> int:
+        """Note the numbers of examples that can be used; returns that of the others."""
+        self._held_out = replace(self._held_out, train_count=counts.train, validation_count=counts.validation, test_count=counts.test)
+        if counts.unusable:
+            of = f"{counts.unusable:,} of {count(self._summary.count, 'file')} cannot be used"
+            self._advise(f"{of}, and the config leaves them out: `cnnkit data check {self._target}` names them.")
+        return counts.unusable
+
+    def _loaded_draft(self, on_progress: OnProgress = _unseen) -> tuple[BoundConfig, Dataset]:
         loaded = load([self._draft])
-        return loaded, load_examples(loaded)
+        return loaded, load_examples(loaded, on_progress)
 
     def _time_lines(self, expected: ExpectedTime) -> tuple[str, ...]:
         from cnnkit.training.environment import processor_name
