@@ -47,20 +47,23 @@ def test_the_page_of_recipes_shows_commands_and_measurements(tmp_path: Path, mon
     path = _config(tmp_path, MEASURED.block("cifar"))
     path.write_text(path.read_text().replace("#\n# Measured", "#   cnnkit evaluate runs/cifar --tta flip\n#\n# Measured"))
     (tmp_path / "new.yaml").write_text("# A new one.\n#\n#   cnnkit train configs/new.yaml\n\nname: new\n")
-    _, cifar, new = recipe_reference().split("\n## ")
+    overview, cifar, new, how = recipe_reference().split("\n## ")
+    assert "| [cifar](#cifar) | cifar10: 10 classes | test accuracy **0.699** ± 0.004 | 83 s | 122,570 |" in overview
+    assert "| [new](#new) | | not measured | | |" in overview
     assert cifar.splitlines()[:6] == [
         "cifar",
         "",
         "The tutorial CNN.",
         "",
-        "    cnnkit train configs/cifar.yaml",
+        "    cnnkit train cifar",
         "    cnnkit evaluate runs/cifar --tta flip",
     ]
-    assert "| test accuracy | **0.699** ± 0.004 (3 seeds) |" in cifar
-    assert "| time | 83 s on 2 cores of an AMD EPYC, TensorFlow 2.21.0 |" in cifar
-    assert "| parameters | 122,570 |" in cifar
+    assert "Test accuracy **0.699** ± 0.004 (3 seeds) in 83 s on 2 cores of an AMD EPYC, TensorFlow 2.21.0" in cifar
+    assert "× 10¹³ operations, 122,570 parameters." in cifar
+    assert "    cnnkit train new" in new
     assert "**" not in new
     assert "Not measured" in new
+    assert "standard deviation over the seeds" in how
 
 
 def test_a_config_without_measurements_has_none(tmp_path: Path) -> None:

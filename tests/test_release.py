@@ -53,6 +53,12 @@ def test_the_hook_names_the_line_of_a_broken_config_and_passes_once_it_is_mended
     assert passed.returncode == 0, passed.stdout + passed.stderr
 
 
+def test_the_page_on_installing_names_every_extra() -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", (ROOT / "docs" / "install.md").read_text(encoding="utf-8"), re.MULTILINE)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(extras)
+
+
 def test_the_hook_file_is_valid() -> None:
     checked = run(BIN / "pre-commit", "validate-manifest", ".pre-commit-hooks.yaml", folder=ROOT)
     assert checked.returncode == 0, checked.stdout

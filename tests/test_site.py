@@ -156,6 +156,11 @@ def test_a_printed_line_with_a_hash_is_not_highlighted_as_a_command() -> None:
     )
 
 
+def test_an_option_in_the_text_is_one_piece_and_one_in_a_block_is_left_alone() -> None:
+    text, block = "<p><code>cnnkit train a-b --epochs 3</code></p>", "<pre><code>cnnkit train --epochs 3\n</code></pre>"
+    assert finish_page(text + block, "en") == text.replace("--epochs", '<span class="option">--epochs</span>') + block
+
+
 def test_every_picture_opens_its_file(pages: dict[Path, Page]) -> None:
     shown = [(path, picture) for path, page in pages.items() for picture in page.pictures]
     assert len(shown) > 15
@@ -278,6 +283,9 @@ IN_SCHEME = """new Promise((done) => {
     };
     look();
 })"""
+BROKEN_OPTIONS = (
+    "[...document.querySelectorAll('.option')].filter((each) => each.getClientRects().length > 1).map((each) => each.textContent)"
+)
 UNLOADED = "[...document.images].filter((each) => !(each.complete && each.naturalWidth)).map((each) => each.src)"
 
 
@@ -297,6 +305,7 @@ def test_no_page_is_wider_than_a_phone_or_complains(site: Path, address: str) ->
                         "pixels too wide": max(0, needed - room),
                         "window of another width": browser.value("innerWidth") != width,
                         "beyond the edge": browser.value(BEYOND_THE_EDGE),
+                        "options on two lines": browser.value(BROKEN_OPTIONS),
                         "not loaded": browser.value(UNLOADED),
                         "background not of the scheme": not is_shown,
                     }

@@ -63,7 +63,8 @@ def _type(field: Mapping[str, Any]) -> str:
         if library == "cnnkit":
             own = ", ".join(f"[`{name}`](#{name})" for name in OWN_WORDS[kind])
             return f"a Keras [layer](keras.md#layers), or one of {own}"
-        return f"a {library.capitalize()} [{SINGULAR[kind]}](keras.md#{kind})"
+        article = "an" if library == "optuna" else "a"
+        return f"{article} {library.capitalize()} [{SINGULAR[kind]}](keras.md#{kind})"
     if "enum" in field:
         return ", ".join(f"`{_yaml(each)}`" for each in field["enum"] if each is not None)
     if "$ref" in field:
@@ -82,7 +83,9 @@ def _type(field: Mapping[str, Any]) -> str:
     kinds = [each for each in ([kinds] if isinstance(kinds, str) else kinds) if each != "null"]
     if kinds == ["array"] and field.get("items"):
         inner = _type(field["items"])
-        return f"list of {_PLURALS.get(inner, inner)}"
+        if inner.startswith("list, each "):
+            return inner.replace("list, each ", "list of lists, each ", 1)
+        return f"list, each {inner}" if inner.startswith(("a ", "an ")) else f"list of {_PLURALS.get(inner, inner)}"
     if kinds == ["object"] and isinstance(field.get("additionalProperties"), Mapping):
         return f"mapping of names to {_type(field['additionalProperties']) or 'values'}"
     return " or ".join(_WORDS[each] for each in kinds)

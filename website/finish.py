@@ -1,9 +1,11 @@
-"""What a built page gets beyond what Zensical makes: its language, copy buttons that copy commands, and pictures that open."""
+"""What a built page gets beyond what Zensical makes: its language, whole options, copy buttons for commands, and pictures that open."""
 
 import html
 import re
 
 _BLOCK = re.compile(r"<pre>(?P<before>(?:<span></span>)?<code>)(?P<lines>.*?)</code></pre>", re.DOTALL)
+_INLINE_CODE = re.compile(r"(?<!<pre>)(?<!<span></span>)<code>([^<]*)</code>")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _NOT_A_PROMPT = re.compile(r'^<span class="gp">#(.*)$', re.MULTILINE)
 _PICTURE = re.compile(r'<img alt="[^"]*" src="([^"]+)" />')
 _TAG = re.compile(r"<[^>]*>")
@@ -17,10 +19,12 @@ def finish_page(page: str, language: str) -> str:
         language: The page's language, as in `<html lang>`. One configuration of Zensical has one language, English.
 
     Returns:
-        The page with its language; with the commands of each screen in `data-copy`, which the theme's copy button takes in place of the
-        whole block, prompts and output included; and with each picture as a link to its file, since a plot is too small on a phone.
+        The page with its language; with the options in its text, such as `--fine-tune`, kept on one line; with the commands of each
+        screen in `data-copy`, which the theme's copy button takes in place of the whole block, prompts and output included; and with
+        each picture as a link to its file, since a plot is too small on a phone.
     """
     page = page.replace('<html lang="en"', f'<html lang="{language}"', 1)
+    page = _INLINE_CODE.sub(lambda code: _OPTION.sub(r'<span class="option">\g<0></span>', code[0]), page)
     page = _BLOCK.sub(_finish_block, page)
     return _PICTURE.sub(r'<a class="picture" href="\1">\g<0></a>', page)
 

@@ -230,7 +230,7 @@ class Data(Section):
     """Side in pixels, or [height, width], to which image files are resized; their own size where all are alike."""
 
     color: Literal["rgb", "grey"] = "rgb"
-    """Whether image files are read in colour or in grey."""
+    """Whether image files are read in color or in grey."""
 
     resize: Resize = "stretch"
     """How an image of another aspect ratio is resized: stretched, center-cropped, or padded with black bars."""
@@ -422,10 +422,10 @@ class Train(Section):
     """A Keras optimizer: `adam`, or `Adam: {learning_rate: 1e-3}`."""
 
     loss: Annotated[Entry | None, KerasObject("losses")] = None
-    """A Keras loss; where left out, sparse_categorical_crossentropy for classes and mean_squared_error for numbers."""
+    """A Keras loss; where left out, the crossentropy that fits the classes or labels, or mean_squared_error for numbers."""
 
     metrics: list[Annotated[Entry, KerasObject("metrics")]] | None = None
-    """Keras metrics; where left out, accuracy for classes and mae for numbers."""
+    """Keras metrics; where left out, accuracy for classes, binary_accuracy for labels, mae for numbers."""
 
     target_scale: Literal["linear", "log"] = "linear"
     """Scale on which numbers are learned: as they are, or their logarithm (prices, counts); predictions are in their own unit."""
