@@ -262,6 +262,7 @@ def test_a_network_from_scratch_leaves_out_files_that_cannot_be_read_and_says_ho
         (0, 1, "scale: 2, offset: -1", "factor: 0.15, value_range: [0, 1]"),
         (0.25, 0.75, "scale: 2, offset: -1", "factor: 0.15, value_range: [0, 1]"),
         (0, 16, "scale: 0.125, offset: -1", "factor: 0.15, value_range: [0, 16]"),
+        (2, 10, "scale: 0.2, offset: -1", "factor: 0.15, value_range: [0, 10]"),
         (-3, 5, "scale: 0.25, offset: -0.25", "factor: 0.15, value_range: [-3, 5]"),
     ],
 )

@@ -352,11 +352,11 @@ def test_steps_and_shares_that_decrease_together_are_refused_where_the_total_is_
 
 def test_steps_and_shares_that_ascend_with_the_steps_of_the_run_are_accepted(tmp_path: Path) -> None:
     """Whatever they would be with another total, such as the one that stands in before the data is read."""
-    path = write(tmp_path, "{PiecewiseLinearDecay: {boundaries: [0, 11000, 100 %], values: [0.1, 0.2, 0.0]}}")
+    path = write(tmp_path, "{PiecewiseLinearDecay: {boundaries: [0, 11000, 11000, 100 %, 100 %], values: [0.1, 0.2, 0.3, 0.1, 0.0]}}")
     prepared = prepared_run(path, "train.epochs=3000")
     prepared.lock.release()
     (argument,) = prepared.schedules[0].arguments
-    assert argument.steps == [0, 11000, 15000]
+    assert argument.steps == [0, 11000, 11000, 15000, 15000]  # a rate may jump
 
 
 @pytest.mark.parametrize("number", [1, 10**30])
