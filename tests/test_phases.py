@@ -1,6 +1,7 @@
 """Transfer in phases: what opens and what stays to the byte, slower steps below, and features computed once."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from cnnkit.data.binding import load
 from cnnkit.errors import BuildError, CnnkitError
 from cnnkit.keras_api.signatures import REFUSED
 from cnnkit.model.compile import build_and_compile
-from cnnkit.training.phases import apply_layer_decay, base_of, frozen_checksum, require_unchanged, set_trainable
+from cnnkit.training.phases import (
+    apply_layer_decay,
+    base_of,
+    count_parameters,
+    frozen_checksum,
+    frozen_weights,
+    require_unchanged,
+    set_trainable,
+)
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import TrainingResult, train
 
@@ -96,6 +105,21 @@ def test_frozen_weights_and_statistics_stay_to_the_byte_and_open_ones_move(tmp_p
         for variable in layer.weights:
             same = np.array_equal(before[variable.path], variable.numpy())
             assert same != (layer.name in ("block_16_project", "Conv_1")), variable.path
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        lambda: keras.layers.Bidirectional(keras.layers.SimpleRNN(4)),
+        lambda: keras.layers.TimeDistributed(keras.layers.Dense(2)),
+        lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.BatchNormalization()]),
+    ],
+    ids=["Bidirectional", "TimeDistributed", "Sequential"],
+)
+def test_frozen_weights_of_a_layer_around_others_count_once(wrapper: Callable[[], keras.Layer]) -> None:
+    model = keras.Sequential([keras.Input((5, 3)), wrapper(), keras.layers.Dense(2)])
+    model.layers[0].trainable = False
+    assert count_parameters(frozen_weights(model)) == model.layers[0].count_params()
 
 
 def test_a_frozen_weight_that_changed_fails_the_run(model: keras.Model) -> None:

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import BuildError, Fault, did_you_mean, format_value
-from cnnkit.keras_api.compat import flat_layers, scale_updates
+from cnnkit.keras_api.compat import scale_updates
+from cnnkit.model.weights import layers_with_weights
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +37,7 @@ def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, floa
     for key in factors:
         if next(_selected(model, key), None) is not None:
             continue
-        layers = _layers_with_weights(model)
+        layers = layers_with_weights(model)
         words = sorted({name for layer in layers for name in (type(layer).__name__, layer.name)})
         name, _, wanted = key.partition(".")
         of_layer = sorted({weight.name for layer in layers if _is_named(layer, name) for weight in _learnt(layer)})
@@ -51,7 +52,7 @@ def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, floa
 
 def _selected(model: "keras.Model", key: str) -> Iterator[Any]:
     name, _, wanted = key.partition(".")
-    for layer in _layers_with_weights(model):
+    for layer in layers_with_weights(model):
         if _is_named(layer, name):
             yield from (weight for weight in _learnt(layer) if wanted in ("", weight.name))
 
@@ -64,9 +65,3 @@ def _learnt(layer: Any) -> list[Any]:
 def _is_named(layer: Any, name: str) -> bool:
     return type(layer).__name__ == name or fnmatchcase(layer.name, name)
 
-
-def _layers_with_weights(model: "keras.Model") -> list[Any]:
-    """The layers that hold weights, of a base and of wrappers too; not the models that contain them."""
-    import keras
-
-    return [layer for layer in flat_layers(model, include_self=False) if layer.weights and not isinstance(layer, keras.Model)]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.config.schema import Phase
 from cnnkit.errors import BuildError, CnnkitError, Fault, Path, did_you_mean, format_value
-from cnnkit.keras_api.compat import flat_layers, scale_updates
+from cnnkit.keras_api.compat import scale_updates
+from cnnkit.model.weights import layers_with_weights
 
 if TYPE_CHECKING:
     import keras
@@ -105,9 +106,9 @@ def layer_states(model: "keras.Model") -> list[LayerState]:
 
 
 def frozen_weights(model: "keras.Model") -> list[Any]:
-    """The weights of all frozen layers, moving statistics included."""
-    layers = flat_layers(model, include_self=False)
-    return [weight for layer in layers if not layer.trainable and not getattr(layer, "layers", None) for weight in layer.weights]
+    """The weights of all frozen layers, moving statistics included, each once."""
+    weights = [weight for layer in layers_with_weights(model) if not layer.trainable for weight in layer.weights]
+    return list({id(weight): weight for weight in weights}.values())
 
 
 def frozen_checksum(model: "keras.Model") -> str:
