@@ -15,6 +15,7 @@ from cnnkit.model.learning_rate_factors import apply_learning_rate_factors
 from cnnkit.training.phases import apply_layer_decay
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
+from cnnkit.training.trial import try_training
 
 INPUTS = np.random.default_rng(1).normal(size=(16, 3)).astype(np.float32)
 CONFIG = """
@@ -139,6 +140,7 @@ def test_a_config_trains_the_selected_weights_at_their_own_rate(tmp_path: Path, 
         ("{BatchNormalization.moving_mean: 2}", "BatchNormalization has no weight called 'moving_mean'.", "It has: beta, gamma."),
         ("{Conv3D: 2}", "no layer with weights is called 'Conv3D'. Did you mean 'Conv2D'?", "Write the class of layers"),
         ("{ReLU: 2}", "no layer with weights is called 'ReLU'.", "Write the class of layers"),
+        ("{BatchNormalization.: 2}", "BatchNormalization has no weight called ''.", "It has: beta, gamma."),
     ],
 )
 def test_a_key_that_selects_nothing_is_an_error_with_its_line(tmp_path: Path, factors: str, message: str, remedy: str) -> None:
@@ -148,6 +150,65 @@ def test_a_key_that_selects_nothing_is_an_error_with_its_line(tmp_path: Path, fa
     assert f"{tmp_path / 'c.yaml'}:12:" in str(error.value)
     assert message in str(error.value)
     assert remedy in str(error.value)
+
+
+def test_a_layer_whose_name_has_a_dot_is_selected_with_and_without_a_weight() -> None:
+    def steps(factors: dict[str, float]) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="low.1"), keras.layers.Dense(2, name="low")])
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+        apply_learning_rate_factors(model.optimizer, model, factors)
+        before = [np.array(weight) for weight in model.trainable_variables]
+        model.train_on_batch(INPUTS, INPUTS[:, :2])
+        return [np.array(after) - b for after, b in zip(model.trainable_variables, before, strict=True)]
+
+    plain = steps({})
+    for key, expected in {"low.1": [3, 3, 1, 1], "low.1.bias": [1, 3, 1, 1], "low.bias": [1, 1, 1, 3]}.items():
+        for full, moved, factor in zip(plain, steps({key: 3.0}), expected, strict=True):
+            assert np.allclose(moved, full * factor, rtol=1e-4, atol=1e-7), key
+
+
+OVER_A_BASE = """
+name: factors
+data: {dataset: digits, limit: 60, batch_size: 16}
+model:
+  base: {MobileNetV2: {alpha: 0.35, weights: none}}
+  image_size: 32
+  head: [GlobalAveragePooling2D, {Dense: {units: outputs, activation: softmax}}]
+train:
+  phases: [{train: head, epochs: 1}, {train: all, epochs: 1, batch_norm: BATCH_NORM}]
+  learning_rate_factors: {Dense: 2, KEY: 2}
+"""
+
+
+@pytest.mark.parametrize("key", ["bn_Conv1", "BatchNormalization.moving_mean"])
+def test_a_factor_of_weights_that_no_phase_trains_is_an_error_with_its_line(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(OVER_A_BASE.replace("BATCH_NORM", "frozen").replace("KEY", key))
+    loaded = load([path])
+    network = build_and_compile(loaded)
+    with pytest.raises(ConfigError) as error:
+        try_training(loaded, network)
+    assert str(error.value) == (
+        f"{path}:10:37: train.learning_rate_factors.{key}: has no effect, for every weight that it selects is frozen\n    Leave it out, or train "
+        "those layers in a phase: `train: all`, and `batch_norm: train` for BatchNormalization in a base."
+    )
+
+
+@pytest.mark.parametrize(("key", "batch_norm"), [("BatchNormalization.beta", "train"), ("Conv1.kernel", "frozen")])
+def test_a_factor_of_weights_that_one_phase_trains_is_accepted(tmp_path: Path, key: str, batch_norm: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(OVER_A_BASE.replace("BATCH_NORM", batch_norm).replace("KEY", key))
+    loaded = load([path])
+    assert len(try_training(loaded, build_and_compile(loaded))) == 2
+
+
+def test_a_factor_of_the_whitening_biases_that_are_never_trained_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", "{whiten.bias: 2}"))
+    trained, never = (load([tmp_path / "c.yaml"], [f"model.layers[0].whiten.bias_epochs={epochs}"]) for epochs in (1, 0))
+    assert try_training(trained, build_and_compile(trained))
+    with pytest.raises(ConfigError, match=r"train\.learning_rate_factors\.whiten\.bias: has no effect"):
+        try_training(never, build_and_compile(never))
 
 
 @pytest.mark.parametrize("factor", ["0", "-1", ".inf", ".nan", "fast"])

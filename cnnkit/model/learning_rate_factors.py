@@ -1,15 +1,17 @@
 """`train.learning_rate_factors`: some weights learn faster or slower than the rest, such as the biases of BatchNormalization."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.errors import BuildError, Fault, did_you_mean, format_value
+from cnnkit.errors import BuildError, Fault, Path, did_you_mean, format_value
 from cnnkit.keras_api.compat import scale_updates
 from cnnkit.model.weights import layers_with_weights
 
 if TYPE_CHECKING:
     import keras
+
+PATH: Path = ("train", "learning_rate_factors")
 
 
 def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: Mapping[str, float]) -> None:
@@ -18,7 +20,7 @@ def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: M
     Args:
         optimizer: The model's optimizer, changed in place.
         model: The model; weights of it that are not trained are left alone.
-        factors: `LAYER` or `LAYER.WEIGHT` -> factor above 0. LAYER is a layer's class, or a pattern of layer names; WEIGHT is a
+        factors: `LAYER` or `LAYER.WEIGHT` -> factor above 0. LAYER is a layer's class, its name or a pattern of names; WEIGHT is a
             weight's name in Keras, such as `kernel` or `beta`. Of several that select a weight, the last one holds.
     """
     if not factors:
@@ -28,7 +30,7 @@ def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: M
     scale_updates(optimizer, weights, [chosen.get(id(weight), 1.0) for weight in weights])
 
 
-def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, float]) -> None:
+def check_learning_rate_factors(model: "keras.Model", factors: Iterable[str]) -> None:
     """Check that each key selects a weight of the whole network.
 
     Raises:
@@ -38,23 +40,38 @@ def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, floa
         if next(_selected(model, key), None) is not None:
             continue
         layers = layers_with_weights(model)
-        words = sorted({name for layer in layers for name in (type(layer).__name__, layer.name)})
-        name, _, wanted = key.partition(".")
+        name, wanted = _taken_apart(key, layers)
         of_layer = sorted({weight.name for layer in layers if _is_named(layer, name) for weight in _learnt(layer)})
         if of_layer:
             message = f"{name} has no weight called {format_value(wanted)}.{did_you_mean(wanted, of_layer)}"
             remedy = f"It has: {', '.join(of_layer)}."
         else:
-            message = f"no layer with weights is called {format_value(name)}.{did_you_mean(name, words)}"
+            known = sorted({each for layer in layers for each in (type(layer).__name__, layer.name)})
+            message = f"no layer with weights is called {format_value(name)}.{did_you_mean(name, known)}"
             remedy = "Write the class of layers (`BatchNormalization`), a layer's name, or a pattern of names (`block_1_*`)."
-        raise BuildError(Fault(("train", "learning_rate_factors", key), message, remedy, on_key=True))
+        raise BuildError(Fault((*PATH, key), message, remedy, on_key=True))
+
+
+def untrained_factors(model: "keras.Model", factors: Iterable[str]) -> set[str]:
+    """The keys that select no weight which is trained now, since all that they select are frozen."""
+    trained = {id(weight) for weight in model.trainable_variables}
+    return {key for key in factors if all(id(weight) not in trained for weight in _selected(model, key))}
 
 
 def _selected(model: "keras.Model", key: str) -> Iterator[Any]:
-    name, _, wanted = key.partition(".")
-    for layer in layers_with_weights(model):
+    layers = layers_with_weights(model)
+    name, wanted = _taken_apart(key, layers)
+    for layer in layers:
         if _is_named(layer, name):
-            yield from (weight for weight in _learnt(layer) if wanted in ("", weight.name))
+            yield from (weight for weight in _learnt(layer) if wanted is None or wanted == weight.name)
+
+
+def _taken_apart(key: str, layers: Iterable[Any]) -> tuple[str, str | None]:
+    """The layer and the weight that a key names, None for all weights; the name of a layer may have a dot itself."""
+    if "." not in key or any(_is_named(layer, key) for layer in layers):
+        return key, None
+    name, _, wanted = key.rpartition(".")
+    return name, wanted
 
 
 def _learnt(layer: Any) -> list[Any]:
@@ -64,4 +81,3 @@ def _learnt(layer: Any) -> list[Any]:
 
 def _is_named(layer: Any, name: str) -> bool:
     return type(layer).__name__ == name or fnmatchcase(layer.name, name)
-

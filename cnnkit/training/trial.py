@@ -13,6 +13,8 @@ from cnnkit.errors import BuildError, Fault, Path
 from cnnkit.keras_api.building import build
 from cnnkit.keras_api.compat import choose_direction, fresh_names
 from cnnkit.model.compile import CompiledNetwork
+from cnnkit.model.learning_rate_factors import PATH as FACTORS_PATH
+from cnnkit.model.learning_rate_factors import untrained_factors
 from cnnkit.model.loading.config_check import fault_of_config
 from cnnkit.model.optimizer import TRIAL_STEPS, build_optimizer
 from cnnkit.model.saving import STATELESS_OPTIMIZER
@@ -35,14 +37,12 @@ def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phas
         The phases in order; a single one where the config has none.
 
     Raises:
-        ConfigError: A phase names no layer; Keras rejects the optimizer of a phase, an augmentation or a callback; or the saved model
-            could not be loaded.
+        ConfigError: A phase names no layer; a learning-rate factor is of weights that no phase trains; Keras rejects the optimizer of a
+            phase, an augmentation or a callback; or the saved model could not be loaded.
     """
     config, spec = loaded.config, loaded.spec
     try:
-        phases = _phases(config, network.model)
-        if network.whitening is not None:
-            network.whitening.freeze(network.model, 0)
+        phases = _phases(config, network)
         BatchPreparation(config.data.augment, config.seed, spec.task, None, network.target_encoding).check(spec.input_shape)
         if config.train.callbacks:
             _try_callbacks(config, network, spec.task)
@@ -52,15 +52,29 @@ def try_training(loaded: BoundConfig, network: CompiledNetwork) -> Sequence[Phas
     return phases
 
 
-def _phases(config: Config, model: "keras.Model") -> Sequence[Phase]:
-    if config.train.phases is None:
-        return [Phase(train="all" if config.model.base is None else "head")]
-    for number, phase in reversed(list(enumerate(config.train.phases))):
+def _phases(config: Config, network: CompiledNetwork) -> Sequence[Phase]:
+    """Apply each phase, the first one last.
+
+    Raises:
+        BuildError: A phase names no layer, Keras rejects its optimizer, or a learning-rate factor is of weights that no phase trains.
+    """
+    model, train = network.model, config.train
+    phases = train.phases or [Phase(train="all" if config.model.base is None else "head")]
+    untrained = set(train.learning_rate_factors)
+    for number, phase in reversed(list(enumerate(phases))):
         path = ("train", "phases", number)
-        set_trainable(model, phase, path)
+        if train.phases is not None:
+            set_trainable(model, phase, path)
         if phase.optimizer is not None:
-            build_optimizer(phase.optimizer, (*path, "optimizer"), config.train.precision, TRIAL_STEPS)
-    return config.train.phases
+            build_optimizer(phase.optimizer, (*path, "optimizer"), train.precision, TRIAL_STEPS)
+        if network.whitening is not None:
+            network.whitening.freeze(model, 0)
+        untrained &= untrained_factors(model, train.learning_rate_factors)
+    for key in (key for key in train.learning_rate_factors if key in untrained):
+        message = "has no effect, for every weight that it selects is frozen"
+        remedy = "Leave it out, or train those layers in a phase: `train: all`, and `batch_norm: train` for BatchNormalization in a base."
+        raise BuildError(Fault((*FACTORS_PATH, key), message, remedy, on_key=True))
+    return phases
 
 
 def _try_callbacks(config: Config, network: CompiledNetwork, task: Task) -> None:
