@@ -85,47 +85,57 @@ def main() -> None:
     quiet_import.install()
     try:
         app()
+    except SystemExit as end:  # of every command that has not failed
+        sys.exit(_status_once_written(end.code, end.__context__))
     except CnnkitError as error:
         print_error(str(error))
-        sys.exit(error.exit_status)
-    except SystemExit as end:  # of every command, however it ended
-        sys.exit(_status_once_written(end))
+        sys.exit(_status_once_written(error.exit_status))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(_status_once_written(INTERRUPTED))
     except Exception as error:  # noqa: BLE001 - a bug of ours keeps its traceback, and gets a status of its own
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            sys.exit(_unwritable_output(error))
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and (fault := _write_fault("\n")) is not None:
+            sys.exit(_status_of(fault))
         sys.excepthook(*sys.exc_info())
-        sys.exit(CRASHED)
+        sys.exit(_status_once_written(CRASHED))
 
 
-def _status_once_written(end: SystemExit) -> "str | int | None":
+Status = str | int | None  # as `sys.exit` takes it
+
+
+def _status_once_written(status: Status, context: BaseException | None = None) -> Status:
     """The exit status of a command, once what is left in the buffer of standard output is written.
 
-    Where its reader, such as `head`, has exited, the rest is discarded; Rich and Typer then end a command with status 1.
+    Args:
+        status: The status with which it ended; one that failed keeps it, whatever becomes of the rest of its output.
+        context: The exception that was handled when it ended: where the reader of its output, such as `head`, has exited, Rich and
+            Typer end it with status 1.
     """
-    fault = end.__context__
+    fault = _write_fault()
+    if fault is None and isinstance(context, BrokenPipeError):
+        fault = context
+    has_failed = status not in (None, 0) and not isinstance(context, BrokenPipeError)
+    return status if fault is None or has_failed else _status_of(fault)
+
+
+def _write_fault(text: str = "") -> OSError | None:
+    """Write a text and what is left in the buffer of standard output; why that is impossible, None where it is not."""
+    if sys.stdout is None:  # in a process that was started without
+        return None
     try:
-        if sys.stdout is not None:  # it is None in a process that was started without
-            sys.stdout.flush()
-    except BrokenPipeError as error:
-        fault = error
-        _discard_output()
+        sys.stdout.write(text)
+        sys.stdout.flush()
     except OSError as error:
-        return _unwritable_output(error)
-    return BROKEN_PIPE if isinstance(fault, BrokenPipeError) else end.code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try again at its exit, and complain
+        return error
+    return None
 
 
-def _unwritable_output(error: OSError) -> int:
-    """Tell that standard output has no room; the exit status for it. Files of cnnkit that cannot be written raise a CnnkitError."""
-    _discard_output()
-    print_error(f"standard output cannot be written ({error.strerror})\n    Redirect it to a disk with room.")
+def _status_of(fault: OSError) -> int:
+    """The exit status where standard output cannot be written, told unless it is that its reader has exited."""
+    if isinstance(fault, BrokenPipeError):
+        return BROKEN_PIPE
+    print_error(f"standard output cannot be written ({fault.strerror})\n    Redirect it to a disk with room.")
     return USER_ERROR
-
-
-def _discard_output() -> None:
-    """Write what is left in the buffer of standard output nowhere: Python would try again at its exit, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback(invoke_without_command=True)

@@ -49,6 +49,59 @@ def test_output_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Pa
     assert (done.returncode, done.stderr) == (1, f"Error: {fault}\n    Redirect it to a disk with room.\n")
 
 
+ENDINGS = """
+import sys
+from cnnkit import cli
+from cnnkit.errors import CnnkitError
+def app():
+    print("a line that is not read")
+    ENDING
+cli.app = app
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "printed"),
+    [
+        ("raise CnnkitError('it failed', 'Mend it.')", 1, "Error: it failed\n    Mend it.\n"),
+        ("raise KeyboardInterrupt", 130, ""),
+        ("sys.exit(3)", 3, ""),
+        ("raise ValueError('a bug')", 70, "ValueError: a bug\n"),
+    ],
+    ids=["error", "interrupted", "status", "bug"],
+)
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_a_command_that_fails_keeps_its_status_and_its_message_whatever_becomes_of_its_output(
+    ending: str, status: int, printed: str, output: str
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}  # a line waits in the buffer
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    reader, writer = os.pipe()
+    os.close(reader)
+    if output == "full":
+        if not Path("/dev/full").exists():
+            pytest.skip("only Linux has a device without room")
+        writer, unused = os.open("/dev/full", os.O_WRONLY), writer
+        os.close(unused)
+    command = [sys.executable, "-c", ENDINGS.replace("ENDING", ending)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == status
+    assert done.stderr.endswith(printed)
+    assert "Exception ignored" not in done.stderr
+
+
+def test_no_room_for_another_file_is_not_laid_to_standard_output() -> None:
+    """An OSError of a file object names no file: here that of a logger on a full disk."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", ENDINGS.replace("ENDING", "raise OSError(28, 'No space left on device')")]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, check=False)
+    assert done.returncode == 70
+    assert "standard output" not in done.stderr
+    assert done.stderr.endswith("OSError: [Errno 28] No space left on device\n")
+
+
 def test_a_command_that_is_read_to_its_end_keeps_its_status(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "cnnkit"]
