@@ -71,6 +71,21 @@ def test_later_files_win_and_keep_their_place() -> None:
     assert below.value["list"] == [1, 2]
 
 
+def test_mappings_of_names_to_numbers_merge_whatever_their_size() -> None:
+    """`train.class_weight` and `train.learning_rate_factors`: their keys may be in upper case, and are no Keras objects."""
+    below = parse("class_weight: {Cat: 2}\noptimizer: {Adam: null}", "below.yaml")
+    above = parse("class_weight: {Dog: 3}\noptimizer: {SGD: {momentum: 0.9}}", "above.yaml")
+    merged = stack([below, above], []).value
+    assert merged == {"class_weight": {"Cat": 2, "Dog": 3}, "optimizer": {"SGD": {"momentum": 0.9}}}
+
+
+def test_a_key_with_dots_that_is_there_is_named_as_errors_name_it() -> None:
+    document = parse("f: {BatchNormalization.beta: 64, a.b: {c: 1}, a: {b: 2}}", "t")
+    result = stack([document], ["f.BatchNormalization.beta=8", "f.a.b.c=2", "f.a.d=3"])
+    assert result.value == {"f": {"BatchNormalization.beta": 8, "a.b": {"c": 2}, "a": {"b": 2, "d": 3}}}
+    assert str(result.mark(("f", "BatchNormalization.beta"))) == "--set f.BatchNormalization.beta=8"
+
+
 def test_overrides_replace_by_path_and_are_named() -> None:
     document = parse("model: {layers: [Flatten, {Dense: {units: 3}}]}", "t")
     result = stack([document], ["model.layers[-1].Dense.units=4", "train.epochs=1e1", "model.layers.0={Conv2D: {filters: 2}}", "seed="])

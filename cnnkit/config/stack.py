@@ -58,9 +58,10 @@ def _merge(below: Any, above: Any, path: Path, marks: dict[Path, Mark]) -> Any:
 
 
 def _other_object(below: dict[str, Any], above: dict[str, Any]) -> bool:
-    """Whether both are Keras objects (one name in upper case), of different names."""
-    names = [next(iter(each)) for each in (below, above) if len(each) == 1]
-    return len(names) == 2 and all(name[:1].isupper() for name in names) and names[0] != names[1]
+    """Whether both are Keras objects, of different names: one name in upper case with its arguments, or with nothing for none."""
+    entries = [next(iter(each.items())) for each in (below, above) if len(each) == 1]
+    names = [name for name, arguments in entries if name[:1].isupper() and isinstance(arguments, dict | None)]
+    return len(names) == 2 and names[0] != names[1]
 
 
 def _drop_marks(path: Path, *marks: dict[Path, Mark]) -> None:
@@ -83,7 +84,7 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
 
     Args:
         root: A config's plain values.
-        name: The path; `layers[2]` or `layers.2` names a list item.
+        name: The path; `layers[2]` or `layers.2` names a list item. A key that is there may have dots, as `BatchNormalization.beta`.
         value: The value.
         mark: Source location of the path, for errors.
 
@@ -93,13 +94,14 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
     Raises:
         ConfigError: It is no path, or leads through an entry that is neither a mapping nor a list with such an item.
     """
-    parts = _parts(name, mark)
+    rest = _parts(name, mark)
     here = root
     path: Path = ()
-    for part, following in zip(parts, [*parts[1:], None], strict=True):
+    while rest:
+        part, rest = _next_part(here, rest)
         step = _step(here, part, path, mark)
         path = (*path, step)
-        if following is None:
+        if not rest:
             here[step] = value
         elif isinstance(here, dict) and here.get(step) is None:
             here[step] = here = {}
@@ -113,6 +115,15 @@ def _parts(name: str, mark: Mark) -> list[str | int]:
     if "".join(match.group(0) for match in found) != name:
         raise _config_error(f"{format_value(name)} is not a path to an entry", "Write it as in `model.layers[0].Conv2D.filters`.", (), mark)
     return [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
+
+
+def _next_part(here: Any, parts: list[str | int]) -> tuple[str | int, list[str | int]]:
+    """The next part of a path and those after it; as many words as together are a key of the mapping are one part."""
+    for count in range(len(parts), 1, -1):
+        key = ".".join(map(str, parts[:count]))
+        if isinstance(here, dict) and key in here and all(isinstance(part, str) for part in parts[:count]):
+            return key, parts[count:]
+    return parts[0], parts[1:]
 
 
 def _step(here: Any, part: str | int, path: Path, mark: Mark) -> str | int:

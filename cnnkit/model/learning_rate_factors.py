@@ -42,7 +42,7 @@ def check_learning_rate_factors(model: "keras.Model", factors: Iterable[str]) ->
         layers = layers_with_weights(model)
         name, wanted = _taken_apart(key, layers)
         of_layer = sorted({weight.name for layer in layers if _is_named(layer, name) for weight in _learnt(layer)})
-        if of_layer:
+        if of_layer and wanted is not None:
             message = f"{name} has no weight called {format_value(wanted)}.{did_you_mean(wanted, of_layer)}"
             remedy = f"It has: {', '.join(of_layer)}."
         else:
