@@ -55,6 +55,16 @@ def test_optunas_names_and_arguments_are_checked_as_those_of_keras(tmp_path: Pat
     assert errors_of(tmp_path, sweep=sweep) == [error]
 
 
+def test_a_key_with_a_dot_is_searched_by_its_path(tmp_path: Path) -> None:
+    name = "train.learning_rate_factors.BatchNormalization.beta"
+    space = {name: {"FloatDistribution": {"low": 1.0, "high": 64.0, "log": True}}}
+    factors = {"Dense": 2.0, "BatchNormalization.beta": 8.0}
+    found, faults = check_space(loaded(tmp_path, sweep={"space": space}, train={"learning_rate_factors": factors}))
+    assert (faults, list(found.distributions)) == ([], [name])
+    trial = found.config_of({name: 32.0}).config
+    assert trial.train.learning_rate_factors == {"Dense": 2.0, "BatchNormalization.beta": 32.0}
+
+
 INT = {"IntDistribution": {"low": 1, "high": 3}}
 
 
