@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,8 @@ def commands_of(config: Path) -> list[list[str]]:
 def train(config: Path, seed: int, target: Path) -> Training:
     """Run the config's own commands with another seed, each as a whole process; what has finished before with the same config is read.
 
+    A run that was interrupted, or is of another config or version, is removed and trained anew: its time is to be that of one process.
+
     Raises:
         SystemExit: A command failed, or trained on a stand-in for the config's data.
     """
@@ -83,6 +86,8 @@ def train(config: Path, seed: int, target: Path) -> Training:
     measured = {"command": training, "config": config.read_text(encoding="utf-8").partition("\nname:")[2], "version": __version__}
     kept = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
     if any(kept.get(name) != value for name, value in measured.items()):
+        if target.exists():
+            shutil.rmtree(target)
         started = time.perf_counter()
         _run([*training, "--set", f"seed={seed}", "--run-dir", str(target)])
         kept = {**measured, "seconds": time.perf_counter() - started}
