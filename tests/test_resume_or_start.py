@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,25 @@ def test_a_run_of_another_config_is_refused_whether_finished_or_not(whole: Path,
             go(whole / "small.yaml", run, "train.epochs=4")
         assert str(caught.value) == message
         assert not is_locked(run)
+
+
+def test_a_run_is_unlocked_where_the_display_of_its_session_raises(whole: Path, tmp_path: Path) -> None:
+    """In a Python process whose warnings are errors, which may go on."""
+
+    class Strict(QuietDisplay):
+        def on_finished_before(self, run: Path, resumed: object) -> None:
+            raise UserWarning("it was finished before")
+
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    with pytest.raises(UserWarning, match="finished before"):
+        resume_or_start(load([whole / "small.yaml"]), run, Strict())
+    assert not is_locked(run)
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**environment, "state": "interrupted", "replicas": 2}))
+    with warnings.catch_warnings(action="error", category=UserWarning), pytest.raises(UserWarning, match="2 devices"):
+        go(whole / "small.yaml", run)
+    assert not is_locked(run)
 
 
 def test_files_of_others_are_never_removed(config: Path) -> None:

@@ -1,7 +1,7 @@
 """A training session: open devices, prepare a run, train it; the same for commands, Python and worker processes, but for the display."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +9,9 @@ from typing import Protocol
 from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.load import LoadedConfig
 from cnnkit.data.binding import BoundConfig
-from cnnkit.errors import CnnkitError
 from cnnkit.runs.create import LockedRun
 from cnnkit.runs.directory import RunDirectory, is_unfinished
-from cnnkit.runs.lock import is_locked
+from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.runs.names import RUNS
 from cnnkit.training.distribution.cluster import Cluster
 from cnnkit.training.distribution.lost_worker import lost_workers_named
@@ -106,7 +105,7 @@ def start_or_resume(
         existing = RunDirectory(RUNS / loaded.config.name)
         if is_unfinished(existing) and not is_locked(existing.path):
             display.on_unfinished(existing.path)
-    workers = Workers(devices or _open_devices(loaded, run_dir, resumed, cluster), cluster)
+    workers = Workers(devices or open_devices(loaded, cluster), cluster)
     if resumed is not None and workers.is_chief and resumed.replicas_before != workers.devices.replicas:
         display.on_other_devices(resumed.replicas_before, workers.devices.replicas)
     with lost_workers_named(cluster, "Start all workers again with the same command."), display.scanning() as on_progress:
@@ -144,17 +143,6 @@ def _listener(prepared: Prepared, display: Display) -> AbstractContextManager[Li
     return display.training(prepared.epochs, prepared.train.steps, prepared.checkpoint_manager.history.rows)
 
 
-def _open_devices(loaded: BoundConfig, run_dir: Path | LockedRun | None, resumed: Resumed | None, cluster: Cluster | None) -> Devices:
-    """The devices of a run; where they are not there, its folder is unlocked again: the process may go on."""
-    try:
-        return open_devices(loaded, cluster)
-    except CnnkitError:
-        lock = run_dir.lock if isinstance(run_dir, LockedRun) else resumed.lock if resumed is not None else None
-        if lock is not None:
-            lock.release()
-        raise
-
-
 def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None, devices: Devices | None = None) -> SessionResult:
     """Continue an interrupted run; of a finished one, write missing and damaged files again.
 
@@ -168,18 +156,17 @@ def resume(resumed: Resumed, display: Display, cluster: Cluster | None = None, d
         CnnkitError: The data has changed or is not usable, the loss diverged, or the disk cannot be written.
     """
     is_chief = cluster is None or cluster.is_chief
-    for notice in resumed.notices if is_chief else ():
-        display.on_notice(notice)
-    if not resumed.is_finished:
-        return start_or_resume(resumed.loaded, resumed.directory.path, display, resumed, cluster, devices)
-    run, result = resumed.directory.path, None
-    if is_chief:
-        display.on_finished_before(run, resumed)
-        if resumed.unusable_files:
-            result = _write_missing(resumed, display)
-    if resumed.lock is not None:
-        resumed.lock.release()
-    return SessionResult(run, result)
+    with _released(resumed.lock):
+        for notice in resumed.notices if is_chief else ():
+            display.on_notice(notice)
+        if not resumed.is_finished:
+            return start_or_resume(resumed.loaded, resumed.directory.path, display, resumed, cluster, devices)
+        run, result = resumed.directory.path, None
+        if is_chief:
+            display.on_finished_before(run, resumed)
+            if resumed.unusable_files:
+                result = _write_missing(resumed, display)
+        return SessionResult(run, result)
 
 
 def resume_or_start(
@@ -200,15 +187,24 @@ def resume_or_start(
     is_chief = cluster is None or cluster.is_chief
     folder = run_dir if run_dir is not None else RUNS / loaded.config.name
     opened = open_run(loaded, folder, is_chief=is_chief)
-    if opened.resumed is not None:
-        return resume(opened.resumed, display, cluster, devices)
-    if not opened.is_finished:
-        return start_or_resume(opened.bound, opened.locked, display, None, cluster, devices, resumes_itself=True)
-    if opened.locked is not None:
-        opened.locked.lock.release()
-    if is_chief:
-        display.on_finished_before(folder, None)
-    return SessionResult(folder, None)
+    with _released(opened.locked.lock if opened.locked is not None else None):
+        if opened.resumed is not None:
+            return resume(opened.resumed, display, cluster, devices)
+        if not opened.is_finished:
+            return start_or_resume(opened.bound, opened.locked, display, None, cluster, devices, resumes_itself=True)
+        if is_chief:
+            display.on_finished_before(folder, None)
+        return SessionResult(folder, None)
+
+
+@contextmanager
+def _released(lock: RunLock | None) -> Iterator[None]:
+    """Context manager: releases a run's lock however the session ends, since the process may go on; a warning may be an error there."""
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _write_missing(resumed: Resumed, display: Display) -> TrainingResult:
