@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from cnnkit import __version__
+from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import resolved
 from cnnkit.config.measured import measured_in
 from cnnkit.config.packaged import folder, packaged_config
-from cnnkit.config.schema import Config
+from cnnkit.config.schema import AUGMENTATIONS, BLOCKS, Config, Data, Model
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
@@ -59,6 +60,14 @@ def test_a_resolved_config_loads_to_the_same_config(path: Path, tmp_path: Path) 
     first = load([path], _pictures(path, tmp_path))
     (tmp_path / "config.yaml").write_text(first.as_yaml())
     assert load([tmp_path / "config.yaml"]).config == first.config
+
+
+def test_the_fields_that_take_cnnkits_own_words_name_them_all() -> None:
+    """Their descriptions are what editors show, and the site's reference."""
+    for section, field, words in ((Model, "layers", BLOCKS), (Data, "augment", AUGMENTATIONS), (Data, "dataset", BUILT_IN)):
+        description = section.model_fields[field].description
+        assert description is not None
+        assert {word for word in words if not re.search(rf"\b{word}\b", description)} == set(), field
 
 
 def test_entries_are_dumped_as_they_were_written() -> None:

@@ -372,7 +372,7 @@ class Model(Section):
     """Keras preprocessing layers that become the first part of the saved model, such as Rescaling."""
 
     layers: list[Layer] | None = Field(default=None, min_length=1)
-    """The layers in order, each under its Keras name; and the blocks repeat, residual and branches."""
+    """The layers in order, each under its Keras name; and the blocks repeat, residual, branches and whiten."""
 
     base: Annotated[Entry | Mapping[str, Any] | None, KerasObject("applications")] = None
     """A pretrained network of keras.applications, such as MobileNetV2, in place of `layers`; or `{run: PATH}`, one of your own."""
