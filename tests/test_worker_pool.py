@@ -7,6 +7,7 @@ import os
 import signal
 from multiprocessing import active_children
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faults
@@ -17,8 +18,8 @@ from cnnkit.api.display import QuietDisplay
 from cnnkit.config.load import LoadedConfig, load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.worker import EpochDone, RunBegan, RunEnded, RunIsLocked, RunTask
-from cnnkit.experiments.worker_pool import MOST_DEATHS, WorkerDied, train_runs
+from cnnkit.experiments.worker import EpochDone, RunBegan, RunEnded, RunIsLocked, RunNotice, RunTask, _Reporter
+from cnnkit.experiments.worker_pool import MOST_DEATHS, WorkerDied, _Pool, _Worker, train_runs
 from cnnkit.runs.directory import RunDirectory
 from cnnkit.runs.lock import RunLock, is_locked
 from cnnkit.training import fit as fit_module
@@ -134,6 +135,25 @@ def test_a_worker_trains_on_one_device_whatever_the_config_names(undisturbed: Pa
     loaded = configured(undisturbed, 1, "train.devices=2", "train.epochs=1")
     assert RunTask("seed-1", loaded, tmp_path / "seed-1").train(QuietDisplay())
     assert json.loads((tmp_path / "seed-1" / "environment.json").read_text())["replicas"] == 1
+
+
+def test_notices_about_the_data_come_once_and_those_about_the_training_of_a_run_name_it(tmp_path: Path) -> None:
+    sent: list[Any] = []
+    for name in ("seed-1", "seed-2"):
+        reporter = _Reporter(SimpleNamespace(send=sent.append), name)  # type: ignore[arg-type]
+        reporter.on_notice("the data is small")
+        with reporter.training(3, 2, []) as listener:
+            listener.on_notice("Training diverged in epoch 1, step 1.")
+    told: list[Any] = []
+    pool = _Pool(iter(()), lambda task, event: told.append(event), tmp_path, [], 1)
+    task = RunTask("seed-1", None, tmp_path)  # type: ignore[arg-type]
+    for event in sent:
+        pool._take(_Worker(None, None, task), task, event, may_start=True)  # type: ignore[arg-type]
+    assert [event.text for event in told if isinstance(event, RunNotice)] == [
+        "the data is small",
+        "seed-1: Training diverged in epoch 1, step 1.",
+        "seed-2: Training diverged in epoch 1, step 1.",
+    ]
 
 
 class Deadly:

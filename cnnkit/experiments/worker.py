@@ -174,7 +174,7 @@ def _train(task: Task, connection: Connection, number: int) -> Event:
     try:
         if read_state(RunDirectory(task.folder)) != "finished":  # then TensorFlow is not needed
             _use_one_gpu(number)
-        is_finished = task.train(_Reporter(connection))
+        is_finished = task.train(_Reporter(connection, task.name if isinstance(task, RunTask) else ""))
     except RunLockedError:
         return RunIsLocked()
     except CnnkitError as error:
@@ -206,13 +206,18 @@ def _send(connection: Connection, event: Event) -> None:
 
 
 class _Reporter:
-    """A display of training sessions, and listener of their runs, that reports to the parent."""
+    """A display of training sessions, and listener of their runs, that reports to the parent.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Args:
+        connection: To the parent.
+        run: The run's name, which notices about its training begin with; empty for none.
+    """
+
+    def __init__(self, connection: Connection, run: str = "") -> None:
+        self._connection, self._run = connection, run
 
     def on_notice(self, text: str) -> None:
-        """Report a notice or a warning."""
+        """Report a notice about config or data, which other runs of a group have alike."""
         _send(self._connection, RunNotice(text))
 
     def on_unfinished(self, run: Path) -> None:
@@ -238,7 +243,7 @@ class _Reporter:
     def training(self, epochs: int, steps: int, done: "Sequence[Row]") -> Iterator["_Reporter"]:
         """Report that the run is prepared, then its progress."""
         _send(self._connection, RunBegan(epochs, steps, [dict(row) for row in done]))
-        yield self
+        yield _RunReporter(self._connection, self._run) if self._run else self
 
     def on_trained(self, run: Path, result: "TrainingResult") -> None:
         """Not reported: `RunEnded` follows."""
@@ -262,3 +267,11 @@ class _Reporter:
     def on_epoch(self, row: Row) -> None:
         """Report the row."""
         _send(self._connection, EpochDone(dict(row)))
+
+
+class _RunReporter(_Reporter):
+    """The listener of a run in a group, whose notices say which run they are about."""
+
+    def on_notice(self, text: str) -> None:
+        """Report a notice about the training of the run, such as that it has diverged."""
+        super().on_notice(f"{self._run}: {text}")

@@ -106,6 +106,10 @@ class TrialListener(ForwardingListener):
         super().__init__(listener)
         self._study, self._claim, self._epochs = study, claim, epochs
 
+    def on_notice(self, text: str) -> None:
+        """Forward, with the trial that it is about."""
+        super().on_notice(f"trial {self._claim.number}: {text}")
+
     def on_epoch(self, row: Row) -> None:
         """Report the objective, and forward.
 
