@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -14,7 +15,7 @@ from cnnkit.experiments.sweep.run import OpenSweep, reopen_sweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
-from cnnkit.experiments.sweep.trial_run import run_trial
+from cnnkit.experiments.sweep.trial_run import TrialListener, run_trial
 from cnnkit.report.sweep import write_sweep_report
 from cnnkit.report.write import write_report
 from cnnkit.runs.directory import RunDirectory, read_state
@@ -199,6 +200,13 @@ def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     assert sweep.study.claim() is None
     (row,) = status_of(sweep.study).rows
     assert (row.state, row.error.split(";")[0]) == ("failed", f"its worker was killed {MOST_ATTEMPTS} times in the same epoch")
+
+
+def test_a_notice_about_the_training_of_a_trial_names_it(swept: OpenSweep) -> None:
+    told: list[str] = []
+    claim = SimpleNamespace(number=7)
+    TrialListener(swept.study, claim, SimpleNamespace(on_notice=told.append), 2).on_notice("Training diverged.")  # type: ignore[arg-type]
+    assert told == ["trial 7: Training diverged."]
 
 
 def test_values_that_are_not_valid_together_fail_their_trial_with_the_reason(tmp_path: Path) -> None:
