@@ -1,4 +1,7 @@
-"""`cnnkit launch` with small scripts in the place of workers: what they get, how they end, and what becomes of the others."""
+"""`cnnkit launch` with small scripts in the place of workers: what they get, how they end, and what becomes of the others.
+
+Over 300 lines: every way in which a worker can end, over the same few scripts.
+"""
 
 import contextlib
 import json

@@ -1,4 +1,7 @@
-"""The documentation site: no warning, no broken link, nothing from other hosts, a complete reference, fit for phones and in the dark."""
+"""The documentation site: no warning, no broken link, nothing from other hosts, a complete reference, fit for phones and in the dark.
+
+Over 300 lines: every check reads the one site, which is built once.
+"""
 
 import html
 import itertools

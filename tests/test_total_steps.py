@@ -1,4 +1,7 @@
-"""`total_steps`, shares of it, and the piecewise-linear schedule: the rate that is trained with, against formulas and numpy.interp."""
+"""`total_steps`, shares of it, and the piecewise-linear schedule: the rate that is trained with, against formulas and numpy.interp.
+
+Over 300 lines: every route by which a run can get its steps is held against the same formulas.
+"""
 
 import contextlib
 import math
