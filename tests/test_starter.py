@@ -221,7 +221,7 @@ def test_a_time_limits_the_epochs_of_a_network_from_scratch(signals: Path, tmp_p
     loaded = load([starter.path])
     train = len(load_examples(loaded).train)
     assert loaded.config.train.epochs == int((120 - 15) / (0.3 + 2.0 * train / loaded.config.data.batch_size))
-    with pytest.raises(CnnkitError, match="--time: 30 seconds are too short: the fastest config takes about"):
+    with pytest.raises(CnnkitError, match="--time: 30 seconds is too short: the fastest config takes about"):
         write_starter(signals, tmp_path / "t.yaml", Options(budget=30))
     assert not (tmp_path / "t.yaml").exists()
 

@@ -170,7 +170,7 @@ def test_a_time_shortens_fine_tuning_then_drops_it_then_takes_smaller_images() -
     with pytest.raises(CnnkitError) as caught:
         within(20)
     assert str(caught.value) == (
-        "--time: 20 seconds are too short: the fastest config takes about 34 seconds on this machine\n"
+        "--time: 20 seconds is too short: the fastest config takes about 34 seconds on this machine\n"
         "    Allow 41 seconds or more, or use fewer examples."
     )
 

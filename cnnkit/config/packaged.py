@@ -44,9 +44,15 @@ def packaged_configs() -> list[PackagedConfig]:
     return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
 
 
+def without_comment(text: str) -> tuple[str, str]:
+    """The leading comment of a packaged config's text without the newlines at its end, and the config from `name:` on."""
+    comment, name, rest = text.partition("\nname:")
+    return comment.rstrip("\n"), (name + rest).lstrip("\n")
+
+
 def commands_in(path: Path) -> list[str]:
     """The `cnnkit` commands in a config's leading comment, without `cnnkit`: one that trains, and perhaps one that evaluates its run."""
-    comment = path.read_text(encoding="utf-8").partition("\nname:")[0]
+    comment, _ = without_comment(path.read_text(encoding="utf-8"))
     return re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE)
 
 

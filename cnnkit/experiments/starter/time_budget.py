@@ -68,5 +68,5 @@ def does_not_fit(budget: float, least: float) -> CnnkitError:
         budget: Seconds.
         least: Expected seconds of the fastest config.
     """
-    message = f"--time: {time_text(budget)} are too short: the fastest config takes about {time_text(least)} on this machine"
+    message = f"--time: {time_text(budget)} is too short: the fastest config takes about {time_text(least)} on this machine"
     return CnnkitError(message, f"Allow {time_text(least * 1.2)} or more, or use fewer examples.")
