@@ -31,7 +31,7 @@ from typing import Any
 
 from cnnkit import __version__
 from cnnkit.config.measured import Measured, measured_in
-from cnnkit.config.packaged import commands_in, folder, packaged_config, without_comment
+from cnnkit.config.packaged import commands_in, folder, packaged_config, comment_and_config
 from cnnkit.data.binding import load
 from cnnkit.io.atomic import write_json, write_text
 from cnnkit.metrics import headline
@@ -83,7 +83,7 @@ def train(config: Path, seed: int, target: Path) -> Training:
     """
     training, *evaluations = commands_of(config)
     done = target.with_suffix(".json")
-    measured = {"command": training, "config": without_comment(config.read_text(encoding="utf-8"))[1], "version": __version__}
+    measured = {"command": training, "config": comment_and_config(config.read_text(encoding="utf-8"))[1], "version": __version__}
     kept = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
     if any(kept.get(name) != value for name, value in measured.items()):
         if target.exists():
@@ -157,7 +157,7 @@ def measure(config: Path, seeds: int, folder: Path) -> Measured:
 
 def write(config: Path, measured: Measured) -> None:
     """Put the block of what was measured in place of the one in the leading comment, or at its end."""
-    comment, rest = without_comment(config.read_text(encoding="utf-8"))
+    comment, rest = comment_and_config(config.read_text(encoding="utf-8"))
     kept = re.split(r"\n#\n# Measured", comment)[0]
     write_text(config, f"{kept}\n#\n{measured.block(config.stem)}\n\n{rest}")
 

@@ -16,7 +16,7 @@ from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import resolved
 from cnnkit.config.measured import measured_in
-from cnnkit.config.packaged import folder, packaged_config, without_comment
+from cnnkit.config.packaged import folder, packaged_config, comment_and_config
 from cnnkit.config.schema import AUGMENTATIONS, BLOCKS, Config, Data, Model
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
@@ -35,7 +35,7 @@ def test_all_seven_are_there() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path, tmp_path: Path) -> None:
-    head, _ = without_comment(path.read_text())
+    head, _ = comment_and_config(path.read_text())
     assert head.startswith("# yaml-language-server: $schema=schema.json\n")
     command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
     assert re.search(rf"^#   {re.escape(command)}( --set \S+)*$", head, re.MULTILINE)

@@ -44,7 +44,7 @@ def packaged_configs() -> list[PackagedConfig]:
     return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
 
 
-def without_comment(text: str) -> tuple[str, str]:
+def comment_and_config(text: str) -> tuple[str, str]:
     """The leading comment of a packaged config's text without the newlines at its end, and the config from `name:` on."""
     comment, name, rest = text.partition("\nname:")
     return comment.rstrip("\n"), (name + rest).lstrip("\n")
@@ -52,7 +52,7 @@ def without_comment(text: str) -> tuple[str, str]:
 
 def commands_in(path: Path) -> list[str]:
     """The `cnnkit` commands in a config's leading comment, without `cnnkit`: one that trains, and perhaps one that evaluates its run."""
-    comment, _ = without_comment(path.read_text(encoding="utf-8"))
+    comment, _ = comment_and_config(path.read_text(encoding="utf-8"))
     return re.findall(r"^#   cnnkit (.+)$", comment, re.MULTILINE)
 
 
