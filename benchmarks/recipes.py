@@ -31,7 +31,7 @@ from typing import Any
 
 from cnnkit import __version__
 from cnnkit.config.measured import Measured, measured_in
-from cnnkit.config.packaged import commands_in, folder, packaged_config, comment_and_config
+from cnnkit.config.packaged import commands_in, comment_and_config, folder, packaged_config
 from cnnkit.data.binding import load
 from cnnkit.io.atomic import write_json, write_text
 from cnnkit.metrics import headline

@@ -16,7 +16,7 @@ from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import resolved
 from cnnkit.config.measured import measured_in
-from cnnkit.config.packaged import folder, packaged_config, comment_and_config
+from cnnkit.config.packaged import comment_and_config, folder, packaged_config
 from cnnkit.config.schema import AUGMENTATIONS, BLOCKS, Config, Data, Model
 from cnnkit.config.yaml_loader import read_file
 from cnnkit.data.binding import load
