@@ -186,5 +186,5 @@ def test_a_packaged_config_that_is_not_there_is_told_with_those_that_are() -> No
         packaged_config("cifra")
     assert str(caught.value) == (
         "no packaged config 'cifra'. Did you mean 'cifar'?\n"
-        "    There are: cifar-94, cifar-finetune, cifar-transfer, cifar, digits, fashion, folder-finetune, folder, regression, resnet, shapes, signals, transfer."
+        "    There are: cifar, cifar-94, cifar-finetune, cifar-transfer, digits, fashion, folder, folder-finetune, regression, resnet, shapes, signals, transfer."
     )

@@ -24,7 +24,7 @@ def packaged_config(name: str) -> Path:
         CnnkitError: There is no such config.
     """
     stem = name.removesuffix(".yaml")
-    paths = {path.stem: path for path in sorted(folder().glob("*.yaml"))}
+    paths = {path.stem: path for path in _files()}
     if stem not in paths:
         raise CnnkitError(f"no packaged config '{stem[:60]}'.{did_you_mean(stem, paths)}", f"There are: {', '.join(paths)}.")
     return paths[stem]
@@ -41,7 +41,7 @@ class PackagedConfig:
 
 def packaged_configs() -> list[PackagedConfig]:
     """All packaged configs by name."""
-    return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in sorted(folder().glob("*.yaml"))]
+    return [PackagedConfig(path.stem, _description(path), measured_in(path)) for path in _files()]
 
 
 def comment_and_config(text: str) -> tuple[str, str]:
@@ -68,7 +68,11 @@ def is_packaged_name(path: Path) -> bool:
 
 def names() -> list[str]:
     """The names of the packaged configs, sorted."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return [path.stem for path in _files()]
+
+
+def _files() -> list[Path]:
+    return sorted(folder().glob("*.yaml"), key=lambda path: path.stem)
 
 
 def copy_config(name: str, destination: Path | None) -> Path:
