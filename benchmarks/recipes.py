@@ -14,6 +14,7 @@ example, since its features are computed once; while a phase trains layers of th
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,10 @@ def measure(config: Path, seeds: int, folder: Path) -> Measured:
     trainings = [train(config, FIRST_SEED + index, folder / config.stem / f"seed-{FIRST_SEED + index}") for index in range(seeds)]
     found = [headline(each.metrics) for each in trainings]
     values = [each.value for each in found if each is not None]
-    overrides = ["model.base={MobileNetV2: {weights: none}}"] if commands_of(config)[0][0] == "transfer" else []
+    name, *arguments = commands_of(config)[0]
+    overrides = [value for option, value in pairwise(arguments) if option == "--set"]
+    if name == "transfer":
+        overrides.append("model.base={MobileNetV2: {weights: none}}")
     count, parameters = operations(config, overrides, trainings[0])
     source = load([config], overrides).source
     first = found[0]
@@ -141,7 +146,7 @@ def measure(config: Path, seeds: int, folder: Path) -> Measured:
     where = trainings[0].metrics["measured_on"].split()[0]
     tta = trainings[0].metrics.get("tta")
     return Measured(
-        version=__version__,
+        version=re.sub(r"\.?dev.*", "", __version__),
         tensorflow=trainings[0].environment["tensorflow"],
         machine=f"{os.cpu_count()} cores of an {processor_name()}",
         task=f"{source.spec.name}: {source.spec.task.outputs_text}",
@@ -184,10 +189,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.check:
         sys.exit("\n".join(outdated()) or 0)
+    runs = None if options.runs is None else options.runs.resolve()
     for name in options.names:
         config = packaged_config(name)
-        with tempfile.TemporaryDirectory() as scratch:
-            measured = measure(config, options.seeds, (options.runs or Path(scratch)).resolve())
+        with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(ROOT):  # from where the commands name their files
+            measured = measure(config, options.seeds, runs or Path(scratch))
         write(config, measured)
         print(measured.block(config.stem), flush=True)
 
