@@ -1,20 +1,14 @@
 """`benchmarks/recipes.py --runs`: which runs are trained again, with commands that write what a training would."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "recipes.py"
-SPEC = importlib.util.spec_from_file_location("recipes", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-recipes = importlib.util.module_from_spec(SPEC)
-sys.modules["recipes"] = recipes  # dataclasses look their module up
-SPEC.loader.exec_module(recipes)
+from tests.benchmark_scripts import load_script
+
+recipes = load_script("recipes")
 
 CONFIG = (
     "# A config.\n#\n#   cnnkit train configs/small.yaml\n#   cnnkit evaluate runs/small --tta flip\n\nname: small\ntrain: {epochs: 1}\n"

@@ -1,25 +1,17 @@
 """The arithmetic of benchmarks/scale.py against a ring that is simulated message by message, and against limits known by hand."""
 
-import importlib.util
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "scale.py"
+from tests.benchmark_scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def scale() -> Any:
-    spec = importlib.util.spec_from_file_location("scale", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scale"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
+    yield load_script("scale")
     del sys.modules["scale"]
 
 

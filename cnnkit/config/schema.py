@@ -466,6 +466,10 @@ class Train(Section):
     callbacks: list[Annotated[Entry, KerasObject("callbacks")]] = Field(default=[])
     """Keras callbacks, such as EarlyStopping."""
 
+    def optimizer_of(self, phase: Phase) -> Entry:
+        """The optimizer of a phase: its own, else that of the training."""
+        return phase.optimizer if phase.optimizer is not None else self.optimizer
+
     @property
     def checkpoint_interval(self) -> tuple[int, float]:
         """`checkpoint_every` as (optimizer steps, seconds); the one that does not apply is 0."""

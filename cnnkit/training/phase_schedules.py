@@ -48,9 +48,9 @@ def phase_schedules(train: Train, phases: Sequence[Phase], examples: int, batch_
     schedules = []
     for number, phase in enumerate(phases):
         epochs = phase.epochs or train.epochs
-        own: Path = ("train", "phases", number, "optimizer")
-        optimizer, path = (phase.optimizer, own) if phase.optimizer is not None else (train.optimizer, ("train", "optimizer"))
-        schedules.append(PhaseSchedule(epochs, steps_per_epoch, step_arguments(optimizer, path, epochs * steps_per_epoch)))
+        path: Path = ("train", "optimizer") if phase.optimizer is None else ("train", "phases", number, "optimizer")
+        arguments = step_arguments(train.optimizer_of(phase), path, epochs * steps_per_epoch)
+        schedules.append(PhaseSchedule(epochs, steps_per_epoch, arguments))
     return schedules
 
 
@@ -65,7 +65,7 @@ def schedules_of(loaded: BoundConfig) -> list[PhaseSchedule]:
     """
     config, train = loaded.config, loaded.config.train
     phases = train.phases or [Phase()]
-    has_shares = any(names_shares(phase.optimizer if phase.optimizer is not None else train.optimizer) for phase in phases)
+    has_shares = any(names_shares(train.optimizer_of(phase)) for phase in phases)
     if not has_shares or not loaded.source.is_local:
         return []
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:

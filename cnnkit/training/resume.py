@@ -152,8 +152,8 @@ def open_interrupted(
 def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
     """The notice that `total_steps` has changed with the epochs of the last phase, where its learning-rate schedule uses it."""
     train = now.config.train
-    last = train.phases[-1].optimizer if train.phases else None
-    if not names_shares(last if last is not None else train.optimizer) or not config_changes(before, now):
+    last = train.optimizer_of(train.phases[-1]) if train.phases else train.optimizer
+    if not names_shares(last) or not config_changes(before, now):
         return []
     notice = "total_steps has changed with the number of epochs: from here on, the learning rate is that of the longer or shorter training"
     return [f"{notice} at the same step. For a result as if it had been planned from the beginning, train anew."]
