@@ -59,7 +59,8 @@ def stepped(optimizer: keras.optimizers.Optimizer, factors: dict[str, float], st
         ({"low": 3}, [3, 3, 1, 1, 1, 1]),
         ({"*.bias": 2}, [1, 2, 1, 1, 1, 2]),
         ({"Dense": 2, "high.kernel": 5}, [2, 2, 1, 1, 5, 2]),
-        ({"high.kernel": 5, "Dense": 2}, [2, 2, 1, 1, 2, 2]),
+        ({"high.kernel": 5, "Dense": 2}, [2, 2, 1, 1, 5, 2]),
+        ({"high.bias": 7, "high": 3, "*.bias": 2}, [1, 2, 1, 1, 3, 7]),
     ],
 )
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
@@ -150,6 +151,24 @@ def test_a_key_that_selects_nothing_is_an_error_with_its_line(tmp_path: Path, fa
     assert f"{tmp_path / 'c.yaml'}:12:" in str(error.value)
     assert message in str(error.value)
     assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("factors", "key", "label", "first"),
+    [("{Dense: 2, '*.bias': 8}", "*.bias", "dense.bias", "Dense"), ("{Conv2D: 2, low: 3}", "low", "low.kernel", "Conv2D")],
+)
+def test_two_keys_with_different_factors_of_one_weight_are_an_error(tmp_path: Path, factors: str, key: str, label: str, first: str) -> None:
+    """Which of them held would depend on the order in which a mapping is written."""
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", factors).replace("    - whiten: {kernel_size: 2, bias_epochs: 1}\n", ""))
+    with pytest.raises(ConfigError) as error:
+        build_and_compile(load([tmp_path / "c.yaml"]))
+    assert f"train.learning_rate_factors.{key}: selects {label} as {first} does, with another factor" in str(error.value)
+    assert f"`{label}: " in str(error.value)
+
+
+def test_a_key_of_its_own_decides_between_two(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", "{Dense: 2, '*.bias': 8, dense.bias: 5}"))
+    assert build_and_compile(load([tmp_path / "c.yaml"])).model.optimizer is not None
 
 
 def test_a_layer_whose_name_has_a_dot_is_selected_with_and_without_a_weight() -> None:

@@ -21,21 +21,41 @@ def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: M
         optimizer: The model's optimizer, changed in place.
         model: The model; weights of it that are not trained are left alone.
         factors: `LAYER` or `LAYER.WEIGHT` -> factor above 0. LAYER is a layer's class, its name or a pattern of names; WEIGHT is a
-            weight's name in Keras, such as `kernel` or `beta`. Of several that select a weight, the last one holds.
+            weight's name in Keras, such as `kernel` or `beta`. Of several that select a weight, the narrowest holds: `Dense.bias`
+            rather than `Dense`.
     """
     if not factors:
         return
-    chosen = {id(weight): factor for key, factor in factors.items() for weight in _selected(model, key)}
+    selections = {key: {id(weight) for weight in _selected(model, key)} for key in factors}
+    chosen: dict[int, float] = {}
+    for key in sorted(selections, key=lambda key: len(selections[key]), reverse=True):  # the narrowest last
+        chosen |= dict.fromkeys(selections[key], factors[key])
     weights = model.trainable_variables
     scale_updates(optimizer, weights, [chosen.get(id(weight), 1.0) for weight in weights])
 
 
-def check_learning_rate_factors(model: "keras.Model", factors: Iterable[str]) -> None:
-    """Check that each key selects a weight of the whole network.
+def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, float]) -> None:
+    """Check that each key selects a weight of the whole network, and that each weight has one factor, whatever the keys' order.
 
     Raises:
-        BuildError: One does not.
+        BuildError: One does not, or two keys give a weight different factors and neither is narrower than the other.
     """
+    _check_names(model, factors)
+    labels = {id(weight): f"{layer.name}.{weight.name}" for layer in layers_with_weights(model) for weight in layer.weights}
+    selections = {key: {id(weight) for weight in _selected(model, key)} for key in factors}
+    for label, keys in ((label, [key for key in factors if weight in selections[key]]) for weight, label in labels.items()):
+        if not keys:
+            continue
+        narrowest = min(keys, key=lambda key: len(selections[key]))
+        for key in keys:
+            if factors[key] != factors[narrowest] and not selections[narrowest] < selections[key]:
+                first, second = (each for each in factors if each in (key, narrowest))
+                message = f"selects {label} as {first} does, with another factor, and neither is a part of the other"
+                remedy = f"Name the weight in a key of its own: `{label}: {factors[second]:g}`."
+                raise BuildError(Fault((*PATH, second), message, remedy, on_key=True))
+
+
+def _check_names(model: "keras.Model", factors: Iterable[str]) -> None:
     for key in factors:
         if next(_selected(model, key), None) is not None:
             continue
