@@ -86,6 +86,13 @@ def test_a_key_with_dots_that_is_there_is_named_as_errors_name_it() -> None:
     assert str(result.mark(("f", "BatchNormalization.beta"))) == "--set f.BatchNormalization.beta=8"
 
 
+def test_a_key_with_dots_of_a_mapping_to_numbers_need_not_be_there() -> None:
+    document = parse("train: {class_weight: balanced, learning_rate_factors: {Dense: 2}}", "t")
+    result = stack([document], ["train.learning_rate_factors.BatchNormalization.beta=8", "train.learning_rate_factors.Dense.bias=3"])
+    assert result.value["train"]["learning_rate_factors"] == {"Dense": 2, "BatchNormalization.beta": 8, "Dense.bias": 3}
+    assert stack([parse("{}", "t")], ["train.class_weight.v1.2=3"]).value == {"train": {"class_weight": {"v1.2": 3}}}
+
+
 def test_overrides_replace_by_path_and_are_named() -> None:
     document = parse("model: {layers: [Flatten, {Dense: {units: 3}}]}", "t")
     result = stack([document], ["model.layers[-1].Dense.units=4", "train.epochs=1e1", "model.layers.0={Conv2D: {filters: 2}}", "seed="])

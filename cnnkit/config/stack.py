@@ -10,6 +10,7 @@ from cnnkit.errors import ConfigError, Mark, Path, Problem, dotted, escape_unpri
 
 _PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d+)\]")
 MAX_OVERRIDE_LENGTH = 60  # characters of an override in a message
+MAPPINGS_TO_NUMBERS: tuple[Path, ...] = (("train", "class_weight"), ("train", "learning_rate_factors"))  # nothing stands below their keys
 
 
 def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
@@ -84,7 +85,8 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
 
     Args:
         root: A config's plain values.
-        name: The path; `layers[2]` or `layers.2` names a list item. A key that is there may have dots, as `BatchNormalization.beta`.
+        name: The path; `layers[2]` or `layers.2` names a list item. A key that is there may have dots, and so may any key of a mapping
+            to numbers, as `train.learning_rate_factors.BatchNormalization.beta`.
         value: The value.
         mark: Source location of the path, for errors.
 
@@ -98,7 +100,7 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
     here = root
     path: Path = ()
     while rest:
-        part, rest = _next_part(here, rest)
+        part, rest = _next_part(here, rest, path)
         step = _step(here, part, path, mark)
         path = (*path, step)
         if not rest:
@@ -117,11 +119,12 @@ def _parts(name: str, mark: Mark) -> list[str | int]:
     return [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
 
 
-def _next_part(here: Any, parts: list[str | int]) -> tuple[str | int, list[str | int]]:
-    """The next part of a path and those after it; as many words as together are a key of the mapping are one part."""
+def _next_part(here: Any, parts: list[str | int], path: Path) -> tuple[str | int, list[str | int]]:
+    """The next part of a path and those after it; as many words as together are a key of the mapping at `path` are one part."""
     for count in range(len(parts), 1, -1):
         key = ".".join(map(str, parts[:count]))
-        if isinstance(here, dict) and key in here and all(isinstance(part, str) for part in parts[:count]):
+        is_key = path in MAPPINGS_TO_NUMBERS or (isinstance(here, dict) and key in here)
+        if is_key and all(isinstance(part, str) for part in parts[:count]):
             return key, parts[count:]
     return parts[0], parts[1:]
 
