@@ -249,7 +249,12 @@ def faults_of(path: Path, *overrides: str) -> list[str]:
         (
             "{CosineDecay: {initial_learning_rate: total_steps, decay_steps: 9}}",
             "CosineDecay.initial_learning_rate", "wants a number, got 'total_steps'",
-            "`total_steps` and shares of it stand for the steps of a learning-rate schedule: `CosineDecay: {decay_steps: total_steps, …}`.",
+            "It stands for the steps of a learning-rate schedule: `CosineDecay: {decay_steps: total_steps, …}`.",
+        ),
+        (
+            "{CosineDecay: {initial_learning_rate: 0.4 %, decay_steps: 9}}",
+            "CosineDecay.initial_learning_rate", "wants a number, got '0.4 %'",
+            "As a number it is written 0.004; shares are of the steps of a learning-rate schedule.",
         ),
         (
             "{PiecewiseLinear: {boundaries: [0 %], values: [0.1]}}",

@@ -11,7 +11,7 @@ from cnnkit.keras_api.argument_ranges import violated_range
 from cnnkit.keras_api.own_initializers import check_initializers
 from cnnkit.keras_api.schedule_points import check_points
 from cnnkit.keras_api.signatures import REQUIRED, Argument
-from cnnkit.keras_api.step_shares import MISPLACED, check_steps, share_of, wants_steps
+from cnnkit.keras_api.step_shares import check_steps, misplaced_remedy, share_of, wants_steps
 from cnnkit.keras_api.vocabulary import MODULES, kinds_beside, library_of, refused_names, table_of
 
 SINGULAR = {
@@ -150,7 +150,7 @@ def check_entry(kind: str, entry: object, path: Path) -> Iterator[Fault]:  # noq
         elif wants_steps(kind, argument):
             yield from check_steps(argument, value, (*at_name, argument))
         elif share_of(value) is not None and known.takes and "string" not in known.takes:
-            yield Fault((*at_name, argument), f"wants {_expected_types(known)}, got {format_value(value)}", MISPLACED)
+            yield Fault((*at_name, argument), f"wants {_expected_types(known)}, got {format_value(value)}", misplaced_remedy(value))
         elif kind != "layers" or value != OUTPUTS or "integer" not in known.takes:
             yield from _check_value(known, value, (*at_name, argument))
     yield from _between_arguments(kind, name, given, at_name)

@@ -8,8 +8,6 @@ from cnnkit.errors import Fault, Path, did_you_mean, format_value
 
 TOTAL_STEPS = "total_steps"  # placeholder: the optimizer steps of the whole training, or of a phase
 SHARE_PATTERN = r"[0-9]+(\.[0-9]+)? ?%"  # of `total_steps`
-MISPLACED = "`total_steps` and shares of it stand for the steps of a learning-rate schedule: `CosineDecay: {decay_steps: total_steps, …}`."
-
 BOUNDARIES = "boundaries"  # argument of the piecewise schedules: a list of numbers of steps
 
 _MOST = 2**31 - 1  # optimizer steps, which Keras counts in int32
@@ -27,6 +25,13 @@ def share_of(value: object) -> float | None:
     if value == TOTAL_STEPS:
         return 1.0
     return float(value.rstrip("% ")) / 100 if isinstance(value, str) and _SHARE.fullmatch(value) else None
+
+
+def misplaced_remedy(value: object) -> str:
+    """What to write in place of `total_steps`, or of a share of it, where no steps are counted."""
+    if value == TOTAL_STEPS:
+        return "It stands for the steps of a learning-rate schedule: `CosineDecay: {decay_steps: total_steps, …}`."
+    return f"As a number it is written {share_of(value):g}; shares are of the steps of a learning-rate schedule."
 
 
 def step_count(value: object, total_steps: int) -> object:
