@@ -503,6 +503,9 @@ def test_an_exported_file_answers_as_its_run(run: cnnkit.Run) -> None:
         _ = model.keras_model
     with pytest.raises(CnnkitError, match=r"^no such format|unknown format|onx"):
         run.export("onx")
+    for wrong in (None, [], ["onnx", 3]):
+        with pytest.raises(CnnkitError, match=r"format: .* is neither a text nor a list of texts"):
+            run.export(wrong)  # type: ignore[arg-type]
 
 
 def test_compare_and_report_and_check(run: cnnkit.Run, tmp_path: Path) -> None:

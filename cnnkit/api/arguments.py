@@ -71,6 +71,18 @@ def given_path(path: FilePath) -> Path:
     return Path(path)
 
 
+def one_or_several(name: str, value: Any) -> list[str]:
+    """An argument that is a text, or several of them.
+
+    Raises:
+        CnnkitError: It is something else, or empty.
+    """
+    texts = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise CnnkitError(f"{name}: {format_value(value)} is neither a text nor a list of texts")
+    return texts
+
+
 def whole_number(name: str, value: Any, least: int = 1) -> int:
     """An argument that counts something; NumPy's whole numbers are some, too.
 

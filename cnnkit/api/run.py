@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts, whole_number
+from cnnkit.api.arguments import (
+    Config,
+    FilePath,
+    Overrides,
+    config_sources,
+    one_or_several,
+    optional_number,
+    optional_path,
+    override_texts,
+    whole_number,
+)
 from cnnkit.api.arrays import arrays_as_npz
 from cnnkit.api.display import session_display
 from cnnkit.api.prediction_inputs import inputs_of
@@ -274,10 +284,9 @@ class Run(RunFiles):
         """
         from cnnkit.export.export import export_model
 
-        names = [format] if isinstance(format, str) else format
         result = export_model(
             self.path,
-            [format_named(name) for name in dict.fromkeys(names)],
+            [format_named(name) for name in dict.fromkeys(one_or_several("format", format))],
             quantize,
             output=optional_path(output),
             config=optional_path(config),
