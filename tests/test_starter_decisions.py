@@ -18,6 +18,7 @@ from cnnkit.experiments.starter.linear_head import OutOfFold, penalty
 from cnnkit.experiments.starter.measure import Measurements, SizeScore, SplitCounts
 from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, parse_time, time_text
 from cnnkit.experiments.starter.transfer_recipe import HEAD_STEP, TransferRecipe, decide, expected_time, within_budget
+from cnnkit.experiments.starter.write import Options, write_starter
 
 TWO = Task("classification", ("a", "b"))
 
@@ -189,7 +190,11 @@ def signals(path: Path, groups: int, **more: np.ndarray) -> Path:
 
 def test_groups_are_found_by_their_usual_names_in_arrays_and_tables(tmp_path: Path) -> None:
     assert summarize_data(signals(tmp_path / "s.npz", 5), {}).options == {"group": "subject"}
-    assert summarize_data(signals(tmp_path / "two.npz", 2), {}).options == {}  # too few to divide into three splits
+    two = summarize_data(signals(tmp_path / "two.npz", 2), {})
+    assert (two.options, two.found_group, two.too_few_groups) == ({}, "", "subject")  # too few to divide into three splits
+    assert summarize_data(signals(tmp_path / "one.npz", 1), {}).too_few_groups == ""
+    starter = write_starter(tmp_path / "two.npz", tmp_path / "two.yaml", Options(measures=False))
+    assert any(text.startswith("subject has fewer than 3 different values") for text in starter.advice)
     other = signals(tmp_path / "own.npz", 5, device=np.arange(60) % 4)
     assert summarize_data(other, {"group": "device"}).options == {"group": "device"}
     assert summarize_data(signals(tmp_path / "who.npz", 5), {"target": "subject"}).options == {"target": "subject"}

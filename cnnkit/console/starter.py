@@ -15,14 +15,13 @@ def print_starter(starter: "Starter") -> None:
     summary = starter.summary
     names = ", ".join(summary.spec.task.names[:MOST_NAMES]) + (", …" if len(summary.spec.task.names) > MOST_NAMES else "")
     print_line(f"{summary.count:,} examples of {summary.spec.input_shape}, {summary.spec.task.kind}: {names}")
-    if summary.spec.interpretation:
-        print_line(summary.spec.interpretation)
     if summary.found_group:
         print_line(f"Groups: {summary.found_group}, found by its name; no group is divided between the splits.")
     if summary.skewed:
         print_line("The targets are positive and skewed: their logarithm is learned, and predictions are in the targets' unit.")
     for line in starter.measured:
         print_line(line)
-    for text in starter.advice:
-        print_notice(text)
+    for text in (summary.spec.interpretation, *starter.advice):
+        if text:
+            print_notice(text)
     print_line(f"Wrote {starter.path}. Train it: cnnkit train {starter.path}")

@@ -44,6 +44,7 @@ class DataSummary:
         found_group: The name of the groups that no option named; empty for none.
         skewed: Whether all targets are positive numbers and nearer to a normal distribution on the log scale.
         pixels: The range of pixel values.
+        too_few_groups: The name of groups that are too few to divide the examples by; empty for none.
     """
 
     key: str
@@ -57,6 +58,7 @@ class DataSummary:
     found_group: str
     skewed: bool
     pixels: PixelRange = IN_FILES
+    too_few_groups: str = ""
 
 
 def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
@@ -74,7 +76,7 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     key = source_of(path)
     if key is None:
         raise CnnkitError(f"{path}: is neither a folder nor a {endings()} file")
-    found = "" if options.get("group") else _group_in(path, key, options.get("target"))
+    found, too_few = ("", "") if options.get("group") else _groups_in(path, key, options.get("target"))
     options = {**options, "group": found} if found else options
     source = open_source(Data.model_validate({key: str(path.resolve()), **options, "image_size": [1, 1]}))
     spec, side = source.spec, max(source.spec.input_shape[:2]) if len(source.spec.input_shape) == 3 else 0
@@ -87,7 +89,9 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     imbalance = float(present.max() / present.min()) if len(present) else 1.0
     skewed = spec.task.is_regression and is_skewed(targets)
     pixels = IN_FILES if source.image_files or len(spec.input_shape) < 3 else _pixels_of(source)
-    return DataSummary(key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed, pixels)
+    return DataSummary(
+        key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed, pixels, too_few
+    )
 
 
 def is_skewed(targets: Array) -> bool:
@@ -109,8 +113,8 @@ def _skewness(values: Array) -> Array:
     return skewness
 
 
-def _group_in(path: Path, key: str, target: Any) -> str:
-    """The column or array of groups that a table or npz file has under a usual name, and that is no target; empty for none."""
+def _groups_in(path: Path, key: str, target: Any) -> tuple[str, str]:
+    """The column or array of groups that a table or npz file has under a usual name, and that is no target; else one of too few groups."""
     if key == "csv":
         columns = {name: [cell for _, cell in cells] for name, cells in read_table(path).items()}
     elif key == "npz":
@@ -122,7 +126,8 @@ def _group_in(path: Path, key: str, target: Any) -> str:
         columns = {}
     targets = target if isinstance(target, list) else [target]
     usual = {name: values for name, values in columns.items() if name.lower() in GROUP_NAMES and name not in targets}
-    return next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
+    found = next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
+    return found, "" if found else next((name for name, values in usual.items() if len(set(values)) > 1), "")
 
 
 def _pixels_of(source: Source) -> PixelRange:

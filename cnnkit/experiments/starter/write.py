@@ -15,7 +15,7 @@ from cnnkit.data.examples import Dataset
 from cnnkit.errors import CnnkitError, count
 from cnnkit.experiments.starter import scratch_lines, transfer_lines
 from cnnkit.experiments.starter.config_text import Parts, config_text
-from cnnkit.experiments.starter.data_summary import DataSummary, summarize_data
+from cnnkit.experiments.starter.data_summary import LEAST_GROUPS, DataSummary, summarize_data
 from cnnkit.experiments.starter.held_out import choose_held_out, precision_text
 from cnnkit.experiments.starter.measure import OnProgress, SplitCounts, load_examples, measure
 from cnnkit.experiments.starter.scratch_lines import ChannelStatistics
@@ -108,6 +108,11 @@ class _Writer:
         self._draft, self._counting = draft, counting
         self._held_out = choose_held_out(summary)
         self._advice: list[str] = []
+        if summary.too_few_groups:
+            self._advise(
+                f"{summary.too_few_groups} has fewer than {LEAST_GROUPS} different values, too few to divide the examples by: "
+                "the same ones are in training, validation and test, whose figures hold for them and not for others."
+            )
 
     def transfer(self) -> Starter:
         """A config with a pretrained base."""
