@@ -21,7 +21,7 @@ class ExitStatus:
 
     Attributes:
         meaning: In a few words.
-        is_restarted: Whether trying again from the last checkpoint can help.
+        is_restarted: Whether `cnnkit launch` starts its workers again from the last checkpoint: not after a stop that was asked for.
     """
 
     meaning: str

@@ -22,7 +22,7 @@ def command_reference() -> str:
     statuses = "\n".join(
         f"| {number} | {each.meaning} | {'yes' if each.is_restarted else 'no'} |" for number, each in EXIT_STATUSES.items()
     )
-    return "\n".join([*parts, f"## Exit statuses\n\n| status | meaning | worth starting again |\n|---|---|---|\n{statuses}\n"])
+    return "\n".join([*parts, f"## Exit statuses\n\n| status | meaning | restarted by `cnnkit launch` |\n|---|---|---|\n{statuses}\n"])
 
 
 def _leaves(group: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -184,7 +184,7 @@ class Data(Section):
     """The CSV column of paths, or the npz array of inputs; `path`, `file`, `filename` or `image`, or `x` where left out."""
 
     target: str | list[str] | None = None
-    """What to predict: a CSV column or several, an npz array, or a built-in set's own (`size`, `frequency`)."""
+    """What to predict: CSV columns, an npz array, or a built-in set's own (`size`); where left out, a usual name such as `label` or `y`."""
 
     separator: str | None = Field(default=None, min_length=1, max_length=3)
     """Separator of several labels in one CSV cell, such as `|`; makes the task multilabel."""

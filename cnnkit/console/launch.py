@@ -14,7 +14,7 @@ from cnnkit.errors import count, escape_unprintable
 if TYPE_CHECKING:
     from cnnkit.launch.shares import Share
 
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
+COLORS = ("cyan", "magenta", "green", "yellow", "blue")
 
 
 class LaunchDisplay:
@@ -48,7 +48,7 @@ class LaunchDisplay:
         console = self._consoles[stream]
         text = escape_unprintable(line.expandtabs().rstrip())
         for part in wrapped(text, self.columns) if console.is_terminal else [text]:
-            prefix = Text(f"[{worker:{self._width}}] ", style=COLOURS[worker % len(COLOURS)])
+            prefix = Text(f"[{worker:{self._width}}] ", style=COLORS[worker % len(COLORS)])
             console.print(Text.assemble(prefix, Text(part)), soft_wrap=True)
         (sys.stdout if stream == "stdout" else sys.stderr).flush()
 

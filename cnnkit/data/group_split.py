@@ -10,7 +10,7 @@ Counts = npt.NDArray[np.int64]
 
 MAX_EXHAUSTIVE_GROUPS = 12  # up to this many groups all subsets are searched: 4,096
 MAX_SUBSET_SUM_GROUPS = 200  # up to this many groups all subset sums are computed; any more are selected greedily before
-SIZE_TOLERANCE = 0.001  # fraction of all examples: smaller differences of size are ignored in favour of class balance
+SIZE_TOLERANCE = 0.001  # fraction of all examples: smaller differences of size are ignored in favor of class balance
 SWAP_ATTEMPTS = 300  # swaps tried to balance the classes, each with at most MAX_SWAP_CANDIDATES groups
 MAX_SWAP_CANDIDATES = 500
 MAX_CLASSES = 100  # any more (the rarest) are balanced as one class

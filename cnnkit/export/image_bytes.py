@@ -68,7 +68,7 @@ def read_pixels(content: Any, reader: ImageReader) -> Any:
 
     Args:
         content: A scalar string tensor.
-        reader: Size, colours and resize.
+        reader: Size, colors and resize.
     """
     import tensorflow as tf
 

@@ -197,7 +197,7 @@ def _draw_heatmap(axes: "Axes", example: Array, heatmap: Array) -> None:
     """The heatmap in color over the grayscale image."""
     grey = _as_rgb(example).mean(axis=-1)
     axes.imshow(0.25 + 0.75 * grey, cmap="gray", vmin=0, vmax=1)
-    axes.imshow(heatmap, cmap=_heatmap_colours(), vmin=0, vmax=1, interpolation="bilinear")
+    axes.imshow(heatmap, cmap=_heatmap_colors(), vmin=0, vmax=1, interpolation="bilinear")
     _hide_ticks(axes)
 
 
@@ -206,7 +206,7 @@ def _draw_signal_heatmap(axes: "Axes", example: Array, heatmap: Array) -> None:
     low, high = float(example.min()), float(example.max())
     room = 0.08 * ((high - low) or 1.0)
     extent = (-0.5, len(example) - 0.5, low - room, high + room)
-    axes.imshow(heatmap[None], cmap=_heatmap_colours(), vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="bilinear")
+    axes.imshow(heatmap[None], cmap=_heatmap_colors(), vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="bilinear")
     axes.plot(example, linewidth=1.4, color=INK if example.shape[-1] == 1 else None)
     axes.set_xlabel("step", color=SOFT, fontsize=9)
     style_axes(axes)
@@ -256,7 +256,7 @@ def _diverging_colors() -> "Colormap":
     return LinearSegmentedColormap.from_list("signs", SIGNS)
 
 
-def _heatmap_colours() -> "Colormap":
+def _heatmap_colors() -> "Colormap":
     """A color map from transparent over yellow to dark red."""
     from matplotlib.colors import LinearSegmentedColormap
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnnkit.metrics import Metric
-from cnnkit.plots.style import COLOURS, INK, SOFT, finish, new_figure, style_axes
+from cnnkit.plots.style import COLORS, INK, SOFT, finish, new_figure, style_axes
 
 MARKERS = {"": "o", "int8": "s", "float16": "D"}
 
@@ -16,7 +16,7 @@ class LatencyPoint:
 
     Attributes:
         label: Its name.
-        format: Its format, which decides the colour.
+        format: Its format, which decides the color.
         quantization: `int8`, `float16` or empty, which decides the marker.
         milliseconds: Median time for one example.
         value: The metric.
@@ -45,14 +45,14 @@ def plot_benchmark(points: Sequence[LatencyPoint], metric: Metric, path: Path, t
 
     figure = new_figure(9.6, max(4.2, 0.24 * len(points) + 2))
     axes = figure.add_subplot()
-    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(each.format for each in points))}
+    colors = {name: COLORS[index % len(COLORS)] for index, name in enumerate(dict.fromkeys(each.format for each in points))}
     for each in points:
         low, high = each.interval if each.interval is not None else (each.value, each.value)
         errors = [[max(each.value - low, 0)], [max(high - each.value, 0)]]
         label = f"{each.label}: {each.milliseconds:.3g} ms, {metric.text(each.value)}"
-        marker, colour = MARKERS.get(each.quantization, "^"), colours[each.format]
+        marker, color = MARKERS.get(each.quantization, "^"), colors[each.format]
         axes.errorbar(
-            [each.milliseconds], [each.value], yerr=errors, fmt=marker, color=colour, markersize=7, elinewidth=1, capsize=2, label=label
+            [each.milliseconds], [each.value], yerr=errors, fmt=marker, color=color, markersize=7, elinewidth=1, capsize=2, label=label
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

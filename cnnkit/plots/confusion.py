@@ -35,16 +35,16 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     scale = PowerNorm(GAMMA, 0, 1)  # on a linear scale a share of 5 % would look like 0
     diagonal = np.eye(count, dtype=bool)
-    for index, (colours, label, hidden) in enumerate(((WRONG, "wrong", diagonal), (RIGHT, "right", ~diagonal))):
-        colour_map = LinearSegmentedColormap.from_list(label, colours)
-        image = axes.imshow(np.ma.array(shares, mask=hidden), cmap=colour_map, norm=scale)
+    for index, (colors, label, hidden) in enumerate(((WRONG, "wrong", diagonal), (RIGHT, "right", ~diagonal))):
+        color_map = LinearSegmentedColormap.from_list(label, colors)
+        image = axes.imshow(np.ma.array(shares, mask=hidden), cmap=color_map, norm=scale)
         bar = figure.colorbar(image, cax=axes.inset_axes((1 + (0.5 - 0.25 * index) / side, 0, 0.16 / side, 1)))
         bar.outline.set_visible(False)
         steps = [0, 0.1, 0.4, 1] if side < 4 else [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
         bar.set_ticks(steps if hidden is diagonal else [])
         bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         bar.ax.tick_params(length=0, labelsize=8, labelcolor=SOFT)
-        bar.ax.set_xlabel(label, color=colours[2], fontsize=8, rotation=90)
+        bar.ax.set_xlabel(label, color=colors[2], fontsize=8, rotation=90)
     names, size = [shorten(name) for name in class_names], float(np.clip(58 * side / count, 2, 9))
     level = count <= 4 and max(map(len, names)) <= 10
     axes.set_xticks(range(count), names, fontsize=size, color=INK, rotation=0 if level else 90)
@@ -52,9 +52,9 @@ def plot_confusion(confusion: npt.NDArray[Any], class_names: Sequence[str], path
     if counted:
         for row, column in np.argwhere(confusion):
             value, strength = int(confusion[row, column]), shares[row, column] ** GAMMA
-            colour, weight = "white" if strength > 0.62 else INK, "bold" if row == column else "normal"
+            color, weight = "white" if strength > 0.62 else INK, "bold" if row == column else "normal"
             text, size = f"{value}\n{_percent(shares[row, column])}", 7.5 if value < 1e5 else 6
-            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour, weight=weight, linespacing=1.15)
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color, weight=weight, linespacing=1.15)
     axes.set_xlabel("predicted", color=SOFT)
     axes.set_ylabel("true", color=SOFT)
     axes.tick_params(length=0)

@@ -68,10 +68,10 @@ def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, n
             axes.set_yticks([])
             axes.spines[:].set_color(FAINT)
             label = _label(targets[index], task)
-            colour = INK if version == 0 else VALIDATION
-            axes.set_xlabel(label, fontsize=7, color=colour, parse_math=False)
+            color = INK if version == 0 else VALIDATION
+            axes.set_xlabel(label, fontsize=7, color=color, parse_math=False)
             if column == 0 and version:
-                axes.set_ylabel("augmented", fontsize=7, color=colour)
+                axes.set_ylabel("augmented", fontsize=7, color=color)
     finish(figure, path, title, note)
 
 

@@ -49,9 +49,9 @@ def draw_curve(axes: "Axes", history: Sequence[Mapping[str, float]], metric: Met
         np.array([row.get(key, np.nan) for row in history], float) for key in (metric.name, VALIDATION_PREFIX + metric.name)
     )
     curves = [(training, "training", TRAINING), (validation, "validation", VALIDATION)]
-    curves = [(values, label, colour) for values, label, colour in curves if np.isfinite(values).any()]
-    for values, _, colour in curves:
-        axes.plot(epochs, _gaps(values), color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
+    curves = [(values, label, color) for values, label, color in curves if np.isfinite(values).any()]
+    for values, _, color in curves:
+        axes.plot(epochs, _gaps(values), color=color, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=3.5)
     axes.set_title(metric.label, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("epoch", color=SOFT, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -74,10 +74,10 @@ def _label_ends(axes: "Axes", epochs: npt.NDArray[Any], curves: Sequence[tuple[n
     heights = np.array([(values[end] - low) / (high - low) for (values, _, _), end in zip(curves, ends, strict=True)])
     if len(curves) == 2 and (missing := 0.07 - abs(heights[0] - heights[1])) > 0:
         heights += np.array([1, -1]) * (missing / 2 if heights[0] >= heights[1] else -missing / 2)
-    for (_, label, colour), end, height in zip(curves, ends, heights, strict=True):
+    for (_, label, color), end, height in zip(curves, ends, heights, strict=True):
         position = (epochs[end], low + height * (high - low))
         axes.annotate(
-            label, position, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False
+            label, position, xytext=(7, 0), textcoords="offset points", va="center", fontsize=9, color=color, annotation_clip=False
         )
 
 
@@ -144,8 +144,8 @@ def plot_lines(
     """
     figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
-    for (name, (x, y)), colour in zip(lines.items(), (VALIDATION, TRAINING, RIGHT[3], WRONG[2]), strict=False):
-        axes.plot(x, y, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+    for (name, (x, y)), color in zip(lines.items(), (VALIDATION, TRAINING, RIGHT[3], WRONG[2]), strict=False):
+        axes.plot(x, y, color=color, linewidth=1.8, marker="o", markersize=4, label=name)
     first = next(iter(lines.values()))[0]
     if len(first) > 1 and max(first) > 20 * min(first):
         axes.set_xscale("log")

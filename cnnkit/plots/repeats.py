@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnkit.metrics import VALIDATION_PREFIX, Metric, find, training_columns
-from cnnkit.plots.style import COLOURS, FAINT, INK, SOFT, TRAINING, VALIDATION, finish, new_figure, shorten, style_axes
+from cnnkit.plots.style import COLORS, FAINT, INK, SOFT, TRAINING, VALIDATION, finish, new_figure, shorten, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def draw_curves(axes: "Axes", histories: Histories, metric: Metric) -> None:
 
     column = VALIDATION_PREFIX + metric.name
     is_validated = any(column in row for rows in histories.values() for row in rows)
-    key, colour = (column, VALIDATION) if is_validated else (metric.name, TRAINING)
+    key, color = (column, VALIDATION) if is_validated else (metric.name, TRAINING)
     longest = max((len(rows) for rows in histories.values()), default=0)
     curves = np.full((len(histories), longest), np.nan)
     for index, rows in enumerate(histories.values()):
@@ -72,9 +72,9 @@ def draw_curves(axes: "Axes", histories: Histories, metric: Metric) -> None:
     curves[~np.isfinite(curves)] = np.nan
     epochs = np.arange(1, longest + 1)
     for curve in curves:
-        axes.plot(epochs, curve, color=colour, linewidth=0.9, alpha=0.45)
+        axes.plot(epochs, curve, color=color, linewidth=0.9, alpha=0.45)
     together = np.isfinite(curves).all(axis=0)  # a mean of those that are left would jump where one stops early
-    axes.plot(epochs[together], curves[:, together].mean(axis=0), color=colour, linewidth=2.2)
+    axes.plot(epochs[together], curves[:, together].mean(axis=0), color=color, linewidth=2.2)
     axes.set_title(f"{'validation' if is_validated else 'training'} {metric.label}", loc="left", fontsize=11, color=INK)
     axes.set_xlabel("epoch", color=SOFT, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -116,10 +116,10 @@ def plot_groups(values: "Mapping[Metric, Mapping[str, Sequence[float]]]", path: 
         axes = figure.add_subplot(rows, columns, index + 1)
         for place, each in enumerate(values[metric].values()):
             known = np.array([value for value in each if np.isfinite(value)])
-            colour = COLOURS[place % len(COLOURS)]
-            axes.plot(known, -place + 0.3 * _spread(known), "o", color=colour, markersize=5.5, alpha=0.6, markeredgewidth=0)
+            color = COLORS[place % len(COLORS)]
+            axes.plot(known, -place + 0.3 * _spread(known), "o", color=color, markersize=5.5, alpha=0.6, markeredgewidth=0)
             if len(known):
-                axes.plot([known.mean()] * 2, [-place - 0.35, -place + 0.35], color=colour, linewidth=2)
+                axes.plot([known.mean()] * 2, [-place - 0.35, -place + 0.35], color=color, linewidth=2)
         axes.set_yticks(-np.arange(groups), [shorten(name) for name in values[metric]] if index % columns == 0 else [""] * groups)
         axes.set_ylim(-groups + 0.4, 0.6)
         axes.margins(x=0.08)

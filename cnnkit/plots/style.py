@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INK, SOFT, FAINT = "#24292f", "#57606a", "#d8dee4"  # text, secondary text, lines and grids
 TRAINING, VALIDATION = "#8c959f", "#1f6feb"
 RIGHT, WRONG = ("#f6f8fa", "#79b0f7", "#1f6feb", "#0a3069"), ("#ffffff", "#ffc680", "#e16f24", "#8a2b06")  # color scales from 0 to 1
-COLOURS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])  # colors of runs, in order
+COLORS = (VALIDATION, WRONG[2], RIGHT[3], TRAINING, RIGHT[1], WRONG[3], WRONG[1])  # colors of runs, in order
 NOTICE, NOTICE_GROUND = "#a40e26", "#ffebe9"
 
 DOTS_PER_INCH = 150

@@ -82,8 +82,8 @@ def _picture(example: Array, heatmap: Array | None) -> Picture:
     times = max(1, -(-SMOOTH_SIDE // max(pixels.shape[:2])))
     grey = (pixels if pixels.ndim == 2 else pixels @ (0.299, 0.587, 0.114)).repeat(times, 0).repeat(times, 1)
     strength = upsample(heatmap / heatmap.max() if heatmap.max() > 0 else heatmap, grey.shape)
-    colours = colormaps["inferno"](strength)[..., :3] * 255
-    over = (1 - HEATMAP_SHARE) * grey[..., None] + HEATMAP_SHARE * colours
+    colors = colormaps["inferno"](strength)[..., :3] * 255
+    over = (1 - HEATMAP_SHARE) * grey[..., None] + HEATMAP_SHARE * colors
     return Picture(data_uri(pixels, lossless=tiny), data_uri(np.rint(over).astype(np.uint8), lossless=False), tiny)
 
 

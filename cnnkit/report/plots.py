@@ -1,4 +1,4 @@
-"""Plots as SVG inside a page, in the page's own colours and letters, so that they fit a light and a dark one."""
+"""Plots as SVG inside a page, in the page's own colors and letters, so that they fit a light and a dark one."""
 
 import io
 import re
@@ -85,8 +85,8 @@ def confusion_picture(shares: Array) -> str:
     """
     strength = np.nan_to_num(shares) ** GAMMA
     right = np.eye(len(shares), dtype=bool)
-    colours = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (WRONG[2], VALIDATION)]
-    pixels = np.dstack([np.where(right[..., None], colours[1], colours[0]), np.rint(255 * strength)])
+    colors = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (WRONG[2], VALIDATION)]
+    pixels = np.dstack([np.where(right[..., None], colors[1], colors[0]), np.rint(255 * strength)])
     return data_uri(pixels.astype(np.uint8), lossless=True)
 
 
@@ -107,10 +107,10 @@ def sweep_plots(status: "SweepStatus", names: Mapping[str, str]) -> tuple[Markup
 
 
 def as_svg(figure: "Figure", salt: str, label: str) -> Markup:
-    """A figure as an SVG element for a page, whose colours are the page's CSS variables.
+    """A figure as an SVG element for a page, whose colors are the page's CSS variables.
 
     Args:
-        figure: Drawn in the colours of `VARIABLES`.
+        figure: Drawn in the colors of `VARIABLES`.
         salt: Makes the ids of SVG elements unique within the page.
         label: Description for screen readers.
     """
@@ -126,6 +126,6 @@ def as_svg(figure: "Figure", salt: str, label: str) -> Markup:
     inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)  # it would apply to the whole page
     inside = re.sub(r' id="[a-z0-9.]+_\d+"', "", inside)  # duplicated in every plot, and never referenced
     inside = re.sub(r"font-family: [^;\"]*;?", "", inside)
-    for colour, variable in VARIABLES.items():
-        inside = inside.replace(colour, f"var(--{variable})")
+    for color, variable in VARIABLES.items():
+        inside = inside.replace(color, f"var(--{variable})")
     return Markup('<svg {} role="img" aria-label="{}">{}</svg>').format(Markup(box[0]), label, Markup(inside))  # noqa: S704 - matplotlib's

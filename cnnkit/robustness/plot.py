@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnkit.plots.style import COLOURS, FAINT, INK, SOFT, finish, new_figure, shorten, style_axes
+from cnnkit.plots.style import COLORS, FAINT, INK, SOFT, finish, new_figure, shorten, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,15 +35,15 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     top = 1.0 if first.metric.higher_is_better else 1.08 * max(max(curve.values) for each in probes for curve in each.curves)
     for index in range(len(names)):
         axes = figure.add_subplot(rows, columns, index + 1)
-        for each, colour in zip(probes, _cycle(len(probes)), strict=True):
-            draw_curve(axes, each.curves[index], colour, marked=len(probes) == 1)
+        for each, color in zip(probes, _cycle(len(probes)), strict=True):
+            draw_curve(axes, each.curves[index], color, marked=len(probes) == 1)
         axes.set_ylim(0, top)
         label_axes(axes, first.curves[index], first.metric.label if index % columns == 0 else "")
     _draw_areas(figure.add_subplot(rows, columns, panels), probes, names)
     if len(probes) > 1:
         from matplotlib.lines import Line2D
 
-        handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in _cycle(len(probes))]
+        handles = [Line2D([], [], color=color, linewidth=2.5) for color in _cycle(len(probes))]
         labels = [
             f"{each.run if len(each.run) <= LONGEST_NAME else shorten(each.run)}, {first.metric.label} {each.clean:.3f} clean"
             for each in probes
@@ -56,21 +56,21 @@ def plot_probes(probes: "Sequence[Probe]", path: Path) -> None:
     finish(figure, path, title, first.note)
 
 
-def draw_curve(axes: "Axes", curve: "Curve", colour: str, *, marked: bool) -> None:
+def draw_curve(axes: "Axes", curve: "Curve", color: str, *, marked: bool) -> None:
     """Draw a metric over the strengths of one corruption.
 
     Args:
         axes: The panel.
         curve: The curve.
-        colour: Color of the line.
+        color: Color of the line.
         marked: Whether to mark the clean value and fill the area, as for a single curve.
     """
     x = _positions(curve)
-    axes.plot(x, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5)
+    axes.plot(x, curve.values, color=color, linewidth=1.8, marker="o", markersize=3.5)
     if marked:
         clean = curve.values[curve.strengths.index(curve.clean)]
-        axes.axhline(clean, color=colour, linewidth=0.8, linestyle=(0, (2, 3)))
-        axes.fill_between(x, curve.values, color=colour, alpha=0.08, linewidth=0)
+        axes.axhline(clean, color=color, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.fill_between(x, curve.values, color=color, alpha=0.08, linewidth=0)
     axes.set_xticks(x, [f"{strength:g}" for strength in curve.strengths])
 
 
@@ -95,10 +95,10 @@ def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -
     from matplotlib.patheffects import withStroke
 
     height = 0.8 / len(probes)
-    for number, (each, colour) in enumerate(zip(probes, _cycle(len(probes)), strict=True)):
+    for number, (each, color) in enumerate(zip(probes, _cycle(len(probes)), strict=True)):
         rows = np.arange(len(names)) - 0.4 + height * (number + 0.5)
         areas = [curve.area for curve in each.curves]
-        axes.barh(rows, np.nan_to_num(areas), height * 0.85, color=colour)
+        axes.barh(rows, np.nan_to_num(areas), height * 0.85, color=color)
         if len(probes) * len(names) <= MOST_BARS_WITH_NUMBERS:
             for row, area in zip(rows, areas, strict=True):
                 halo = [withStroke(linewidth=2.5, foreground="white")]
@@ -118,4 +118,4 @@ def _draw_areas(axes: "Axes", probes: "Sequence[Probe]", names: Sequence[str]) -
 
 
 def _cycle(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
+    return [COLORS[index % len(COLORS)] for index in range(count)]

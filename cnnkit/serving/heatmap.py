@@ -47,7 +47,7 @@ class HeatmapSource:
 
         Returns:
             An object for JSON: `name` of the class, label or number explained; `layer`; `cells`, the map in the layer's
-            resolution, 0 to 1; `picture`, as the network sees it, and `overlay`, the map in colours with transparency, as PNGs in
+            resolution, 0 to 1; `picture`, as the network sees it, and `overlay`, the map in colors with transparency, as PNGs in
             data URIs.
 
         Raises:
@@ -92,15 +92,15 @@ def _enlarged(pixels: Array) -> Array:
 
 
 def _overlay(cells: Array, shape: tuple[int, ...]) -> Array:
-    """A heatmap in colours, whose opacity is its strength: `(height, width, 4)` uint8."""
+    """A heatmap in colors, whose opacity is its strength: `(height, width, 4)` uint8."""
     from matplotlib import colormaps
 
     from cnnkit.interpret.gradcam import upsample
 
     strength = upsample(cells, shape)
-    colours = colormaps["inferno"](strength)
-    colours[..., 3] = 0.25 + 0.55 * strength
-    rounded: Array = np.rint(255 * colours).astype(np.uint8)
+    colors = colormaps["inferno"](strength)
+    colors[..., 3] = 0.25 + 0.55 * strength
+    rounded: Array = np.rint(255 * colors).astype(np.uint8)
     return rounded
 
 

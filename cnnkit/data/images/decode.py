@@ -32,7 +32,7 @@ def read_image(source: Path | bytes, *, size: Size | None, resize: Resize, chann
     A JPEG is decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 of its size that is at least the requested size; then every image is
     resized by Pillow's antialiased bilinear `image.resize(size, BILINEAR, box)`.
 
-    Of an animation the first frame is read. 16-bit grey is scaled by 1/257 (65535 becomes 255); of 16-bit colour Pillow
+    Of an animation the first frame is read. 16-bit grey is scaled by 1/257 (65535 becomes 255); of 16-bit color Pillow
     keeps the upper 8 bits. Grey is resized before it is repeated to three channels.
 
     Args:

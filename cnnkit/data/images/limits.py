@@ -9,7 +9,7 @@ from cnnkit.data.images.faults import ImageFault, Reason
 MAX_SIDE = 65_535  # pixels: the most that JPEG and GIF can hold; Pillow allocates gigabytes for a PNG with a side of 100 million
 
 # Pixels per byte of a file, above which it may have MAX_FLAT_PIXELS at most. PNG (deflate: 1,032 to 1, of 8 pixels a byte), GIF,
-# BMP and baseline JPEG cannot exceed 10,000; TIFF does with blank fax pages. Lossless WebP is unbounded (a single colour takes
+# BMP and baseline JPEG cannot exceed 10,000; TIFF does with blank fax pages. Lossless WebP is unbounded (a single color takes
 # no bits), while its photographs and drawings stay far below 1,000.
 MAX_PIXELS_PER_BYTE = {"WEBP": 1_000}
 DEFAULT_MAX_PIXELS_PER_BYTE = 10_000

@@ -249,7 +249,7 @@ def _inspect_file(path: Path, name: str, max_pixels: int) -> _InspectedFile | Ba
 
 
 def _perceptual_hash(small: Array) -> Array:
-    """128-bit difference hash of a grey image `(18, 18)`: comparisons of neighbouring 2x2 blocks, horizontal then vertical.
+    """128-bit difference hash of a grey image `(18, 18)`: comparisons of neighboring 2x2 blocks, horizontal then vertical.
 
     Source: Krawetz (2013), "Kind of Like That", in both directions. Blocks of four pixels make the bits robust to the small
     differences of reduced-scale JPEG decoding.

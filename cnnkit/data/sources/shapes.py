@@ -1,6 +1,6 @@
-"""`shapes`: ten shapes in 32x32 colour images of random position, size, rotation, colour and lighting, generated from a seed.
+"""`shapes`: ten shapes in 32x32 color images of random position, size, rotation, color and lighting, generated from a seed.
 
-Class depends on the shape only, not on colour, position or size.
+Class depends on the shape only, not on color, position or size.
 """
 
 from typing import Any

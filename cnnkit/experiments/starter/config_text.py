@@ -85,7 +85,7 @@ def _data_lines(source: str, summary: DataSummary, held_out: HeldOut, parts: Par
         side = str(height) if height == width else f"[{height}, {width}]"
         lines.append(f"  image_size: {side:<20}# height and width to which every image is resized")
     if parts.grey:
-        lines.append("  color: grey                     # the images have no colour")
+        lines.append("  color: grey                     # the images have no color")
     if parts.unusable:
         lines.append(f"  on_bad_file: skip               # {parts.unusable} cannot be read: `cnnkit data check` names them")
     if held_out.validation is not None:

@@ -148,7 +148,7 @@ def _extent(steps: list[_Step], index: int, axis: int) -> int:
     The interval of positions is propagated backwards, with the hull where paths merge: Araujo, Norris and Sim (2019),
     "Computing Receptive Fields of Convolutional Neural Networks". After upsampling it varies periodically with the
     output position; the maximum is returned. Empty intervals of transposed convolutions need no special case: the maps are
-    monotonic, so the interval of a neighbouring output position is at least as large.
+    monotonic, so the interval of a neighboring output position is at least as large.
     """
     period, offset, largest = 1, 0, 0
     while offset < period:
