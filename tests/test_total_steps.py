@@ -22,10 +22,13 @@ from cnnkit.config.json_schema import json_schema
 from cnnkit.config.load import load_config, with_epochs
 from cnnkit.data.binding import bind, load
 from cnnkit.errors import ConfigError
+from cnnkit.keras_api.building import build
+from cnnkit.keras_api.checking import parse_entry
 from cnnkit.keras_api.own_schedules import PiecewiseLinearDecay
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.keras_api.step_shares import step_count, wants_steps
 from cnnkit.model.compile import build_and_compile
+from cnnkit.model.optimizer import build_optimizer
 from cnnkit.training import fit as fit_module
 from cnnkit.training.phase_schedules import schedules_of
 from cnnkit.training.prepare import Prepared, prepare
@@ -257,6 +260,17 @@ def faults_of(path: Path, *overrides: str) -> list[str]:
             "As a number it is written 0.004; shares are of the steps of a learning-rate schedule.",
         ),
         (
+            "{CosineDecay: {initial_learning_rate: 0.4, decay_steps: 90 %, warmup_steps: 10 %}}",
+            "CosineDecay.warmup_steps", "has no effect without `warmup_target`",
+            "Write `initial_learning_rate: 0.0, warmup_target: 0.1`: the rate rises from the first to the second.",
+        ),
+        (
+            "{CosineDecay: {initial_learning_rate: 0.4, decay_steps: 1.0}}",
+            "CosineDecay.decay_steps",
+            "wants a number of steps, `total_steps`, or a share of it such as `10 %`, got 1.0, which may be all of them",
+            "Write `total_steps` for all, or 1 for one step.",
+        ),
+        (
             "{PiecewiseLinear: {boundaries: [0 %], values: [0.1]}}",
             "PiecewiseLinear", "unknown learning-rate schedule 'PiecewiseLinear'. Did you mean 'PiecewiseLinearDecay'?", "",
         ),
@@ -406,3 +420,41 @@ def test_check_needs_no_download_to_be_good(tmp_path: Path, monkeypatch: pytest.
     out = capsys.readouterr()
     assert out.out.endswith("parameters.\n")
     assert "total_steps" not in out.out + out.err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ExponentialDecay", {"initial_learning_rate": 1, "decay_rate": 0.9, "decay_steps": 10}),
+        ("PolynomialDecay", {"initial_learning_rate": 1, "end_learning_rate": 0.1, "power": 0.5, "decay_steps": 10}),
+        ("InverseTimeDecay", {"initial_learning_rate": 1, "decay_rate": 0.5, "decay_steps": 10}),
+        ("CosineDecay", {"initial_learning_rate": 0, "warmup_target": 0.4, "warmup_steps": 4, "decay_steps": 10}),
+        ("PiecewiseConstantDecay", {"boundaries": [3, 6], "values": [1, 0.1, 0]}),
+    ],
+)
+def test_a_rate_that_is_written_as_an_integer_is_the_number_that_it_is(name: str, arguments: dict[str, Any]) -> None:
+    """Keras computes in the type of the first rate, in which a decay of 0.9 would be 0."""
+    ours = build("schedules", parse_entry({name: arguments}), ())
+    as_floats = {
+        key: [float(item) for item in value]
+        if key == "values"
+        else float(value)
+        if isinstance(value, int) and "steps" not in key
+        else value
+        for key, value in arguments.items()
+    }
+    theirs = getattr(keras.optimizers.schedules, name)(**as_floats)
+    for step in range(12):
+        assert float(ours(step)) == pytest.approx(float(theirs(step)), abs=1e-7)
+    assert len({round(float(ours(step)), 6) for step in range(12)}) >= 3
+
+
+def test_the_warmup_of_an_optimizer_is_a_share_of_the_training(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace(f"{{SGD: {{learning_rate: {COSINE}}}}}", "{ScheduleFreeAdamW: {warmup_steps: 25 %}}"))
+    assert "ScheduleFreeAdamW" in path.read_text()
+    (schedule,) = schedules_of(load([path]))
+    assert [(each.argument, each.written, each.steps) for each in schedule.arguments] == [("warmup_steps", "25 %", 5)]
+    entry = load_config([path]).config.train.optimizer
+    assert build_optimizer(entry, (), "float32", 20).warmup_steps == 5
+    assert len(train(prepared_run(path), Silent()).history.rows) == 4

@@ -6,6 +6,7 @@ from typing import Any
 from cnnkit.errors import BuildError, Fault, Path, escape_unprintable
 from cnnkit.keras_api.checking import Entry, as_number, is_entry, parse_entry
 from cnnkit.keras_api.signatures import Argument
+from cnnkit.keras_api.step_shares import wants_steps
 from cnnkit.keras_api.vocabulary import constructor_of, table_of
 
 _WRAPPER = re.compile(r"\nException encountered: |\n\nError encountered during deserialization: ")  # before the message of the cause
@@ -31,6 +32,8 @@ def build(kind: str, entry: Entry, path: Path, **defaults: Any) -> Any:
     if signature is None:
         return constructor_of(kind, "get")(name) if kind in ("optimizers", "initializers", "regularizers", "constraints") else name
     values = {a: _built_value(signature.arguments[a], v, (*at_name, a)) for a, v in entry.arguments.items()}
+    if kind == "schedules":  # Keras computes in the type of the first rate: beside an integer 1, a decay_rate of 0.9 is 0
+        values = {a: v if wants_steps(kind, a) else _as_float(v) for a, v in values.items()}
     values |= {a: v for a, v in defaults.items() if a in signature.arguments and a not in values}
     try:
         return constructor_of(kind, name)(**values)
@@ -51,6 +54,13 @@ def _built_value(argument: Argument, value: Any, path: Path) -> Any:
     if isinstance(value, int) and argument.kind == "schedules" and not isinstance(value, bool):
         return float(value)  # a learning rate, for which Keras wants no int
     return _within_int64(value) if "number" in argument.takes else value
+
+
+def _as_float(value: Any) -> Any:
+    """An integer as a float, in a list as well; anything else as it is."""
+    if isinstance(value, list):
+        return [_as_float(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _within_int64(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from cnnkit.errors import Fault, Path, did_you_mean, fold, format_value
 from cnnkit.keras_api.argument_ranges import violated_range
 from cnnkit.keras_api.own_initializers import check_initializers
-from cnnkit.keras_api.schedule_points import check_points
+from cnnkit.keras_api.schedule_points import check_points, check_warmup
 from cnnkit.keras_api.signatures import REQUIRED, Argument
 from cnnkit.keras_api.step_shares import check_steps, misplaced_remedy, share_of, wants_steps
 from cnnkit.keras_api.vocabulary import MODULES, kinds_beside, library_of, refused_names, table_of
@@ -167,6 +167,7 @@ def _between_arguments(kind: str, name: str, arguments: Mapping[str, Any], path:
         yield from check_initializers(name, arguments, path)
     elif kind == "schedules":
         yield from check_points(name, arguments, path)
+        yield from check_warmup(arguments, path)
 
 
 def _where_it_belongs(kind: str, name: str, argument: str) -> str:

@@ -1,4 +1,7 @@
-"""Boundaries and values of the piecewise learning-rate schedules: how many values they take, which, and that boundaries do not decrease."""
+"""What arguments of a learning-rate schedule want of each other.
+
+Of the piecewise schedules: how many values they take, which, and that boundaries do not decrease; of a warmup, that it has a target.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +42,18 @@ def check_points(schedule: str, arguments: Mapping[str, Any], path: Path) -> Ite
         for (before, smaller), (after, larger) in pairwise(alike):
             if larger < smaller:
                 yield decrease((*path, BOUNDARIES, after), boundaries[before], boundaries[after])
+
+
+def check_warmup(arguments: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """The fault of a warmup without a target, which Keras leaves out without a word.
+
+    Args:
+        arguments: Those of a schedule, as written.
+        path: Its path.
+    """
+    if arguments.get("warmup_steps") and arguments.get("warmup_target") is None and share_of(arguments["warmup_steps"]) != 0:
+        remedy = "Write `initial_learning_rate: 0.0, warmup_target: 0.1`: the rate rises from the first to the second."
+        yield Fault((*path, "warmup_steps"), "has no effect without `warmup_target`", remedy)
 
 
 def decrease(path: Path, before: Any, after: Any, *, explained: str = "") -> Fault:

@@ -16,7 +16,9 @@ _WANTED = "wants a number of steps, `total_steps`, or a share of it such as `10 
 
 
 def wants_steps(kind: str, argument: str) -> bool:
-    """Whether an argument of a Keras object counts optimizer steps: `decay_steps` and its like, and the `boundaries` of a schedule."""
+    """Whether an argument counts steps of the training: `decay_steps` and its like of a schedule, `boundaries`, an optimizer's warmup."""
+    if kind == "optimizers":
+        return argument == "warmup_steps"
     return kind == "schedules" and (argument == BOUNDARIES or argument.endswith("_steps"))
 
 
@@ -77,6 +79,8 @@ def _check_count(value: Any, path: Path) -> Iterator[Fault]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value > _MOST:
         yield Fault(path, f"wants at most {_MOST:,} steps, got {format_value(value)}")
+    elif isinstance(value, float) and value == 1:
+        yield Fault(path, f"{_WANTED}, got 1.0, which may be all of them", f"Write `{TOTAL_STEPS}` for all, or 1 for one step.")
     elif is_number and value >= 0 and float(value).is_integer():
         return
     elif is_number and 0 < value < 1:

@@ -16,10 +16,10 @@ TRIAL_STEPS = 10_000  # taken for the total where an optimizer is only built to 
 
 @dataclass(frozen=True)
 class StepArgument:
-    """An argument of a learning-rate schedule that names shares of the training.
+    """An argument of a learning-rate schedule, or of an optimizer itself, that names shares of the training.
 
     Attributes:
-        schedule: Name of the schedule, such as `CosineDecay`.
+        schedule: Name of the schedule, such as `CosineDecay`, or of the optimizer.
         argument: Name of the argument, such as `decay_steps`.
         written: Its value in the config, such as `10 %`, or a list.
         steps: The number of optimizer steps that stands for, or a list of them.
@@ -49,13 +49,12 @@ def build_optimizer(entry: Entry, path: Path, precision: str, total_steps: int) 
 
 
 def names_shares(entry: Entry) -> bool:
-    """Whether an optimizer's schedule names shares of the training."""
-    schedule = _schedule_of(entry)
-    return schedule is not None and _resolved(schedule, TRIAL_STEPS) != schedule.arguments
+    """Whether an optimizer or its schedule names shares of the training."""
+    return any(_resolved(kind, each, TRIAL_STEPS) != each.arguments for kind, each in _with_schedule(entry))
 
 
 def step_arguments(entry: Entry, path: Path, total_steps: int) -> list[StepArgument]:
-    """The arguments of an optimizer's schedule that name shares of the training, resolved for a total number of steps.
+    """The arguments of an optimizer and its schedule that name shares of the training, resolved for a total number of steps.
 
     Args:
         entry: A valid entry of an optimizer.
@@ -65,20 +64,16 @@ def step_arguments(entry: Entry, path: Path, total_steps: int) -> list[StepArgum
     Raises:
         BuildError: Boundaries, of which some are shares and some are numbers, decrease.
     """
-    schedule = _schedule_of(entry)
-    if schedule is None:
-        return []
-    resolved = _resolved(schedule, total_steps)
-    boundaries, steps = schedule.arguments.get(BOUNDARIES, []), resolved.get(BOUNDARIES, [])
-    if (index := decreasing(steps)) is not None:
-        at = (*path, *entry.key, "learning_rate", schedule.name, BOUNDARIES, index)
-        explained = f": of {total_steps:,} steps in all, they are step {steps[index]:,} and step {steps[index - 1]:,}"
-        raise BuildError(decrease(at, boundaries[index - 1], boundaries[index], explained=explained))
-    return [
-        StepArgument(schedule.name, name, written, resolved[name])
-        for name, written in schedule.arguments.items()
-        if resolved[name] != written
-    ]
+    found = []
+    for kind, each in _with_schedule(entry):
+        resolved = _resolved(kind, each, total_steps)
+        boundaries, steps = each.arguments.get(BOUNDARIES, []), resolved.get(BOUNDARIES, [])
+        if (index := decreasing(steps)) is not None:
+            at = (*path, *entry.key, "learning_rate", each.name, BOUNDARIES, index)
+            explained = f": of {total_steps:,} steps in all, they are step {steps[index]:,} and step {steps[index - 1]:,}"
+            raise BuildError(decrease(at, boundaries[index - 1], boundaries[index], explained=explained))
+        found += [StepArgument(each.name, name, value, resolved[name]) for name, value in each.arguments.items() if resolved[name] != value]
+    return found
 
 
 def with_loss_scaling(optimizer: Any) -> Any:
@@ -89,22 +84,23 @@ def with_loss_scaling(optimizer: Any) -> Any:
     return optimizer if scales else keras.optimizers.LossScaleOptimizer(optimizer)
 
 
-def _schedule_of(entry: Entry) -> Entry | None:
-    """The learning-rate schedule of an optimizer's entry; None for a constant rate."""
+def _with_schedule(entry: Entry) -> list[tuple[str, Entry]]:
+    """An optimizer's entry and, unless its rate is constant, that of its learning-rate schedule, each with its kind."""
     rate = entry.arguments.get("learning_rate")
-    return parse_entry(rate) if isinstance(rate, Mapping) else None
+    return [("optimizers", entry), *([("schedules", parse_entry(rate))] if isinstance(rate, Mapping) else [])]
 
 
 def _with_steps(entry: Entry, total_steps: int) -> Entry:
-    schedule = _schedule_of(entry)
-    if schedule is None:
-        return entry
-    return replace(entry, arguments={**entry.arguments, "learning_rate": {schedule.name: _resolved(schedule, total_steps)}})
+    resolved = {kind: _resolved(kind, each, total_steps) for kind, each in _with_schedule(entry)}
+    arguments = resolved["optimizers"]
+    if "schedules" in resolved:
+        arguments["learning_rate"] = {parse_entry(arguments["learning_rate"]).name: resolved["schedules"]}
+    return replace(entry, arguments=arguments)
 
 
-def _resolved(schedule: Entry, total_steps: int) -> dict[str, Any]:
-    """A schedule's arguments, with numbers of steps in place of `total_steps` and shares."""
-    return {name: _steps_of(value, total_steps) if wants_steps("schedules", name) else value for name, value in schedule.arguments.items()}
+def _resolved(kind: str, entry: Entry, total_steps: int) -> dict[str, Any]:
+    """An entry's arguments, with numbers of steps in place of `total_steps` and shares."""
+    return {name: _steps_of(value, total_steps) if wants_steps(kind, name) else value for name, value in entry.arguments.items()}
 
 
 def _steps_of(value: Any, total_steps: int) -> Any:
