@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from test_resume import assert_same, go_on, run_until_done
 from test_run import Silent
 
@@ -110,6 +111,25 @@ def test_evaluate_measures_the_saved_epoch_and_says_which_it_is(
 
 def test_the_report_says_which_epoch_it_is(kept: Path) -> None:
     assert "weights of epoch 2 of 4, the best by val_accuracy" in write_report(kept / "run").read_text()
+
+
+def test_the_best_epoch_is_saved_where_a_callback_has_restored_another(kept: Path, tmp_path: Path) -> None:
+    stopping = "train.callbacks=[{EarlyStopping: {monitor: val_loss, patience: 9, min_delta: 100.0, restore_best_weights: true}}]"
+    run(tmp_path, "train.epochs=2", "train.keep=best", stopping)
+    assert epoch_of(tmp_path / "run") == {"number": 2, "of": 2, "monitor": "val_accuracy"}
+    assert_saved_as(tmp_path / "run", kept / "two")
+
+
+def test_an_epoch_that_the_examples_of_the_final_metrics_choose_is_told(kept: Path, tmp_path: Path) -> None:
+    digits = load_digits()
+    np.savez(tmp_path / "own.npz", x=digits.images[:100, ..., None], y=digits.target[:100])
+    text = CONFIG.replace("dataset: digits, limit: 100", "npz: own.npz, test: 0")
+    run(tmp_path, "train.epochs=1", text=text)
+    (notice,) = json.loads((tmp_path / "run" / "metrics.json").read_text())["notices"]
+    assert notice.startswith("The saved epoch is chosen by the examples of which the final metrics are")
+    run(tmp_path, "train.epochs=1", "train.keep=last", text=text, name="last")
+    assert json.loads((tmp_path / "last" / "metrics.json").read_text())["notices"] == []
+    assert json.loads((kept / "run" / "metrics.json").read_text())["notices"] == []
 
 
 def test_last_saves_the_last_epoch(kept: Path) -> None:

@@ -37,6 +37,10 @@ from cnnkit.training.resume import Resumed, check_data
 from cnnkit.training.target_scaler import TargetScaler
 from cnnkit.training.trial import try_training
 
+CHOSEN_BY_FINAL_EXAMPLES = (
+    "The saved epoch is chosen by the examples of which the final metrics are, which are therefore too good: hold out `data.test` as well, "
+    "or write `train: {keep: last}`."
+)
 COPIES = 5  # of weights and optimizer state on disk at most: three checkpoints, one being written, and the model
 
 
@@ -182,7 +186,9 @@ def _prepare_in_folder(
         dataset = replace(dataset, test=None)
     if resumed is not None:
         check_data(resumed, data_fingerprint)
-    notices = (*network.notices, *dataset.notices, *loaded.warnings)
+    choice = epoch_choice(config, metrics, has_validation=has_validation)
+    chosen = [CHOSEN_BY_FINAL_EXAMPLES] if choice.keeps_best and held_out is not None and held_out[0] == "validation" else []
+    notices = (*network.notices, *dataset.notices, *loaded.warnings, *chosen)
     metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader)
     run = RunIdentity(
         config=json.loads(json.dumps(resolved(config))),  # as read back from JSON
@@ -199,7 +205,7 @@ def _prepare_in_folder(
         interval=config.train.checkpoint_interval,
         rolls_back=config.train.on_nan == "restore",
         last_phase=len(phases) - 1,
-        choice=epoch_choice(config, metrics, has_validation=has_validation),
+        choice=choice,
     )
     if resumed is not None:
         manager.forced = resumed.forced

@@ -187,7 +187,8 @@ class CheckpointManager:
         best = self.best_to_save
         if best is None:
             return ""
-        if best.number < best.of or self.history.interrupted:
+        by_callback = self.saved_epoch is not None and bool(self.saved_epoch.monitor)  # it has put other weights into the model
+        if best.number < best.of or self.history.interrupted or by_callback:
             checkpoint = self.checkpoints.of_epoch(best.number)
             if checkpoint is None or not has_weights(self.model, checkpoint.arrays):
                 return f"The checkpoint of the best epoch ({best.number}) is missing or damaged: the last weights are used."
