@@ -17,10 +17,10 @@ from cnnkit.training.run import train
 
 
 def dirac(shape: tuple[int, ...]) -> np.ndarray:
-    """`torch.nn.init.dirac_`: filter i passes on channel i at `size // 2` of each axis."""
+    """Filter i passes on channel i at the middle of each axis, as `torch.nn.init.dirac_` does for odd windows."""
     kernel = np.zeros(shape)
     for channel in range(min(shape[-2:])):
-        kernel[(*(size // 2 for size in shape[:-2]), channel, channel)] = 1
+        kernel[(*((size - 1) // 2 for size in shape[:-2]), channel, channel)] = 1
     return kernel
 
 
@@ -50,8 +50,9 @@ def config(folder: Path, layers: list[str], train: str = "{epochs: 1}") -> Path:
 HEAD = ["Flatten", "Dense: {units: outputs, activation: softmax}"]
 
 
-def test_a_stack_of_convolutions_begins_as_the_identity(tmp_path: Path) -> None:
-    layers = ["Conv2D: {filters: 6, kernel_size: 3, padding: same, kernel_initializer: Dirac}"] * 4
+@pytest.mark.parametrize("size", ["3", "2", "[4, 5]"])
+def test_a_stack_of_convolutions_begins_as_the_identity(size: str, tmp_path: Path) -> None:
+    layers = [f"Conv2D: {{filters: 6, kernel_size: {size}, padding: same, kernel_initializer: Dirac}}"] * 4
     model = build_and_compile(load([config(tmp_path, [*layers, *HEAD])])).model
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1)).astype(np.float32)
     assert np.array_equal(keras.Model(model.input, model.layers[-3].output)(images)[..., :1], images)

@@ -27,14 +27,16 @@ def Dirac(  # noqa: N802 - its name in a config
 ) -> "keras.initializers.Initializer":
     """Filters that pass on one input channel each, as far as there are channels; the other filters are random.
 
-    A convolution with `padding: same` begins as the identity, and so does a stack of them: `torch.nn.init.dirac_` on the first filters,
-    as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For the kernels that `check_initializers` accepts.
+    A convolution with `padding: same` and strides of 1 begins as the identity, and so does a stack of them: of odd windows, it is
+    `torch.nn.init.dirac_` on the first filters, as in airbench (Jordan 2024, arXiv:2404.00498, section 3.3). For the kernels that
+    `check_initializers` accepts.
 
     Args:
         other_initializer: Initializer of the filters beyond the input channels.
 
     Returns:
-        An initializer of kernels `(*window, channels, filters)`: 1 at the window's middle `size // 2` of channel i in filter i, else 0.
+        An initializer of kernels `(*window, channels, filters)`: 1 at the window's middle `(size - 1) // 2`, before which Keras pads,
+        of channel i in filter i, else 0.
     """
     return _dirac_class()(other_initializer)
 
@@ -85,7 +87,7 @@ def _dirac_class() -> type[Any]:
             *window, channels, filters = shape
             count = min(channels, filters)
             identity = np.zeros(shape, np.float32)
-            identity[(*(size // 2 for size in window), range(count), range(count))] = 1
+            identity[(*((size - 1) // 2 for size in window), range(count), range(count))] = 1
             return keras.ops.where(np.arange(filters) < count, keras.ops.cast(identity, dtype), self.other(shape, dtype))
 
         def get_config(self) -> dict[str, Any]:
