@@ -267,6 +267,23 @@ def test_a_run_that_is_resumed_predicts_with_its_new_weights(tmp_path: Path) -> 
     assert np.allclose(after, keras.models.load_model(tmp_path / "run" / "model.keras").predict(digits(4), verbose=0), atol=1e-6)
 
 
+def test_a_resume_that_is_interrupted_has_new_weights_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = cnnkit.train(TINY, epochs=1, run_dir=tmp_path / "run")
+    trained.predict(digits(4))
+    weights = [np.zeros_like(each) for each in weights_of(trained)]
+
+    def interrupted(*_: object) -> None:
+        model = keras.models.load_model(tmp_path / "run" / "model.keras")
+        model.set_weights(weights)
+        model.save(tmp_path / "run" / "model.keras")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnnkit.api.run.run_session", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained.resume(epochs=2)
+    assert np.allclose(trained.predict(digits(4)).outputs, 0.1)
+
+
 def test_resume_or_start_leaves_a_finished_run_alone_and_unlocked(tmp_path: Path) -> None:
     first = cnnkit.train(TINY, run_dir=tmp_path / "run", resume_or_start=True)
     modified = first.model_file.stat().st_mtime_ns
@@ -409,6 +426,22 @@ def test_evaluate_is_the_stored_evaluation_and_counts_right_on_arrays(run: cnnki
         run.evaluate((inputs, [0, 1]))
 
 
+def test_arrays_are_evaluated_as_a_file_of_them_would_be(tmp_path: Path) -> None:
+    """Codes that are the names of the classes, arrays column by column, and a training file whose arrays have names of their own."""
+    x = np.random.default_rng(0).normal(size=(60, 6, 2)).astype(np.float32)
+    codes = 1 + np.arange(60) % 3
+    np.savez(tmp_path / "a.npz", signals=x, activity=codes)
+    data = {"npz": tmp_path / "a.npz", "input": "signals", "target": "activity"}
+    model = {"layers": ["Flatten", {"Dense": {"units": "outputs", "activation": "softmax"}}]}
+    trained = cnnkit.train({"data": data, "model": model, "train": {"epochs": 1}}, run_dir=tmp_path / "run")
+    assert trained.names == ("1", "2", "3") or list(trained.names) == ["1", "2", "3"]
+    answers = trained.predict(x).probabilities.argmax(axis=1)
+    some = codes < 3  # without the last, the codes could be indices as well
+    expected = pytest.approx((answers[some] + 1 == codes[some]).mean())
+    assert trained.evaluate((np.asfortranarray(x[some]), codes[some]))["accuracy"] == expected
+    assert trained.evaluate((x[some], codes[some] - 1))["accuracy"] == expected  # 0 is no name, so these are indices
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
@@ -438,6 +471,9 @@ def test_arrays_of_targets_that_do_not_fit_are_told(run: cnnkit.Run, targets: An
         (lambda run: run.predict(digits(1), top=1.5), "top: 1.5 is not a whole number of 1 or more"),
         (lambda run: run.predict(digits(1), tta="flp"), "tta: 'flp' is unknown. Did you mean 'flip'?\n    There are flip and shift."),
         (lambda run: run.evaluate(tta=3), "tta: 3 is unknown.\n    There are flip and shift."),
+        (lambda run: run.predict(digits(1), tta=["flip"]), "tta: ['flip'] is unknown.\n    There are flip and shift."),
+        (lambda run: run.probe(only=3), "only: 3 is neither a text nor a list of texts"),
+        (lambda run: run.benchmark(formats=[3]), "formats: [3] is neither a text nor a list of texts"),
         (lambda run: run.evaluate({"x": 1}), "{'x': 1} is not a path\n    Give it as a text or a `pathlib.Path`."),
         (lambda run: run.probe(limit=0), "limit: 0 is not a whole number of 1 or more"),
         (lambda run: run.explain(index=-1), "index: -1 is not a whole number of 0 or more"),

@@ -39,12 +39,12 @@ def arrays_as_npz(arrays: Sequence[Any], task: Task, folder: Path) -> Path:
     if task.is_classification and targets.dtype.kind not in "US":
         targets = _named(targets, task)
     path = folder / "arrays.npz"
-    np.savez(path, x=inputs, y=targets)
+    np.savez(path, x=np.ascontiguousarray(inputs), y=np.ascontiguousarray(targets))  # a file is read row by row
     return path
 
 
 def _named(indices: npt.NDArray[Any], task: Task) -> npt.NDArray[np.str_]:
-    """Names of classes by their indices.
+    """Names of classes by their indices, or by the numbers that are their names.
 
     Raises:
         CnnkitError: They are no indices.
@@ -55,6 +55,8 @@ def _named(indices: npt.NDArray[Any], task: Task) -> npt.NDArray[np.str_]:
     if indices.dtype.kind not in "biuf" or not (indices == np.floor(indices)).all():
         raise CnnkitError("evaluate: the model predicts classes, but targets are neither names nor whole numbers")
     indices = indices.astype(np.int64)
+    if {str(each) for each in np.unique(indices)} <= set(task.names):  # codes such as 1 to 5 that are the names, as in a file
+        return indices.astype(str)
     wrong = indices[(indices < 0) | (indices >= task.outputs)]
     if len(wrong):
         message = f"evaluate: a target is the class index {wrong[0]}, but the model has {task.outputs} classes"

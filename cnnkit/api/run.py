@@ -3,6 +3,7 @@
 Over 300 lines: each method repeats, for the help of a notebook, what its arguments mean.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from cnnkit.api.arguments import (
     FilePath,
     Overrides,
     config_sources,
+    given_path,
     one_or_several,
     optional_number,
     optional_path,
@@ -174,8 +176,11 @@ class Run(RunFiles):
         from cnnkit.prediction.evaluate_run import evaluate_run
 
         with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
+            are_arrays = isinstance(data, tuple | list)
             other = arrays_as_npz(data, self.metadata.task, Path(scratch)) if isinstance(data, tuple | list) else optional_path(data)
-            evaluation, _ = evaluate_run(self.path, optional_path(config), override_texts(set), other, checked_tta(tta))
+            evaluation, _ = evaluate_run(
+                self.path, optional_path(config), override_texts(set), other, checked_tta(tta), usual_names=are_arrays
+            )
         results: dict[str, Any] = plain(evaluation.as_dict())
         return results
 
@@ -220,7 +225,9 @@ class Run(RunFiles):
         return results
 
     @preserved_global_state()
-    def probe(self, *, against: Sequence[FilePath] = (), only: Sequence[str] = (), limit: int | None = None) -> list[dict[str, Any]]:
+    def probe(
+        self, *, against: FilePath | Sequence[FilePath] = (), only: str | Sequence[str] = (), limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Metrics on corrupted test examples, as `cnnkit probe`.
 
         Args:
@@ -236,7 +243,9 @@ class Run(RunFiles):
         """
         from cnnkit.robustness.probe import probe_runs
 
-        probes, _ = probe_runs(self.path, [Path(each) for each in against], only=only, limit=optional_number("limit", limit))
+        others = [given_path(each) for each in ([against] if isinstance(against, str | os.PathLike) else against)]
+        names = one_or_several("only", only) if only else ()
+        probes, _ = probe_runs(self.path, others, only=names, limit=optional_number("limit", limit))
         results: list[dict[str, Any]] = plain([each.as_dict() for each in probes])
         return results
 
@@ -299,7 +308,7 @@ class Run(RunFiles):
         return results
 
     @preserved_global_state()
-    def benchmark(self, *, formats: Sequence[str] = (), config: FilePath | None = None, **options: Any) -> dict[str, Any]:
+    def benchmark(self, *, formats: str | Sequence[str] = (), config: FilePath | None = None, **options: Any) -> dict[str, Any]:
         """Size, speed, metric and memory of the model in every format, as `cnnkit benchmark`.
 
         Args:
@@ -312,7 +321,8 @@ class Run(RunFiles):
         """
         from cnnkit.export.benchmark import benchmark_run
 
-        chosen = [FORMATS[name] if name == KERAS.name else format_named(name) for name in formats]
+        names = one_or_several("formats", formats) if formats else []
+        chosen = [FORMATS[name] if name == KERAS.name else format_named(name) for name in names]
         results: dict[str, Any] = plain(benchmark_run(self.path, chosen, config=optional_path(config), **options).as_dict())
         return results
 
@@ -366,14 +376,16 @@ class Run(RunFiles):
         configs = config_sources(config) if config is not None else []
         overrides, epochs = override_texts(set), optional_number("epochs", epochs)
 
-        run_session(
-            lambda cluster: resume(
-                open_interrupted(self.path, configs, overrides, epochs, force=force, is_chief=cluster is None or cluster.is_chief),
-                session_display(verbose=verbose),
-                cluster,
+        try:
+            run_session(
+                lambda cluster: resume(
+                    open_interrupted(self.path, configs, overrides, epochs, force=force, is_chief=cluster is None or cluster.is_chief),
+                    session_display(verbose=verbose),
+                    cluster,
+                )
             )
-        )
-        self._forget_model()
+        finally:
+            self._forget_model()  # an interrupted run has saved another one, too
         return self
 
     def _opened(self) -> Predictor:

@@ -18,10 +18,12 @@ def checked_tta(name: Any) -> Tta | None:
     Raises:
         CnnkitError: There is no such test-time augmentation.
     """
-    if name is not None and name not in _VIEWS:
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in _VIEWS:
         meant = did_you_mean(name, _VIEWS) if isinstance(name, str) else ""
         raise CnnkitError(f"tta: {format_value(name)} is unknown.{meant}", f"There are {' and '.join(_VIEWS)}.")
-    checked: Tta | None = name
+    checked: Tta = name
     return checked
 
 
