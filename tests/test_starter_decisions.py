@@ -113,6 +113,7 @@ def test_the_base_is_fine_tuned_where_there_are_examples_enough_and_something_to
     assert not decide(measured_with(0.9), held_out_of(245), TWO, 32).fine_tune_epochs
     assert not decide(measured_with(0.99), held_out_of(2600), TWO, 32).fine_tune_epochs
     assert decide(None, held_out_of(2600), TWO, 32).fine_tune_epochs == 6
+    assert decide(measured_with(0.99), held_out_of(2600), TWO, 32, grouped=True).fine_tune_epochs == 6  # of which the sample has both sides
     numbers = Task("regression", ("p",))
     assert decide(measured_with(0.99), held_out_of(2600), numbers, 32).fine_tune_epochs == 6
 
@@ -206,3 +207,17 @@ def test_groups_are_found_by_their_usual_names_in_arrays_and_tables(tmp_path: Pa
         csv.writer(file).writerows([["path", "label", "Patient"], *([["a.png", "ab"[i % 2], f"p{i % 4}"] for i in range(12)])])
     found = summarize_data(tmp_path / "t.csv", {})
     assert (found.found_group, found.options) == ("Patient", {"group": "Patient"})
+
+
+@pytest.mark.parametrize("people", [2, 3])
+@pytest.mark.parametrize("column", ["person,", "label,split,person"])
+def test_a_table_that_predicts_persons_or_is_divided_already_has_no_groups(people: int, column: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes((Path(__file__).parent / "golden_pixels" / "drawing.png").read_bytes())
+    header = ["path", *column.strip(",").split(",")]
+    cells = {"path": "a.png", "split": "train"}
+    rows = [[cells.get(name, f"{name}{number % people}") for name in header] for number in range(12)]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    found = summarize_data(tmp_path / "t.csv", {})
+    assert (found.found_group, found.too_few_groups, found.options) == ("", "", {})
+    assert len(found.spec.task.names) == people

@@ -116,7 +116,10 @@ def _skewness(values: Array) -> Array:
 def _groups_in(path: Path, key: str, target: Any) -> tuple[str, str]:
     """The column or array of groups that a table or npz file has under a usual name, and that is no target; else one of too few groups."""
     if key == "csv":
-        columns = {name: [cell for _, cell in cells] for name, cells in read_table(path).items()}
+        table = read_table(path)
+        divided = "split" in map(str.lower, table)  # into training and test examples already
+        is_target = target is None and len(table) == 2  # the only column beside the paths
+        columns = {} if divided or is_target else {name: [cell for _, cell in cells] for name, cells in table.items()}
     elif key == "npz":
         members = read_members(path)
         divided = "x_train" in members  # into training and test examples already

@@ -64,7 +64,7 @@ def _preprocess_lines(rank: int, statistics: ChannelStatistics | None, pixels: P
     if statistics is None:
         entry = "LayerNormalization: {axis: [1, 2], center: false, scale: false}   # each signal to mean 0 and standard deviation 1"
         return ["  preprocess:", f"    - {entry}"]
-    mean, variance = (", ".join(f"{value:.5g}" for value in values) for values in (statistics.mean, statistics.variance))
+    mean, variance = (", ".join(f"{value:.9g}" for value in values) for values in (statistics.mean, statistics.variance))
     return [
         "  preprocess:                     # each channel to mean 0 and standard deviation 1 over the training examples",
         f"    - Normalization: {{axis: -1, mean: [{mean}], variance: [{variance}]}}",

@@ -89,4 +89,6 @@ def measured_lines(measured: Measurements, summary: DataSummary, side: int) -> l
     for name, (mirrored, kept) in measured.flips.items():
         verdict = "as good, so flips are used" if kept else "worse, so no such flips"
         lines.append(f"  mirrored ({name})  {score} {mirrored:.3f}: {verdict}")
+    if group := summary.options.get("group"):
+        lines.append(f"  examples of one {group} are on both sides here, so that the {score} is too high; training divides by {group}")
     return lines

@@ -62,7 +62,7 @@ class TransferRecipe:
         return "_and_".join(self.flips)
 
 
-def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: int) -> TransferRecipe:
+def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: int, *, grouped: bool = False) -> TransferRecipe:
     """The recipe without a limit of time.
 
     Args:
@@ -70,10 +70,12 @@ def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: 
         held_out: The numbers of examples.
         task: The prediction task.
         batch: Examples in a batch.
+        grouped: Whether examples belong to groups, of which the sample has both sides: its score is then too high to say that nothing
+            can be gained.
     """
     count = held_out.train_count
     steps = max(1, math.ceil(count / batch))
-    nothing_to_gain = measured is not None and not task.is_regression and measured.best.judged.score >= NOTHING_TO_GAIN
+    nothing_to_gain = measured is not None and not grouped and not task.is_regression and measured.best.judged.score >= NOTHING_TO_GAIN
     tunes = count >= FINE_TUNE_LEAST and not nothing_to_gain
     passes = min(MOST_PASSES, PASSES_UP_TO // max(count, 1))
     size = _size(measured, tunes=tunes) if measured else None

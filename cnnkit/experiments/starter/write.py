@@ -126,7 +126,8 @@ class _Writer:
         with self._counting() as on_progress:
             measured = measure(self._draft, sides, entry, self._summary.count, on_progress)
         unusable = self._count(measured.counts)
-        recipe = decide(measured, self._held_out, self._summary.spec.task, batch)
+        group = self._summary.options.get("group")
+        recipe = decide(measured, self._held_out, self._summary.spec.task, batch, grouped=bool(group))
         step = None
         if recipe.fine_tune_epochs:
             self._write_draft(self._transfer_parts(recipe, alpha, unusable, ()))
@@ -134,7 +135,8 @@ class _Writer:
         if self._options.budget is not None:
             recipe = within_budget(recipe, measured, self._held_out, self._options.budget, step)
         if self._summary.spec.task.is_classification:
-            self._advise(precision_text(self._held_out, measured.best.judged.score, str(self._target)))
+            score = TYPICAL_SCORE if group else measured.best.judged.score
+            self._advise(precision_text(self._held_out, score, str(self._target)))
         expected = expected_time(recipe, self._held_out, size_of(measured, recipe.side).seconds, step)
         lines = (*transfer_lines.measured_lines(measured, self._summary, recipe.side), *self._time_lines(expected))
         return self._write(self._transfer_parts(recipe, alpha, unusable, lines), lines)
