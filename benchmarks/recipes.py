@@ -123,7 +123,7 @@ def operations(config: Path, overrides: list[str], training: Training) -> tuple[
     above = 2 * sum(count for count, _ in rows[first:])
     examples = training.environment["data"]["train"]
     settings = loaded.config.train
-    trains_base = [phase.train != "head" for phase in settings.phases or () for _ in range(phase.epochs or settings.epochs)]
+    trains_base = [phase.train != "head" for phase in settings.phases or () for _ in range(settings.epochs_of(phase))]
     total = float(below * examples)
     for epoch in range(len(training.history)):
         total += examples * 3 * (above + (below if trains_base and trains_base[epoch] else 0))

@@ -150,7 +150,7 @@ def with_epochs(
         CnnkitError: Fewer than are completed, or none would be left for the last phase.
     """
     train = loaded.config.train
-    earlier = sum(phase.epochs or train.epochs for phase in (train.phases or [])[:-1])
+    earlier = sum(map(train.epochs_of, (train.phases or [])[:-1]))
     if epochs < max(done, earlier + 1):
         reason = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
         raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {max(done, earlier) + 1} or more.")

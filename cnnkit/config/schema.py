@@ -470,6 +470,15 @@ class Train(Section):
         """The optimizer of a phase: its own, else that of the training."""
         return phase.optimizer if phase.optimizer is not None else self.optimizer
 
+    def epochs_of(self, phase: Phase) -> int:
+        """The number of epochs of a phase: its own, else that of the training."""
+        return phase.epochs or self.epochs
+
+    @property
+    def total_epochs(self) -> int:
+        """The number of epochs of all phases together."""
+        return self.epochs if self.phases is None else sum(map(self.epochs_of, self.phases))
+
     @property
     def checkpoint_interval(self) -> tuple[int, float]:
         """`checkpoint_every` as (optimizer steps, seconds); the one that does not apply is 0."""

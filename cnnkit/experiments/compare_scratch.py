@@ -286,7 +286,6 @@ def _from_scratch(loaded: BoundConfig) -> BoundConfig:
         fresh = parse_entry({base.name: {**base.arguments, "weights": "none"}})
     else:
         fresh = {**OwnBase.model_validate(base).model_dump(exclude_none=True), "weights": "none"}
-    epochs = sum(phase.epochs or config.train.epochs for phase in config.train.phases or []) or config.train.epochs
     model = config.model.model_copy(update={"base": fresh})
-    train_section = config.train.model_copy(update={"phases": [Phase(train="all", epochs=epochs, batch_norm="train")]})
+    train_section = config.train.model_copy(update={"phases": [Phase(train="all", epochs=config.train.total_epochs, batch_norm="train")]})
     return replace(loaded, config=config.model_copy(update={"model": model, "train": train_section}))

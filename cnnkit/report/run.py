@@ -113,7 +113,7 @@ def _read_files(report: Report, directory: RunDirectory) -> None:
 def _measure(report: Report, opened: OpenModel, run: Reopened) -> None:
     """Add metrics, examples and robustness, which need the run's data."""
     train = run.loaded.config.train
-    report.phases = [(phase.train, phase.epochs or train.epochs) for phase in train.phases or ()]
+    report.phases = [(phase.train, train.epochs_of(phase)) for phase in train.phases or ()]
     report.task, report.epoch = run.metadata.task, run.metadata.epoch
     split, examples = run.held_out
     evaluation = evaluate_model(opened, [examples], run.metadata, split)

@@ -47,7 +47,7 @@ def phase_schedules(train: Train, phases: Sequence[Phase], examples: int, batch_
     steps_per_epoch = -(-examples // batch_size)
     schedules = []
     for number, phase in enumerate(phases):
-        epochs = phase.epochs or train.epochs
+        epochs = train.epochs_of(phase)
         path: Path = ("train", "optimizer") if phase.optimizer is None else ("train", "phases", number, "optimizer")
         arguments = step_arguments(train.optimizer_of(phase), path, epochs * steps_per_epoch)
         schedules.append(PhaseSchedule(epochs, steps_per_epoch, arguments))

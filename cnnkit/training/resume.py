@@ -99,9 +99,7 @@ class Resumed:
     @property
     def is_finished(self) -> bool:
         """Whether the run is finished and no further epochs are requested."""
-        train = self.loaded.config.train
-        requested = sum(phase.epochs or train.epochs for phase in train.phases) if train.phases else train.epochs
-        done = self.epochs_done >= requested or self.checkpoint.state.stopped
+        done = self.epochs_done >= self.loaded.config.train.total_epochs or self.checkpoint.state.stopped
         return done and not self.forced and read_state(self.directory) == "finished"
 
 

@@ -143,7 +143,12 @@ def _build_pruner(space: SearchSpace) -> Any:
     configs = [space.loaded.config, *(space.config_of({end.name: end.value}).config for end in space.ends)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return build("pruners", _sweep_of(space.loaded.config).pruner, ("sweep", "pruner"), max_resource=max(map(_epochs, configs)))
+        return build(
+            "pruners",
+            _sweep_of(space.loaded.config).pruner,
+            ("sweep", "pruner"),
+            max_resource=max(config.train.total_epochs for config in configs),
+        )
 
 
 def check_networks(plan: SweepPlan) -> None:
@@ -189,8 +194,3 @@ def _same_source(one: Config, other: Config) -> bool:
     """Whether two configs read the same examples: only how they are batched, sampled and augmented may differ."""
     neutral = {"batch_size": 32, "augment": [], "sampling": "shuffle", "augment_passes": None}
     return one.data.model_copy(update=neutral) == other.data.model_copy(update=neutral)
-
-
-def _epochs(config: Config) -> int:
-    train = config.train
-    return sum(phase.epochs or train.epochs for phase in train.phases or []) or train.epochs
