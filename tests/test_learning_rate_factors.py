@@ -9,9 +9,9 @@ from test_run import Silent
 
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import load
-from cnnkit.errors import ConfigError
+from cnnkit.errors import BuildError, ConfigError
 from cnnkit.model.compile import build_and_compile
-from cnnkit.model.learning_rate_factors import apply_learning_rate_factors
+from cnnkit.model.learning_rate_factors import apply_learning_rate_factors, check_learning_rate_factors
 from cnnkit.training.phases import apply_layer_decay
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
@@ -155,7 +155,10 @@ def test_a_key_that_selects_nothing_is_an_error_with_its_line(tmp_path: Path, fa
 
 @pytest.mark.parametrize(
     ("factors", "key", "label", "first"),
-    [("{Dense: 2, '*.bias': 8}", "*.bias", "dense.bias", "Dense"), ("{Conv2D: 2, low: 3}", "low", "low.kernel", "Conv2D")],
+    [
+        ("{Dense: 2, '*.bias': 8}", "*.bias", "dense.bias", "Dense"),
+        ("{Conv2D: 2, low: 3}", "low", "low.kernel and 1 other weight", "Conv2D"),
+    ],
 )
 def test_two_keys_with_different_factors_of_one_weight_are_an_error(tmp_path: Path, factors: str, key: str, label: str, first: str) -> None:
     """Which of them held would depend on the order in which a mapping is written."""
@@ -163,7 +166,16 @@ def test_two_keys_with_different_factors_of_one_weight_are_an_error(tmp_path: Pa
     with pytest.raises(ConfigError) as error:
         build_and_compile(load([tmp_path / "c.yaml"]))
     assert f"train.learning_rate_factors.{key}: selects {label} as {first} does, with another factor" in str(error.value)
-    assert f"`{label}: " in str(error.value)
+    assert f"`{label.split(maxsplit=1)[0]}: " in str(error.value)
+
+
+def test_a_whole_layer_that_two_keys_select_is_named_as_such() -> None:
+    layers = [keras.Input((3,)), keras.layers.Dense(4, name="low_1"), keras.layers.Dense(4, name="low_2"), keras.layers.Dense(4, name="up")]
+    model = keras.Sequential([*layers, keras.layers.BatchNormalization(name="low_3")])
+    with pytest.raises(BuildError, match=r"selects low_1\.kernel and 3 other weights as low_\* does") as error:
+        check_learning_rate_factors(model, {"low_*": 2, "Dense": 3})
+    assert "`low_1: 3`" in str(error.value.fault.remedy)
+    check_learning_rate_factors(model, {"low_*": 2, "Dense": 3, "low_1": 3, "low_2": 2})
 
 
 def test_a_key_of_its_own_decides_between_two(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.errors import BuildError, Fault, Path, did_you_mean, format_value
+from cnnkit.errors import BuildError, Fault, Path, count, did_you_mean, format_value
 from cnnkit.keras_api.compat import scale_updates
 from cnnkit.model.weights import layers_with_weights
 
@@ -41,18 +42,19 @@ def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, floa
         BuildError: One does not, or two keys give a weight different factors and neither is narrower than the other.
     """
     _check_names(model, factors)
-    labels = {id(weight): f"{layer.name}.{weight.name}" for layer in layers_with_weights(model) for weight in layer.weights}
     selections = {key: {id(weight) for weight in _selected(model, key)} for key in factors}
-    for label, keys in ((label, [key for key in factors if weight in selections[key]]) for weight, label in labels.items()):
-        if not keys:
+    for first, second in combinations(factors, 2):
+        ours, theirs = selections[first], selections[second]
+        narrower = [selections[key] for key in factors if selections[key] < ours and selections[key] < theirs]
+        both = (ours & theirs).difference(*narrower)
+        if not both or factors[first] == factors[second] or ours < theirs or theirs < ours:
             continue
-        narrowest = min(keys, key=lambda key: len(selections[key]))
-        for key in keys:
-            if factors[key] != factors[narrowest] and not selections[narrowest] < selections[key]:
-                first, second = (each for each in factors if each in (key, narrowest))
-                message = f"selects {label} as {first} does, with another factor, and neither is a part of the other"
-                remedy = f"Name the weight in a key of its own: `{label}: {factors[second]:g}`."
-                raise BuildError(Fault((*PATH, second), message, remedy, on_key=True))
+        layer, weight = next((layer, each) for layer in layers_with_weights(model) for each in layer.weights if id(each) in both)
+        more = f" and {count(len(both) - 1, 'other weight')}" if len(both) > 1 else ""
+        message = f"selects {layer.name}.{weight.name}{more} as {first} does, with another factor, and neither is a part of the other"
+        name = layer.name if {id(each) for each in _learnt(layer)} < both else f"{layer.name}.{weight.name}"
+        remedy = f"Name what both select in keys of its own: `{name}: {factors[second]:g}`."
+        raise BuildError(Fault((*PATH, second), message, remedy, on_key=True))
 
 
 def _check_names(model: "keras.Model", factors: Iterable[str]) -> None:
