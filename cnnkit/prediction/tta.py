@@ -1,7 +1,7 @@
 """Names of the test-time augmentations, and what they are called beside metrics and predictions."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
 
@@ -23,8 +23,7 @@ def checked_tta(name: Any) -> Tta | None:
     if not isinstance(name, str) or name not in _VIEWS:
         meant = did_you_mean(name, _VIEWS) if isinstance(name, str) else ""
         raise CnnkitError(f"tta: {format_value(name)} is unknown.{meant}", f"There are {' and '.join(_VIEWS)}.")
-    checked: Tta = name
-    return checked
+    return cast("Tta", name)
 
 
 def describe_tta(name: Tta) -> str:
