@@ -61,6 +61,7 @@ def stepped(optimizer: keras.optimizers.Optimizer, factors: dict[str, float], st
         ({"Dense": 2, "high.kernel": 5}, [2, 2, 1, 1, 5, 2]),
         ({"high.kernel": 5, "Dense": 2}, [2, 2, 1, 1, 5, 2]),
         ({"high.bias": 7, "high": 3, "*.bias": 2}, [1, 2, 1, 1, 3, 7]),
+        ({"*.bias": 8, "high.bias": 5, "Dense": 2, "low.bias": 8}, [2, 8, 1, 1, 2, 5]),
     ],
 )
 @pytest.mark.parametrize("name", ["SGD", "Adam"])

@@ -176,10 +176,14 @@ class Run(RunFiles):
         from cnnkit.prediction.evaluate_run import evaluate_run
 
         with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-            are_arrays = isinstance(data, tuple | list)
             other = arrays_as_npz(data, self.metadata.task, Path(scratch)) if isinstance(data, tuple | list) else optional_path(data)
             evaluation, _ = evaluate_run(
-                self.path, optional_path(config), override_texts(set), other, checked_tta(tta), usual_names=are_arrays
+                self.path,
+                optional_path(config),
+                override_texts(set),
+                other,
+                checked_tta(tta),
+                usual_names=isinstance(data, tuple | list),
             )
         results: dict[str, Any] = plain(evaluation.as_dict())
         return results

@@ -27,7 +27,7 @@ def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: M
     """
     if not factors:
         return
-    selections = {key: {id(weight) for weight in _selected(model, key)} for key in factors}
+    selections = _selections(model, factors)
     chosen: dict[int, float] = {}
     for key in sorted(selections, key=lambda key: len(selections[key]), reverse=True):  # the narrowest last
         chosen |= dict.fromkeys(selections[key], factors[key])
@@ -42,7 +42,7 @@ def check_learning_rate_factors(model: "keras.Model", factors: Mapping[str, floa
         BuildError: One does not, or two keys give a weight different factors and neither is narrower than the other.
     """
     _check_names(model, factors)
-    selections = {key: {id(weight) for weight in _selected(model, key)} for key in factors}
+    selections = _selections(model, factors)
     for first, second in combinations(factors, 2):
         ours, theirs = selections[first], selections[second]
         narrower = [selections[key] for key in factors if selections[key] < ours and selections[key] < theirs]
@@ -78,6 +78,11 @@ def untrained_factors(model: "keras.Model", factors: Iterable[str]) -> set[str]:
     """The keys that select no weight which is trained now, since all that they select are frozen."""
     trained = {id(weight) for weight in model.trainable_variables}
     return {key for key in factors if all(id(weight) not in trained for weight in _selected(model, key))}
+
+
+def _selections(model: "keras.Model", factors: Iterable[str]) -> dict[str, set[int]]:
+    """The weights that each key selects, by identity."""
+    return {key: {id(weight) for weight in _selected(model, key)} for key in factors}
 
 
 def _selected(model: "keras.Model", key: str) -> Iterator[Any]:
