@@ -103,6 +103,23 @@ def test_the_measurement_follows_the_seed_and_the_training_examples_alone(stripe
         assert path.exists()
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_score_over_divided_groups_is_said_to_be_too_high_and_leaves_fine_tuning_on(
+    grouped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.FINE_TUNE_LEAST", 10)
+    monkeypatch.setattr("cnnkit.experiments.starter.transfer_recipe.NOTHING_TO_GAIN", 0)
+    monkeypatch.setattr("cnnkit.experiments.starter.write.seconds_per_step", lambda loaded, dataset: 1.0)
+    monkeypatch.setattr("cnnkit.experiments.starter.write.SIDES", (32,))
+    pictures = np.stack([np.asarray(stripes(number % 2 == 0, number)) for number in range(40)])
+    groups = {"subject": np.arange(40) // 2 % 5} if grouped else {}
+    np.savez(tmp_path / "shots.npz", x=pictures, y=np.arange(40) % 2, **groups)
+    starter = write_starter(tmp_path / "shots.npz", tmp_path / "s.yaml", Options(transfer=True))
+    phases = load([starter.path]).config.train.phases
+    assert (phases is not None and len(phases) == 2) is grouped
+    assert any("examples of one subject are on both sides here" in line for line in starter.measured) is grouped
+
+
 @pytest.mark.slow
 def test_mirror_images_are_made_where_they_keep_the_class_and_never_of_left_and_right(striped: Path, tmp_path: Path) -> None:
     arrows = folder_of(tmp_path / "arrows", arrow, 30)
