@@ -111,7 +111,7 @@ class _Writer:
         if summary.too_few_groups:
             self._advise(
                 f"{summary.too_few_groups} has fewer than {LEAST_GROUPS} different values, too few to divide the examples by: "
-                "the same ones are in training, validation and test, whose figures hold for them and not for others."
+                "the same ones are in training, validation and test, whose metrics hold for them and not for others."
             )
 
     def transfer(self) -> Starter:
