@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, given_path, optional_path, override_texts
 from cnnkit.api.results import plain
@@ -10,6 +10,9 @@ from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
 from cnnkit.keras_api.global_state import preserved_global_state
 from cnnkit.runs.names import RUNS, SortKey
+
+if TYPE_CHECKING:
+    from cnnkit.config.packaged import PackagedConfig
 
 
 def check(config: Config, *, set: Overrides = None) -> dict[str, Any]:
@@ -153,17 +156,17 @@ def list_runs(folder: FilePath = RUNS, *, sort: SortKey = "when") -> list[dict[s
     return runs
 
 
-def list_configs() -> dict[str, str]:
-    """Name of each packaged config -> its first line, as `cnnkit configs`.
+def list_configs() -> "dict[str, PackagedConfig]":
+    """Name of each packaged config -> its first line and what was measured of it, as `cnnkit configs`.
 
     Example:
         >>> import cnnkit
-        >>> "digits" in cnnkit.list_configs()
-        True
+        >>> cnnkit.list_configs()["digits"].measured.task
+        'digits: 10 classes'
     """
     from cnnkit.config.packaged import packaged_configs
 
-    return {config.name: config.description for config in packaged_configs()}
+    return {config.name: config for config in packaged_configs()}
 
 
 def bases() -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ def check_callbacks(config: Config, metrics: Sequence[Entry], *, has_validation:
         has_validation: Whether there are validation examples, or may be.
     """
     train = config.train
-    optimizers = [train.optimizer_of(phase) for phase in train.phases or []] or [train.optimizer]
+    optimizers = [train.optimizer_of(phase) for phase in config.phases]
     without_ema = [each.name for each in optimizers if each.arguments.get("use_ema") is not True]
     for index, entry in enumerate(train.callbacks):
         name, path = entry.name, ("train", "callbacks", index)

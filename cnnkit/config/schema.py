@@ -4,7 +4,7 @@ Over 300 lines: whoever wonders what a config can say, and within which limits, 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -523,6 +523,11 @@ class Config(Section):
 
     sweep: Sweep | None = None
     """The search space of `cnnkit sweep`, and how it is searched."""
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        """The phases of training in order; where none are written, one: the head of a base, or the whole network of `layers`."""
+        return self.train.phases or [Phase(train="all" if self.model.base is None else "head")]
 
     @property
     def data_seed(self) -> int:

@@ -64,13 +64,12 @@ def schedules_of(loaded: BoundConfig) -> list[PhaseSchedule]:
         ConfigError: Boundaries of a schedule decrease with that many steps.
     """
     config, train = loaded.config, loaded.config.train
-    phases = train.phases or [Phase()]
-    has_shares = any(names_shares(train.optimizer_of(phase)) for phase in phases)
+    has_shares = any(names_shares(train.optimizer_of(phase)) for phase in config.phases)
     if not has_shares or not loaded.source.is_local:
         return []
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         dataset = loaded.source.load(Request(config.data_seed, pathlib.Path(scratch), {}))
     try:
-        return phase_schedules(train, phases, len(dataset.train), config.data.batch_size)
+        return phase_schedules(train, config.phases, len(dataset.train), config.data.batch_size)
     except BuildError as error:
         raise loaded.located(error) from error

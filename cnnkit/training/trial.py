@@ -59,7 +59,7 @@ def _phases(config: Config, network: CompiledNetwork) -> Sequence[Phase]:
         BuildError: A phase names no layer, Keras rejects its optimizer, or a learning-rate factor is of weights that no phase trains.
     """
     model, train = network.model, config.train
-    phases = train.phases or [Phase(train="all" if config.model.base is None else "head")]
+    phases = config.phases
     untrained = set(train.learning_rate_factors)
     for number, phase in reversed(list(enumerate(phases))):
         path = ("train", "phases", number)
