@@ -15,7 +15,7 @@ from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request
 from cnnkit.data.sources.arrays import open_npy, open_npz
 from cnnkit.data.sources.csv_file import list_csv
-from cnnkit.data.split import SplitFractions, hold_out, split_size_notices
+from cnnkit.data.split import SplitFractions, assign_splits, hold_out, split_size_notices
 from cnnkit.errors import CnnkitError
 
 
@@ -42,6 +42,14 @@ def test_groups_come_as_near_to_a_share_as_any_choice_of_them(number: int, strat
         assert 0 < len(chosen) < len(groups)
         assert abs(len(chosen) - share * len(groups)) == pytest.approx(nearest(sizes, share * len(groups)))
         assert np.array_equal(chosen, hold_out(np.arange(len(groups)), classes, groups, share, seed))
+
+
+def test_of_three_groups_one_is_left_for_each_split_whatever_their_sizes() -> None:
+    groups = np.repeat([1, 2, 3], [20, 25, 355])  # the two small ones together are nearest to 15 %
+    splits = assign_splits(None, None, groups, SplitFractions(0.15, 0.15), 400, 0)
+    assert [set(groups[splits == split]) for split in ("test", "validation", "train")] == [{2}, {1}, {3}]
+    test_alone = assign_splits(None, None, groups, SplitFractions(0, 0.15), 400, 0)
+    assert set(groups[test_alone == "test"]) == {1, 2}
 
 
 def test_a_share_of_groups_follows_the_seed_and_keeps_the_classes_in_proportion() -> None:

@@ -104,7 +104,8 @@ def assign_splits(
         if isinstance(share, str) or share == 0 or (splits == name).any():
             continue
         candidates = np.flatnonzero(splits == "train")
-        chosen = hold_out(candidates, classes, groups, share, seed + offset)
+        others = name == "test" and shares.validation not in (0, "test") and not (splits == "validation").any()
+        chosen = hold_out(candidates, classes, groups, share, seed + offset, leave=2 if others else 1)
         splits[chosen] = name
     return splits
 
@@ -124,7 +125,7 @@ def fold_to_hold_out(fold: HeldOutFold, candidates: Indices, classes: Array | No
     return mask
 
 
-def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, share: float, seed: int) -> Indices:
+def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, share: float, seed: int, leave: int = 1) -> Indices:
     """Hold out a fraction of the candidates: whole groups where there are groups, else stratified by class.
 
     Args:
@@ -133,17 +134,22 @@ def hold_out(candidates: Indices, classes: Array | None, groups: Array | None, s
         groups: Group of each example `(n,)`; None for none.
         share: Fraction of the candidates.
         seed: Seed of the selection.
+        leave: Number of groups that are left where there are more, for another split.
 
     Returns:
         Positions of the held-out examples, ascending.
     """
     if groups is None:
         return stratified_sample(candidates, classes, round(share * len(candidates)), seed)
-    if len(np.unique(groups[candidates])) < 2:
+    different, sizes = np.unique(groups[candidates], return_counts=True)
+    if len(different) < 2:
         raise CnnkitError(
             "all examples belong to one group, so none can be held out", "Leave `group` out, or set `validation: 0` and `test: 0`."
         )
-    return np.sort(candidates[select_groups(groups[candidates], None if classes is None else classes[candidates], share, seed)])
+    chosen = select_groups(groups[candidates], None if classes is None else classes[candidates], share, seed)
+    if len(different) - len(np.unique(groups[candidates][chosen])) < leave < len(different):
+        chosen = groups[candidates] == different[np.abs(sizes - share * len(candidates)).argmin()]  # one group leaves most others
+    return np.sort(candidates[chosen])
 
 
 def split_size_notices(splits: Array, shares: SplitFractions, wanted: Sequence[str]) -> list[str]:
