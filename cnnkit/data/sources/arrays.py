@@ -212,13 +212,16 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, default
 
 
 def _per_example_values(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
-    """The array of groups or splits that an option names, one value per example."""
+    """The array of groups or splits that an option names `(n,)`; whole numbers may be stored as floats, and both as a column `(n, 1)`."""
     member = members[array_name(path, members, name, (), option)]
-    if len(member.shape) != 1 or member.dtype.kind not in "biuUS":
+    values = member.read().reshape(-1) if member.shape[1:] in ((), (1,)) and member.dtype.kind in "biufUS" else None
+    if values is not None and values.dtype.kind == "f":
+        values = values.astype(np.int64) if np.isfinite(values).all() and (values == np.floor(values)).all() else None
+    if values is None:
         raise CnnkitError(
             f"{path}: {format_value(name)} ({option}) is {member.shape} {member.dtype}", "Wanted is one word or whole number an example."
         )
-    return member.read()
+    return values
 
 
 def _splits(path: Path, values: Array) -> Array:
