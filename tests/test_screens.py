@@ -466,7 +466,7 @@ def init(patch: pytest.MonkeyPatch) -> None:
             ExpectedTime({"starting": 15, "features": 36, "head": 9, "fine-tuning": 660, "final metrics": 5}), "2 cores of AMD EPYC"
         ),
     )
-    starter = Starter(Path("photos.yaml"), summary, lines, (precision_text(choose_held_out(summary), 0.94, "photos.yaml"),))
+    starter = Starter(Path("photos.yaml"), summary, (224, 224, 3), lines, (precision_text(choose_held_out(summary), 0.94, "photos.yaml"),))
     patch.setattr("cnnkit.experiments.starter.write.write_starter", lambda *arguments, **options: starter)
     command("init", "photos", "--transfer")
 

@@ -16,11 +16,12 @@ from cnnkit import cli
 from cnnkit.data.binding import load
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
+from cnnkit.experiments.check_config import check_config
 from cnnkit.experiments.starter.linear_head import STRENGTHS, penalty
-from cnnkit.experiments.starter.measure import load_examples, measure
+from cnnkit.experiments.starter.measure import _measured_targets, _sampled, load_examples, measure
 from cnnkit.experiments.starter.write import Options, write_starter
 from cnnkit.model.optimizer import build_optimizer
-from cnnkit.training.prepare import Prepared, prepare
+from cnnkit.training.prepare import CHOSEN_BY_FINAL_EXAMPLES, Prepared, prepare
 
 WEIGHTS_ADVICE = "The ImageNet weights of MobileNetV2 are not in"
 
@@ -239,9 +240,13 @@ def test_a_time_limits_the_epochs_of_a_network_from_scratch(signals: Path, tmp_p
     monkeypatch.setattr("cnnkit.experiments.starter.write.seconds_per_step", lambda loaded, dataset: 2.0)
     starter = write_starter(signals, tmp_path / "s.yaml", Options(budget=120))
     loaded = load([starter.path])
-    train = len(load_examples(loaded).train)
-    assert loaded.config.train.epochs == int((120 - 15) / (0.3 + 2.0 * train / loaded.config.data.batch_size))
-    with pytest.raises(CnnkitError, match="--time: 30 seconds is too short: the fastest config takes about"):
+    dataset = load_examples(loaded)
+    assert dataset.validation is not None
+    assert dataset.test is not None
+    example = 2.0 / loaded.config.data.batch_size  # seconds; a third of it without the backward pass
+    epoch, final = 0.3 + example * (len(dataset.train) + len(dataset.validation) / 3), example * len(dataset.test) / 3
+    assert loaded.config.train.epochs == int((120 - 15 - final) / epoch)
+    with pytest.raises(CnnkitError, match="--time: 30 seconds is too short: 3 epochs take about"):
         write_starter(signals, tmp_path / "t.yaml", Options(budget=30))
     assert not (tmp_path / "t.yaml").exists()
 
@@ -267,11 +272,11 @@ def test_a_network_from_scratch_leaves_out_files_that_cannot_be_read_and_says_ho
     dataset = load([starter.path]).source.load(Request(42, tmp_path / "cache", {}))  # as `train` reads it
     assert sum(map(len, dataset.splits.values())) == 39
     assert dataset.test is not None
-    held, others = len(dataset.test), 39 - len(dataset.test)
+    held = len(dataset.test)
     left_out, advice = starter.advice
     assert left_out == f"1 of 40 files cannot be used, and the config leaves them out: `cnnkit data check {starter.path}` names them."
     assert advice.startswith(f"The final metrics are of {held} test examples: an accuracy of 0.90 on so few has a 95 % interval of ")
-    assert advice.endswith(f"`cnnkit train {starter.path} --folds 5` measures on {others} examples.")
+    assert advice.endswith(f"`cnnkit train {starter.path} --folds 5` measures on 39 examples.")
 
 
 @pytest.mark.parametrize(
@@ -302,6 +307,84 @@ def test_a_base_gets_pixels_from_0_to_255_whatever_an_array_holds(tmp_path: Path
     assert not load([tmp_path / "bytes.yaml"]).config.model.preprocess
     (entry,) = load([tmp_path / "floats.yaml"]).config.model.preprocess
     assert (entry.name, entry.arguments) == ("Rescaling", {"scale": 255, "offset": 0})
+
+
+@pytest.mark.parametrize("name", ["2024", "true", "null", "1e5", "0x10", "虫　写真", "a: b #c"])
+def test_any_name_of_a_folder_can_be_written(name: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / name, stripes, 8)
+    (tmp_path / "here").mkdir()
+    for transfer in (False, True):
+        target = tmp_path / "here" / f"{transfer}.yaml"
+        config = load([write_starter(folder, target, Options(transfer=transfer, measures=False)).path]).config
+        assert config.data.folder is not None
+        assert Path(config.data.folder).resolve() == folder
+
+
+def test_a_head_alone_keeps_its_last_epoch_so_that_nothing_is_chosen_by_the_examples_that_measure(striped: Path, tmp_path: Path) -> None:
+    starter = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True, measures=False))
+    assert "the final metrics are of the validation examples, by which nothing is chosen" in starter.path.read_text()
+    assert CHOSEN_BY_FINAL_EXAMPLES not in prepare(load([starter.path]), tmp_path / "run").metadata.notices
+    best = prepare(load([starter.path], ["train.keep=best"]), tmp_path / "best")
+    assert CHOSEN_BY_FINAL_EXAMPLES in best.metadata.notices
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("transfer", [False, True])
+def test_too_few_examples_are_refused_before_a_config_is_written(count: int, transfer: bool, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", stripes, count)
+    with pytest.raises(CnnkitError, match=f"{2 * count} examples are too few: they would be "):
+        write_starter(folder, tmp_path / "s.yaml", Options(transfer=transfer, measures=False))
+    assert not (tmp_path / "s.yaml").exists()
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(striped: Path, tmp_path: Path) -> None:
+    with pytest.raises(CnnkitError, match="there is no folder"):
+        write_starter(striped, tmp_path / "nowhere" / "s.yaml", Options(transfer=True))
+
+
+@pytest.mark.parametrize(("shape", "pool"), [((1, 128, 9), [1, 2]), ((1, 1, 9), None), ((4, 4, 1), 2)])
+def test_an_axis_of_one_is_not_pooled(shape: tuple[int, ...], pool: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((40, *shape)), y=np.arange(40) % 2)
+    loaded = load([write_starter(tmp_path / "a.npz", tmp_path / "a.yaml", Options()).path])
+    sizes = [entry.arguments["pool_size"] for entry in loaded.config.model.layers or () if entry.name == "MaxPooling2D"]
+    assert sizes[:1] == ([] if pool is None else [pool])
+    assert check_config(loaded).layers > 5
+
+
+def test_a_number_may_depend_on_the_level_of_a_signal_of_one_channel(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(5, 2, (60, 32, 1))
+    np.savez(tmp_path / "level.npz", x=x, y=x.mean(axis=(1, 2)) - 7)
+    np.savez(tmp_path / "form.npz", x=x, y=np.arange(60) % 2)
+    level, form = (load([write_starter(tmp_path / f"{n}.npz", tmp_path / f"{n}.yaml", Options()).path]) for n in ("level", "form"))
+    assert [entry.name for entry in form.config.model.preprocess] == ["LayerNormalization"]
+    (entry,) = level.config.model.preprocess
+    train = load_examples(level).train
+    assert entry.name == "Normalization"
+    assert entry.arguments["mean"] == pytest.approx([x[train.index].mean()], rel=1e-5)
+
+
+def test_weights_that_cannot_be_downloaded_are_not_those_of_the_config(
+    striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnkit.experiments.starter.write.load_base", lambda entry, shape: (None, ("the packaged ones are used",)))
+    monkeypatch.setattr("cnnkit.experiments.starter.write.SIDES", (32,))
+    starter = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True, downloads=True))
+    base = load([starter.path]).config.model.base
+    assert base is not None
+    assert base.written == {"MobileNetV2": {"alpha": 0.35}}
+    assert any("could not be downloaded" in text for text in starter.advice)
+
+
+def test_of_many_classes_a_hundred_are_measured(tmp_path: Path) -> None:
+    images, classes = np.zeros((2400, 8, 8, 3), np.uint8), np.arange(2400) % 120
+    np.savez(tmp_path / "many.npz", x=images, y=classes)
+    draft = write_starter(tmp_path / "many.npz", tmp_path / "many.yaml", Options(transfer=True, measures=False))
+    dataset = load_examples(load([draft.path]))
+    sample = _sampled(dataset, 42)
+    assert (len(sample), len(np.unique(sample.targets))) == (1000, 100)
+    targets, task = _measured_targets(sample.targets, dataset.task)
+    assert [task.names[each] for each in targets[:50]] == [dataset.task.names[each] for each in sample.targets[:50]]
+    assert task.outputs == 100
 
 
 @pytest.mark.parametrize(("shape", "of"), [((16, 16, 2), " of 1 or 3 channels"), ((16, 3), "")])

@@ -88,6 +88,11 @@ def test_few_examples_to_measure_on_are_told_with_the_interval_and_the_folds() -
         "`cnnkit train ants.yaml --folds 5` measures on 398 examples."
     )
     assert not precision_text(choose_held_out(summary_of(4000)), 0.95, "many.yaml")
+    assert precision_text(choose_held_out(summary_of(1000)), 0.95, "c.yaml").endswith("`--folds 5` measures on 1,000 examples."[1:])
+    own = precision_text(choose_held_out(summary_of(1000, test=200)), 0.95, "c.yaml")
+    assert own.endswith("--folds 5` measures on 800 examples.")  # the data's own test examples are in no fold
+    assert "--folds 3`" in precision_text(choose_held_out(summary_of(398, validation=153)), 0.95, "c.yaml", most_folds=3)
+    assert "--folds" not in precision_text(choose_held_out(summary_of(398, validation=153)), 0.95, "c.yaml", most_folds=1)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("10m", 600), ("90s", 90), ("1h30m", 5400), ("2.5 minutes", 150), ("1 h 5 min", 3900)])
@@ -162,12 +167,13 @@ def test_a_time_shortens_fine_tuning_then_drops_it_then_takes_smaller_images() -
 
     def within(budget: float) -> TransferRecipe:
         recipe = within_budget(RECIPE, measured, held_out, budget, step=3.0)
-        assert expected_time(recipe, held_out, {160: 0.01, 224: 0.02}[recipe.side], step=3.0).seconds <= budget
+        assert expected_time(recipe, held_out, {160: 0.01, 224: 0.02}[recipe.side], {160: 1.5, 224: 3.0}[recipe.side]).seconds <= budget
         return recipe
 
     assert within(3600) == RECIPE
     assert within(600) == replace(RECIPE, fine_tune_epochs=4)
-    assert within(200) == replace(RECIPE, fine_tune_epochs=0, passes=0)
+    assert within(200) == replace(RECIPE, fine_tune_epochs=2, side=160)  # whose steps take half as long
+    assert within(90) == replace(RECIPE, fine_tune_epochs=0, passes=0)
     assert within(40) == replace(RECIPE, fine_tune_epochs=0, passes=0, side=160)
     with pytest.raises(CnnkitError) as caught:
         within(20)
@@ -175,6 +181,12 @@ def test_a_time_shortens_fine_tuning_then_drops_it_then_takes_smaller_images() -
         "--time: 20 seconds is too short: the fastest config takes about 34 seconds on this machine\n"
         "    Allow 41 seconds or more, or use fewer examples."
     )
+
+
+def test_a_base_that_is_not_fine_tuned_for_lack_of_time_gets_the_augmented_passes_of_one_that_never_is() -> None:
+    measured, held_out = measured_with(0.9, seconds=0.001), held_out_of(600)
+    recipe = replace(RECIPE, steps=19)
+    assert within_budget(recipe, measured, held_out, 60, step=30.0) == replace(recipe, fine_tune_epochs=0, passes=3)
 
 
 def test_a_time_drops_augmented_passes_of_a_small_data_set() -> None:
@@ -192,8 +204,9 @@ def signals(path: Path, groups: int, **more: np.ndarray) -> Path:
 def test_groups_are_found_by_their_usual_names_in_arrays_and_tables(tmp_path: Path) -> None:
     assert summarize_data(signals(tmp_path / "s.npz", 5), {}).options == {"group": "subject"}
     two = summarize_data(signals(tmp_path / "two.npz", 2), {})
-    assert (two.options, two.found_group, two.too_few_groups) == ({}, "", "subject")  # too few to divide into three splits
-    assert summarize_data(signals(tmp_path / "one.npz", 1), {}).too_few_groups == ""
+    assert (two.options, two.found_group) == ({}, "")
+    assert two.notices[0].startswith("subject has fewer than 3 different values")  # too few to divide into three splits
+    assert summarize_data(signals(tmp_path / "one.npz", 1), {}).notices == ()
     starter = write_starter(tmp_path / "two.npz", tmp_path / "two.yaml", Options(measures=False))
     assert any(text.startswith("subject has fewer than 3 different values") for text in starter.advice)
     other = signals(tmp_path / "own.npz", 5, device=np.arange(60) % 4)
@@ -209,6 +222,29 @@ def test_groups_are_found_by_their_usual_names_in_arrays_and_tables(tmp_path: Pa
     assert (found.found_group, found.options) == ("Patient", {"group": "Patient"})
 
 
+def test_groups_may_be_whole_floats_in_a_column_and_are_told_where_they_cannot_be_used(tmp_path: Path) -> None:
+    x, y = np.zeros((60, 32, 3), np.float32), np.arange(60) % 2
+    np.savez(tmp_path / "floats.npz", x=x, y=y, subject=(np.arange(60.0) % 5)[:, None])  # a column as np.loadtxt reads it
+    found = summarize_data(tmp_path / "floats.npz", {})
+    assert (found.found_group, found.most_folds) == ("subject", 5)
+    for name, values in (("few", np.arange(1, 6)), ("shares", np.arange(60) / 7)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y, subjects=values)
+        found = summarize_data(tmp_path / f"{name}.npz", {})
+        assert found.options == {}
+        assert found.notices == ("subjects is not used to divide the examples by: it is not one word or whole number an example.",)
+
+
+def test_signals_with_more_channels_than_steps_are_doubted(tmp_path: Path) -> None:
+    for shape, doubted in (((28, 28), True), ((9, 128), True), ((128, 9), False), ((28, 28, 1), False)):
+        np.savez(tmp_path / "x.npz", x=np.zeros((20, *shape), np.float32), y=np.arange(20) % 2)
+        assert any("np.moveaxis(x, 1, -1)" in text for text in summarize_data(tmp_path / "x.npz", {}).notices) is doubted
+
+
+def test_folds_are_no_more_than_the_examples_of_the_rarest_class(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((40, 32, 3), np.float32), y=np.arange(40) < 3)
+    assert summarize_data(tmp_path / "x.npz", {}).most_folds == 3
+
+
 @pytest.mark.parametrize("people", [2, 3])
 @pytest.mark.parametrize("column", ["person,", "label,split,person"])
 def test_a_table_that_predicts_persons_or_is_divided_already_has_no_groups(people: int, column: str, tmp_path: Path) -> None:
@@ -219,5 +255,5 @@ def test_a_table_that_predicts_persons_or_is_divided_already_has_no_groups(peopl
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     found = summarize_data(tmp_path / "t.csv", {})
-    assert (found.found_group, found.too_few_groups, found.options) == ("", "", {})
+    assert (found.found_group, found.notices, found.options) == ("", (), {})
     assert len(found.spec.task.names) == people

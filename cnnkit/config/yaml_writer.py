@@ -16,7 +16,9 @@ class _Writer(yaml.SafeDumper):
 
 
 def _text(writer: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=None if isinstance(plain_scalar(value), str) else "'")
+    style = None if isinstance(plain_scalar(value), str) else "'"
+    # Characters that do not print, such as an ideographic space, may be written as escapes, which only double quotes have.
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style if value.isprintable() else '"')
 
 
 _Writer.add_representer(str, _text)

@@ -14,7 +14,7 @@ def print_starter(starter: "Starter") -> None:
     """Print a line on the data, what was measured, advice as notices, and the command that trains."""
     summary = starter.summary
     names = ", ".join(summary.spec.task.names[:MOST_NAMES]) + (", …" if len(summary.spec.task.names) > MOST_NAMES else "")
-    print_line(f"{summary.count:,} examples of {summary.spec.input_shape}, {summary.spec.task.kind}: {names}")
+    print_line(f"{summary.count:,} examples of {starter.input_shape}, {summary.spec.task.kind}: {names}")
     if summary.found_group:
         print_line(f"Groups: {summary.found_group}, found by its name; no group is divided between the splits.")
     if summary.skewed:

@@ -61,7 +61,7 @@ def config_text(name: str, command: str, source: str, summary: DataSummary, held
         f"#   {command}",
         *(["#", *(f"# {line}" for line in comments)] if comments else []),
         "",
-        f"name: {name}",
+        f"name: {_scalar(name)}",
         "seed: 42",
         "",
         *_data_lines(source, summary, held_out, parts),
@@ -73,6 +73,12 @@ def config_text(name: str, command: str, source: str, summary: DataSummary, held
         *parts.train,
     ]
     return "\n".join(escape_unprintable(line.rstrip()) for line in lines) + "\n"  # a name may hold the end of a line
+
+
+def file_stem(name: str) -> str:
+    """A name of a run and of its config's file, from that of the data."""
+    text = "".join(character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in name)
+    return text.strip("._-")[:64] or "data"
 
 
 def _data_lines(source: str, summary: DataSummary, held_out: HeldOut, parts: Parts) -> list[str]:

@@ -13,9 +13,8 @@ from cnnkit.config.schema import Data
 from cnnkit.data.images.faults import ImageFault
 from cnnkit.data.images.header import read_header
 from cnnkit.data.source import Request, Source, endings, open_source, source_of
-from cnnkit.data.sources.csv_file import read_table
-from cnnkit.data.sources.npy_format import read_members
 from cnnkit.errors import CnnkitError
+from cnnkit.experiments.starter.groups import groups_in
 from cnnkit.experiments.starter.pixel_range import IN_FILES, PixelRange
 from cnnkit.experiments.starter.pixel_range import SAMPLED as SAMPLED_IMAGES
 
@@ -23,8 +22,6 @@ Array = npt.NDArray[Any]
 
 SAMPLED = 64  # image files whose headers are read to choose the size and color mode of the inputs
 LARGEST_SIDE = 128  # pixels: a size at which training from scratch takes reasonable time without an accelerator
-LEAST_GROUPS = 3  # for training, validation and test
-GROUP_NAMES = ("group", "groups", "subject", "subjects", "subject_id", "patient", "patient_id", "person", "participant", "user", "user_id")
 SKEWED = 1.0  # skewness from which the logarithm of positive targets is learned
 
 
@@ -44,7 +41,8 @@ class DataSummary:
         found_group: The name of the groups that no option named; empty for none.
         skewed: Whether all targets are positive numbers and nearer to a normal distribution on the log scale.
         pixels: The range of pixel values.
-        too_few_groups: The name of groups that are too few to divide the examples by; empty for none.
+        notices: Notices for the user: groups that are not used, axes that may be meant otherwise.
+        most_folds: The largest number of folds of a cross-validation: that of the examples of the rarest class, or of groups.
     """
 
     key: str
@@ -58,7 +56,8 @@ class DataSummary:
     found_group: str
     skewed: bool
     pixels: PixelRange = IN_FILES
-    too_few_groups: str = ""
+    notices: tuple[str, ...] = ()
+    most_folds: int = 1_000_000
 
 
 def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
@@ -76,7 +75,8 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     key = source_of(path)
     if key is None:
         raise CnnkitError(f"{path}: is neither a folder nor a {endings()} file")
-    found, too_few = ("", "") if options.get("group") else _groups_in(path, key, options.get("target"))
+    groups = groups_in(path, key, options)
+    found = "" if options.get("group") else groups.name
     options = {**options, "group": found} if found else options
     source = open_source(Data.model_validate({key: str(path.resolve()), **options, "image_size": [1, 1]}))
     spec, side = source.spec, max(source.spec.input_shape[:2]) if len(source.spec.input_shape) == 3 else 0
@@ -87,10 +87,33 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
     present = counts[counts > 0]
     imbalance = float(present.max() / present.min()) if len(present) else 1.0
+    rarest = int(present.min()) if len(present) else len(targets)
     skewed = spec.task.is_regression and is_skewed(targets)
     pixels = IN_FILES if source.image_files or len(spec.input_shape) < 3 else _pixels_of(source)
     return DataSummary(
-        key, options, spec, bool(source.image_files), side, len(targets), imbalance, own_splits, found, skewed, pixels, too_few
+        key=key,
+        options=options,
+        spec=spec,
+        image_files=bool(source.image_files),
+        image_side=side,
+        count=len(targets),
+        imbalance=imbalance,
+        own_splits=own_splits,
+        found_group=found,
+        skewed=skewed,
+        pixels=pixels,
+        notices=tuple(text for text in (groups.notice, _doubtful_axes(spec.input_shape)) if text),
+        most_folds=groups.number or rarest,
+    )
+
+
+def _doubtful_axes(shape: tuple[int, ...]) -> str:
+    """A notice for signals with as many channels as steps or more, which may be images without channels, or have the channels first."""
+    if len(shape) != 2 or shape[0] > shape[1]:
+        return ""
+    return (
+        f"Examples of {shape} are taken for signals of {shape[0]} steps and {shape[1]} channels. Grey images have a channel "
+        "(`x[..., np.newaxis]`); where the channels stand first, move them: `np.moveaxis(x, 1, -1)`."
     )
 
 
@@ -111,26 +134,6 @@ def _skewness(values: Array) -> Array:
     second = (centred**2).mean(axis=0)
     skewness: Array = (centred**3).mean(axis=0) / np.where(second > 0, second, 1.0) ** 1.5  # 0 of a constant
     return skewness
-
-
-def _groups_in(path: Path, key: str, target: Any) -> tuple[str, str]:
-    """The column or array of groups that a table or npz file has under a usual name, and that is no target; else one of too few groups."""
-    if key == "csv":
-        table = read_table(path)
-        divided = "split" in map(str.lower, table)  # into training and test examples already
-        is_target = target is None and len(table) == 2  # the only column beside the paths
-        columns = {} if divided or is_target else {name: [cell for _, cell in cells] for name, cells in table.items()}
-    elif key == "npz":
-        members = read_members(path)
-        divided = "x_train" in members  # into training and test examples already
-        arrays = {name: member for name, member in members.items() if name.lower() in GROUP_NAMES and not divided}
-        columns = {name: list(each.read()) for name, each in arrays.items() if len(each.shape) == 1 and each.dtype.kind in "biuUS"}
-    else:
-        columns = {}
-    targets = target if isinstance(target, list) else [target]
-    usual = {name: values for name, values in columns.items() if name.lower() in GROUP_NAMES and name not in targets}
-    found = next((name for name, values in usual.items() if len(set(values)) >= LEAST_GROUPS), "")
-    return found, "" if found else next((name for name, values in usual.items() if len(set(values)) > 1), "")
 
 
 def _pixels_of(source: Source) -> PixelRange:

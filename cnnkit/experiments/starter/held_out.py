@@ -49,20 +49,25 @@ def choose_held_out(summary: DataSummary) -> HeldOut:
     return HeldOut(validation, test, left, validation_count, test_count)
 
 
-def precision_text(held_out: HeldOut, score: float, config: str) -> str:
+def precision_text(held_out: HeldOut, score: float, config: str, most_folds: int = FOLDS) -> str:
     """How wide the interval of the final accuracy will be, and how to narrow it; empty where it is narrow enough.
 
     Args:
         held_out: The splits.
         score: The expected accuracy, such as that of a linear head.
         config: The config's path, for the command.
+        most_folds: The largest number of folds that the data can be divided into.
     """
     split, count = held_out.measured_on
     if not 0 < count < FEW:
         return ""
     around = wilson_interval(score, count)
-    every = held_out.train_count + held_out.validation_count
-    return (
+    text = (
         f"The final metrics are of {count:,} {split} examples: an accuracy of {score:.2f} on so few has a 95 % interval of "
-        f"{around.low:.2f} … {around.high:.2f}. `cnnkit train {config} --folds {FOLDS}` measures on {every:,} examples."
+        f"{around.low:.2f} … {around.high:.2f}."
     )
+    folds = min(FOLDS, most_folds)
+    if folds < 2:
+        return text
+    every = held_out.train_count + held_out.validation_count + (held_out.test_count if held_out.test is not None else 0)
+    return f"{text} `cnnkit train {config} --folds {folds}` measures on {every:,} examples."

@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 
 FOLDS = 5
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # scikit-learn's C: the inverse of the penalty, weakest last
+DEFAULT_STRENGTH = 0.03  # where none was measured, or all are as good
 LEAST_PROBABILITY = 1e-6  # of the true class in a log loss
 MOST_STEPS = 300  # of the solver
 TOLERANCE = 3e-3  # of its gradient: enough for a comparison
@@ -73,7 +74,8 @@ def cross_validate(features: Array, targets: Array, task: Task, seed: int, mirro
         rows = np.concatenate([held_out] * (len(both) // count))
         for strength, predicted in _predictions(both[:count][~held_out], targets[~held_out], both[rows], task):
             predictions[strength][rows] = predicted
-    best = min(STRENGTHS, key=lambda strength: _losses(predictions[strength][:count], targets, task).mean())
+    losses = {strength: float(_losses(predictions[strength][:count], targets, task).mean()) for strength in STRENGTHS}
+    best = min(STRENGTHS, key=lambda strength: (losses[strength], strength != DEFAULT_STRENGTH))
     chosen = predictions[best]
     right = [_right(part, targets, task) for part in (chosen[:count], chosen[count:]) if len(part)]
     return OutOfFold(_losses(chosen[:count], targets, task), right[0], right[1] if len(right) > 1 else np.zeros(0), best)
@@ -172,20 +174,24 @@ def _right(predicted: Array, targets: Array, task: Task) -> Array:
     return right
 
 
-def keeps_class(judged: OutOfFold, targets: Array, task: Task) -> bool:
+def keeps_class(judged: OutOfFold, targets: Array, task: Task, *, likely: bool) -> bool:
     """Whether mirrored examples are predicted as well as the examples themselves, so that a flip keeps what they are.
 
-    That is: the head predicts better than the most frequent class does (else nothing can be told); mirrored, it is right no more
-    than 1.64 standard errors (a one-sided 95 %) less often; and no class with examples enough loses more than half of those right.
+    That is: the head predicts better than the most frequent class does (else nothing can be told); mirrored, it is right no less
+    often, or where that is likely beforehand, less often by no more than 1.64 standard errors (a one-sided 95 %); and no class with
+    examples enough loses more than half of those right.
 
     Args:
         judged: With mirrored examples.
         targets: As in `Examples`.
         task: The prediction task.
+        likely: Whether the flip keeps the class of most pictures, as left and right do but not top and bottom.
     """
     lost = judged.right - judged.mirrored_right
     error = float(lost.std() / np.sqrt(len(lost)))
-    if judged.score <= _chance(targets, task) + 2 * float(judged.right.std() / np.sqrt(len(lost))) or lost.mean() > 1.64 * error:
+    if judged.score <= _chance(targets, task) + 2 * float(judged.right.std() / np.sqrt(len(lost))):
+        return False
+    if lost.mean() > (1.64 * error if likely else 0.0):
         return False
     return not (task.is_classification and _a_class_is_lost(judged, targets))
 

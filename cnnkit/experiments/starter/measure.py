@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cnnkit.data.divide import stratification_classes
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.source import Request
 from cnnkit.data.split import stratified_sample
+from cnnkit.errors import CnnkitError
 from cnnkit.experiments.starter.linear_head import OutOfFold, cross_validate, keeps_class
 from cnnkit.model.builder import build_network
 from cnnkit.training.features import FrozenFeatures, split_model
@@ -27,6 +28,8 @@ OnProgress = Callable[[int, int], None]
 SAMPLE = 300  # training examples: at five sizes a minute on two processor cores
 BATCH = 32
 FLIPS = {"horizontal": 2, "vertical": 1}  # axis of `(batch, height, width, channels)` that is reversed
+LIKELY_FLIPS = ("horizontal",)  # keep the class of most pictures
+MOST_OUTPUTS = 100  # classes or labels that are measured: more take hours, and tell no more about sizes and flips
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,13 @@ class Measurements:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """The sample at one size: pixels `(n, height, width, channels)`, features `(n, channels)`, their network, and targets as learned."""
+    """The sample at one size: pixels `(n, height, width, channels)`, features `(n, channels)`, their network, and targets as learned.
+
+    The task is that of the sample, which has at most `MOST_OUTPUTS` of the classes or labels.
+    """
 
     dataset: Dataset
+    task: Task
     targets: Array
     pixels: Array
     features: Array
@@ -134,8 +141,9 @@ def measure(draft: Path, sides: Sequence[int], size_entry: str, listed: int, on_
     best: _Sampled | None = None
     for side in sides:
         loaded = load([draft], [f"{size_entry}={side}"])
-        seed, task = loaded.config.seed, loaded.spec.task
+        seed = loaded.config.seed
         sampled, seconds = _compute(loaded, progress)
+        task = sampled.task
         sizes.append(SizeScore(side, cross_validate(sampled.features, sampled.targets, task, seed), seconds))
         if best is None or sizes[-1] is _lowest(sizes):
             best = sampled
@@ -154,7 +162,7 @@ def _judge_flips(sampled: _Sampled, task: Task, seed: int, progress: _Progress) 
     for name, axis in FLIPS.items():
         mirrored = _run(sampled.network, np.flip(sampled.pixels, axis), progress)
         judged = cross_validate(sampled.features, sampled.targets, task, seed, mirrored)
-        flips[name] = (float(judged.mirrored_right.mean()), keeps_class(judged, sampled.targets, task))
+        flips[name] = (float(judged.mirrored_right.mean()), keeps_class(judged, sampled.targets, task, likely=name in LIKELY_FLIPS))
         if not flips[name][1]:
             break  # what left and right matter to, top and bottom do too
     return flips
@@ -174,12 +182,32 @@ def load_examples(loaded: BoundConfig, on_progress: OnProgress = lambda done, to
 
 
 def _sampled(dataset: Dataset, seed: int) -> Examples:
-    """At most `SAMPLE` training examples, or ten of each class, stratified."""
-    train = dataset.train
-    most = max(SAMPLE, 10 * dataset.task.outputs if dataset.task.is_classification else 0)
+    """At most `SAMPLE` training examples, or ten of each class, stratified; of at most `MOST_OUTPUTS` classes.
+
+    Raises:
+        CnnkitError: There is no training example.
+    """
+    train, task = dataset.train, dataset.task
+    if not len(train):
+        raise CnnkitError(f"{dataset.name}: no training example can be used", "Look at the files: `cnnkit data check`.")
+    if task.is_classification and task.outputs > MOST_OUTPUTS:
+        classes = np.random.default_rng(seed).permutation(np.unique(train.targets))[:MOST_OUTPUTS]
+        train = train.take(np.flatnonzero(np.isin(train.targets, classes)))
+    most = max(SAMPLE, 10 * min(task.outputs, MOST_OUTPUTS) if task.is_classification else 0)
     if len(train) <= most:
         return train
-    return train.take(stratified_sample(np.arange(len(train)), stratification_classes(dataset.task, train.targets), most, seed))
+    return train.take(stratified_sample(np.arange(len(train)), stratification_classes(task, train.targets), most, seed))
+
+
+def _measured_targets(targets: Array, task: Task) -> tuple[Array, Task]:
+    """Targets and task of a sample with at most `MOST_OUTPUTS` classes, those that occur in it, or labels, the most frequent ones."""
+    if task.outputs <= MOST_OUTPUTS or task.is_regression:
+        return targets, task
+    if task.is_classification:
+        classes, indices = np.unique(targets, return_inverse=True)
+        return indices, replace(task, names=tuple(task.names[each] for each in classes))
+    labels = np.sort(np.argsort(-targets.sum(axis=0), kind="stable")[:MOST_OUTPUTS])
+    return targets[:, labels], replace(task, names=tuple(task.names[each] for each in labels))
 
 
 def _compute(loaded: BoundConfig, progress: _Progress) -> tuple[_Sampled, float]:
@@ -200,7 +228,8 @@ def _compute(loaded: BoundConfig, progress: _Progress) -> tuple[_Sampled, float]
     timed = len(sample) - BATCH if len(sample) > BATCH else len(sample)
     seconds = (time.perf_counter() - started) / timed
     targets = on_scale(sample, loaded.config.train.target_scale) if dataset.task.is_regression else sample.targets
-    return _Sampled(dataset, targets, np.concatenate(pixels), np.concatenate(features), network), seconds
+    targets, task = _measured_targets(targets, dataset.task)
+    return _Sampled(dataset, task, targets, np.concatenate(pixels), np.concatenate(features), network), seconds
 
 
 def _run(network: FrozenFeatures, pixels: Array, progress: _Progress) -> Array:

@@ -73,10 +73,13 @@ def _preprocess_lines(rank: int, statistics: ChannelStatistics | None, pixels: P
 
 def _image_layers(rank: int, sides: Sequence[int]) -> list[str]:
     """Blocks of convolution, normalization and pooling, down to feature maps with sides of about 4 to 7."""
-    blocks = max(1, min(5, int(np.log2(max(min(sides), 2) / 4)) if min(sides) >= 8 else 1))
+    wide = [side for side in sides if side > 1]  # an axis of one cannot be pooled
+    blocks = max(1, min(5, int(np.log2(min(wide) / 4)) if min(wide, default=0) >= 8 else 1))
+    window = [min(side, 2) for side in sides]
+    pooling = [f"    - MaxPooling{rank}D: {{pool_size: {2 if len(wide) == rank else window}}}"] if wide else []
     lines = []
     for block in range(blocks):
-        lines += [*_convolution(rank, min(32 * 2**block, 128), 3), f"    - MaxPooling{rank}D: {{pool_size: 2}}"]
+        lines += [*_convolution(rank, min(32 * 2**block, 128), 3), *pooling]
     lines += _convolution(rank, min(32 * 2**blocks, 256), 3)
     return [*lines, f"    - GlobalAveragePooling{rank}D", "    - Dropout: {rate: 0.3}"]
 

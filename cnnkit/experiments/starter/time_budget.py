@@ -61,12 +61,13 @@ def expected_time_lines(expected: ExpectedTime, machine: str) -> tuple[str, ...]
     )
 
 
-def does_not_fit(budget: float, least: float) -> CnnkitError:
+def does_not_fit(budget: float, least: float, what: str = "the fastest config takes") -> CnnkitError:
     """The error for a budget in which nothing can be trained.
 
     Args:
         budget: Seconds.
         least: Expected seconds of the fastest config.
+        what: What takes them.
     """
-    message = f"--time: {time_text(budget)} is too short: the fastest config takes about {time_text(least)} on this machine"
+    message = f"--time: {time_text(budget)} is too short: {what} about {time_text(least)} on this machine"
     return CnnkitError(message, f"Allow {time_text(least * 1.2)} or more, or use fewer examples.")

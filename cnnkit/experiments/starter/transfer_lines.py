@@ -55,7 +55,8 @@ def optimizer_lines(recipe: TransferRecipe) -> list[str]:
     """The lines of `train` on epochs, optimizer and phases; the schedules end with the last epoch, also where epochs are edited."""
     head = "{Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 2e-3, decay_steps: total_steps}}}}"
     if not recipe.fine_tune_epochs:
-        return [f"  epochs: {recipe.head_epochs}", f"  optimizer: {head}"]
+        last = "  keep: last                      # the loss of a linear head has one minimum, to which the last epoch is nearest"
+        return [f"  epochs: {recipe.head_epochs}", f"  optimizer: {head}", last]
     return [
         "  phases:",
         "    - train: head                   # on features of the frozen base, computed once",
@@ -87,7 +88,8 @@ def measured_lines(measured: Measurements, summary: DataSummary, side: int) -> l
         speed = f"{1 / size.seconds:,.0f} images/s"
         lines.append(f"  {size.side:>3} px  {score} {size.judged.score:.3f}  {loss} {size.judged.loss:.3f}  {speed}{chosen}")
     for name, (mirrored, kept) in measured.flips.items():
-        verdict = "as good, so flips are used" if kept else "worse, so no such flips"
+        as_good = "as good" if round(mirrored, 3) >= round(measured.best.judged.score, 3) else "not worse beyond chance"
+        verdict = f"{as_good}, so flips are used" if kept else "worse, so no such flips"
         lines.append(f"  mirrored ({name})  {score} {mirrored:.3f}: {verdict}")
     if group := summary.options.get("group"):
         lines.append(f"  examples of one {group} are on both sides here, so that the {score} is too high; training divides by {group}")

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from cnnkit.config.task import Task
 from cnnkit.experiments.starter.held_out import HeldOut
-from cnnkit.experiments.starter.linear_head import penalty
+from cnnkit.experiments.starter.linear_head import DEFAULT_STRENGTH, penalty
 from cnnkit.experiments.starter.measure import Measurements, SizeScore
 from cnnkit.experiments.starter.time_budget import EPOCH, STARTING, ExpectedTime, does_not_fit
 
 DEFAULT_SIDE = 224  # pixels: the size of the weights that serve for every size, and the largest that is fine-tuned: more takes too long
-DEFAULT_STRENGTH = 0.03  # scikit-learn's C where none was measured
 
 HEAD_STEPS = 2000  # optimizer steps in which Adam brings the head close to the optimum of its convex loss
 HEAD_EPOCHS = (10, 80)  # at least and at most
@@ -23,6 +22,7 @@ FINE_TUNE_FROM = "block_6_expand"  # of MobileNetV2: above it is most of what ca
 FINE_TUNE_LEAST = 500  # training examples: on 2,600 pictures of flowers fine-tuning gained 0.016; a few hundred are soon known by heart
 FINE_TUNE_EXAMPLES = 16_000  # examples that fine-tuning sees
 FINE_TUNE_EPOCHS = (2, 12)  # at least and at most
+SMALLEST_TUNED = 160  # pixels: rather than to tune on smaller images, the base is left as it is on those of the best size
 FINE_TUNE_STEP = 2.5  # times a forward pass, where no step was timed
 NOTHING_TO_GAIN = 0.98  # accuracy of the linear head from which the base is left as it is
 
@@ -77,7 +77,6 @@ def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: 
     steps = max(1, math.ceil(count / batch))
     nothing_to_gain = measured is not None and not grouped and not task.is_regression and measured.best.judged.score >= NOTHING_TO_GAIN
     tunes = count >= FINE_TUNE_LEAST and not nothing_to_gain
-    passes = min(MOST_PASSES, PASSES_UP_TO // max(count, 1))
     size = _size(measured, tunes=tunes) if measured else None
     strength = size.judged.strength if size else DEFAULT_STRENGTH
     flips = tuple(name for name, (_, kept) in measured.flips.items() if kept) if measured else ()
@@ -85,12 +84,18 @@ def decide(measured: Measurements | None, held_out: HeldOut, task: Task, batch: 
         side=size.side if size else DEFAULT_SIDE,
         l2=float(f"{penalty(strength, count, task):.2g}"),
         flips=flips,
-        passes=1 if tunes else passes if passes > 1 else 0,
+        passes=1 if tunes else _passes(count),
         head_epochs=_within(HEAD_EPOCHS, HEAD_STEPS / steps),
         fine_tune_epochs=_within(FINE_TUNE_EPOCHS, FINE_TUNE_EXAMPLES / count) if tunes else 0,
         batch=batch,
         steps=steps,
     )
+
+
+def _passes(count: int) -> int:
+    """Augmented passes over a number of examples, where the base is not fine-tuned; 0 where they are enough as they are."""
+    passes = min(MOST_PASSES, PASSES_UP_TO // max(count, 1))
+    return passes if passes > 1 else 0
 
 
 def _size(measured: Measurements, *, tunes: bool) -> SizeScore:
@@ -128,7 +133,8 @@ def expected_time(recipe: TransferRecipe, held_out: HeldOut, forward: float, ste
 def within_budget(recipe: TransferRecipe, measured: Measurements, held_out: HeldOut, budget: float, step: float | None) -> TransferRecipe:
     """The best recipe that is expected to end in time.
 
-    First fine-tuning is shortened, then left out, then augmented passes are, then smaller images are taken.
+    First fine-tuning is shortened, then smaller images are taken for it, then it is left out; then augmented passes are, and smaller
+    images are taken for the head.
 
     Args:
         recipe: The recipe without a limit of time, at the best size.
@@ -140,14 +146,21 @@ def within_budget(recipe: TransferRecipe, measured: Measurements, held_out: Held
     Raises:
         CnnkitError: None ends in time.
     """
+    smaller = [size.side for size in reversed(measured.sizes) if size.side < recipe.side]
     tuned = range(recipe.fine_tune_epochs, FINE_TUNE_EPOCHS[0] - 1, -1) if recipe.fine_tune_epochs else []
-    candidates = [replace(recipe, fine_tune_epochs=epochs) for epochs in tuned]
-    passes = range(recipe.passes if not recipe.fine_tune_epochs else 0, -1, -1)
-    candidates += [replace(recipe, fine_tune_epochs=0, passes=number) for number in passes]
-    smaller = [size for size in reversed(measured.sizes) if size.side < recipe.side]
-    candidates += [replace(recipe, fine_tune_epochs=0, passes=0, side=size.side) for size in smaller]
+    tuned_sides = [recipe.side, *(side for side in smaller if side >= SMALLEST_TUNED)]
+    candidates = [replace(recipe, side=side, fine_tune_epochs=epochs) for side in tuned_sides for epochs in tuned]
+    passes = _passes(held_out.train_count) if recipe.fine_tune_epochs else recipe.passes
+    candidates += [replace(recipe, fine_tune_epochs=0, passes=number) for number in range(passes, -1, -1)]
+    candidates += [replace(recipe, fine_tune_epochs=0, passes=0, side=side) for side in smaller]
     seconds_at = {size.side: size.seconds for size in measured.sizes}
-    expected = [expected_time(each, held_out, seconds_at[each.side], step).seconds for each in candidates]
+
+    def seconds_of(candidate: TransferRecipe) -> float:
+        forward = seconds_at[candidate.side]
+        scaled = None if step is None else step * forward / seconds_at[recipe.side]
+        return expected_time(candidate, held_out, forward, scaled).seconds
+
+    expected = [seconds_of(each) for each in candidates]
     for candidate, seconds in zip(candidates, expected, strict=True):
         if seconds <= budget:
             return candidate
