@@ -218,6 +218,14 @@ def test_more_epochs_are_the_epochs_that_a_longer_run_would_have_had(run: Path, 
     assert_same(tmp_path / "long", run)
 
 
+def test_a_run_does_not_end_within_an_epoch_that_it_has_begun(run: Path) -> None:
+    with pytest.raises(CnnkitError) as caught:
+        go_on(run, epochs=1)  # its weights are those of one epoch and four steps
+    assert str(caught.value) == "--epochs: 1 epochs in all are too few: 2 are done or begun already\n    Name 2 or more."
+    assert [row["epoch"] for row in go_on(run, epochs=2).history.rows] == [1, 2]
+    assert [row["epoch"] for row in go_on(run, epochs=2).history.rows] == [1, 2]  # as many as are done: nothing is left within one
+
+
 def test_a_changed_config_is_refused_with_the_difference_and_goes_on_when_forced(run: Path) -> None:
     with pytest.raises(CnnkitError) as caught:
         go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=4")

@@ -135,7 +135,7 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def with_epochs(
-    sources: Sequence[ConfigSource], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, done: int = 0
+    sources: Sequence[ConfigSource], overrides: Sequence[str], loaded: LoadedConfig, epochs: int, begun: int = 0
 ) -> LoadedConfig:
     """A config with another total number of epochs; only the last phase is lengthened or shortened.
 
@@ -144,16 +144,19 @@ def with_epochs(
         overrides: Its overrides.
         loaded: The config with its own number of epochs.
         epochs: The new total over all phases.
-        done: Epochs that an interrupted run has completed.
+        begun: Epochs of the last phase that an interrupted run has done or begun.
 
     Raises:
-        CnnkitError: Fewer than are completed, or none would be left for the last phase.
+        CnnkitError: Fewer than are done or begun, or none would be left for the last phase.
     """
     train = loaded.config.train
     earlier = sum(map(train.epochs_of, (train.phases or [])[:-1]))
-    if epochs < max(done, earlier + 1):
-        reason = f"{done} are done already" if done > earlier else f"the phases before the last one take {earlier}"
-        raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {max(done, earlier) + 1} or more.")
+    least = earlier + max(begun, 1)
+    if epochs < least:
+        before = f"the phases before the last one take {earlier}" if earlier else ""
+        now = f"{begun}{' of the last one' if earlier else ''} are done or begun already" if begun else ""
+        reason = ", and ".join(filter(None, (before, now)))
+        raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {least} or more.")
     if train.phases is None:
         return load_config(sources, [*overrides, f"train.epochs={epochs}"])
     phases = [phase.model_dump(exclude_none=True) for phase in train.phases]

@@ -19,6 +19,7 @@ from cnnkit.model.optimizer import names_shares
 from cnnkit.runs.directory import RunDirectory, read_state, run_of
 from cnnkit.runs.intact import is_intact
 from cnnkit.runs.lock import RunLock
+from cnnkit.training.checkpoint.state import TrainingState
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore
 
 UNRELATED_TO_LEARNING = (
@@ -130,7 +131,7 @@ def open_interrupted(
             notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
         loaded = load_config(configs or [directory.config], overrides)
         if epochs is not None:
-            loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, checkpoint.state.epoch)
+            loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, _begun_of_last_phase(checkpoint.state, loaded))
             notices += _new_total(checkpoint.state.run.config, loaded)
         changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=epochs is not None)
         if changed and not force:
@@ -145,6 +146,12 @@ def open_interrupted(
         if lock is not None:
             lock.release()
         raise
+
+
+def _begun_of_last_phase(state: TrainingState, loaded: LoadedConfig) -> int:
+    """Epochs of the last phase that are done or begun; 0 while an earlier phase is trained."""
+    is_last = state.phase_started and state.phase == len(loaded.config.phases) - 1
+    return state.epoch - state.epochs_before_phase + (state.step > 0) if is_last else 0
 
 
 def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
