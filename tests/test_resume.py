@@ -242,6 +242,34 @@ def test_a_changed_config_is_refused_with_the_difference_and_goes_on_when_forced
         go_on(run, "train.optimizer={Adam: {learning_rate: 0.5}}", "train.epochs=2", "model.layers[0].Conv2D.filters=8", force=True)
 
 
+def test_a_forced_run_leaves_no_checkpoint_of_the_config_before(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins its epoch anew, so that the checkpoints before are of later steps: the newest is its own nevertheless."""
+    from cnnkit.training import run as run_module
+
+    slow = "train.optimizer={SGD: {learning_rate: 0.08}}"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(0)))
+        assert go_on(run, slow, force=True).history.interrupted
+    newest, _ = CheckpointStore(run / "checkpoints").newest()
+    assert newest is not None
+    assert (newest.name, newest.state.run.config["train"]["optimizer"]) == (
+        "epoch-00001-step-0000002.safetensors",
+        {"SGD": {"learning_rate": 0.08}},
+    )
+    assert [row["learning_rate"] for row in go_on(run).history.rows[1:]] == pytest.approx([0.08, 0.08])
+
+
+def test_a_forced_run_that_diverges_goes_back_to_its_own_checkpoint(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diverge(monkeypatch, 1)
+    resumed = open_interrupted(run, [], ["train.optimizer={SGD: {learning_rate: 0.08}}", "train.on_nan=restore"], None, force=True)
+    steps: list[tuple[int, int]] = []
+    listener = Silent()
+    listener.on_steps = lambda epoch, step, *rest: steps.append((epoch, step))  # type: ignore[attr-defined]
+    finished = train(prepare(resumed.loaded, None, resumed=resumed), listener)
+    assert [step for epoch, step in steps if epoch == 2] == [2, 3, 4, 5]  # the fifth after the restore: none is taken twice
+    assert [row["learning_rate"] for row in finished.history.rows[1:]] == pytest.approx([0.04, 0.04])
+
+
 def test_changed_data_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnkit.training import prepare as prepare_module
 

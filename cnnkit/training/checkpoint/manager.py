@@ -61,7 +61,8 @@ class CheckpointManager:
         epochs_before_phase: Epochs done when it began.
         halvings: How often the learning rate was halved in this phase after the loss had diverged.
         pending: Checkpoint to restore once the phase's model is compiled; None for none.
-        forced: Whether to resume although the config or the data has changed: only variables that still fit are restored.
+        forced: Whether to resume although the config or the data has changed: only variables that still fit are restored. False again
+            once a checkpoint of the changed run is written.
         saving_seconds: Wall time that saving checkpoints has taken in this process.
     """
 
@@ -283,3 +284,4 @@ class CheckpointManager:
             callbacks=list(callbacks),
         )
         self.checkpoints.save(Checkpoint(state, arrays))
+        self.forced = False

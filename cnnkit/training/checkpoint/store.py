@@ -57,6 +57,8 @@ class CheckpointStore:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, then delete all but the two most recent ones and that of the best epoch.
 
+        Those that would come after it are deleted as well: training has gone back before them.
+
         Returns:
             The path written.
 
@@ -66,8 +68,10 @@ class CheckpointStore:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / checkpoint.name
         write_checkpoint(path, checkpoint)
-        retained = {path, *self._paths()[-MOST_RECENT:], self._of_epoch(checkpoint.state.best.epoch)}
-        for old in self._paths():
+        paths = self._paths()
+        so_far = paths[: paths.index(path) + 1]
+        retained = {*so_far[-MOST_RECENT:], self._of_epoch(checkpoint.state.best.epoch)}
+        for old in paths:
             if old not in retained:
                 old.unlink(missing_ok=True)
         return path
