@@ -182,6 +182,37 @@ def test_files_of_a_finished_run_that_are_gone_are_written_again(whole: Path, tm
     assert_same(whole / "run", run)
 
 
+STOPS_AFTER_TWO = "train.callbacks=[{EarlyStopping: {patience: 1, min_delta: 10}}]"
+
+
+def test_a_run_whose_first_phase_was_ended_early_is_finished_after_its_last_one(config: Path) -> None:
+    run, phases = config.parent / "run", "train.phases=[{train: all, epochs: 3}, {train: all, epochs: 1}]"
+    assert len(go(config, run, phases, STOPS_AFTER_TWO).history.rows) == 3  # of four that are planned
+    (run / "calibration.json").write_text("{}")  # goes with the model, so it is deleted where that is saved again
+    assert go(config, run, phases, STOPS_AFTER_TWO) is None
+    assert (run / "calibration.json").exists()
+
+
+def test_a_run_that_a_callback_ended_says_so_and_is_trained_further_with_force(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["cnnkit", "train", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code == 0
+        return capsys.readouterr().out
+
+    run = config.parent / "run"
+    command(str(config), "--run-dir", str(run), "--set", STOPS_AFTER_TWO)
+    further = f"cnnkit train --resume {run} --epochs N --force"
+    assert command("--resume", str(run), "--epochs", "9") == (
+        f"{run} is finished: EarlyStopping ended it after 2 epochs. To train it further: {further}\n"
+    )
+    command("--resume", str(run), "--epochs", "9", "--force")
+    assert [line.split(",")[0] for line in (run / "history.csv").read_text().splitlines()] == ["epoch", "1", "2", "3", "4"]
+
+
 def test_the_command_trains_in_the_folder_of_the_name_and_is_done_at_once_the_second_time(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,8 +48,11 @@ class SessionDisplay:
         if resumed is None:
             print_line(f"{run} is finished.")
             return
-        epochs = count(resumed.epochs_done, "epoch")
-        print_line(f"{run} is finished, after {epochs}. To train it further: cnnkit train --resume {run} --epochs N")
+        epochs, further = count(resumed.epochs_done, "epoch"), f"cnnkit train --resume {run} --epochs N"
+        if resumed.ended_by:
+            print_line(f"{run} is finished: {resumed.ended_by} ended it after {epochs}. To train it further: {further} --force")
+        else:
+            print_line(f"{run} is finished, after {epochs}. To train it further: {further}")
         if resumed.unusable_files:
             names = ", ".join(path.name for path in resumed.unusable_files)
             print_line(f"Missing or damaged in it: {names}. Written again from its checkpoints, without training:")

@@ -10,6 +10,7 @@ from typing import Any
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.config.differences import differences
 from cnnkit.config.load import ConfigSource, LoadedConfig, load_config, resolved, with_epochs
+from cnnkit.config.schema import Config
 from cnnkit.config.validate import validate
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.data.binding import BoundConfig, bind
@@ -100,8 +101,15 @@ class Resumed:
     @property
     def is_finished(self) -> bool:
         """Whether the run is finished and no further epochs are requested."""
-        done = self.epochs_done >= self.loaded.config.train.total_epochs or self.checkpoint.state.stopped
-        return done and not self.forced and read_state(self.directory) == "finished"
+        state, config = self.checkpoint.state, self.loaded.config
+        done = state.stopped or _begun_of_last_phase(state, config) >= config.train.epochs_of(config.phases[-1])
+        return done and _is_in_last_phase(state, config) and not self.forced and read_state(self.directory) == "finished"
+
+    @property
+    def ended_by(self) -> str:
+        """Names of the callbacks of which one has ended the training early; empty where none has."""
+        names = [entry.name for entry in self.loaded.config.train.callbacks]
+        return " or ".join(dict.fromkeys(names)) if self.checkpoint.state.stopped else ""
 
 
 def open_interrupted(
@@ -131,7 +139,8 @@ def open_interrupted(
             notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
         loaded = load_config(configs or [directory.config], overrides)
         if epochs is not None:
-            loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, _begun_of_last_phase(checkpoint.state, loaded))
+            begun = _begun_of_last_phase(checkpoint.state, loaded.config)
+            loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, begun)
             notices += _new_total(checkpoint.state.run.config, loaded)
         changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=epochs is not None)
         if changed and not force:
@@ -148,10 +157,14 @@ def open_interrupted(
         raise
 
 
-def _begun_of_last_phase(state: TrainingState, loaded: LoadedConfig) -> int:
+def _is_in_last_phase(state: TrainingState, config: Config) -> bool:
+    """Whether the last phase is being trained or has been."""
+    return state.phase_started and state.phase == len(config.phases) - 1
+
+
+def _begun_of_last_phase(state: TrainingState, config: Config) -> int:
     """Epochs of the last phase that are done or begun; 0 while an earlier phase is trained."""
-    is_last = state.phase_started and state.phase == len(loaded.config.phases) - 1
-    return state.epoch - state.epochs_before_phase + (state.step > 0) if is_last else 0
+    return state.epoch - state.epochs_before_phase + (state.step > 0) if _is_in_last_phase(state, config) else 0
 
 
 def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
