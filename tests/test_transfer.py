@@ -220,6 +220,17 @@ def test_retraining_everything_and_starting_from_scratch_are_a_word_each(own_run
     assert not np.allclose(fresh.get_layer("conv_a").kernel, kept.get_layer("conv_a").kernel)
 
 
+def test_a_layer_before_a_frozen_base_is_trained_with_the_head(own_run: Path, tmp_path: Path) -> None:
+    text = CONFIG.replace("BASE", f"{{run: {own_run}, until: conv_b}}").replace("HEAD", HEAD)
+    text = text.replace("model: {", "model: {preprocess: [{Conv2D: {filters: 3, kernel_size: 1, name: colors}}], ")
+    model, _, snapshots = run(text.replace("{epochs: 1}", "{phases: [{train: head, epochs: 1}]}"), tmp_path)
+    before, after = snapshots.taken
+    base = base_of(model)
+    assert base is not None
+    assert before["colors/kernel"] != after["colors/kernel"]
+    assert all(before[weight.path] == after[weight.path] for weight in base.weights)
+
+
 def test_augmented_passes_are_computed_once_differ_and_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[np.ndarray] = []
     from cnnkit.training import phase_batches

@@ -73,17 +73,18 @@ def split_model(model: "keras.Model") -> SplitModel | None:
     """Split a model after its frozen base and the layers without weights that follow it, such as pooling.
 
     Returns:
-        The two parts; None without a base, where the base has trainable weights, or where it is the last layer.
+        The two parts; None without a base, where the base or a layer before it has trainable weights, or where it is the last layer.
     """
     import keras
 
     base = base_of(model)
-    if base is None or base.trainable_variables or model.layers.index(base) == len(model.layers) - 1:
+    if base is None or model.layers.index(base) == len(model.layers) - 1:
         return None
     tensor = all_uses(base)[-1].output_tensors[0]
     while (following := _only_consumer(model, tensor)) is not None and _is_fixed(following):
         tensor = all_uses(following)[-1].output_tensors[0]
-    return SplitModel(keras.Model(model.inputs, tensor), keras.Model(tensor, model.output))
+    features = keras.Model(model.inputs, tensor)
+    return SplitModel(features, keras.Model(tensor, model.output)) if not features.trainable_variables else None
 
 
 def _only_consumer(model: "keras.Model", tensor: Any) -> Any:
