@@ -231,22 +231,27 @@ def test_a_layer_before_a_frozen_base_is_trained_with_the_head(own_run: Path, tm
     assert all(before[weight.path] == after[weight.path] for weight in base.weights)
 
 
-def test_augmented_passes_are_computed_once_differ_and_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    computed: list[np.ndarray] = []
+def watch_features(monkeypatch: pytest.MonkeyPatch) -> list[Examples]:
+    """The features of all passes and splits that are computed from now on."""
+    computed: list[Examples] = []
     from cnnkit.training import phase_batches
 
-    def watched(features: Any, examples: Any, *arguments: Any) -> Examples:
-        result = original(features, examples, *arguments)
-        computed.append(result.rows.read(result.index))
-        return result
+    def watched(*arguments: Any) -> Examples:
+        computed.append(original(*arguments))
+        return computed[-1]
 
     original = phase_batches.compute_features
     monkeypatch.setattr(phase_batches, "compute_features", watched)
+    return computed
+
+
+def test_augmented_passes_are_computed_once_differ_and_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = watch_features(monkeypatch)
     text = CONFIG.replace("BASE", SMALL_BASE).replace("HEAD", HEAD).replace("batch_size: 16", "batch_size: 16, augment: AUGMENT")
     text = text.replace("AUGMENT", "[{RandomFlip: {mode: horizontal}}, {RandomRotation: {factor: 0.1}}], augment_passes: 2")
     model, finished, snapshots = run(text.replace("{epochs: 1}", "{epochs: 3}"), tmp_path)
     assert len(finished.history.rows) == 3
-    first, second, validation = computed
+    first, second, validation = (each.rows.read(each.index) for each in computed)
     assert first.shape == second.shape == (48, 1280)
     assert validation.shape == (12, 1280)
     assert not np.allclose(first, second, rtol=0.01, atol=0)  # random weights give features of 1e-11
@@ -256,6 +261,21 @@ def test_augmented_passes_are_computed_once_differ_and_are_taken_in_turn(tmp_pat
     saved = keras.saving.load_model(tmp_path / "run" / "model.keras")
     assert saved.input_shape == (None, 8, 8, 1)
     assert not any("Random" in type(layer).__name__ for layer in saved.layers)
+
+
+def test_features_that_do_not_fit_into_memory_are_read_from_a_file_pass_by_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = watch_features(monkeypatch)
+    text = CONFIG.replace("BASE", SMALL_BASE).replace("HEAD", HEAD).replace("{epochs: 1}", "{epochs: 2}")
+    text = text.replace("batch_size: 16", "batch_size: 16, augment: [{RandomRotation: {factor: 0.1}}], augment_passes: 2")
+    in_memory, _, _ = run(text, tmp_path, "memory")
+    monkeypatch.setattr("cnnkit.training.features.available_memory", lambda: 8)
+    in_file, _, _ = run(text, tmp_path, "file")
+    assert [type(each.rows).__name__ for each in computed] == ["ArrayRows"] * 3 + ["DiskRows"] * 3
+    features = [each.rows.read(each.index) for each in computed]
+    assert all(np.array_equal(memory, file) for memory, file in zip(features[:3], features[3:], strict=True))
+    assert not np.allclose(features[3], features[4], rtol=0.01, atol=0)
+    assert all(np.array_equal(memory, file) for memory, file in zip(in_memory.get_weights(), in_file.get_weights(), strict=True))
+    assert not list((tmp_path / "file").rglob("*.cache"))
 
 
 def test_one_pass_an_epoch_in_turn() -> None:

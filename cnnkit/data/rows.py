@@ -71,7 +71,7 @@ class DiskRows:
         shape: `(n, …)`.
         dtype: Data type of the values.
         offset: Bytes before the first row.
-        writable: Whether rows can be written as well; the file is then created, filled with zeros.
+        writable: Whether rows can be written as well; the file, which has to be there, then gets the size of all rows.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0, *, writable: bool = False) -> None:
@@ -125,7 +125,7 @@ class ComputedRows:
         self._is_cached = np.zeros(count, bool)
         self._workers = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
         self._memory: Array | None = np.empty(self.shape, np.uint8) if cache == "memory" else None
-        self._disk = self._scratch_file(cache) if isinstance(cache, Path) else None
+        self._disk = scratch_rows(cache, "images-", self.shape, self.dtype) if isinstance(cache, Path) else None
 
     def read(self, indices: Indices) -> Array:
         """The rows at some indices, in that order; those not in the cache are computed."""
@@ -157,13 +157,21 @@ class ComputedRows:
 
         list(self._workers.map(compute, indices.tolist()))
 
-    def _scratch_file(self, folder: Path) -> DiskRows:
-        """An unlinked temporary file, freed when the process exits, killed or not."""
-        handle, name = tempfile.mkstemp(prefix="images-", suffix=".cache", dir=folder)
-        os.close(handle)
-        rows = DiskRows(Path(name), self.shape, self.dtype, writable=True)
-        Path(name).unlink()
-        return rows
+
+def scratch_rows(folder: Path, prefix: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DiskRows:
+    """Rows of zeros to write to, in an unlinked temporary file, freed when the process exits, killed or not.
+
+    Args:
+        folder: Folder of the file.
+        prefix: First part of its name, while it has one.
+        shape: `(n, …)`.
+        dtype: Data type of the values.
+    """
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".cache", dir=folder)
+    os.close(handle)
+    rows = DiskRows(Path(name), shape, dtype, writable=True)
+    Path(name).unlink()
+    return rows
 
 
 def _reserve(file: int, count: int) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cnnkit.data.examples import Examples
 from cnnkit.data.pipeline import BatchSource, Share, evaluation_batch
-from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
+from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory, scratch_rows
 from cnnkit.keras_api.compat import all_uses, with_constant_weights
 from cnnkit.model.inference import inference_function
 from cnnkit.training.phases import base_of
@@ -107,14 +107,14 @@ def compute_features(
     augment: Augment | None = None,
     devices: Devices | None = None,
 ) -> Examples:
-    """Compute features of examples: in memory where they take at most half of the free memory, else in a file of the run.
+    """Compute features of examples: in memory where they take at most half of the free memory, else in a temporary file.
 
     Of several workers, each computes every so many batches, and gets the features of the others.
 
     Args:
         features: Maps raw inputs to features.
         examples: Raw inputs with targets.
-        folder: Folder for the file, where one is needed.
+        folder: Folder for the temporary file, where one is needed.
         on_progress: Called with the number of examples done, by all workers alike.
         augment: Augmentation of the inputs, drawn alike by all workers; None for none.
         devices: What the workers exchange features by; None for this process alone.
@@ -128,7 +128,7 @@ def compute_features(
     writable: DiskRows | None = None
     array = np.empty((0,), np.float32)
     if int(np.prod(shape, dtype=np.int64)) * 4 > available_memory() // 2:
-        rows = writable = DiskRows(folder / f"features-{id(examples)}.cache", shape, np.dtype(np.float32), writable=True)
+        rows = writable = scratch_rows(folder, "features-", shape, np.dtype(np.float32))
     else:
         array = np.empty(shape, np.float32)
         rows = ArrayRows(array)
