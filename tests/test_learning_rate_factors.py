@@ -243,6 +243,23 @@ def test_a_factor_of_the_whitening_biases_that_are_never_trained_is_an_error(tmp
         try_training(never, build_and_compile(never))
 
 
+def test_over_a_frozen_base_factors_and_layer_decay_are_those_of_the_whole_network(tmp_path: Path) -> None:
+    """`top.beta` is narrower than `BatchNormalization.beta`, though not among the weights of the head; the head is not decayed at all."""
+    text = OVER_A_BASE.replace("{Dense: 2, KEY: 2}", "{top.beta: 8, BatchNormalization.beta: 1e-12}")
+    text = text.replace(
+        "{Dense: {units: outputs", "{BatchNormalization: {name: top}}, {Dense: {units: 4, name: middle}}, {Dense: {units: outputs"
+    )
+    text = text.replace(
+        "[{train: head, epochs: 1}, {train: all, epochs: 1, batch_norm: BATCH_NORM}]", "[{train: head, epochs: 1, layer_decay: 1e-12}]"
+    )
+    (tmp_path / "c.yaml").write_text(f"{text}  optimizer: {{SGD: {{learning_rate: 0.1}}}}\n")
+    prepared = prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
+    train(prepared, Silent())
+    model = prepared.network.model
+    assert not np.allclose(model.get_layer("top").beta, 0, atol=1e-4)
+    assert not np.allclose(model.get_layer("middle").bias, 0, atol=1e-4)
+
+
 @pytest.mark.parametrize("factor", ["0", "-1", ".inf", ".nan", "fast"])
 def test_a_factor_is_a_finite_number_above_zero(tmp_path: Path, factor: str) -> None:
     (tmp_path / "c.yaml").write_text(CONFIG.replace("FACTORS", f"{{Dense: {factor}}}"))

@@ -63,6 +63,7 @@ def compile_model(
     optimizer: Entry | None = None,
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
     total_steps: int = TRIAL_STEPS,
+    whole: "keras.Model | None" = None,
 ) -> None:
     """Compile a model with the config's optimizer, and the loss and metrics of its target encoding.
 
@@ -75,6 +76,7 @@ def compile_model(
             not built in it.
         total_steps: Optimizer steps of the training, of which learning-rate schedules name shares; the default is for a model
             that is not trained.
+        whole: The whole model, of which the model to compile is a part, such as the head over a frozen base; None where it is the whole.
 
     Raises:
         BuildError: Keras rejects optimizer, loss or metrics.
@@ -83,7 +85,7 @@ def compile_model(
         with scope():
             entry = optimizer if optimizer is not None else train.optimizer
             built = build_optimizer(entry, ("train", "optimizer"), train.precision, total_steps)
-            apply_learning_rate_factors(built, model, train.learning_rate_factors)
+            apply_learning_rate_factors(built, model, train.learning_rate_factors, whole)
         model.compile(
             optimizer=built,
             loss=build("losses", encoding.loss, ("train", "loss")),

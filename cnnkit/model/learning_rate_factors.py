@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 PATH: Path = ("train", "learning_rate_factors")
 
 
-def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: Mapping[str, float]) -> None:
+def apply_learning_rate_factors(
+    optimizer: Any, model: "keras.Model", factors: Mapping[str, float], whole: "keras.Model | None" = None
+) -> None:
     """Multiply the learning rate of the weights that each key selects; weight decay keeps the optimizer's own rate.
 
     Args:
@@ -24,10 +26,11 @@ def apply_learning_rate_factors(optimizer: Any, model: "keras.Model", factors: M
         factors: `LAYER` or `LAYER.WEIGHT` -> factor above 0. LAYER is a layer's class, its name or a pattern of names; WEIGHT is a
             weight's name in Keras, such as `kernel` or `beta`. Of several that select a weight, the narrowest holds: `Dense.bias`
             rather than `Dense`.
+        whole: The model that the keys select from, where `model` is a part of it, such as the head over a frozen base; None for `model`.
     """
     if not factors:
         return
-    selections = _selections(model, factors)
+    selections = _selections(whole if whole is not None else model, factors)
     chosen: dict[int, float] = {}
     for key in sorted(selections, key=lambda key: len(selections[key]), reverse=True):  # the narrowest last
         chosen |= dict.fromkeys(selections[key], factors[key])

@@ -135,7 +135,7 @@ def require_unchanged(before: str, after: str, phase: int) -> None:
         raise CnnkitError(f"frozen weights changed in phase {phase}", "This is a bug in cnnkit: please report it with the config.")
 
 
-def apply_layer_decay(optimizer: Any, model: "keras.Model", decay: float) -> Mapping[str, float]:
+def apply_layer_decay(optimizer: Any, model: "keras.Model", decay: float, whole: "keras.Model | None" = None) -> Mapping[str, float]:
     """Scale the learning rate of each layer by `decay` to the power of the number of layers with trainable weights above it.
 
     The head counts as one layer. The learning rate is scaled and not the gradient, whose scale Adam normalizes away.
@@ -145,12 +145,14 @@ def apply_layer_decay(optimizer: Any, model: "keras.Model", decay: float) -> Map
         optimizer: The model's optimizer, changed in place.
         model: The compiled model.
         decay: Factor per layer, in (0, 1]; 1 leaves the learning rate unchanged.
+        whole: The model whose layers are counted, where `model` is a part of it, such as the head over a frozen base; None for `model`.
 
     Returns:
         The factor of each trained variable, by its path.
     """
-    base = base_of(model)
-    layers = [layer for layer in _leaf_layers(base if base is not None else model) if layer.trainable_variables]
+    whole = whole if whole is not None else model
+    base = base_of(whole)
+    layers = [layer for layer in _leaf_layers(base if base is not None else whole) if layer.trainable_variables]
     factors = {id(variable): 1.0 for variable in model.trainable_variables}  # not by path, which two layers may share
     for depth, layer in enumerate(reversed(layers), start=1 if base is not None else 0):
         for variable in layer.trainable_variables:

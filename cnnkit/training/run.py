@@ -220,10 +220,11 @@ def _train_phase(prepared: Prepared, listener: Listener, stop: StopRequest) -> N
         phase.optimizer,
         prepared.workers.devices.scope,
         prepared.schedules[number].total_steps,
+        whole=model,
     )
     manager.reduce_learning_rate(batches.model.optimizer)
     if phase.layer_decay is not None:
-        apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay)
+        apply_layer_decay(batches.model.optimizer, batches.model, phase.layer_decay, model)
     manager.set_trained_model(batches.model, batches.train.steps)
     callbacks = [build("callbacks", entry, ("train", "callbacks", i)) for i, entry in enumerate(config.train.callbacks)]
     Fit(
