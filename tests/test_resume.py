@@ -171,6 +171,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(text: str, tmp_path: Path,
 
 
 PLAIN = EVERYTHING.replace("{Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 0.01, decay_steps: 20}}}}", "adam")
+PATIENT = PLAIN.replace("patience: 2", "patience: 9")  # which trains all of its epochs
 
 
 def go_on(run: Path, *overrides: str, epochs: int | None = None, force: bool = False) -> Any:
@@ -191,7 +192,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from cnnkit.training import run as run_module
 
         monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(7)))
-        (folder / "small.yaml").write_text(PLAIN)
+        (folder / "small.yaml").write_text(PATIENT)
         finished = train(prepare(load([folder / "small.yaml"]), folder / "run"), Silent())
     assert finished.history.interrupted
     assert len(finished.history.rows) == 1
@@ -212,10 +213,20 @@ def test_an_interrupted_run_keeps_two_checkpoints_and_that_of_the_best_epoch(run
 
 def test_more_epochs_are_the_epochs_that_a_longer_run_would_have_had(run: Path, tmp_path: Path) -> None:
     go_on(run)
-    go_on(run, epochs=5)
-    (tmp_path / "long.yaml").write_text(PLAIN.replace("epochs: 3", "epochs: 5"))
+    assert len(go_on(run, epochs=5).history.rows) == 5
+    (tmp_path / "long.yaml").write_text(PATIENT.replace("epochs: 3", "epochs: 5"))
     train(prepare(load([tmp_path / "long.yaml"]), tmp_path / "long"), Silent())
     assert_same(tmp_path / "long", run)
+
+
+def test_more_epochs_survive_a_kill_before_the_next_checkpoint(run: Path) -> None:
+    resumed = open_interrupted(run, [], [], 4, force=False)
+    prepare(resumed.loaded, None, resumed=resumed).lock.release()
+    assert "epochs: 4" in (run / "config.yaml").read_text()
+    assert [row["epoch"] for row in go_on(run).history.rows] == [1, 2, 3, 4]
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 4", "epochs: 3"))
+    with pytest.raises(CnnkitError, match=r"train\.epochs: 4 -> 3"):  # fewer than are done
+        go_on(run)
 
 
 def test_a_run_does_not_end_within_an_epoch_that_it_has_begun(run: Path) -> None:

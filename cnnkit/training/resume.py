@@ -138,11 +138,14 @@ def open_interrupted(
             directory.write_config(write_yaml(checkpoint.state.run.config))
             notices.append(f"{directory.config} was missing; it was written again from the checkpoint.")
         loaded = load_config(configs or [directory.config], overrides)
+        begun = _begun_of_last_phase(checkpoint.state, loaded.config)
         if epochs is not None:
-            begun = _begun_of_last_phase(checkpoint.state, loaded.config)
             loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, begun)
+        is_own = not configs and not overrides  # it has the number of an earlier `--epochs` before a checkpoint has
+        takes_epochs = epochs is not None or (is_own and begun <= loaded.config.train.epochs_of(loaded.config.phases[-1]))
+        if takes_epochs:
             notices += _new_total(checkpoint.state.run.config, loaded)
-        changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=epochs is not None)
+        changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=takes_epochs)
         if changed and not force:
             remedy = "Put the config back as it was, or resume anyway with --force."
             if any(key.endswith("epochs") for key in changed):
@@ -249,13 +252,15 @@ def config_changes(before: Mapping[str, Any], now: LoadedConfig, *, ignore_epoch
     Args:
         before: The resolved config of a run, as in its checkpoints.
         now: The config now.
-        ignore_epochs: Whether another number of epochs is no change.
+        ignore_epochs: Whether another number of epochs of the last phase is no change.
     """
     config, _ = validate(dict(before))  # keys that an older cnnkit did not have are at their defaults
     complete = resolved(config) if config is not None else before
     changed = differences(*(json.loads(json.dumps(each)) for each in (complete, resolved(now.config))))  # tuples are lists in a checkpoint
     relevant = {key: pair for key, pair in changed.items() if not key.startswith(UNRELATED_TO_LEARNING)}
-    return {key: pair for key, pair in relevant.items() if not (ignore_epochs and key.rpartition(".")[2] == "epochs")}
+    phases = now.config.train.phases
+    epochs = "train.epochs" if phases is None else f"train.phases[{len(phases) - 1}].epochs"
+    return {key: pair for key, pair in relevant.items() if not (ignore_epochs and key == epochs)}
 
 
 def changes_text(changed: Mapping[str, tuple[Any, Any]]) -> str:
