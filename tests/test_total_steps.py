@@ -145,6 +145,29 @@ def test_more_epochs_go_on_with_the_rate_of_the_longer_training_and_say_so(tmp_p
     )
 
 
+def test_more_epochs_of_a_phase_that_has_not_begun_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training import run as run_module
+
+    def stop_after(executions: int) -> None:
+        monkeypatch.setattr(run_module, "stop_requests", lambda: contextlib.nullcontext(StopAfter(executions)))
+
+    def notices() -> list[str]:
+        resumed = open_interrupted(tmp_path / "run", [], [], 5, force=False)
+        resumed.lock.release()
+        return list(resumed.notices)
+
+    monkeypatch.setattr(fit_module, "FIRST_STEPS", 2)
+    monkeypatch.setattr(fit_module, "SECONDS_PER_EXECUTION", 0.0)
+    second = f"{{train: all, epochs: 2, optimizer: {{SGD: {{learning_rate: {COSINE}}}}}}}"
+    stop_after(0)
+    train(prepared_run(write(tmp_path, "0.1"), f"train.phases=[{{train: all, epochs: 1}}, {second}]"), Silent())
+    assert notices() == []
+    stop_after(4)  # in the second phase
+    resumed = open_interrupted(tmp_path / "run", [], [], None, force=False)
+    assert len(train(prepare(resumed.loaded, None, resumed=resumed), Silent()).history.rows) == 1
+    assert "total_steps has changed" in " ".join(notices())
+
+
 def test_more_epochs_with_steps_in_numbers_say_nothing(tmp_path: Path) -> None:
     train(prepared_run(write(tmp_path, COSINE.replace("total_steps", "20"))), Silent())
     resumed = open_interrupted(tmp_path / "run", [], [], 5, force=False)

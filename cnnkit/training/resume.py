@@ -143,7 +143,7 @@ def open_interrupted(
             loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, begun)
         is_own = not configs and not overrides  # it has the number of an earlier `--epochs` before a checkpoint has
         takes_epochs = epochs is not None or (is_own and begun <= loaded.config.train.epochs_of(loaded.config.phases[-1]))
-        if takes_epochs:
+        if takes_epochs and begun:
             notices += _new_total(checkpoint.state.run.config, loaded)
         changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=takes_epochs)
         if changed and not force:
@@ -171,10 +171,10 @@ def _begun_of_last_phase(state: TrainingState, config: Config) -> int:
 
 
 def _new_total(before: Mapping[str, Any], now: LoadedConfig) -> list[str]:
-    """The notice that `total_steps` has changed with the epochs of the last phase, where its learning-rate schedule uses it."""
+    """The notice that `total_steps` has changed with the epochs of the last phase, which has begun, where its schedule uses it."""
     train = now.config.train
     last = train.optimizer_of(train.phases[-1]) if train.phases else train.optimizer
-    if not names_shares(last) or not config_changes(before, now):
+    if not names_shares(last) or config_changes(before, now) == config_changes(before, now, ignore_epochs=True):
         return []
     notice = "total_steps has changed with the number of epochs: from here on, the learning rate is that of the longer or shorter training"
     return [f"{notice} at the same step. For a result as if it had been planned from the beginning, train anew."]
