@@ -216,6 +216,34 @@ def test_another_number_of_epochs_lengthens_the_last_phase_only(tmp_path: Path) 
     assert [phase.epochs for phase in changed.config.train.phases or ()] == [2, 7]
 
 
+def test_another_number_of_epochs_leaves_faults_of_phases_where_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "[{train: head, epochs: 2}, {train: all}]\n  epochs: 3")
+    loaded = with_epochs([path], [], load_config([path]), 9)
+    assert str(loaded.document.mark(("train", "phases", 0, "train"))) == f"{path}:9:20"
+    assert str(loaded.document.mark(("train", "phases", 1, "epochs"))) == "--set train.phases[1].epochs=7"
+    assert loaded.config.train.total_epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("phases", "begun", "epochs", "message"),
+    [
+        ("[{train: head, epochs: 2}, {train: all, epochs: 3}]", 0, 2, "the phases before the last one take 2\n    Name 3 or more."),
+        (
+            "[{train: head, epochs: 2}, {train: all, epochs: 3}]", 2, 3,
+            "the phases before the last one take 2, and 2 of the last one are done or begun already\n    Name 4 or more.",
+        ),
+        ("[{train: head}]\n  epochs: 3", 2, 1, "2 are done or begun already\n    Name 2 or more."),
+    ],
+)  # fmt: skip
+def test_epochs_of_which_too_many_are_done_are_refused(tmp_path: Path, phases: str, begun: int, epochs: int, message: str) -> None:
+    path = write(tmp_path, phases)
+    loaded = load_config([path])
+    with pytest.raises(CnnkitError) as caught:
+        with_epochs([path], [], loaded, epochs, begun)
+    assert str(caught.value) == f"--epochs: {epochs} epochs in all are too few: {message}"
+    assert with_epochs([path], [], loaded, epochs + 1, begun).config.train.total_epochs == epochs + 1
+
+
 def test_a_base_without_a_head_gets_pooling_dropout_and_the_outputs_of_the_task(tmp_path: Path) -> None:
     path = write(tmp_path, "[{train: head, epochs: 1}]")
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "head: [" not in line))

@@ -1,10 +1,13 @@
 """The YAML loader's scalars and marks, stacked files and overrides."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnnkit.config.load import load_config
 from cnnkit.config.stack import stack
 from cnnkit.config.yaml_loader import Document, parse
 from cnnkit.errors import ConfigError
@@ -102,6 +105,29 @@ def test_overrides_replace_by_path_and_are_named() -> None:
         "seed": None,
     }
     assert str(result.mark(("model", "layers", 1, "Dense", "units"))) == "--set model.layers[-1].Dense.units=4"
+
+
+def test_entries_that_an_override_makes_above_its_own_are_named_by_it() -> None:
+    documents = [parse("train: {epochs: 2}\nmodel:\n  base:\n", "t")]
+    result = stack(documents, ["train.optimiser.SGD.momentum=0.9", "train.optimiser.Adam=1", "model.base.Resnet.alpha=1"])
+    first, second, third = (
+        f"--set {each}" for each in ("train.optimiser.SGD.momentum=0.9", "train.optimiser.Adam=1", "model.base.Resnet.alpha=1")
+    )
+    assert str(result.keys[("train", "optimiser")]) == first
+    for path in (("optimiser",), ("optimiser", "SGD"), ("optimiser", "SGD", "momentum")):
+        assert str(result.mark(("train", *path))) == first
+    assert str(result.mark(("train", "optimiser", "Adam"))) == second
+    assert str(result.mark(("train", "epochs"))) == "t:1:17"
+    assert str(result.keys[("model", "base")]) == "t:3:3"  # the key is there, without a value
+    assert str(result.mark(("model", "base", "Resnet"))) == third
+
+
+def test_a_misspelt_entry_above_an_override_is_told_with_the_override(tmp_path: Path) -> None:
+    network = "{layers: [Flatten, {Dense: {units: outputs, activation: softmax}}]}"
+    (tmp_path / "c.yaml").write_text(f"data: {{dataset: digits}}\nmodel: {network}\ntrain: {{epochs: 2}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config([tmp_path / "c.yaml"], ["train.optimiser.SGD.momentum=0.9"])
+    assert str(caught.value) == "--set train.optimiser.SGD.momentum=0.9: train.optimiser: unknown key. Did you mean 'optimizer'?"
 
 
 def test_every_override_that_cannot_be_applied_is_told() -> None:

@@ -1,6 +1,5 @@
 """Load config files and overrides into one validated config that keeps the source location of each entry."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,13 +154,10 @@ def with_epochs(
     if epochs < least:
         before = f"the phases before the last one take {earlier}" if earlier else ""
         now = f"{begun}{' of the last one' if earlier else ''} are done or begun already" if begun else ""
-        reason = ", and ".join(filter(None, (before, now)))
+        reason = ", and ".join(filter(None, (before, now))) or "there is at least one"
         raise CnnkitError(f"--epochs: {epochs} epochs in all are too few: {reason}", f"Name {least} or more.")
-    if train.phases is None:
-        return load_config(sources, [*overrides, f"train.epochs={epochs}"])
-    phases = [phase.model_dump(exclude_none=True) for phase in train.phases]
-    phases[-1]["epochs"] = epochs - earlier
-    return load_config(sources, [*overrides, f"train.phases={json.dumps(phases)}"])
+    path = "train.epochs" if train.phases is None else f"train.phases[{len(train.phases) - 1}].epochs"
+    return load_config(sources, [*overrides, f"{path}={epochs - earlier}"])
 
 
 def config_error(document: Document, faults: Iterable[Fault]) -> ConfigError:

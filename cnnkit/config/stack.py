@@ -37,12 +37,14 @@ def stack(documents: Sequence[Document], overrides: Sequence[str]) -> Document:
     for override in overrides:
         mark = Mark(f"--set {escape_unprintable(override)}"[: MAX_OVERRIDE_LENGTH + 6])
         try:
-            path = _apply(value, override, mark)
+            path, made = _apply(value, override, mark)
         except ConfigError as error:
             problems += error.problems
             continue
-        _drop_marks(path, keys, values)
-        keys[path] = values[path] = mark
+        _drop_marks(path, keys)
+        _drop_marks(made, values)
+        keys[path] = values[made] = mark
+        keys.setdefault(made, mark)  # of a file, where it has the key with no value
     if problems:
         raise ConfigError(problems)
     return Document(value, keys, values)
@@ -72,12 +74,12 @@ def _drop_marks(path: Path, *marks: dict[Path, Mark]) -> None:
             del each[known]
 
 
-def _apply(root: Any, override: str, mark: Mark) -> Path:
-    """Apply one override in place, and return its path."""
+def _apply(root: Any, override: str, mark: Mark) -> tuple[Path, Path]:
+    """Apply one override in place; its path, and that of the topmost entry that it gives a value."""
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
         raise _config_error("wants KEY=VALUE", "Write it as in `--set train.epochs=3`.", (), mark)
-    return set_entry(root, name.strip(), parse_value(text, mark.source), mark)
+    return _set_entry(root, name.strip(), parse_value(text, mark.source), mark)
 
 
 def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
@@ -96,9 +98,15 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
     Raises:
         ConfigError: It is no path, or leads through an entry that is neither a mapping nor a list with such an item.
     """
+    return _set_entry(root, name, value, mark)[0]
+
+
+def _set_entry(root: Any, name: str, value: Any, mark: Mark) -> tuple[Path, Path]:
+    """As `set_entry`; the path, and that of the topmost entry made, which is the same where no mapping above it was."""
     rest = _parts(name, mark)
     here = root
     path: Path = ()
+    made: Path = ()
     while rest:
         part, rest = _next_part(here, rest, path)
         step = _step(here, part, path, mark)
@@ -106,10 +114,11 @@ def set_entry(root: Any, name: str, value: Any, mark: Mark) -> Path:
         if not rest:
             here[step] = value
         elif isinstance(here, dict) and here.get(step) is None:
+            made = made or path
             here[step] = here = {}
         else:
             here = here[step]
-    return path
+    return path, made or path
 
 
 def _parts(name: str, mark: Mark) -> list[str | int]:
