@@ -219,6 +219,16 @@ def test_more_epochs_are_the_epochs_that_a_longer_run_would_have_had(run: Path, 
     assert_same(tmp_path / "long", run)
 
 
+def test_the_time_of_training_is_that_of_all_sessions(run: Path) -> None:
+    path = run / "checkpoints" / "epoch-00001-step-0000004.safetensors"
+    end_of_epoch, newest = read_checkpoint(run / "checkpoints" / "epoch-00001.safetensors"), read_checkpoint(path)
+    assert 0 < end_of_epoch.state.seconds < newest.state.seconds
+    write_checkpoint(path, Checkpoint(newest.state.model_copy(update={"seconds": 10_000.0}), newest.arrays))
+    finished = go_on(run)
+    assert finished.history.seconds > 10_000
+    assert json.loads((run / "environment.json").read_text())["training_seconds"] == round(finished.history.seconds, 2)
+
+
 def test_more_epochs_survive_a_kill_before_the_next_checkpoint(run: Path) -> None:
     resumed = open_interrupted(run, [], [], 4, force=False)
     prepare(resumed.loaded, None, resumed=resumed).lock.release()

@@ -116,7 +116,7 @@ class Fit:
 
     def _run_epochs(self) -> None:
         """Run the remaining epochs of the phase, in the order of events of Keras's `fit`."""
-        started = time.perf_counter()
+        self._counted_until = time.perf_counter()
         model, history = self.model, self.history
         model.stop_training = False
         self._events.on_train_begin()
@@ -126,7 +126,7 @@ class Fit:
         while len(history.rows) < self.until and not stopped and not history.interrupted:
             self._run_epoch(unfinished)
             unfinished, stopped = OpenEpoch(), model.stop_training
-        history.seconds += time.perf_counter() - started
+        self._count_time()
         if history.interrupted:
             return
         model.optimizer.finalize_variable_values(self._trained)  # with `use_ema`: the moving averages become the weights
@@ -211,6 +211,13 @@ class Fit:
         measured = self._steps.validate(self._events)
         return of_chief(self.devices, {f"val_{name}": float(measured[name]) for name in logs})
 
+    def _count_time(self) -> None:
+        """Add the wall time since the last call to that of the history."""
+        now = time.perf_counter()
+        self.history.seconds += now - self._counted_until
+        self._counted_until = now
+
     def _save(self, epoch: OpenEpoch) -> None:
+        self._count_time()
         if self.checkpoint_manager is not None:
             self.checkpoint_manager.save(self.callbacks, epoch)
