@@ -9,10 +9,12 @@ import pytest
 
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
+from cnnkit.model.compile import build_and_compile
 from cnnkit.model.loading.load import load_model
 from cnnkit.model.precision import dtype_policy, in_float32
 from cnnkit.training.checkpoint.store import CheckpointStore
 from cnnkit.training.distribution.opening import device_notices
+from cnnkit.training.phases import base_of
 from cnnkit.training.prepare import Prepared, prepare
 from cnnkit.training.resume import open_interrupted
 from cnnkit.training.run import train
@@ -60,6 +62,17 @@ def test_layers_compute_in_16_bits_but_pixels_and_probabilities_in_32(tmp_path: 
     half = policy.removeprefix("mixed_")
     assert dtypes == ["float32", half, half, half, half, "float32"]
     assert {weight.dtype for weight in made.network.model.weights} == {"float32"}
+
+
+def test_a_base_computes_in_16_bits_below_an_answer_in_32(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "data: {dataset: digits, limit: 60}\nmodel: {base: {MobileNetV2: {alpha: 0.35, weights: none}}, image_size: 32}\n"
+    )
+    model = build_and_compile(load([tmp_path / "c.yaml"], ["train.precision=mixed_bfloat16"])).model
+    base = base_of(model)
+    assert base is not None
+    assert {layer.compute_dtype for layer in base.layers if layer.weights} == {"bfloat16"}
+    assert model.layers[-1].compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("policy", POLICIES)

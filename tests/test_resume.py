@@ -4,9 +4,11 @@ Over 300 lines: every kind of interruption is compared with the same uninterrupt
 """
 
 import contextlib
+import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,8 @@ import pytest
 
 from cnnkit import cli
 from cnnkit.config.callback_check import check_monitors
+from cnnkit.config.differences import differences
+from cnnkit.config.load import resolved as config_values
 from cnnkit.data.binding import load
 from cnnkit.errors import CnnkitError
 from cnnkit.runs.lock import RunLock, is_locked
@@ -30,8 +34,9 @@ from cnnkit.training import fit as fit_module
 from cnnkit.training import memory
 from cnnkit.training.checkpoint.state import BestEpoch
 from cnnkit.training.checkpoint.store import Checkpoint, CheckpointStore, read_checkpoint, write_checkpoint
+from cnnkit.training.history import DivergedError
 from cnnkit.training.prepare import prepare
-from cnnkit.training.resume import open_interrupted
+from cnnkit.training.resume import UNRELATED_TO_LEARNING, open_interrupted
 from cnnkit.training.run import train
 
 EVERYTHING = """
@@ -397,13 +402,11 @@ def diverge(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     monkeypatch.setattr(CheckpointManager, "steps_left", poisoned)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        "{SGD: {learning_rate: 0.08}}",
-        "{SGD: {learning_rate: {ExponentialDecay: {initial_learning_rate: 0.08, decay_steps: 1000, decay_rate: 1.0}}}}",
-    ],
-)
+HALVED_CONSTANT = "{SGD: {learning_rate: 0.08}}"
+HALVED_SCHEDULE = "{SGD: {learning_rate: {ExponentialDecay: {initial_learning_rate: 0.08, decay_steps: 1000, decay_rate: 1.0}}}}"
+
+
+@pytest.mark.parametrize("optimizer", [HALVED_CONSTANT, HALVED_SCHEDULE], ids=["constant", "schedule"])
 def test_a_diverged_loss_goes_back_with_half_the_rate_where_that_is_wanted(
     optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +423,53 @@ def test_a_diverged_loss_goes_back_with_half_the_rate_where_that_is_wanted(
     ]
     assert [round(row["learning_rate"], 4) for row in finished.history.rows] == [0.08, 0.02, 0.02]
     assert all(np.isfinite(row["loss"]) for row in finished.history.rows)
+
+
+@pytest.mark.parametrize("optimizer", [HALVED_CONSTANT, HALVED_SCHEDULE], ids=["constant", "schedule"])
+def test_a_halved_rate_survives_a_resume(optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PLAIN.replace("optimizer: adam", f"optimizer: {optimizer}\n  on_nan: restore")
+    for name, stops in (("whole", [NEVER]), ("torn", [10, NEVER])):  # ten executions: two epochs, of which the second diverged once
+        with monkeypatch.context() as patch:
+            diverge(patch, 1)
+            assert run_until_done(text, tmp_path / name, patch, stops.__getitem__) == len(stops) - 1
+    assert_same(tmp_path / "whole", tmp_path / "torn")
+    rates = [float(row["learning_rate"]) for row in csv.DictReader((tmp_path / "torn" / "history.csv").read_text().splitlines())]
+    assert rates == pytest.approx([0.08, 0.04, 0.04])
+
+
+def test_a_loss_that_diverges_again_and_again_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.yaml").write_text(PLAIN.replace("optimizer: adam", f"optimizer: {HALVED_CONSTANT}\n  on_nan: restore"))
+    diverge(monkeypatch, NEVER)
+    told: list[str] = []
+    listener = Silent()
+    listener.on_notice = told.append  # type: ignore[attr-defined]
+    with pytest.raises(DivergedError, match=r"the loss became nan in epoch 2, step 5, with a learning rate of 0\.01;"):
+        train(prepare(load([tmp_path / "c.yaml"]), tmp_path / "run"), listener)
+    assert [text.rpartition("half the learning rate ")[2] for text in told] == ["(1 of 3 times).", "(2 of 3 times).", "(3 of 3 times)."]
+
+
+def test_a_phase_that_a_callback_has_ended_stays_ended_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PLAIN.replace("patience: 2", "patience: 1").replace("min_delta: 0.001", "min_delta: 10")  # ends after the second epoch
+    assert run_until_done(text, tmp_path / "whole", monkeypatch, lambda number: NEVER) == 0
+    assert run_until_done(text, tmp_path / "torn", monkeypatch, [9, NEVER].__getitem__) == 1  # once that epoch is saved
+    assert [row["epoch"] for row in CheckpointStore(tmp_path / "torn" / "checkpoints").newest()[0].state.history] == [1, 2]  # type: ignore[union-attr]
+    assert_same(tmp_path / "whole", tmp_path / "torn")
+
+
+def test_what_the_page_lists_as_unrelated_to_learning_may_change_on_resume(run: Path) -> None:
+    others: dict[str, object] = {
+        "name": "other", "train.devices": 2, "train.checkpoint_every": 7, "train.on_nan": "restore", "train.log": ["tensorboard"],
+        "train.saved_precision": "as_trained", "data.cache": "disk", "data.cache_memory": 10**6,
+    }  # fmt: skip
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "resume.md").read_text()
+    listed = page.split("what does not affect the weights:")[1].split("Any other change")[0]
+    assert set(re.findall(r"`([^`]+)`", listed)) == others.keys() == set(UNRELATED_TO_LEARNING) - {"sweep"}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in others.items()]
+    resumed = open_interrupted(run, [], overrides, None, force=False)
+    resumed.lock.release()
+    assert resumed.notices == []
+    before, now = (json.loads(json.dumps(each)) for each in (resumed.checkpoint.state.run.config, config_values(resumed.loaded.config)))
+    assert differences(before, now).keys() == others.keys()
 
 
 def test_a_diverged_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

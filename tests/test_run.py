@@ -29,6 +29,7 @@ from cnnkit.errors import CnnkitError
 from cnnkit.training.environment import describe_environment
 from cnnkit.training.fit import Fit
 from cnnkit.training.history import History
+from cnnkit.training.memory import OutOfMemoryError
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -109,6 +110,15 @@ def test_a_diverged_loss_stops_with_the_place_and_a_remedy() -> None:
         "    Try a learning rate of 0.0001, `clipnorm: 1.0` in the optimizer, or look for extreme values in the data; "
         "`train: {on_nan: restore}` rolls back to the last checkpoint and resumes with half the rate."
     )
+
+
+def test_a_batch_that_cannot_fit_into_memory_is_refused_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.training.memory.available_memory", lambda: 1)
+    model = network(False)
+    before = model.get_weights()
+    with pytest.raises(OutOfMemoryError, match="a batch of 8 takes"):
+        run_fit(model, 1)
+    assert all(np.array_equal(now, old) for now, old in zip(model.get_weights(), before, strict=True))
 
 
 def test_a_request_to_stop_ends_after_the_steps_under_way() -> None:

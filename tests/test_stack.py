@@ -130,6 +130,15 @@ def test_a_misspelt_entry_above_an_override_is_told_with_the_override(tmp_path: 
     assert str(caught.value) == "--set train.optimiser.SGD.momentum=0.9: train.optimiser: unknown key. Did you mean 'optimizer'?"
 
 
+def test_a_list_of_files_to_exclude_is_relative_to_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs" / "c.yaml"
+    config.write_text("data: {folder: pictures, exclude: bad.txt}\nmodel: {layers: [Flatten, {Dense: {units: outputs}}]}\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_config([Path("configs/c.yaml")]).config.data.exclude == str(tmp_path / "configs" / "bad.txt")
+    assert load_config([config], ["data.exclude=worse.txt"]).config.data.exclude == str(tmp_path / "worse.txt")
+
+
 def test_every_override_that_cannot_be_applied_is_told() -> None:
     document = parse("train: {epochs: 2}\nlayers: [Flatten]", "t")
     with pytest.raises(ConfigError) as caught:

@@ -1,8 +1,10 @@
 """The training state: what is written is read again, and whatever else a checkpoint holds ends in one plain error."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faults
@@ -12,12 +14,13 @@ import pytest
 import safetensors.numpy
 
 from cnnkit.config.kept_epoch import EpochChoice
+from cnnkit.config.load import load_config, resolved
 from cnnkit.errors import CnnkitError
 from cnnkit.keras_api.signatures import REFUSED, signature_table
 from cnnkit.metrics import find
 from cnnkit.training.checkpoint.callbacks import VALUES
 from cnnkit.training.checkpoint.format_1 import _Callback
-from cnnkit.training.checkpoint.manager import CheckpointManager
+from cnnkit.training.checkpoint.manager import NO_LIMIT, CheckpointManager
 from cnnkit.training.checkpoint.state import DataIdentity, RunIdentity
 from cnnkit.training.checkpoint.store import CheckpointStore, read_checkpoint
 from cnnkit.training.history import OpenEpoch
@@ -196,6 +199,29 @@ def test_numbers_out_of_range_are_refused_as_damage(
     assert message in str(caught.value)
 
 
+def test_a_checkpoint_within_an_epoch_is_due_by_time(model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnkit.training.checkpoint import manager as manager_module
+
+    clock = [100.0]
+    monkeypatch.setattr(manager_module, "time", SimpleNamespace(monotonic=lambda: clock[0], perf_counter=time.perf_counter))
+    config = {"data": {"dataset": "digits"}, "model": {"layers": ["Flatten"]}, "train": {"checkpoint_every": "2 minutes"}}
+    saving = manager(model, tmp_path)
+    saving.interval = load_config([config]).config.train.checkpoint_interval
+    assert saving.interval == (0, 120.0)
+    saving.restore([])  # of a new run: nothing but the time
+    due = []
+    for now in (219.9, 220.0, 250.0):
+        clock[0] = now
+        due.append(saving.is_due(1))
+    assert due == [False, True, True]
+    assert saving.steps_left(1) == NO_LIMIT
+    saving.save([], OpenEpoch(step=1))  # at 250
+    for now in (369.9, 370.0):
+        clock[0] = now
+        due.append(saving.is_due(1))
+    assert due[3:] == [False, True]
+
+
 def test_the_best_metric_may_be_infinite_or_large(checkpoint: Path, tmp_path: Path) -> None:
     for value in (float("inf"), 1e30, 7):
         state = changed(stored(checkpoint), ("callbacks", 0, "values", "best"), put=value)
@@ -223,8 +249,6 @@ def test_a_base_in_a_checkpoint_that_cannot_be_built_is_refused(checkpoint: Path
     }
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "config.yaml").write_text(json.dumps(config))
-    from cnnkit.config.load import load_config, resolved
-
     before = resolved(load_config([tmp_path / "config.yaml"]).config)
     state = stored(checkpoint)
     for base in ({"Nonsense": {}}, "", {}, {"run": 3}):
