@@ -248,6 +248,9 @@ def test_a_run_does_not_end_within_an_epoch_that_it_has_begun(run: Path) -> None
     with pytest.raises(CnnkitError) as caught:
         go_on(run, epochs=1)  # its weights are those of one epoch and four steps
     assert str(caught.value) == "--epochs: 1 epochs in all are too few: 2 are done or begun already\n    Name 2 or more."
+    with pytest.raises(CnnkitError) as caught:
+        go_on(run, "train.epochs=1", force=True)
+    assert str(caught.value) == f"{run}: 2 epochs of the last phase are done or begun, but the config has 1\n    Resume it with 2 or more."
     assert [row["epoch"] for row in go_on(run, epochs=2).history.rows] == [1, 2]
     assert [row["epoch"] for row in go_on(run, epochs=2).history.rows] == [1, 2]  # as many as are done: nothing is left within one
 

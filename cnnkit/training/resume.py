@@ -141,16 +141,17 @@ def open_interrupted(
         begun = _begun_of_last_phase(checkpoint.state, loaded.config)
         if epochs is not None:
             loaded = with_epochs(configs or [directory.config], overrides, loaded, epochs, begun)
+        planned = loaded.config.train.epochs_of(loaded.config.phases[-1])
         is_own = not configs and not overrides  # it has the number of an earlier `--epochs` before a checkpoint has
-        takes_epochs = epochs is not None or (is_own and begun <= loaded.config.train.epochs_of(loaded.config.phases[-1]))
+        takes_epochs = epochs is not None or (is_own and begun <= planned)
         if takes_epochs and begun:
             notices += _new_total(checkpoint.state.run.config, loaded)
         changed = config_changes(checkpoint.state.run.config, loaded, ignore_epochs=takes_epochs)
         if changed and not force:
-            remedy = "Put the config back as it was, or resume anyway with --force."
-            if any(key.endswith("epochs") for key in changed):
-                remedy += " For more epochs: `--epochs N`."
-            raise CnnkitError(f"{directory.path}: the config has changed since the run was interrupted:\n{changes_text(changed)}", remedy)
+            raise _changed_config(directory, changed)
+        if begun > planned:
+            message = f"{directory.path}: {begun} epochs of the last phase are done or begun, but the config has {planned}"
+            raise CnnkitError(message, f"Resume it with {begun} or more.")
         if changed:
             notices.append(f"The config has changed ({', '.join(changed)}): what still fits of the training state is restored (--force).")
         return resumed_from(directory, lock, checkpoint, loaded, notices, changed, force=force)
@@ -158,6 +159,14 @@ def open_interrupted(
         if lock is not None:
             lock.release()
         raise
+
+
+def _changed_config(directory: RunDirectory, changed: Mapping[str, tuple[Any, Any]]) -> CnnkitError:
+    """The error for config keys that have changed, where resuming is not forced."""
+    remedy = "Put the config back as it was, or resume anyway with --force."
+    if any(key.endswith("epochs") for key in changed):
+        remedy += " For more epochs: `--epochs N`."
+    return CnnkitError(f"{directory.path}: the config has changed since the run was interrupted:\n{changes_text(changed)}", remedy)
 
 
 def _is_in_last_phase(state: TrainingState, config: Config) -> bool:
