@@ -24,6 +24,7 @@ from cnnkit.config.picture_options import LARGEST_MAX_PIXELS
 from cnnkit.data.images.decode import read_image, read_image_and_header
 from cnnkit.data.images.faults import ImageFault, Reason
 from cnnkit.data.images.header import Header, read_header
+from cnnkit.data.images.resize import center_box
 
 MAX_PIXELS = 10_000_000
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}}
@@ -240,6 +241,22 @@ def test_crop_keeps_the_middle_and_letterbox_keeps_all_between_black_bars() -> N
         assert not boxed[30:].any()
         np.testing.assert_array_equal(boxed[10:30, :9], np.full((20, 9, 3), (255, 0, 0)))
         np.testing.assert_array_equal(boxed[10:30, 31:], np.full((20, 9, 3), (0, 0, 255)))
+
+
+@pytest.mark.parametrize("side", [28, 100, 224, 299])
+def test_the_box_of_a_crop_lies_inside_an_image_of_any_size_and_is_as_large_as_its_shorter_side(side: int) -> None:
+    for shorter in range(1, 2001):
+        for full in ((shorter, 2000), (2000, shorter), (shorter, shorter + 1)):
+            left, top, right, bottom = center_box(full, full, (side, side))
+            assert 0 <= left < right <= full[0]
+            assert 0 <= top < bottom <= full[1]
+            assert (right - left, bottom - top) == pytest.approx((min(full), min(full)))
+            assert (left + right, top + bottom) == pytest.approx(full)
+
+
+def test_an_image_whose_shorter_side_rounds_to_more_than_itself_is_cropped() -> None:
+    read = pixels(encoded(Image.new("RGB", (600, 450), "white"), "PNG"), (224, 224), "crop")  # 224 * (450 / 224) > 450
+    assert read.shape == (224, 224, 3)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])

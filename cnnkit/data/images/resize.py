@@ -26,11 +26,21 @@ def resized(image: Image.Image, full: WidthHeight, size: Size, resize: Resize) -
         framed.paste(_scaled(image, fitted), ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
         return framed
     if resize == "crop":
-        scale = min(full[0] / width, full[1] / height)
-        part_x, part_y = width * scale / full[0], height * scale / full[1]  # fractions of the image inside the crop
-        left, top = image.width * (1 - part_x) / 2, image.height * (1 - part_y) / 2
-        return _scaled(image, (width, height), (left, top, image.width - left, image.height - top))
+        return _scaled(image, (width, height), center_box(image.size, full, size))
     return _scaled(image, (width, height))
+
+
+def center_box(decoded: WidthHeight, full: WidthHeight, size: Size) -> Box:
+    """The largest centered box with the aspect ratio of `size` in an image decoded at `decoded` pixels, `full` before the reduction.
+
+    Rounding of floats makes a fraction of 1 slightly larger for some sizes, such as 450 x 600 to 224 x 224; Pillow refuses boxes
+    that begin outside the image.
+    """
+    height, width = size
+    scale = min(full[0] / width, full[1] / height)
+    part_x, part_y = (min(1.0, side * scale / whole) for side, whole in zip((width, height), full, strict=True))  # inside the box
+    left, top = decoded[0] * (1 - part_x) / 2, decoded[1] * (1 - part_y) / 2
+    return left, top, decoded[0] - left, decoded[1] - top
 
 
 def fitted_size(full: WidthHeight, size: Size) -> WidthHeight:
