@@ -320,7 +320,9 @@ def test_a_class_that_is_not_there_and_a_list_that_cannot_be_read_are_told(tmp_p
     folder = pictures(tmp_path, one=(4, 4), two=(4, 4))
     with pytest.raises(CnnkitError) as caught:
         opened(folder, classes=["one", "tow"])
-    assert str(caught.value) == f"{folder}: has no images of class 'tow'. Did you mean 'two'?\n    Mend `data.classes`, or leave it out."
+    assert (
+        str(caught.value) == f"{folder}: has no images of class 'tow'. Did you mean 'two'?\n    Mend `data.classes`, or add images of it."
+    )
     with pytest.raises(CnnkitError) as caught:
         opened(folder, exclude=str(tmp_path / "no.txt"))
     assert str(caught.value) == (

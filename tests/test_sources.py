@@ -4,6 +4,7 @@ Over 300 lines: every source answers the same questions.
 """
 
 import csv
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -85,6 +86,12 @@ def test_natural_order_counts_numbers() -> None:
     assert sorted(["img10", "img2", "Img1", "a"], key=natural) == ["a", "Img1", "img2", "img10"]
 
 
+def test_names_that_differ_in_case_or_leading_zeros_only_have_one_order() -> None:
+    names = ["01", "1", "A", "a", "a01", "a1"]
+    for order in itertools.permutations(names):  # sets iterate in another order in every process
+        assert sorted(order, key=natural) == names
+
+
 def test_classes_choose_and_order(photos: Path) -> None:
     listing = list_folder(photos, ["class10", "class1"])
     assert listing.task.names == ("class10", "class1")
@@ -92,7 +99,7 @@ def test_classes_choose_and_order(photos: Path) -> None:
     with pytest.raises(CnnkitError) as caught:
         list_folder(photos, ["clas1", "class2"])
     assert str(caught.value) == (
-        f"{photos}: has no images of class 'clas1'. Did you mean 'class1'?\n    Mend `data.classes`, or leave it out."
+        f"{photos}: has no images of class 'clas1'. Did you mean 'class1'?\n    Mend `data.classes`, or add images of it."
     )
 
 

@@ -82,8 +82,14 @@ def bind(loaded: LoadedConfig, trained: Task | None = None, source: Source | Non
 
 
 def _read_as(data: Data, task: Task) -> Data:
-    """The `data` section with `task` and `classes`, where they are inferred from the targets, set to those of a trained run."""
-    if data.source not in ("csv", "npz", "npy") or data.task is not None:
-        return data
-    named = task.is_classification and data.source != "csv" and data.classes is None
-    return data.model_copy(update={"task": task.kind, **({"classes": list(task.names)} if named else {})})
+    """The `data` section with `task` and `classes`, where they are inferred from the targets, set to those of a trained run.
+
+    The classes keep their order then, though others have come or an earlier version ordered them otherwise.
+    """
+    inferred: dict[str, object] = {}
+    if data.source in ("csv", "npz", "npy") and data.task is None:
+        inferred["task"] = task.kind
+    takes_classes = task.is_classification or (task.is_multilabel and data.source == "csv")
+    if data.dataset is None and data.classes is None and takes_classes:
+        inferred["classes"] = list(task.names)
+    return data.model_copy(update=inferred)

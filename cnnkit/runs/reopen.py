@@ -12,7 +12,7 @@ from cnnkit.artifacts.opening import OpenModel, open_model
 from cnnkit.data.binding import BoundConfig, load
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.source import Request
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, format_value
 from cnnkit.runs.directory import RunDirectory, find_run
 
 
@@ -98,11 +98,30 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         manifest = directory.read_manifest() if own_data else {}
         dataset = loaded.source.load(Request(loaded.config.data_seed, Path(scratch), manifest, stand_in=stand_in))
+        if trained is not None and own_data and loaded.config.data.dataset is None:
+            _require_names(directory, dataset, trained)
         unknown = (opened.unknown,) if opened is not None and opened.unknown else ()
         notices = trained.notices if trained is not None else unknown
         epoch = trained.epoch if trained is not None else None
         metadata = ModelMetadata(dataset.name, dataset.task, dataset.stand_in_for, notices, loaded.source.image_reader, epoch)
         yield Reopened(model, directory, loaded, dataset, metadata, own_data, opened)
+
+
+def _require_names(directory: RunDirectory, dataset: Dataset, trained: ModelMetadata) -> None:
+    """Refuse data whose classes or labels are not those of the run, in their order: its outputs would get wrong names.
+
+    Raises:
+        CnnkitError: They differ.
+    """
+    names, before = dataset.task.names, trained.task.names
+    if not dataset.task.is_regression and names != before:
+        place = next((i for i, pair in enumerate(zip(names, before, strict=False)) if pair[0] != pair[1]), min(len(names), len(before)))
+        now, then = (format_value(each[place]) if place < len(each) else "nothing" for each in (names, before))
+        raise CnnkitError(
+            f"{directory.path}: the {dataset.task.noun} of {dataset.name} have changed since the run was trained: "
+            f"number {place + 1} of {len(names)} is {now}, it was {then} of {len(before)}",
+            "Put them back as they were, or train anew.",
+        )
 
 
 def model_file(run_or_model: Path | None) -> Path:

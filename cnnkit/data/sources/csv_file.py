@@ -258,7 +258,7 @@ def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str], f
     unknown = [name for name in classes if name not in present]
     if unknown:
         raise CnnkitError(
-            f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or leave it out."
+            f"{path}: has no label '{unknown[0]}'.{did_you_mean(unknown[0], present)}", "Mend `data.classes`, or add rows of it."
         )
     require_classes(path, classes, fewest)
 

@@ -106,9 +106,10 @@ def _doubt(folder: Path, parents: dict[str, list[Path]]) -> str:
     )
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key for natural order: `2` before `10`, `img2` before `img10`."""
-    return [_as_number(part.lstrip("0")) if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name) if part]
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key for natural order: `2` before `10`, `img2` before `img10`; no two names tie, such as `A` and `a`."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [_as_number(part.lstrip("0")) if part.isdecimal() else (1, 0, part.casefold()) for part in parts], name
 
 
 def _as_number(digits: str) -> tuple[int, int, str]:
@@ -120,7 +121,7 @@ def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewe
         unknown = [name for name in classes if name not in names]
         if unknown:
             meant = did_you_mean(unknown[0], names) or f" There are: {_few(names)}."
-            raise CnnkitError(f"{folder}: has no images of class '{unknown[0]}'.{meant}", "Mend `data.classes`, or leave it out.")
+            raise CnnkitError(f"{folder}: has no images of class '{unknown[0]}'.{meant}", "Mend `data.classes`, or add images of it.")
         return classes
     if len(names) < fewest:
         got = f"only one, {escape_unprintable(names[0])}" if names else "none"
