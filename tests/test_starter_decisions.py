@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import binomtest, skew
 
 from cnnkit.config.data_spec import DataSpec
@@ -257,3 +258,18 @@ def test_a_table_that_predicts_persons_or_is_divided_already_has_no_groups(peopl
     found = summarize_data(tmp_path / "t.csv", {})
     assert (found.found_group, found.notices, found.options) == ("", (), {})
     assert len(found.spec.task.names) == people
+
+
+def test_options_that_the_data_does_not_read_are_refused(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "photos" / label / "1.png")
+    with pytest.raises(CnnkitError) as caught:
+        summarize_data(tmp_path / "photos", {"group": "patient"})
+    assert str(caught.value) == (
+        f"{tmp_path / 'photos'}: `data.group` goes with `csv` and `npz`, not with `folder`\n"
+        "    Leave it out, or list the images in a CSV file."
+    )
+    with pytest.raises(CnnkitError, match=r"wants one array of targets, got \['y', 'subject'\]"):
+        summarize_data(signals(tmp_path / "s.npz", 5), {"target": ["y", "subject"]})
+    assert summarize_data(signals(tmp_path / "s.npz", 5), {"target": ["y"]}).spec.task.names == ("0", "1")

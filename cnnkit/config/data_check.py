@@ -9,19 +9,45 @@ from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.kept_epoch import check_keep
 from cnnkit.config.keras_targets import is_loss_for_numbers, needs_hard_labels
-from cnnkit.config.schema import MIXING, Config
+from cnnkit.config.schema import MIXING, Config, Data
 from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.errors import Fault, Path, count, did_you_mean, format_value
 from cnnkit.keras_api.checking import OUTPUTS, Entry
 from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, VALIDATION_PREFIX
 
+READ_BY = {
+    "input": ("csv", "npz"),
+    "target": ("dataset", "csv", "npz", "npy"),
+    "separator": ("csv",),
+    "group": ("csv", "npz"),
+    "split": ("csv", "npz"),
+    "task": ("csv", "npz", "npy"),
+    "classes": ("folder", "csv", "npz", "npy"),
+    "image_size": ("folder", "csv"),
+    "exclude": ("folder", "csv"),
+}  # option of the `data` section -> the sources that read it; others would ignore it without a word
+
 
 def check_sections(config: Config) -> Iterator[Fault]:
     """Faults between the sections of a config whose sections are each valid; no data is read."""
+    yield from unread_options(config.data)
     yield from _check_built_in(config)
     yield from _check_log(config)
     yield from _check_metric_names(config)
     yield from _check_precision(config)
+
+
+def unread_options(data: Data) -> Iterator[Fault]:
+    """Options that are set, but that the data's source does not read."""
+    known = {source for sources in READ_BY.values() for source in sources}
+    for option, sources in READ_BY.items():
+        is_said_twice = option == "task" and data.source == "folder" and data.task == "classification"  # true of every folder
+        if data.source in sources or data.source not in known or getattr(data, option) is None or is_said_twice:
+            continue
+        goes_with = f"{', '.join(f'`{each}`' for each in sources[:-1])} and `{sources[-1]}`" if len(sources) > 1 else f"`{sources[0]}`"
+        in_table = data.source == "folder" and "csv" in sources
+        remedy = "Leave it out, or list the images in a CSV file." if in_table else "Leave it out."
+        yield Fault(("data", option), f"goes with {goes_with}, not with `{data.source}`", remedy)
 
 
 def _check_precision(config: Config) -> Iterator[Fault]:
@@ -55,9 +81,6 @@ def _check_built_in(config: Config) -> Iterator[Fault]:
     if data.target is not None and data.target not in built_in.targets:
         meant = did_you_mean(str(data.target), built_in.targets) or f" It has: {', '.join(built_in.targets)}."
         yield Fault(("data", "target"), f"{data.dataset} has no target {format_value(data.target)}.{meant}")
-    for option in ("input", "separator", "group", "split", "task", "classes", "image_size", "exclude"):
-        if getattr(data, option) is not None:
-            yield Fault(("data", option), "goes with a source of your own, not with `dataset`", "Leave it out.")
     if data.fallback is not None:
         other = BUILT_IN[data.fallback]
         if other.input_shape != built_in.input_shape:

@@ -70,7 +70,7 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
     if {"x_train", "y_train", "x_test", "y_test"} <= members.keys() and data.input is None:
         return _open_divided(data, path, members, fewest_classes)
     x_name = array_name(path, members, data.input, INPUT_NAMES, "data.input")
-    y_name = array_name(path, members, data.target if isinstance(data.target, str) else None, TARGET_NAMES, "data.target")
+    y_name = array_name(path, members, _one_target(path, data), TARGET_NAMES, "data.target")
     rows = _rows(path, x_name, members)
     targets = targets_of(path, y_name, read_targets(path, y_name, members), class_names_in(members), data, fewest_classes)
     _check_count(path, x_name, rows.shape[0], y_name, len(targets.values))
@@ -90,9 +90,10 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     """
     assert data.npy is not None
     path = Path(data.npy)
-    if not isinstance(data.target, str):
+    target = _one_target(path, data)
+    if target is None:
         raise CnnkitError(f"{path}: which file holds the targets is not said", "Name it: `data: {target: targets.npy}`.")
-    target_path = path.parent / data.target
+    target_path = path.parent / target
     shape, dtype, offset = npy_header(path)
     _check_inputs(path, path.name, shape, dtype)
     rows = _whole_or_by_row(path, shape, dtype, offset)
@@ -103,6 +104,21 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     targets = targets_of(target_path, target_path.name, values, (), data, fewest_classes)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets.values))
     return ArraySource(data, path.stem, rows, targets, None, None)
+
+
+def _one_target(path: Path, data: Data) -> str | None:
+    """The array or file of targets that `data.target` names; None where it names none.
+
+    Raises:
+        CnnkitError: It names several, as only the columns of a table can be.
+    """
+    names = [data.target] if isinstance(data.target, str) else data.target or [None]
+    if len(names) > 1:
+        raise CnnkitError(
+            f"{path}: wants one array of targets, got {format_value(names)} (data.target)",
+            "Save them as the columns of one, `np.stack([a, b], axis=1)`.",
+        )
+    return names[0]
 
 
 def npz_inputs(path: Path, column: str | None) -> StoredArray:
@@ -233,6 +249,18 @@ def _splits(path: Path, values: Array) -> Array:
 
 
 def _open_divided(data: Data, path: Path, members: dict[str, Member], fewest_classes: int) -> DividedArraySource:
+    for option in ("target", "group", "split"):
+        if getattr(data, option) is not None:
+            raise CnnkitError(
+                f"{path}: has x_train, y_train, x_test and y_test, which `data.{option}` does not go with",
+                "Leave it out, or name the array of inputs, `data: {input: …}`.",
+            )
+    forms = {split: (members[f"x_{split}"].shape[1:], members[f"x_{split}"].dtype) for split in ("train", "test")}
+    (shape, dtype), (test_shape, test_dtype) = forms["train"], forms["test"]
+    if shape != test_shape or dtype.kind != test_dtype.kind or (dtype == np.uint8) != (test_dtype == np.uint8):
+        raise CnnkitError(
+            f"{path}: an example of x_train is {shape} {dtype}, one of x_test {test_shape} {test_dtype}", "Each has to be of one form."
+        )
     rows = {split: _rows(path, f"x_{split}", members) for split in ("train", "test")}
     values = {split: read_targets(path, f"y_{split}", members) for split in rows}
     for split in rows:

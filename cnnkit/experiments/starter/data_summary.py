@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.config.data_check import unread_options
 from cnnkit.config.data_spec import DataSpec
 from cnnkit.config.schema import Data
 from cnnkit.data.images.faults import ImageFault
@@ -78,7 +79,10 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     groups = groups_in(path, key, options)
     found = "" if options.get("group") else groups.name
     options = {**options, "group": found} if found else options
-    source = open_source(Data.model_validate({key: str(path.resolve()), **options, "image_size": [1, 1]}))
+    data = Data.model_validate({key: str(path.resolve()), **options})
+    for fault in unread_options(data):
+        raise CnnkitError(f"{path}: `data.{fault.path[-1]}` {fault.message}", fault.remedy)
+    source = open_source(data.model_copy(update={"image_size": [1, 1]}))
     spec, side = source.spec, max(source.spec.input_shape[:2]) if len(source.spec.input_shape) == 3 else 0
     if source.image_files:
         height, width, side, grey = _size_of(source)
