@@ -66,6 +66,37 @@ def test_labels_of_a_table_keep_the_order_of_the_run(tmp_path: Path, written: st
     assert list(labels(model)["train"].values()) == ["b", "a", "b", "a"]
 
 
+def test_a_file_that_a_table_lists_twice_keeps_both_its_splits(tmp_path: Path) -> None:
+    for name in ("x.png", "y.png"):
+        paint(tmp_path / name)
+    (tmp_path / "t.csv").write_text("path,label\nx.png,a\ny.png,b\nx.png,b\nx.png,a\n")
+    manifest = [("x.png", "a", "test"), ("y.png", "b", "train"), ("x.png", "b", "train")]
+    with reopened(run_on(tmp_path, f"csv: {tmp_path / 't.csv'}", Task("classification", ("a", "b")), manifest)) as run:
+        assert {split: part.index.tolist() for split, part in run.dataset.splits.items()} == {"train": [1, 2], "test": [0]}
+        assert [split for _, _, split in run.dataset.manifest] == ["test", "train", "train", "unused"]
+
+
+def test_arrays_that_have_changed_since_are_refused_and_rows_at_the_end_are_not_used(tmp_path: Path) -> None:
+    def save(*targets: int) -> None:
+        np.savez(tmp_path / "d.npz", x=np.zeros((len(targets), 4, 4, 1), np.uint8), y=np.array(targets))
+
+    save(0, 1, 1, 0)
+    manifest = [(str(i), str(label), split) for i, (label, split) in enumerate([(0, "train"), (1, "test"), (1, "train"), (0, "test")])]
+    model = run_on(tmp_path, f"npz: {tmp_path / 'd.npz'}", Task("classification", ("0", "1")), manifest)
+    before = {"train": {0: "0", 2: "1"}, "test": {1: "1", 3: "0"}}
+    assert labels(model) == before
+    save(0, 1, 1, 0, 1)
+    assert labels(model) == before
+    for targets, what in (
+        ((0, 1, 1), "it had 4 rows, it has 3"),
+        ((0, 1, 0, 1), "targets differ, the first at index 2"),
+        ((1, 1, 1), "it had 4 rows, it has 3 and targets differ, the first at index 0"),
+    ):
+        save(*targets)
+        with pytest.raises(CnnkitError, match=f"d.npz: has changed since the run was trained: {what}\n"):
+            labels(model)
+
+
 def test_labels_that_are_others_than_in_training_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.zeros((3, 4, 4, 1), np.uint8), y=np.array([[1, 1], [0, 1], [0, 0]]), class_names=np.array(["a", "b"]))
     model = run_on(tmp_path, f"npz: {tmp_path / 'd.npz'}", Task("multilabel", ("a", "c")), [])

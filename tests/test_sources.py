@@ -7,6 +7,7 @@ import csv
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (10,
     return path
 
 
-def request_for(folder: Path, manifest: dict[str, str] | None = None) -> Request:
-    return Request(seed=3, cache_folder=folder, manifest=manifest or {})
+def request_for(folder: Path, manifest: Sequence[tuple[str, str, str]] = ()) -> Request:
+    return Request(seed=3, cache_folder=folder, manifest=manifest)
 
 
 @pytest.fixture
@@ -136,13 +137,13 @@ def test_split_is_stratified_disjoint_and_the_same_for_the_same_seed(photos: Pat
 
 def test_a_manifest_brings_back_the_same_division_though_files_have_come(photos: Path, tmp_path: Path) -> None:
     first = open_folder(Data(folder=str(photos))).load(request_for(tmp_path))
-    manifest = {name: split for name, _, split in first.manifest}
     paint(photos / "class1" / "new.png", (1, 2, 3))
-    again = open_folder(Data(folder=str(photos))).load(request_for(tmp_path, manifest))
-    assert {name: split for name, _, split in again.manifest if split != "unused"} == manifest
+    again = open_folder(Data(folder=str(photos))).load(request_for(tmp_path, first.manifest))
+    assert [row for row in again.manifest if row[2] != "unused"] == first.manifest
+    assert [name for name, _, split in again.manifest if split == "unused"] == ["class1/new.png"]
     (photos / "class2" / "3.png").unlink()
     with pytest.raises(CnnkitError) as caught:
-        open_folder(Data(folder=str(photos))).load(request_for(tmp_path, manifest))
+        open_folder(Data(folder=str(photos))).load(request_for(tmp_path, first.manifest))
     assert str(caught.value) == ("photos: 1 file of the run's manifest is gone, such as class2/3.png\n    Put them back, or train anew.")
 
 

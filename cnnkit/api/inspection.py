@@ -62,7 +62,7 @@ def check_data(config: Config, *, set: Overrides = None) -> dict[str, Any]:
 
     loaded = load(config_sources(config), override_texts(set))
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        report: dict[str, Any] = plain(loaded.source.check(Request(loaded.config.data_seed, Path(scratch), {})).as_dict())
+        report: dict[str, Any] = plain(loaded.source.check(Request(loaded.config.data_seed, Path(scratch), ())).as_dict())
     return report
 
 

@@ -30,7 +30,7 @@ def data_check(
 
     loaded = load_config(configs, overrides)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch, counting("files") as on_progress:
-        report = loaded.source.check(Request(loaded.config.data_seed, Path(scratch), {}, on_progress))
+        report = loaded.source.check(Request(loaded.config.data_seed, Path(scratch), (), on_progress))
     if as_json:
         print_json(report.as_dict())
     else:

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Request:
     Attributes:
         seed: Seed of splits and synthetic data.
         cache_folder: Folder for a cache on disk.
-        manifest: Splits of an earlier run by example name, which are used instead of a new split; empty for none.
+        manifest: One (name, label, split) per example of an earlier run, whose splits are used instead of new ones; empty for none.
         on_progress: Called with the number of files inspected and the total.
         stand_in: Whether an earlier run of this config used the substitute (`data.fallback`): True to use it as well, False to
             use the data itself or fail. None for a first run, which uses the substitute only where the data is unavailable.
@@ -35,7 +35,7 @@ class Request:
 
     seed: int
     cache_folder: Path
-    manifest: Mapping[str, str]
+    manifest: Sequence[tuple[str, str, str]]
     on_progress: Callable[[int, int], None] = lambda done, total: None
     stand_in: bool | None = None
 
@@ -77,7 +77,7 @@ class Source(ABC):
 
     def all_targets(self) -> tuple[Array, dict[str, int]]:
         """The targets of all examples `(n,)` or `(n, outputs)`, and the number of examples in each of the data's own splits."""
-        dataset = self.load(Request(0, Path(), {}))
+        dataset = self.load(Request(0, Path(), ()))
         own = {} if dataset.manifest or dataset.test is None else {"test": len(dataset.test)}
         return np.concatenate([part.targets for part in dataset.splits.values()]), own
 

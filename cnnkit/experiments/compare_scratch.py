@@ -268,7 +268,7 @@ def _sides(transfer: SideResult, scratch: SideResult, metric: Metric) -> tuple[S
 
 def _training_examples(loaded: BoundConfig, folder: Path) -> int:
     """Number of training examples of the config, including those held out for validation."""
-    everything = loaded.source.load(Request(loaded.config.data_seed, folder, {}))
+    everything = loaded.source.load(Request(loaded.config.data_seed, folder, ()))
     return sum(len(examples) for name, examples in everything.splits.items() if name != "test")
 
 

@@ -108,7 +108,7 @@ def plan_folds(configure: Configure, folds: int, folder: Path | None) -> Repeats
     bound = bind(configs[0])
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
         try:
-            bound.source.load(Request(config.data_seed, Path(scratch), {}))
+            bound.source.load(Request(config.data_seed, Path(scratch), ()))
         except BuildError as error:
             raise CnnkitError(f"--folds: {error.fault.message}", error.fault.remedy) from error
     tasks = [RunTask(f"fold-{number}", loaded, folder / f"fold-{number}") for number, loaded in zip(numbers, configs, strict=True)]

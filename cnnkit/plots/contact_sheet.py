@@ -28,7 +28,7 @@ def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder
     import tensorflow as tf
 
     config = loaded.config
-    dataset = loaded.source.load(Request(config.data_seed, cache_folder, {}))
+    dataset = loaded.source.load(Request(config.data_seed, cache_folder, ()))
     source = BatchSource(dataset.train, min(count, len(dataset.train))).with_places()
     inputs, targets, places, epochs = next(iter(source.shuffled(config.seed, 0)))
     rows = [(inputs.numpy(), targets.numpy())]

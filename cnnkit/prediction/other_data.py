@@ -71,7 +71,7 @@ def read_other_data(
     source = open_source(unsplit, fewest_classes=1)
     if source.image_files and reader is None:
         raise CnnkitError(f"{getattr(data, data.source)}: has images, but the model takes inputs of {input_shape}")
-    dataset = source.load(Request(seed, scratch, {}))
+    dataset = source.load(Request(seed, scratch, ()))
     splits = (dataset.train, dataset.validation, dataset.test)
     parts = [part for part in splits if part is not None and len(part)]
     if task is not None:

@@ -141,17 +141,17 @@ class RunDirectory:
         writer.writerows([("path", "label", "split"), *rows])
         write_text(self.manifest, buffer.getvalue())
 
-    def read_manifest(self) -> dict[str, str]:
-        """The split of each example by its path; empty where the run has no manifest.
+    def read_manifest(self) -> list[tuple[str, str, str]]:
+        """Path, label and split of each example; empty where the run has no manifest.
 
         Raises:
             CnnkitError: The file is damaged.
         """
         if not self.manifest.exists():
-            return {}
+            return []
         try:
             with self.manifest.open(encoding="utf-8", newline="") as file:
-                return {row["path"]: row["split"] for row in csv.DictReader(file, strict=True)}
+                return [(row["path"], row["label"], row["split"]) for row in csv.DictReader(file, strict=True)]
         except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
             raise CnnkitError(f"{self.manifest}: is damaged ({type(error).__name__})", "Train the run again.") from error
 

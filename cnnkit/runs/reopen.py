@@ -96,7 +96,7 @@ def reopened(run_or_model: Path | None, config_path: Path | None = None, overrid
     stand_in = bool(trained.stand_in_for) if trained is not None and own_data else None
     loaded = load([config_path or directory.config], overrides, trained.task if trained is not None and own_data else None)
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        manifest = directory.read_manifest() if own_data else {}
+        manifest = directory.read_manifest() if own_data else ()
         dataset = loaded.source.load(Request(loaded.config.data_seed, Path(scratch), manifest, stand_in=stand_in))
         if trained is not None and own_data and loaded.config.data.dataset is None:
             _require_names(directory, dataset, trained)

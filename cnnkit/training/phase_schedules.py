@@ -68,7 +68,7 @@ def schedules_of(loaded: BoundConfig) -> list[PhaseSchedule]:
     if not has_shares or not loaded.source.is_local:
         return []
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        dataset = loaded.source.load(Request(config.data_seed, pathlib.Path(scratch), {}))
+        dataset = loaded.source.load(Request(config.data_seed, pathlib.Path(scratch), ()))
     try:
         return phase_schedules(train, config.phases, len(dataset.train), config.data.batch_size)
     except BuildError as error:

@@ -161,7 +161,7 @@ def _prepare_in_folder(
     config = loaded.config
     try:
         stand_in = resumed.stand_in if resumed is not None else None
-        dataset = loaded.source.load(Request(config.data_seed, directory.cache, {}, on_progress, stand_in=stand_in))
+        dataset = loaded.source.load(Request(config.data_seed, directory.cache, (), on_progress, stand_in=stand_in))
         if not len(dataset.train):
             raise CnnkitError(f"{dataset.name}: no training examples are left", "Lower `data.test` and `data.validation`.")
         has_validation, metrics = dataset.validation is not None, network.target_encoding.metrics

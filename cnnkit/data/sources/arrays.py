@@ -1,6 +1,7 @@
 """`npz:` and `npy:` arrays of images or signals with their targets, read a batch at a time where they are large."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,12 +37,11 @@ class ArraySource(Source):
     def load(self, request: Request) -> Dataset:
         """The examples, split."""
         examples = Examples(self._rows, np.arange(self._rows.shape[0]), self._targets)
-        given = self._splits
-        if request.manifest:
-            given = np.array([request.manifest.get(str(i), "unused") for i in range(len(examples))], dtype=object)
+        labels = [str(target) for target in self._targets.tolist()]
+        path = getattr(self.data, self.data.source)
+        given = _splits_of_manifest(path, labels, request.manifest) if request.manifest else self._splits
         decided = bool(request.manifest)
         parts = split_examples(examples, self.spec.task, self.data, request.seed, given, self._groups, decided=decided)
-        labels = [str(target) for target in self._targets.tolist()]
         manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, parts.splits, strict=True))]
         return Dataset(self.spec.name, self.spec.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=parts.notices)
 
@@ -119,6 +119,24 @@ def _one_target(path: Path, data: Data) -> str | None:
             "Save them as the columns of one, `np.stack([a, b], axis=1)`.",
         )
     return names[0]
+
+
+def _splits_of_manifest(path: str, labels: Sequence[str], manifest: Sequence[tuple[str, str, str]]) -> Array:
+    """The splits in an earlier run's manifest; rows added at the end since get `unused`.
+
+    Raises:
+        CnnkitError: Rows are gone, or have other targets: a row is known by its position only.
+    """
+    rows = {position: (label, split) for position, label, split in manifest}
+    changed = [i for i, label in enumerate(labels) if rows.get(str(i), (label, ""))[0] != label]
+    if changed or len(labels) < len(rows):
+        what = f"targets differ, the first at index {changed[0]}" if changed else ""
+        count = f"it had {len(rows):,} rows, it has {len(labels):,}" if len(labels) < len(rows) else ""
+        raise CnnkitError(
+            f"{path}: has changed since the run was trained: {' and '.join(filter(None, (count, what)))}",
+            "Put it back as it was, or train anew.",
+        )
+    return np.array([rows[str(i)][1] if str(i) in rows else "unused" for i in range(len(labels))], dtype=object)
 
 
 def npz_inputs(path: Path, column: str | None) -> StoredArray:

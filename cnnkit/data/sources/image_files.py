@@ -1,6 +1,7 @@
 """ImageFileSource: image files with targets as a data set; infers the size, handles bad files, caches pixels, splits examples."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -260,16 +261,31 @@ def _without_excluded(listing: Listing, data: Data) -> Listing:
     return replace(listing.take(selected), notices=(*listing.notices, notice))
 
 
-def _splits_of_manifest(listing: Listing, manifest: Any) -> Array:
-    """The splits in an earlier run's manifest; files added since get `unused`."""
-    missing = set(manifest) - set(listing.names)
+def _splits_of_manifest(listing: Listing, manifest: Sequence[tuple[str, str, str]]) -> Array:
+    """The splits in an earlier run's manifest; files added since get `unused`.
+
+    A table may list a file several times, in several splits: each time is an example of its own, in the order of the rows.
+    """
+    splits = dict(zip(_numbered([name for name, _, _ in manifest]), [split for _, _, split in manifest], strict=True))
+    listed = _numbered(listing.names)
+    missing = sorted(name for name, _ in splits.keys() - set(listed))
     if missing:
         raise CnnkitError(
             f"{listing.name}: {'1 file' if len(missing) == 1 else f'{len(missing)} files'} of the run's manifest "
-            f"{'is' if len(missing) == 1 else 'are'} gone, such as {escape_unprintable(sorted(missing)[0])}",
+            f"{'is' if len(missing) == 1 else 'are'} gone, such as {escape_unprintable(missing[0])}",
             "Put them back, or train anew.",
         )
-    return np.array([manifest.get(name, "unused") for name in listing.names], dtype=object)
+    return np.array([splits.get(each, "unused") for each in listed], dtype=object)
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name with the number of times that it stands before."""
+    before: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        numbered.append((name, before[name]))
+        before[name] += 1
+    return numbered
 
 
 def label_texts(targets: Array, task: Task) -> list[str]:

@@ -142,7 +142,7 @@ def _skewness(values: Array) -> Array:
 
 def _pixels_of(source: Source) -> PixelRange:
     """The range of the values of images in arrays, by a sample."""
-    train = source.load(Request(0, Path(), {})).train
+    train = source.load(Request(0, Path(), ())).train
     return PixelRange.of(train.rows.read(train.index[:: max(1, len(train) // SAMPLED_IMAGES)]))
 
 

@@ -178,7 +178,7 @@ def load_examples(loaded: BoundConfig, on_progress: OnProgress = lambda done, to
     source = loaded.source
     source.data = source.data.model_copy(update={"on_bad_file": "skip", "cache": "none"})
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as scratch:
-        return source.load(Request(loaded.config.data_seed, Path(scratch), {}, on_progress))
+        return source.load(Request(loaded.config.data_seed, Path(scratch), (), on_progress))
 
 
 def _sampled(dataset: Dataset, seed: int) -> Examples:
