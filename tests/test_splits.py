@@ -142,6 +142,43 @@ def test_columns_of_0_and_1_are_labels_in_a_csv_and_in_an_npz(tmp_path: Path) ->
     assert open_npz(Data(npz=str(tmp_path / "d.npz"))).spec.task.kind == "multilabel"
 
 
+def test_one_hot_codes_are_classes_where_the_task_says_so_and_are_told_where_it_does_not(tmp_path: Path) -> None:
+    order = np.array([2, 0, 1, 2, 1, 0])
+    names = ["cat", "dog", "owl"]
+    np.savez(tmp_path / "d.npz", x=np.zeros((6, 2, 2, 1), np.uint8), y=np.eye(3)[order], odd=np.eye(3)[order] * [1, 1, 2])
+    np.savez(tmp_path / "named.npz", x=np.zeros((6, 2, 2, 1), np.uint8), y=np.eye(3)[order], class_names=np.array(names))
+    np.savez(
+        tmp_path / "halves.npz", x_train=np.zeros((6, 2, 2, 1)), y_train=np.eye(3)[order], x_test=np.zeros((3, 2, 2, 1)), y_test=np.eye(3)
+    )
+    lines = [f"{i}.png,{','.join(str(int(value)) for value in np.eye(3)[place])}" for i, place in enumerate(order)]
+    (tmp_path / "d.csv").write_text("\n".join(["path,owl,cat,dog", *lines]))
+    npz, table = str(tmp_path / "d.npz"), Data(csv=str(tmp_path / "d.csv"), target=["owl", "cat", "dog"], task="classification")
+
+    for path, classes in ((npz, ("0", "1", "2")), (str(tmp_path / "named.npz"), tuple(names))):
+        source = open_npz(Data(npz=path, task="classification"))
+        assert (source.spec.task, source.spec.interpretation) == (Task("classification", classes), "")
+        whole = open_npz(Data(npz=path, task="classification", validation=0.0, test=0.0)).load(Request(0, tmp_path, {}))
+        assert whole.train.targets.tolist() == order.tolist()
+    halves = open_npz(Data(npz=str(tmp_path / "halves.npz"), task="classification")).load(Request(0, tmp_path, {}))
+    assert halves.test is not None
+    assert halves.test.targets.tolist() == [0, 1, 2]
+    listing = list_csv(tmp_path / "d.csv", table)
+    assert [listing.task.names[target] for target in listing.targets] == [("owl", "cat", "dog")[place] for place in order]
+
+    notice = "Each row of the targets holds a single 1; the columns are taken for labels, of which an example may have several. "
+    for told in (open_npz(Data(npz=npz)).spec, list_csv(tmp_path / "d.csv", table.model_copy(update={"task": None}))):
+        assert told.task.kind == "multilabel"
+        assert told.interpretation == notice + "For one-hot codes of classes write `data: {task: classification}`."
+    assert open_npz(Data(npz=npz, task="multilabel")).spec.interpretation == ""
+    for options, message in (
+        ({"target": "odd"}, "'odd': one-hot codes of classes have a single 1, at index 0 there is [0.0, 0.0, 2.0]"),
+        ({"classes": ["a", "b"]}, "'y' has one-hot codes of 3 classes, but there are 2 names"),
+    ):
+        with pytest.raises(CnnkitError) as caught:
+            open_npz(Data.model_validate({"npz": npz, "task": "classification", **options}))
+        assert caught.value.message == f"{npz}: {message}"
+
+
 def test_named_classes_are_the_places_of_their_names_and_gaps_keep_them(tmp_path: Path) -> None:
     x, y = np.zeros((12, 2, 2, 1), np.uint8), np.array([0, 2, 3] * 4)
     np.savez(tmp_path / "named.npz", x=x, y=y, class_names=np.array(["a", "b", "c", "d"]))

@@ -2,7 +2,8 @@
 
 Texts are classes. Whole numbers (integer arrays, cells without a decimal point) are classes where they are few, at most 20
 different ones, or where they are class indices: from 0 without a gap, each more than once. All other numbers are
-regression targets. Several columns that contain only 0 and 1 are labels, others regression targets.
+regression targets. Several columns that contain only 0 and 1 are labels, others regression targets; one-hot codes are classes
+where `data.task` says so.
 
 Rationale: 0 to 9 and 0 to 99 are nearly always classes, and so are a few codes such as 1 to 5 or -1 and 1; ages, counts and
 temperatures have many values and gaps, and numbers with decimals are measurements. `data.task` overrides the rule,
@@ -70,8 +71,37 @@ def require_classes(path: Path, classes: Sequence[str], fewest: int) -> None:
         raise CnnkitError(f"{path}: two or more different labels are wanted, got {format_value(list(classes))}")
 
 
-def kind_of_columns(values: Array, requested: Kind | None) -> Kind:
-    """The kind of task of several columns of targets `(n, columns)`."""
-    if requested is not None and requested != "classification":
-        return requested
-    return "multilabel" if bool(np.isin(values, (0, 1)).all()) else "regression"
+def kind_of_columns(values: Array, requested: Kind | None) -> tuple[Kind, str]:
+    """The kind of task of several columns of targets `(n, columns)`, with a notice where they may be one-hot codes of classes."""
+    if requested is not None:
+        return requested, ""
+    if not np.isin(values, (0, 1)).all():
+        return "regression", ""
+    if (np.count_nonzero(values, axis=1) != 1).any():
+        return "multilabel", ""
+    return "multilabel", (
+        "Each row of the targets holds a single 1; the columns are taken for labels, of which an example may have several. For one-hot "
+        "codes of classes write `data: {task: classification}`."
+    )
+
+
+def classes_of_columns(path: Path, name: str, values: Array) -> npt.NDArray[np.int32]:
+    """Class indices `(n,)` of one-hot codes `(n, classes)`.
+
+    Args:
+        path: The file, for messages.
+        name: The array or the columns, for messages.
+        values: The codes.
+
+    Raises:
+        CnnkitError: A row has other values than 0 and 1, or not a single 1.
+    """
+    is_code = np.isin(values, (0, 1)).all(axis=1) & (np.count_nonzero(values, axis=1) == 1)
+    if not is_code.all():
+        index = int(np.argmin(is_code))
+        raise CnnkitError(
+            f"{path}: {format_value(name)}: one-hot codes of classes have a single 1, at index {index} there is "
+            f"{format_value(values[index].tolist())}",
+            "For several labels an example write `data: {task: multilabel}`.",
+        )
+    return values.argmax(axis=1).astype(np.int32)

@@ -11,7 +11,7 @@ from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.npy_format import Member
-from cnnkit.data.target_kinds import kind_of_column, kind_of_columns, require_classes
+from cnnkit.data.target_kinds import classes_of_columns, kind_of_column, kind_of_columns, require_classes
 from cnnkit.errors import CnnkitError, format_value
 
 Array = npt.NDArray[Any]
@@ -93,11 +93,7 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
     if values.dtype.kind in "US":
         return _named_classes(path, name, values, data, fewest)
     if values.ndim == 2:
-        kind = kind_of_columns(values, data.task)
-        if kind == "multilabel" and not np.isin(values, (0, 1)).all():
-            raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
-        columns = names if len(names) == values.shape[1] else tuple(f"{name}[{i}]" for i in range(values.shape[1]))
-        return Targets(Task(kind, columns), values.astype(np.float32))
+        return _columns(path, name, values, names, data)
     kind, interpretation = kind_of_column(name, values, whole=values.dtype.kind in "biu", named=bool(given), requested=data.task)
     if kind == "regression":
         return Targets(Task("regression", (name,)), values.astype(np.float32)[:, None], interpretation)
@@ -107,6 +103,21 @@ def targets_of(path: Path, name: str, values: Array, names: tuple[str, ...], dat
             f"They go from {values.min()} to {values.max()}.",
         )
     return _numbered_classes(path, name, values.astype(np.int64), given, interpretation, fewest)
+
+
+def _columns(path: Path, name: str, values: Array, names: tuple[str, ...], data: Data) -> Targets:
+    """Several columns as one-hot codes of classes, labels or numbers."""
+    kind, interpretation = kind_of_columns(values, data.task)
+    count = values.shape[1]
+    if kind == "classification":
+        classes = tuple(data.classes or names) or tuple(map(str, range(count)))
+        if len(classes) != count:
+            raise CnnkitError(f"{path}: '{name}' has one-hot codes of {count} classes, but there are {len(classes)} names")
+        return Targets(Task("classification", classes), classes_of_columns(path, name, values))
+    if kind == "multilabel" and not np.isin(values, (0, 1)).all():
+        raise CnnkitError(f"{path}: '{name}' has something else than 0 and 1", "A column a label says whether the label is there.")
+    columns = names if len(names) == count else tuple(f"{name}[{i}]" for i in range(count))
+    return Targets(Task(kind, columns), values.astype(np.float32), interpretation)
 
 
 def _named_classes(path: Path, name: str, values: Array, data: Data, fewest: int) -> Targets:

@@ -15,7 +15,7 @@ from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.folder import natural
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
 from cnnkit.data.split import SPELLINGS
-from cnnkit.data.target_kinds import MAX_CODES, kind_of_column, kind_of_columns, require_classes
+from cnnkit.data.target_kinds import MAX_CODES, classes_of_columns, kind_of_column, kind_of_columns, require_classes
 from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, format_value, named
 from cnnkit.io.regular_file import require_text_table
 
@@ -176,8 +176,12 @@ def _targets(path: Path, columns: list[Column], names: list[str], data: Data, fe
                     f"{path}:{line}: {format_value(cell)} is not a finite number", "For classes name one `target` column only."
                 )
         every = np.stack(numbers, axis=1)  # type: ignore[arg-type]
-        if len(columns) > 1 and kind_of_columns(every, data.task) == "multilabel":
-            return "", _several_labels(path, columns, names, data, fewest)
+        kind, interpretation = kind_of_columns(every, data.task)
+        if kind == "classification":
+            codes = classes_of_columns(path, ", ".join(names), every)
+            return "", _one_class(path, [(line, names[code]) for (line, _), code in zip(columns[0], codes, strict=True)], data, fewest)
+        if kind == "multilabel":
+            return interpretation, _several_labels(path, columns, names, data, fewest)
         return "", (Task("regression", tuple(names)), every.astype(np.float32), None)
     (values,) = numbers
     whole = values is not None and all(_WHOLE.fullmatch(cell) for _, cell in columns[0])
