@@ -116,6 +116,47 @@ def test_folders_of_splits_are_found_in_every_spelling(tmp_path: Path, validatio
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test) if part is not None] == [2, 2, 2]
 
 
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    for name in ("car/1.png", "train/1.png", "truck/1.png"):
+        paint(tmp_path / name, (9, 9, 9))
+    listing = list_folder(tmp_path, None)
+    assert (listing.task.names, listing.splits) == (("car", "train", "truck"), None)
+
+
+def test_images_beside_each_other_in_folders_of_splits_want_class_folders(tmp_path: Path) -> None:
+    for name in ("train/cat.1.png", "train/dog.1.png", "test/1.png"):
+        paint(tmp_path / name, (9, 9, 9))
+    with pytest.raises(CnnkitError) as caught:
+        list_folder(tmp_path, None)
+    assert str(caught.value) == (
+        f"{tmp_path}: two or more folders with images are wanted, a folder a class; there is none\n"
+        f"    Put the images in {tmp_path / 'train'} into a folder a class, such as train/cat; or list them in a CSV file."
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("test/test/1.png", "class 'test' has images in test, but none in train."),
+        ("val/cat/1.png", "class 'cat' has images in validation, but none in train. Did you mean 'Cat'?"),
+    ],
+)
+def test_a_class_without_training_images_is_refused_unless_the_classes_are_named(tmp_path: Path, extra: str, message: str) -> None:
+    for name in ("train/Cat/1.png", "train/dog/1.png", extra):
+        paint(tmp_path / name, (9, 9, 9))
+    with pytest.raises(CnnkitError) as caught:
+        list_folder(tmp_path, None)
+    assert str(caught.value) == (f"{tmp_path}: {message}\n    Rename its folder; or leave it out: `data.classes` names the classes to use.")
+    assert list_folder(tmp_path, ["Cat", "dog"]).names == ["train/Cat/1.png", "train/dog/1.png"]
+    assert list_folder(tmp_path, None, fewest=1).task.outputs == 3  # to evaluate on
+
+
+def test_images_in_hidden_folders_are_passed_over(tmp_path: Path) -> None:
+    for name in ("cats/1.png", "cats/.ipynb_checkpoints/1.png", "dogs/.cache/deep/1.png", "dogs/one/2.png"):
+        paint(tmp_path / ".home" / name, (9, 9, 9))
+    assert list_folder(tmp_path / ".home", None).names == ["cats/1.png", "dogs/one/2.png"]
+
+
 def test_folder_pixels_are_the_files_own(photos: Path, tmp_path: Path) -> None:
     dataset = open_folder(Data(folder=str(photos), image_size=4)).load(request_for(tmp_path))
     expected = {0: (0, 0, 250), 1: (0, 250, 0), 2: (250, 0, 0)}

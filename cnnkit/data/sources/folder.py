@@ -10,7 +10,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.images.header import SUFFIXES
 from cnnkit.data.inputs import ImageFiles
 from cnnkit.data.sources.image_files import ImageFileSource, Listing
-from cnnkit.data.split import SPELLINGS
+from cnnkit.data.split import SPELLINGS, in_split_order
 from cnnkit.errors import CnnkitError, did_you_mean, escape_unprintable, named
 
 MOST_LEVELS = 8  # of folders, in which the classes are looked for
@@ -51,10 +51,8 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
             f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}",
             "Name a folder with a folder of images a class.",
         )
-    splits = {path: SPELLINGS[path.name.lower()] for path in _folders(folder) if path.name.lower() in SPELLINGS}
+    splits = _split_folders(folder)
     notices: list[str] = []
-    if "train" not in splits.values():
-        splits = {}
     other_folders = [path.name for path in _folders(folder) if splits and path not in splits]
     if other_folders:
         notices.append(f"{folder}: beside the splits, these folders are passed over: {_few(other_folders)}.")
@@ -72,7 +70,9 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
     unassigned = image_files(folder, deep=False)
     if unassigned and found:
         notices.append(f"{folder}: {len(unassigned)} images lie beside the class folders and are passed over.")
-    names = _class_names(folder, sorted(found, key=natural), classes, fewest)
+    names = _class_names(folder, sorted(found, key=natural), classes, fewest, splits)
+    if splits and classes is None and fewest > 1:
+        _require_training(folder, found)
     listed = [(file, split, index) for index, name in enumerate(names) for file, split in found[name]]
     return Listing(
         name=folder.resolve().name,
@@ -84,6 +84,31 @@ def list_folder(folder: Path, classes: list[str] | None, fewest: int = 2) -> Lis
         notices=tuple(notices),
         interpretation=_doubt(folder, {name: [file.parent for file, _ in found[name]] for name in names}),
     )
+
+
+def _split_folders(folder: Path) -> dict[Path, str]:
+    """The folders of splits with their splits; none where there are no training images in class folders, as `train` may be a class."""
+    folders = _folders(folder)
+    splits = {path: SPELLINGS[path.name.lower()] for path in folders if path.name.lower() in SPELLINGS}
+    training = [path for path, split in splits.items() if split == "train"]
+    has_classes = any(image_files(each) for path in training for each in _folders(path))
+    return splits if has_classes or (training and len(splits) == len(folders)) else {}
+
+
+def _require_training(folder: Path, found: dict[str, list[tuple[Path, str]]]) -> None:
+    """Refuse a class without training images, as of a folder `test/test` or of another spelling.
+
+    Raises:
+        CnnkitError: There is one.
+    """
+    trained = [name for name, files in found.items() if any(split == "train" for _, split in files)]
+    for name, files in found.items():
+        if name not in trained:
+            raise CnnkitError(
+                f"{folder}: class '{escape_unprintable(name)}' has images in {named(in_split_order(split for _, split in files))}, "
+                f"but none in train.{did_you_mean(name, trained)}",
+                "Rename its folder; or leave it out: `data.classes` names the classes to use.",
+            )
 
 
 def _doubt(folder: Path, parents: dict[str, list[Path]]) -> str:
@@ -116,7 +141,7 @@ def _as_number(digits: str) -> tuple[int, int, str]:
     return (0, len(digits), digits)  # Python refuses to read integers of more than 4,300 digits
 
 
-def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewest: int) -> list[str]:
+def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewest: int, splits: dict[Path, str]) -> list[str]:
     if classes is not None:
         unknown = [name for name in classes if name not in names]
         if unknown:
@@ -125,10 +150,13 @@ def _class_names(folder: Path, names: list[str], classes: list[str] | None, fewe
         return classes
     if len(names) < fewest:
         got = f"only one, {escape_unprintable(names[0])}" if names else "none"
+        unsorted = next((path for path, split in splits.items() if split == "train" and image_files(path, deep=False)), None)
         below = _classes_below(folder)
+        remedy = f"Name the folder that has them: {below}." if below else "Images end in " + ", ".join(SUFFIXES) + "."
+        if unsorted is not None:
+            remedy = f"Put the images in {unsorted} into a folder a class, such as {unsorted.name}/cat; or list them in a CSV file."
         raise CnnkitError(
-            f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}",
-            f"Name the folder that has them: {below}." if below else "Images end in " + ", ".join(SUFFIXES) + ".",
+            f"{folder}: {'two' if fewest > 1 else 'one'} or more folders with images are wanted, a folder a class; there is {got}", remedy
         )
     return names
 
@@ -151,9 +179,10 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Image files by extension, without hidden ones, in natural order; `deep` includes subfolders."""
+    """Image files by extension, without hidden ones and those in hidden folders, in natural order; `deep` includes subfolders."""
     files = folder.rglob("*") if deep else folder.iterdir()
-    images = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()]
+    visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    images = [file for file in visible if file.suffix.lower() in SUFFIXES and file.is_file()]
     return sorted(images, key=lambda file: natural(file.relative_to(folder).as_posix()))
 
 
