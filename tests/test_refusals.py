@@ -250,6 +250,8 @@ ARRAYS: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # what the npz hol
     ({"x": X, "label": Y}, {"target": "labl"}, ": has no array 'labl' (data.target). Did you mean 'label'?\n    Its arrays: x, label."),
     ({"x": X[0, 0], "y": Y[:4]}, {}, ": 'x' is (4, 1) uint8\n    Wanted are images (n, height, width, channels) or signals (n, steps, channels); signals of one channel are `x[..., np.newaxis]`."),
     ({"x": X, "y": np.zeros((6, 2, 2))}, {}, ": 'y' is (6, 2, 2) float64\n    Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."),
+    ({"x": X, "y": np.array([["a", "b"]] * 6)}, {}, ": 'y' is (6, 2) <U1\n    Of texts, one an example is wanted: classes (n,)."),
+    ({"x": X, "y": np.array([b"a", b"b", b"\xff"] * 2)}, {}, ": 'y.npy': b'\\xff' is no text in UTF-8\n    Save texts, such as `y.astype(str)`."),
     ({"x": X, "y": Y, "g": np.zeros(6)}, {"group": "g"}, ": 'g' (data.group) is (6,) float64\n    Wanted is one word or whole number an example."),
     ({"x": X, "y": Y, "s": np.array(["train"] * 5 + ["trial"])}, {"split": "s"}, ": unknown split 'trial'\n    Wanted are train, validation and test."),
     ({"x": X, "y": np.array(list("abcabc"))}, {"classes": ["a", "b"]}, ": 'y' has 'c', which `data.classes` does not name"),

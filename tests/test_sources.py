@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.api.arrays import arrays_as_npz
 from cnnkit.config.schema import Data
+from cnnkit.config.task import Task
 from cnnkit.data.rows import ComputedRows, DiskRows
 from cnnkit.data.source import Request
 from cnnkit.data.sources.arrays import open_npy, open_npz
@@ -478,3 +480,26 @@ def test_texts_as_targets_are_classes_in_natural_order(tmp_path: Path) -> None:
     dataset = open_npz(Data(npz=str(tmp_path / "x.npz"), validation=0.0, test=0.0)).load(request_for(tmp_path))
     assert dataset.task.names == ("c2", "c10")
     assert dataset.train.targets.tolist() == [1, 0] * 4
+
+
+def test_targets_in_bytes_are_the_classes_that_they_spell(tmp_path: Path) -> None:
+    x, y = np.ones((4, 4, 2), np.float32), np.array(["gr\u00fcn", "c2"] * 2)
+    coded = np.char.encode(y, "utf-8")
+    np.savez(tmp_path / "x.npz", x=x, y=coded, part=np.array([b"train", b"test"] * 2))
+    np.savez(tmp_path / "named.npz", x=x, y=np.array([1, 0] * 2), class_names=np.array([b"c2", b"c3"]))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", coded[:, None])
+    for source in (open_npz(Data(npz=str(tmp_path / "x.npz"), split="part")), open_npy(Data(npy=str(tmp_path / "x.npy"), target="y.npy"))):
+        assert source.spec.task.names == ("c2", "gr\u00fcn")
+    assert open_npz(Data(npz=str(tmp_path / "named.npz"))).spec.task.names == ("c2", "c3")
+
+
+def test_objects_that_are_texts_are_evaluated_as_texts_and_others_refused(tmp_path: Path) -> None:
+    task, x = Task("classification", ("a", "b")), np.ones((2, 4, 4, 1))
+    texts = np.array(["b", "a"], dtype=object)  # a column of pandas
+    assert np.load(arrays_as_npz((x, texts), task, tmp_path))["y"].tolist() == ["b", "a"]
+    with pytest.raises(CnnkitError) as caught:
+        arrays_as_npz((x, np.array([1.5, "a"], dtype=object)), Task("regression", ("a",)), tmp_path)
+    assert str(caught.value) == (
+        "evaluate: targets are an array of Python objects, such as 1.5\n    Give numbers or texts: `np.asarray(values, dtype=float)`."
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Task
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, format_value
 
 
 def arrays_as_npz(arrays: Sequence[Any], task: Task, folder: Path) -> Path:
@@ -24,7 +24,8 @@ def arrays_as_npz(arrays: Sequence[Any], task: Task, folder: Path) -> Path:
         The file.
 
     Raises:
-        CnnkitError: There are not two arrays of equal length, of at least one example; or targets are not of the task's kind.
+        CnnkitError: There are not two arrays of equal length, of at least one example, of numbers or texts; or targets are not of the
+            task's kind.
     """
     if len(arrays) != 2:
         raise CnnkitError(f"evaluate: has {len(arrays)} arrays", "Give inputs and targets: `run.evaluate((x, y))`.")
@@ -34,6 +35,12 @@ def arrays_as_npz(arrays: Sequence[Any], task: Task, folder: Path) -> Path:
         raise CnnkitError(message, "Give an array of each, of one example or more.")
     if len(inputs) != len(targets):
         raise CnnkitError(f"evaluate: has {len(inputs):,} inputs, but {len(targets):,} targets", "Give a target for each input.")
+    if targets.dtype == object and all(isinstance(each, str) for each in targets.flat):
+        targets = targets.astype(str)  # as a column of pandas
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype == object:
+            message = f"evaluate: {name} are an array of Python objects, such as {format_value(array.flat[0])}"
+            raise CnnkitError(message, "Give numbers or texts: `np.asarray(values, dtype=float)`.")
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if task.is_classification and targets.dtype.kind not in "US":

@@ -50,8 +50,10 @@ def check_targets(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype
     """Check shape and dtype of a target array, before it is read.
 
     Raises:
-        CnnkitError: Not one or two axes, an empty one, or values that are neither numbers nor texts.
+        CnnkitError: Not one or two axes, an empty one, values that are neither numbers nor texts, or several columns of texts.
     """
+    if dtype.kind in "US" and len(shape) == 2 and shape[1] > 1:
+        raise CnnkitError(f"{path}: {format_value(name)} is {shape} {dtype}", "Of texts, one an example is wanted: classes (n,).")
     if not 1 <= len(shape) <= 2 or dtype.kind not in "biufUS" or 0 in shape:
         raise CnnkitError(
             f"{path}: {format_value(name)} is {shape} {dtype}", "Wanted are classes (n,), labels (n, labels) or numbers (n, outputs)."

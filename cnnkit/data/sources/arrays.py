@@ -16,7 +16,7 @@ from cnnkit.data.inputs import StoredArray
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.array_targets import Targets, check_targets, class_names_in, read_targets, targets_of
-from cnnkit.data.sources.npy_format import Member, npy_header, read_members
+from cnnkit.data.sources.npy_format import Member, decoded, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 
@@ -100,7 +100,8 @@ def open_npy(data: Data, fewest_classes: int = 2) -> ArraySource:
     _check_finite(path, path.name, rows)
     target_shape, target_dtype, target_offset = npy_header(target_path)
     check_targets(target_path, target_path.name, target_shape, target_dtype)
-    values = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
+    stored = DiskRows(target_path, target_shape, target_dtype, target_offset).read(np.arange(target_shape[0]))
+    values = decoded(str(target_path), stored)
     targets = targets_of(target_path, target_path.name, values, (), data, fewest_classes)
     _check_count(path, path.name, rows.shape[0], target_path.name, len(targets.values))
     return ArraySource(data, path.stem, rows, targets, None, None)

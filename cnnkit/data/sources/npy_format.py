@@ -69,10 +69,10 @@ class Member:
             yield stream
 
     def read(self) -> Array:
-        """All values.
+        """All values, bytes as texts.
 
         Raises:
-            CnnkitError: They are damaged, or exceed the free memory.
+            CnnkitError: They are damaged, are not UTF-8, or exceed the free memory.
         """
         what = f"{self.path}: {format_value(self._member.filename)}"
         if self._bytes > available_memory() // 2:
@@ -83,7 +83,21 @@ class Member:
         with _reporting_damage(what), zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
             stream.read()  # to the end, where zipfile verifies the checksum
+        return decoded(what, array)
+
+
+def decoded(what: str, array: Array) -> Array:
+    """Texts in place of bytes (dtype `S`, as h5py and `np.loadtxt` give them); other arrays as they are.
+
+    Raises:
+        CnnkitError: They are not UTF-8.
+    """
+    if array.dtype.kind != "S":
         return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise CnnkitError(f"{what}: {format_value(error.object)} is no text in UTF-8", "Save texts, such as `y.astype(str)`.") from error
 
 
 def read_members(path: Path) -> dict[str, Member]:
