@@ -239,6 +239,11 @@ def test_csv_of_classes_with_paths_relative_to_it(photos: Path, tmp_path: Path) 
     assert dataset.train.rows.read(dataset.train.index).shape[1:] == (8, 10, 3)
 
 
+def test_labels_with_underscores_are_classes(photos: Path, tmp_path: Path) -> None:
+    source = open_csv(Data(csv=write_cells(tmp_path, np.array(["1_1", "11", "1_1", "11"]))))
+    assert (source.spec.task.names, source.all_targets()[0].tolist()) == (("1_1", "11"), [0, 1, 0, 1])
+
+
 def test_csv_of_several_labels(photos: Path, tmp_path: Path) -> None:
     rows = [["path", "label"], ["photos/class1/0.png", "sun|sea"], ["photos/class1/1.png", ""], ["photos/class1/2.png", "sea"]]
     source = open_csv(Data(csv=str(write_csv(tmp_path / "t.csv", rows)), separator="|"))

@@ -268,7 +268,9 @@ def _check_classes(path: Path, classes: Sequence[str], present: Sequence[str], f
 
 
 def _numbers(column: Column) -> Array | None:
-    """The cells as numbers; None where one of them is not a finite number."""
+    """The cells as numbers; None where one of them is not a finite number, such as `1_1`, which Python alone would read as 11."""
+    if any("_" in cell for _, cell in column):
+        return None
     try:
         values = np.array([float(cell) for _, cell in column], np.float64)
     except ValueError:
