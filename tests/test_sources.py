@@ -356,6 +356,20 @@ def test_npz_of_signals_with_class_names_and_groups(tmp_path: Path) -> None:
     assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
 
 
+def test_a_grouped_run_opens_again_after_rows_of_its_groups_have_come(tmp_path: Path) -> None:
+    def save(count: int) -> None:
+        subject = np.arange(count) % 60 // 6
+        np.savez(tmp_path / "s.npz", x=np.zeros((count, 16, 2), np.float32), y=np.arange(count) % 3, subject=subject)
+
+    data = Data(npz=str(tmp_path / "s.npz"), group="subject")
+    save(60)
+    first = open_npz(data).load(request_for(tmp_path)).manifest
+    save(66)
+    again = open_npz(data).load(request_for(tmp_path, first)).manifest
+    assert again[:60] == first
+    assert [split for _, _, split in again[60:]] == ["unused"] * 6
+
+
 def test_npz_larger_than_memory_allows_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), np.uint8)
     np.savez(tmp_path / "big.npz", note=np.zeros(3), x=x, y=np.arange(40) % 4)
