@@ -1,5 +1,6 @@
 """Model files of every format for the tests: exported from small Keras networks, and foreign or hostile ones built by hand."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +92,8 @@ def export(folder: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
     paths = {"keras": folder / "model.keras"}
     model.save(paths["keras"])
     write_json(folder / "model.json", asdict(model_metadata(name)))
-    text = metadata(name, np.asarray(model(inputs_of(name, 3)), np.float32)).to_json()
+    source = hashlib.sha256(paths["keras"].read_bytes()).hexdigest()
+    text = metadata(name, np.asarray(model(inputs_of(name, 3)), np.float32), source=source).to_json()
     for each in formats:
         target: Format = FORMATS[each]
         paths[each] = folder / (f"model{target.suffix}" if target.suffix else "saved/1")

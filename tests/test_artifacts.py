@@ -3,7 +3,9 @@
 Over 300 lines: the same claims for each format and each kind of task, over the same few models.
 """
 
+import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
+from cnnkit import cli
 from cnnkit.artifacts import trial
 from cnnkit.artifacts.formats import EXPORTED
 from cnnkit.artifacts.metadata import parse_metadata
 from cnnkit.artifacts.opening import open_model
+from cnnkit.artifacts.origin import exports_beside
 from cnnkit.errors import CnnkitError
 from tests.artefacts import TASKS, copy_model, export, inputs_of, metadata, model_metadata, network, task_of, write_onnx
 
@@ -67,6 +72,42 @@ def test_a_saved_model_opens_by_its_folder_and_by_that_of_its_version(exported: 
     inputs = inputs_of("classes")
     assert version.name == "1"
     np.testing.assert_array_equal(open_model(version).run(inputs), open_model(version.parent).run(inputs))
+
+
+# another model beside it
+
+
+def test_an_exported_file_that_is_not_of_the_model_beside_it_is_told(tmp_path: Path) -> None:
+    source = hashlib.sha256(b"as it was").hexdigest()
+    path = write_onnx(tmp_path / "model.onnx", metadata("classes", source=source).to_json())
+    deeper = tmp_path / "triton" / "run"
+    (deeper / "1").mkdir(parents=True)
+    shutil.copy(path, deeper / "1" / "model.onnx")
+    assert open_model(path).stale == ""  # there is none
+    (tmp_path / "model.keras").write_bytes(b"as it was")
+    assert open_model(path).stale == open_model(deeper).stale == ""
+    (tmp_path / "model.keras").write_bytes(b"calibrated")
+    opened = open_model(path)
+    assert opened.stale == (
+        "model.onnx was exported from another model.keras than the one beside it now, which was calibrated or trained since: export it "
+        "again for the answers of that one."
+    )
+    assert opened.metadata == model_metadata("classes", notices=(opened.stale,))
+    assert open_model(deeper).stale.startswith("run was exported from another model.keras than the one beside it now")
+    assert [each.relative_to(tmp_path) for each in exports_beside(tmp_path / "model.keras")] == [Path("model.onnx"), Path("triton/run")]
+
+
+def test_predict_tells_that_a_file_is_not_of_the_model_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_onnx(tmp_path / "model.onnx", metadata("classes").to_json())
+    (tmp_path / "model.keras").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    monkeypatch.setattr("sys.argv", ["cnnkit", "predict", str(path), str(tmp_path / "x.png")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert "model.onnx was exported from another model.keras" in " ".join(capsys.readouterr().err.split())
 
 
 # models that were exported elsewhere

@@ -182,9 +182,12 @@ def test_the_command_shows_both_sides(run: Path, monkeypatch: pytest.MonkeyPatch
     told = json.loads(capsys.readouterr().out)
     assert set(told["before"]) == set(told["after"]) == {"validation", "test"}
     monkeypatch.setattr("sys.argv", ["cnnkit", "calibrate", str(run)])
+    (run / "model-int8.onnx").touch()
     with pytest.raises(SystemExit):
         cli.main()
-    lines = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    assert "Exported before, without this temperature: model-int8.onnx." in " ".join(printed.err.split())
+    lines = " ".join(printed.out.split())
     figures = " ".join(f"{told[side]['test']['expected_calibration_error']:.4f}" for side in ("before", "after"))
     assert f"expected calibration error {figures}" in lines
     assert f"the model was {'overconfident' if told['temperature'] > 1 else 'underconfident'}" in lines

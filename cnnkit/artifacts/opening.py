@@ -1,7 +1,7 @@
 """Open a model file of any format: its runtime, which turns inputs into outputs, and its metadata."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from cnnkit.artifacts.foreign import foreign_model
 from cnnkit.artifacts.formats import FORMATS, KERAS, Format, format_of, newest_version
 from cnnkit.artifacts.metadata import ArtifactMetadata, parse_metadata
 from cnnkit.artifacts.model_metadata import ModelMetadata, read_metadata
+from cnnkit.artifacts.origin import stale_notice
 from cnnkit.artifacts.runtimes import import_runtime, load_runtime
 from cnnkit.artifacts.safety.check import check_file
 from cnnkit.artifacts.trial import tried_elsewhere
@@ -35,6 +36,7 @@ class OpenModel:
         is_described: Whether the metadata is stored with the model.
         artifact: The whole metadata of an exported model; None for a `.keras` file and for a model exported elsewhere.
         unknown: What is not known of a model exported elsewhere, for the user; empty otherwise.
+        stale: Notice that it was exported from another model than the `.keras` file beside it; empty otherwise. One of the metadata's.
         keras_model: The Keras model; None for other formats.
     """
 
@@ -47,6 +49,7 @@ class OpenModel:
     is_described: bool
     artifact: ArtifactMetadata | None = None
     unknown: str = ""
+    stale: str = ""
     keras_model: "keras.Model | None" = None
 
     def require_fit(self, examples: Examples, data: str) -> None:
@@ -119,7 +122,9 @@ def open_model(path: Path, *, threads: int = 0, compiled: bool = False) -> OpenM
         raise CnnkitError(
             f"takes inputs of {runtime.input_shape}, but its cnnkit metadata reads pictures as {reader.shape}", "Export it again.", path
         )
-    return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, artifact.model, True, artifact)
+    stale = stale_notice(path, artifact)
+    metadata = replace(artifact.model, notices=(*artifact.model.notices, stale)) if stale else artifact.model
+    return OpenModel(path, found, runtime, runtime.input_shape, runtime.outputs, metadata, True, artifact, stale=stale)
 
 
 def _names_outputs(task: Task, outputs: int) -> bool:

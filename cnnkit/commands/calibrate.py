@@ -8,7 +8,8 @@ import typer
 from cnnkit.commands.completion import complete_run
 from cnnkit.commands.options import AsJson
 from cnnkit.console.calibration import print_calibration
-from cnnkit.console.text import print_json, print_line
+from cnnkit.console.text import print_json, print_line, print_notice
+from cnnkit.errors import named
 
 
 def calibrate(
@@ -24,9 +25,13 @@ def calibrate(
     from cnnkit.runs.directory import find_run
 
     directory = find_run(run)
+    from cnnkit.artifacts.origin import exports_beside
     from cnnkit.prediction.calibrate import calibrate_run
 
     calibration = calibrate_run(directory.path)
+    if exported := exports_beside(directory.model):
+        files = named(str(each.relative_to(directory.path)) for each in exported)
+        print_notice(f"Exported before, without this temperature: {files}. Export again what is used.", title="Exported files")
     if as_json:
         print_json(calibration.as_dict())
         return

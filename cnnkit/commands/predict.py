@@ -48,6 +48,8 @@ def predict(
         print_notice(predictor.note, title="A stand-in for the data")
     if predictor.opened.unknown:
         print_notice(predictor.opened.unknown, title="Not known")
+    if predictor.opened.stale:
+        print_notice(predictor.opened.stale, title="Not the model beside it")
     if tta is not None:
         further = f" {OF_NUMBERS}" if task.is_regression else ""
         print_notice(f"Each prediction is the {describe_tta(tta)} of an image.{further}", title="Test-time augmentation")

@@ -1,6 +1,5 @@
 """The file that serves a run: its ONNX export where there is one, else one made now, else the Keras model."""
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from cnnkit.artifacts.formats import KERAS, ONNX, format_of
 from cnnkit.artifacts.model_metadata import read_metadata
 from cnnkit.artifacts.opening import undescribed
+from cnnkit.artifacts.origin import is_export_of
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.predict import Predictor
 from cnnkit.runs.reopen import model_file
@@ -60,7 +60,7 @@ def choose(what: Path | None, *, name: str = "", threads: int = 0, heatmaps: boo
     source = model_file(what)
     if format_of(source) is not KERAS:
         predictor = Predictor(source, threads=threads)
-        unknown = tuple(filter(None, [predictor.opened.unknown]))
+        unknown = tuple(filter(None, [predictor.opened.unknown, predictor.opened.stale]))
         return Chosen(Served(name or source.stem, predictor, None, NO_KERAS), source, str(source), unknown)
     predictor, origin, notices = _for_keras(source, threads, on_export)
     reader = predictor.image_reader
@@ -98,7 +98,7 @@ def _is_export_of(predictor: Predictor, source: Path) -> bool:
     artifact = predictor.opened.artifact
     if artifact is None or artifact.quantization or artifact.parity.get("passed") is not True:
         return False
-    return artifact.source == hashlib.sha256(source.read_bytes()).hexdigest()
+    return is_export_of(artifact, source)
 
 
 def _exported(source: Path, threads: int) -> Predictor:
