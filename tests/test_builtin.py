@@ -1,6 +1,7 @@
 """Built-in data: a file in KERAS_HOME first, broken ones told; synthetic sets that follow their seed and only their form tells."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def test_validation_is_a_stratified_share_and_limit_cuts(tmp_path: Path) -> None
         (cifar(x_test=np.zeros((20, 32, 32, 3), np.float32)), "{path}: x_test is (20, 32, 32, 3) float32, wants (n, 32, 32, 3) uint8"),
         (cifar(y_test=np.full(20, 10)), "{path}: y_test has labels from 10 to 10, wants 0 to 9"),
         (cifar(y_train=np.zeros(7, int)), "{path}: as many labels as images are wanted, got [40, 7, 20, 20]"),
+        (cifar(y_train=np.array(3)), "{path}: y_train is () int64, wants (n,) of integers"),
         ({"x": np.zeros(3)}, "{path}: has no x_train, y_train, x_test, y_test; it has ['x']\n    Keras's mnist.npz shows the form."),
     ],
 )
@@ -72,6 +74,18 @@ def test_a_file_of_another_form_is_told(arrays: dict[str, np.ndarray], message: 
     with pytest.raises(CnnkitError) as caught:
         load(tmp_path)
     assert str(caught.value) == message.replace("{path}", str(path))
+
+
+def test_a_flipped_byte_in_the_compressed_data_is_told(tmp_path: Path) -> None:
+    path = put({})
+    np.savez_compressed(path, **cifar())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("x_train.npy").header_offset + 60  # after the header of this member, inside its deflate stream
+    content = bytearray(path.read_bytes())
+    content[start : start + 40] = bytes(255 - byte for byte in content[start : start + 40])
+    path.write_bytes(content)
+    with pytest.raises(CnnkitError, match="not a readable npz file"):
+        load(tmp_path)
 
 
 def test_truncated_and_pickled_files_are_told(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.rows import ArrayRows
 from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.dataset_arrays import DatasetArrays
+from cnnkit.data.sources.npy_format import BROKEN
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.io.regular_file import regular_file_size
 from cnnkit.keras_api.downloads import DownloadError, keras_home, through_keras
@@ -99,7 +99,7 @@ def _read_npz(path: Path, built_in: BuiltIn) -> DatasetArrays:
                     f"{path}: has no {', '.join(missing)}; it has {format_value(sorted(file))}", "Keras's mnist.npz shows the form."
                 )
             arrays = [file[key] for key in _ARRAYS]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except BROKEN as error:
         raise CnnkitError(
             f"{path}: not a readable npz file ({format_value(str(error))})", "Replace it, or remove it to download the data."
         ) from error
@@ -116,7 +116,7 @@ def _check_array(path: Path, key: str, array: npt.NDArray[Any], built_in: BuiltI
         if array.dtype != np.uint8 or array.shape[1:] not in (shape, built_in.input_shape) or len(array) == 0:
             wanted = f"(n, {', '.join(map(str, shape))}) uint8"
             raise CnnkitError(f"{path}: {key} is {array.shape} {array.dtype}, wants {wanted}")
-    elif array.dtype.kind not in "iu" or array.size != len(array):
+    elif array.dtype.kind not in "iu" or array.ndim < 1 or array.size != len(array):
         raise CnnkitError(f"{path}: {key} is {array.shape} {array.dtype}, wants (n,) of integers")
     elif array.size and (array.min() < 0 or array.max() >= len(built_in.class_names)):
         raise CnnkitError(f"{path}: {key} has labels from {array.min()} to {array.max()}, wants 0 to {len(built_in.class_names) - 1}")

@@ -21,7 +21,7 @@ Header = tuple[tuple[int, ...], np.dtype[Any], int]  # shape, dtype, bytes befor
 
 BOMB_BYTES, BOMB_RATIO = 2**28, 100  # uncompressed bytes above which an array may not exceed this compression ratio
 
-_BROKEN = (  # what zipfile, zlib and NumPy's header reader raise on hostile bytes, as fuzzing shows
+BROKEN = (  # what zipfile, zlib and NumPy's header reader raise on hostile bytes, as fuzzing shows
     OSError, EOFError, ValueError, TypeError, SyntaxError, IndexError, KeyError, OverflowError, RecursionError, MemoryError,
     NotImplementedError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -111,7 +111,7 @@ def read_members(path: Path) -> dict[str, Member]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise CnnkitError(f"{path}: there is no such file") from None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise CnnkitError(f"{path}: not a readable npz file ({_reason(error)})", "numpy.savez writes them.") from error
     with archive:
         return {
@@ -131,7 +131,7 @@ def npy_header(path: Path) -> Header:
             shape, dtype, offset = _header(stream, str(path))
     except FileNotFoundError:
         raise CnnkitError(f"{path}: there is no such file") from None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise CnnkitError(f"{path}: not a readable npy file ({_reason(error)})", "numpy.save writes them.") from error
     _check_size(str(path), offset + math.prod(shape) * dtype.itemsize, path.stat().st_size)
     return shape, dtype, offset
@@ -166,5 +166,5 @@ def _check_size(what: str, wanted: int, there: int) -> None:
 def _reporting_damage(what: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         raise CnnkitError(f"{what} is damaged ({format_value(str(error))})", "Copy the file again, or save it again.") from error
