@@ -22,6 +22,7 @@ from cnnkit.console.predictions import Tally, print_tables
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.errors import CnnkitError
 from cnnkit.io.atomic import write_json
+from cnnkit.prediction.files import write_predictions
 from cnnkit.prediction.inputs import find_inputs
 from cnnkit.prediction.predict import Prediction, Predictor, predict, split_arguments
 
@@ -238,6 +239,14 @@ def test_files_of_predictions_hold_a_row_an_input(run: Path, monkeypatch: pytest
         assert float(row["probability"]) == pytest.approx(p, abs=1e-5)
         assert line["classes"] == [{"name": first, "probability": pytest.approx(p)}, {"name": second, "probability": pytest.approx(q)}]
     assert sorted(path.name for path in Path().iterdir()) == ["out.csv", "out.jsonl", "photos", "runs"]
+
+
+def test_targets_called_like_other_columns_of_a_file_are_renamed(tmp_path: Path) -> None:
+    task = Task("regression", ("error", "input", "age", "error_predicted"))
+    write_predictions(tmp_path / "out.csv", [Prediction("a.png", task.names, (1.5, 2.0, 3.0, 4.0))], task, 1, "Beware.")
+    assert (tmp_path / "out.csv").read_text() == (
+        "input,error_predicted_predicted,input_predicted,age,error_predicted,error,note\na.png,1.5,2,3,4,,Beware.\n"
+    )
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_file(

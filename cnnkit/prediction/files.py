@@ -12,6 +12,8 @@ from cnnkit.io.atomic import write_atomically
 from cnnkit.prediction.predict import Prediction
 from cnnkit.prediction.tta import Tta
 
+_OTHER_COLUMNS = ("input", "error", "note", "tta")  # of a CSV, beside those of the predictions
+
 
 def check_output(path: Path) -> None:
     """Check that an output file can be written, before anything is predicted.
@@ -29,8 +31,9 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], task: Task,
     """Write a file of predictions, a row per input.
 
     A CSV has the columns `input`, then `class` and `probability` (`class_2`, `probability_2`, …), or `labels` and
-    `probabilities` with `|` between several, or a column per target; then `error`, and `note` and `tta` where there are any. A line of
-    JSON has `input` and `classes`, `labels` or `numbers`, or `error`; and those two.
+    `probabilities` with `|` between several, or a column per target; then `error`, and `note` and `tta` where there are any. A target
+    that is called like one of the other columns has `_predicted` after its name. A line of JSON has `input` and `classes`, `labels` or
+    `numbers`, or `error`; and `note` and `tta`.
 
     Args:
         path: `.csv` or `.jsonl`.
@@ -61,10 +64,23 @@ def _write_csv(file: IO[str], predictions: Iterable[Prediction], task: Task, top
 
 def _columns(task: Task, top: int) -> list[str]:
     if task.is_regression:
-        return list(task.names)
+        return _target_columns(task)
     if task.is_multilabel:
         return ["labels", "probabilities"]
     return [f"{column}{suffix}" for suffix in _suffixes(top) for column in ("class", "probability")]
+
+
+def _target_columns(task: Task) -> list[str]:
+    """A column for each target, different from all others."""
+    taken = set(_OTHER_COLUMNS)
+    columns = []
+    for name in task.names:
+        column = name
+        while column in taken or (column != name and column in task.names):
+            column += "_predicted"
+        taken.add(column)
+        columns.append(column)
+    return columns
 
 
 def _cells(prediction: Prediction, task: Task) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def _cells(prediction: Prediction, task: Task) -> dict[str, Any]:
         return {}
     values = [f"{value:.6g}" for value in prediction.values]
     if task.is_regression:
-        return dict(zip(prediction.names, values, strict=True))
+        return dict(zip(_target_columns(task), values, strict=True))
     if task.is_multilabel:
         return {"labels": "|".join(prediction.names), "probabilities": "|".join(values)}
     cells: dict[str, Any] = {}
