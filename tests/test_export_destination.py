@@ -130,6 +130,18 @@ def test_triton_folders_are_onnx_and_keep_earlier_versions(tmp_path: Path) -> No
     assert size_of(target.path) == len(b"second")
 
 
+def test_exports_at_the_same_time_become_different_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "made.onnx"
+    target = Destination(ONNX, "", tmp_path / "repository" / "m", "triton")
+    monkeypatch.setattr("cnnkit.export.placing.version_numbers", lambda path: [])  # as each saw it before the others were done
+    for content in (b"first", b"second", b"third"):
+        made.write_bytes(content)
+        place(made, target, Task("regression", ("x",)), (4,), 1)
+    written = {path.parent.name: path.read_bytes() for path in target.path.glob("*/model.onnx")}
+    assert written == {"1": b"first", "2": b"second", "3": b"third"}
+    assert [path.name for path in target.path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_an_openvino_model_has_its_weights_beside_it(tmp_path: Path) -> None:
     (tmp_path / "made.xml").write_bytes(b"network")
     (tmp_path / "made.bin").write_bytes(b"weights!")

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,14 +67,25 @@ def place(made: Path, destination: Destination, task: Task, input_shape: tuple[i
             write_atomically(path.with_suffix(".bin"), lambda temporary: _copy(weights, temporary))
         write_atomically(path, lambda temporary: _copy(made, temporary))
         return None
-    version = max(version_numbers(path), default=0) + 1
     if destination.layout == TRITON:
-        write_folder_atomically(path / str(version), lambda temporary: _copy(made, temporary / TRITON_MODEL))
+        version = _next_version(path, lambda temporary: _copy(made, temporary / TRITON_MODEL))
         write_text(path / LABELS, labels_text(task, outputs))
         write_text(path / "config.pbtxt", triton_config(path.name, input_shape, outputs))
     else:
-        write_folder_atomically(path / str(version), lambda temporary: shutil.copytree(made, temporary, dirs_exist_ok=True))
+        version = _next_version(path, lambda temporary: shutil.copytree(made, temporary, dirs_exist_ok=True))
     return version
+
+
+def _next_version(path: Path, write: Callable[[Path], object]) -> int:
+    """Write the next numbered version into a folder; where another export takes its number meanwhile, the one after that."""
+    version = max(version_numbers(path), default=0) + 1
+    while True:
+        try:
+            write_folder_atomically(path / str(version), write)
+        except FileExistsError:
+            version += 1
+        else:
+            return version
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Atomic file writes: readers, also after a crash, see the complete old file or the complete new one."""
 
+import errno
 import json
 import math
 import os
@@ -56,27 +57,29 @@ def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a new folder beside `path`, then put it in the place of `path`.
+    """Let `write` fill a new folder beside `path`, then rename it to `path`, where nothing must be yet.
+
+    Args:
+        path: The folder.
+        write: Called with the path of the temporary folder, in which it makes at least one file.
 
     Raises:
-        WriteError: The folder cannot be written or the disk is full; `path` is then as it was before.
+        FileExistsError: Something is at `path`, which stays as it is: another process may have been faster.
+        WriteError: The folder cannot be written or the disk is full.
     """
-    old = path.with_name(f".{path.name}-old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         try:
             write(temporary)
             temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                path.replace(old)
-            temporary.replace(path)
+            temporary.rename(path)
             sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        if path.exists() and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(error.errno, os.strerror(error.errno), str(path)) from error
         reason = error.strerror or str(error).split("\n")[0][:200]
         raise WriteError(f"cannot be written ({reason})", "Make room on the disk, or make the folder writable.", path) from error
 
