@@ -224,6 +224,15 @@ def test_a_full_queue_answers_503_and_when_to_try_again() -> None:
             client.close()
 
 
+def test_more_pictures_than_may_wait_are_refused_for_good() -> None:
+    headers, content = form(*[("x.png", png())] * 4)
+    with running(Limits(queue=3)) as small:
+        assert error(small.ask("POST", "/v1/predict", content, headers)) == (413, "more than 3 pictures in a request")
+        assert small.ask("GET", "/v1/model").json["limits"]["pictures"] == 3
+        headers, content = form(*[("x.png", png())] * 3)
+        assert len(small.ask("POST", "/v1/predict", content, headers).json["predictions"]) == 3
+
+
 def test_no_answer_in_time_is_504_and_leaves_the_queue() -> None:
     gate = Gate()
     with running(Limits(timeout=0.3, max_wait=0), predictor=with_run(gate)) as slow:

@@ -83,6 +83,26 @@ def test_without_a_keras_model_there_is_no_heatmap_and_the_reason_is_told() -> N
         assert (about["heatmaps"], about["without_heatmaps"]) == (False, "No layers here.")
 
 
+def test_a_network_without_convolutions_is_loaded_once_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from cnnkit.artifacts import opening
+
+    opened = []
+    open_model = opening.open_model
+    monkeypatch.setattr(opening, "open_model", lambda path: (opened.append(path), open_model(path))[1])
+    flat = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    flat.save(tmp_path / "model.keras")
+    why = "There are no heatmaps: the network has no convolution to explain."
+    with running(heatmaps=HeatmapSource(tmp_path / "model.keras", TASK, READER)) as server:
+        for _ in range(2):
+            answer = server.ask("POST", "/v1/heatmap", picture(), {"Content-Type": "image/png"})
+            assert (answer.status, answer.json) == (501, {"error": why})
+        about = server.ask("GET", "/v1/model").json
+    assert (about["heatmaps"], about["without_heatmaps"]) == (False, why)
+    assert opened == [tmp_path / "model.keras"]
+
+
 def test_no_more_than_eight_heatmaps_wait(model: Path) -> None:
     source = HeatmapSource(model, TASK, READER)
     waiting = [source.submit(picture(seed)) for seed in range(8)]

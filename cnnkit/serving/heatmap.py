@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from cnnkit.config.task import Task
 from cnnkit.data.images.reader import ImageReader
-from cnnkit.serving.refusal import overloaded
+from cnnkit.errors import CnnkitError
+from cnnkit.serving.refusal import Refused, overloaded
 
 if TYPE_CHECKING:
     from cnnkit.interpret.gradcam import GradCam
@@ -34,12 +35,16 @@ class HeatmapSource:
         model: The `.keras` file.
         task: Kind and names of its outputs.
         reader: Reads the pictures.
+
+    Attributes:
+        why_none: Why there are no heatmaps of this network, once the first one has shown it; empty before, and where there are.
     """
 
     def __init__(self, model: Path, task: Task, reader: ImageReader) -> None:
         self._model, self._task, self._reader = model, task, reader
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heatmap")
         self._cam: GradCam | None = None
+        self.why_none = ""
         self._places = threading.BoundedSemaphore(MOST_WAITING)
 
     def submit(self, picture: bytes) -> "Future[dict[str, Any]]":
@@ -51,8 +56,10 @@ class HeatmapSource:
             data URIs.
 
         Raises:
-            Refused: Too many are waiting (503).
+            Refused: Too many are waiting (503), or the network has none (501).
         """
+        if self.why_none:
+            raise Refused(501, self.why_none)
         if not self._places.acquire(blocking=False):
             raise overloaded("too many heatmaps are waiting")
         future = self._thread.submit(self._heatmap, picture)
@@ -65,12 +72,7 @@ class HeatmapSource:
 
     def _heatmap(self, picture: bytes) -> dict[str, Any]:
         pixels = self._reader.read(picture)
-        if self._cam is None:
-            from cnnkit.artifacts.opening import open_model
-            from cnnkit.interpret.gradcam import GradCam
-
-            self._cam = GradCam(open_model(self._model).require_keras("a heatmap"), self._task)
-        found = self._cam(pixels[None].astype(np.float32))
+        found = self._loaded()(pixels[None].astype(np.float32))
         cells = found.maps[0] / found.maps[0].max() if found.maps[0].max() > 0 else found.maps[0]
         return {
             "name": self._task.names[int(found.outputs[0])],
@@ -79,6 +81,24 @@ class HeatmapSource:
             "picture": _data_uri(_enlarged(pixels)),
             "overlay": _data_uri(_overlay(cells, _enlarged(pixels).shape[:2])),
         }
+
+    def _loaded(self) -> "GradCam":
+        """The network, loaded once, also where it has no heatmaps.
+
+        Raises:
+            Refused: It has no convolution, or cannot be loaded (501).
+        """
+        if self._cam is None and not self.why_none:
+            from cnnkit.artifacts.opening import open_model
+            from cnnkit.interpret.gradcam import GradCam
+
+            try:
+                self._cam = GradCam(open_model(self._model).require_keras("a heatmap"), self._task)
+            except CnnkitError as error:
+                self.why_none = f"There are no heatmaps: {error.message.replace(str(self._model), self._model.name)}."
+        if self._cam is None:
+            raise Refused(501, self.why_none)
+        return self._cam
 
 
 def _enlarged(pixels: Array) -> Array:

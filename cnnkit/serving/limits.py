@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MOST_UPLOADS = 64  # pictures in one request
+MOST_UPLOADS = 64  # pictures in one request, where the queue takes as many
 BUFFERED_UPLOADS = 16  # bodies of the largest size that are in memory at a time; more requests are answered 503
 HEADER_SECONDS = 10.0  # to send the line and the headers of a request
 MOST_HEADER_BYTES = 64 * 1024
@@ -29,3 +29,8 @@ class Limits:
     queue: int = 256
     upload_bytes: int = 10 * 2**20
     timeout: float = 30.0
+
+    @property
+    def pictures(self) -> int:
+        """Pictures in one request: never more than may wait, which would be refused however often it is tried."""
+        return min(MOST_UPLOADS, self.queue)

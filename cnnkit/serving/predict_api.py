@@ -12,7 +12,7 @@ from cnnkit.prediction.files import as_dict
 from cnnkit.prediction.predict import Prediction
 from cnnkit.serving.answers import json_answer
 from cnnkit.serving.direct import Endpoint
-from cnnkit.serving.limits import INLINE_BYTES, MOST_UPLOADS
+from cnnkit.serving.limits import INLINE_BYTES
 from cnnkit.serving.refusal import Refused
 from cnnkit.serving.service import Array, Service
 from cnnkit.serving.tensors import examples, numbers, parse_object, shown
@@ -72,7 +72,7 @@ def predict_routes(service: Service, predict: Endpoint) -> APIRouter:
         """Compute the Grad-CAM heatmap of one picture for its most probable class.
 
         The answer has `name` (the class), `layer`, `cells` (0 to 1), and `picture` and `overlay` as PNGs in data URIs. The first
-        one takes about ten seconds: TensorFlow is imported for it. 501 where no Keras model is at hand.
+        one takes about ten seconds: TensorFlow is imported for it. 501 where no Keras model is at hand, or it has no convolution.
         """
         if service.served.heatmaps is None:
             raise Refused(501, service.served.without_heatmaps)
@@ -116,11 +116,11 @@ def describe(service: Service) -> dict[str, Any]:
         "quantization": (artifact.quantization or None) if artifact is not None else None,
         "temperature": artifact.temperature if artifact is not None else None,
         "parity": (dict(artifact.parity) or None) if artifact is not None else None,
-        "heatmaps": service.served.heatmaps is not None,
-        "without_heatmaps": service.served.without_heatmaps or None,
+        "heatmaps": service.served.heatmaps is not None and not service.served.why_no_heatmaps,
+        "without_heatmaps": service.served.why_no_heatmaps or None,
         "limits": {
             "upload_bytes": limits.upload_bytes,
-            "pictures": MOST_UPLOADS,
+            "pictures": limits.pictures,
             "examples": limits.queue,
             "timeout_seconds": limits.timeout,
             "max_batch": limits.max_batch,
@@ -165,7 +165,7 @@ async def _predict(service: Service, request: Request, body: bytes, top: int) ->
     if reader is None:
         shape = shown(("n", *service.predictor.input_shape))
         raise Refused(415, f'the model takes arrays of {shape}, not pictures: send {{"inputs": [...]}} as application/json')
-    decoded = await service.in_thread(lambda: decode(uploads_in(body, content_type), reader))
+    decoded = await service.in_thread(lambda: decode(uploads_in(body, content_type, service.limits.pictures), reader))
     if decoded.inputs is None:
         raise Refused(413 if decoded.too_large else 400, "no picture could be read", content=_content(service, decoded.merged([])))
     outputs = await service.outputs(request, decoded.inputs)

@@ -40,6 +40,11 @@ class Served:
     heatmaps: HeatmapSource | None = None
     without_heatmaps: str = ""
 
+    @property
+    def why_no_heatmaps(self) -> str:
+        """Why there are no heatmaps, as far as it is known; a network without convolutions is found with the first one asked for."""
+        return self.without_heatmaps if self.heatmaps is None else self.heatmaps.why_none
+
 
 class Service:
     """Answers requests for one model; used within `async with`.

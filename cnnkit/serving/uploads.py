@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cnnkit.data.images.faults import ImageFault, Reason
 from cnnkit.data.images.reader import ImageReader
+from cnnkit.errors import count
 from cnnkit.prediction.predict import Prediction
 from cnnkit.serving.limits import MOST_UPLOADS
 from cnnkit.serving.refusal import Refused
@@ -48,19 +49,20 @@ class Decoded:
         return [Prediction(name, error=self.faults[i]) if i in self.faults else next(found) for i, name in enumerate(self.names)]
 
 
-def uploads_in(body: bytes, content_type: str) -> list[Upload]:
+def uploads_in(body: bytes, content_type: str, most: int = MOST_UPLOADS) -> list[Upload]:
     """The files in a body.
 
     Args:
         body: A form (`multipart/form-data`), or one picture (`image/…`).
         content_type: The request's header.
+        most: Largest number of files.
 
     Raises:
         Refused: There is none, there are too many (413), or the form is damaged.
     """
     if content_type.partition("/")[0].strip().lower() == "image":
         return [Upload("picture", body)]
-    form = _Form()
+    form = _Form(most)
     form.parse(body, content_type)
     if not form.uploads:
         raise Refused(400, "the form has no file: send pictures as files, such as `curl -F image=@photo.jpg`")
@@ -82,8 +84,9 @@ def decode(uploads: list[Upload], reader: ImageReader) -> Decoded:
 class _Form:
     """Collects the files of a form; its other fields are skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.uploads: list[Upload] = []
+        self._most = most
         self._parts, self._ended = 0, False
         self._field, self._value, self._disposition = b"", b"", b""
         self._content: list[bytes] = []
@@ -138,8 +141,8 @@ class _Form:
         name = options.get(b"filename")
         if name is None:
             return
-        if len(self.uploads) == MOST_UPLOADS:
-            raise Refused(413, f"more than {MOST_UPLOADS} pictures in a request")
+        if len(self.uploads) == self._most:
+            raise Refused(413, f"more than {count(self._most, 'picture')} in a request")
         self.uploads.append(Upload(name.decode("utf-8", "replace")[:MOST_NAME] or "picture", b"".join(self._content)))
 
     def _finish(self) -> None:
