@@ -356,6 +356,25 @@ def test_npz_of_signals_with_class_names_and_groups(tmp_path: Path) -> None:
     assert np.array_equal(dataset.train.rows.read(dataset.train.index), x[dataset.train.index])
 
 
+def test_groups_and_splits_of_arrays_may_be_a_column_and_groups_floats_that_are_whole(tmp_path: Path) -> None:
+    subject, parts = np.arange(60) // 6, np.array(["train", "test", "val"] * 20)
+    arrays = {
+        "whole": subject,
+        "floats": subject.astype(float),
+        "column": subject.astype(np.float32)[:, None],
+        "part": parts,
+        "parts": parts[:, None],
+    }
+    np.savez(tmp_path / "s.npz", x=np.zeros((60, 16, 2), np.float32), y=np.arange(60) % 3, **arrays)
+
+    def splits(**options: str) -> list[str]:
+        dataset = open_npz(Data.model_validate({"npz": str(tmp_path / "s.npz"), **options})).load(request_for(tmp_path))
+        return [split for _, _, split in dataset.manifest]
+
+    assert splits(group="whole") == splits(group="floats") == splits(group="column") != splits()
+    assert splits(split="part") == splits(split="parts") == ["train", "test", "validation"] * 20
+
+
 def test_a_grouped_run_opens_again_after_rows_of_its_groups_have_come(tmp_path: Path) -> None:
     def save(count: int) -> None:
         subject = np.arange(count) % 60 // 6

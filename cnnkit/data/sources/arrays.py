@@ -247,16 +247,19 @@ def array_name(path: Path, members: dict[str, Member], name: str | None, default
 
 
 def _per_example_values(path: Path, members: dict[str, Member], name: str, option: str) -> Array:
-    """The array of groups or splits that an option names `(n,)`; whole numbers may be stored as floats, and both as a column `(n, 1)`."""
+    """The array of groups or splits that an option names, one value per example `(n,)`; whole numbers may be floats, as of `np.loadtxt`."""
     member = members[array_name(path, members, name, (), option)]
-    values = member.read().reshape(-1) if member.shape[1:] in ((), (1,)) and member.dtype.kind in "biufUS" else None
-    if values is not None and values.dtype.kind == "f":
-        values = values.astype(np.int64) if np.isfinite(values).all() and (values == np.floor(values)).all() else None
-    if values is None:
-        raise CnnkitError(
-            f"{path}: {format_value(name)} ({option}) is {member.shape} {member.dtype}", "Wanted is one word or whole number an example."
-        )
-    return values
+    what, wanted = f"{path}: {format_value(name)} ({option})", "Wanted is one word or whole number an example."
+    if member.shape not in ((math.prod(member.shape),), (math.prod(member.shape), 1)) or member.dtype.kind not in "biufUS":
+        raise CnnkitError(f"{what} is {member.shape} {member.dtype}", wanted)
+    values = member.read().reshape(-1)
+    if values.dtype.kind != "f":
+        return values
+    is_whole = np.abs(values) < 2**53
+    is_whole[is_whole] = values[is_whole] == np.round(values[is_whole])
+    if not is_whole.all():
+        raise CnnkitError(f"{what} has {values[np.argmin(is_whole)]}", wanted)
+    return values.astype(np.int64)
 
 
 def _splits(path: Path, values: Array) -> Array:
