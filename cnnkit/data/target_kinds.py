@@ -104,4 +104,5 @@ def classes_of_columns(path: Path, name: str, values: Array) -> npt.NDArray[np.i
             f"{format_value(values[index].tolist())}",
             "For several labels an example write `data: {task: multilabel}`.",
         )
-    return values.argmax(axis=1).astype(np.int32)
+    classes: npt.NDArray[np.int32] = values.argmax(axis=1).astype(np.int32)
+    return classes

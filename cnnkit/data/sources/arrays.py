@@ -113,7 +113,7 @@ def _one_target(path: Path, data: Data) -> str | None:
     Raises:
         CnnkitError: It names several, as only the columns of a table can be.
     """
-    names = [data.target] if isinstance(data.target, str) else data.target or [None]
+    names: Sequence[str | None] = [data.target] if isinstance(data.target, str) else data.target or [None]
     if len(names) > 1:
         raise CnnkitError(
             f"{path}: wants one array of targets, got {format_value(names)} (data.target)",
