@@ -14,6 +14,10 @@ EPOCH = "epoch"
 COSTS = ("learning_rate", "seconds", "images_per_second")  # columns of a history that are logged beside its metrics
 VALIDATION_PREFIX = "val_"  # prefix of a history column that was measured on the validation examples
 LOSS_COLUMN = "loss"
+RESULT_KEYS = frozenset((  # keys of an evaluation's results that hold no metric: a metric of Keras must not be called so
+    "measured_on", "tta", "stand_in_for", "notices", "examples", "intervals", "top_k_accuracy", "macro", "weighted", "classes", "labels",
+    "confusion", "confusion_normalized", "reliability", "targets", "overall", "baseline",
+))  # fmt: skip
 ABSENT = "–"  # printed for an undefined value, such as 0/0
 
 Bounds = tuple[float, float]  # the lowest and the highest value that a metric can have
@@ -258,11 +262,7 @@ def headline(results: Mapping[str, Any]) -> MetricValue | None:
 
 
 def labelled(label: str) -> Metric:
-    """The registered metric with a label.
-
-    Raises:
-        KeyError: There is none.
-    """
+    """The registered metric with a label; KeyError where there is none."""
     return {metric.label: metric for metric in _ALL}[label]
 
 

@@ -14,7 +14,17 @@ from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.evaluation.metrics import compute_metrics
-from cnnkit.metrics import TASK_METRICS, Metric, custom_names, find, headline, headline_column, metric_columns, training_columns
+from cnnkit.metrics import (
+    RESULT_KEYS,
+    TASK_METRICS,
+    Metric,
+    custom_names,
+    find,
+    headline,
+    headline_column,
+    metric_columns,
+    training_columns,
+)
 from cnnkit.prediction.evaluate import Evaluation
 from cnnkit.report.metrics import metrics_for_page
 from cnnkit.runs.listing import list_runs
@@ -39,6 +49,19 @@ def test_one_screen_says_one_accuracy(capsys: pytest.CaptureFixture[str]) -> Non
     metrics = compute_metrics(targets, predictions, task)
     print_evaluation(Evaluation("test", {"loss": 1.0, "accuracy": 0.6676}, metrics, targets, predictions, ModelMetadata("data", task)))
     assert "loss 1.0000  accuracy 0.6675\n" in capsys.readouterr().out
+
+
+def test_every_entry_of_the_results_is_a_metric_or_a_name_that_no_metric_may_have() -> None:
+    found = set()
+    for kind, known in TASK_METRICS.items():
+        results = evaluation_of(kind).as_dict()
+        found |= set(results) - {metric.name for metric in known.overall}
+    assert found - {"epoch"} == RESULT_KEYS  # epoch is a column of the history
+
+
+def test_a_saved_model_with_a_metric_named_like_other_results_is_still_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_evaluation(dataclasses.replace(evaluation_of("classification"), measured={"loss": 1.0, "macro": 0.25}))
+    assert "loss 1.0000  macro 0.2500\n" in capsys.readouterr().out
 
 
 def run_with(folder: Path, history: str, config: str = "") -> None:

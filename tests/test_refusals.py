@@ -77,6 +77,7 @@ REFUSED = [  # config, overrides, the message without the override that each lin
     (CLASSES, ["train.metrics=[AUC: {num_thresholds: 8193}]"], "train.metrics[0].AUC.num_thresholds: wants at most 8,192, got 8,193"),
     *[(CLASSES, [f"train.metrics=[AUC: {{name: {name}}}]"], f"train.metrics[0].AUC.name: '{name}' is the name of another column of the history\n    Write another name.") for name in ("loss", "epoch", "learning_rate", "seconds", "images_per_second")],
     (CLASSES, ["train.metrics=[AUC: {name: val_area}]"], "train.metrics[0].AUC.name: 'val_area' is the name of another column of the history\n    Write another name without `val_`."),
+    *[(CLASSES, [f"train.metrics=[AUC: {{name: {name}}}]"], f"train.metrics[0].AUC.name: '{name}' is the name of another entry of the final results\n    Write another name.") for name in ("macro", "weighted", "classes", "confusion", "overall", "baseline", "targets", "intervals", "tta")],
     (CLASSES, ["train.callbacks=[EarlyStopping: {patience: x}]"], "train.callbacks[0].EarlyStopping.patience: wants a number, got 'x'"),
     (CLASSES, ["train.callbacks=[EarlyStopping: {baseline: x}]"], "train.callbacks[0].EarlyStopping.baseline: wants a number, got 'x'"),
     (CLASSES, ["train.callbacks=[EarlyStopping: {monitor: 3}]"], "train.callbacks[0].EarlyStopping.monitor: wants a word, got 3"),

@@ -13,7 +13,7 @@ from cnnkit.config.schema import MIXING, Config, Data
 from cnnkit.config.target_encoding import TargetEncoding
 from cnnkit.errors import Fault, Path, count, did_you_mean, format_value
 from cnnkit.keras_api.checking import OUTPUTS, Entry
-from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, VALIDATION_PREFIX
+from cnnkit.metrics import COSTS, EPOCH, LOSS_COLUMN, RESULT_KEYS, VALIDATION_PREFIX
 
 READ_BY = {
     "input": ("csv", "npz"),
@@ -194,13 +194,16 @@ def _check_log(config: Config) -> Iterator[Fault]:
 
 
 def _check_metric_names(config: Config) -> Iterator[Fault]:
-    """Faults of metrics named like another column of the history, which would overwrite it."""
+    """Faults of metrics named like another column of the history or another entry of the final results, which would overwrite it."""
     for index, entry in enumerate(config.train.metrics or []):
         name = entry.arguments.get("name")
         if name in (EPOCH, LOSS_COLUMN, *COSTS) or str(name).startswith(VALIDATION_PREFIX):
             message = f"{format_value(name)} is the name of another column of the history"
             remedy = "Write another name" + (f" without `{VALIDATION_PREFIX}`" if str(name).startswith(VALIDATION_PREFIX) else "") + "."
             yield Fault(("train", "metrics", index, *entry.key, "name"), message, remedy)
+        elif name in RESULT_KEYS:
+            message = f"{format_value(name)} is the name of another entry of the final results"
+            yield Fault(("train", "metrics", index, *entry.key, "name"), message, "Write another name.")
 
 
 def _check_augment(config: Config, spec: DataSpec) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnkit.console.text import escape_markup, new_table, output, print_notice
-from cnnkit.metrics import TASK_METRICS, MetricValue, TaskMetrics, number_text
+from cnnkit.metrics import RESULT_KEYS, TASK_METRICS, MetricValue, TaskMetrics, number_text
 
 if TYPE_CHECKING:
     from cnnkit.prediction.evaluate import Evaluation
@@ -29,7 +29,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     console.print(f"\n[bold]{escape_markup(results['measured_on'])}[/bold] · {evaluation.metrics.examples:,} examples")
     if evaluation.metadata.epoch is not None:
         console.print(f"[dim]weights of {escape_markup(evaluation.metadata.epoch.text)}[/dim]")
-    console.print("  ".join(f"{escape_markup(name)} [bold]{number_text(results[name])}[/bold]" for name in evaluation.measured))
+    values = {name: value if name in RESULT_KEYS else results[name] for name, value in evaluation.measured.items()}
+    console.print("  ".join(f"{escape_markup(name)} [bold]{number_text(value)}[/bold]" for name, value in values.items()))
     if task.is_regression:
         console.print(_number_table(known, results))
         return
