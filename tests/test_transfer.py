@@ -14,10 +14,12 @@ import pytest
 
 from cnnkit import cli
 from cnnkit.config.schema import Phase
-from cnnkit.data.binding import load
+from cnnkit.data.binding import BoundConfig, load
 from cnnkit.data.examples import Examples
 from cnnkit.data.rows import ArrayRows
+from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
+from cnnkit.experiments import compare_scratch
 from cnnkit.experiments.compare_scratch import SideResult, _sides, parse_fractions
 from cnnkit.metrics import ACCURACY
 from cnnkit.training.features import PassSource
@@ -296,7 +298,7 @@ def test_transfer_and_scratch_are_compared_on_shares_of_the_data(
     (tmp_path / "c.yaml").write_text(text.replace("BASE", f"{{run: {own_run}, until: flatten}}"))
     assert command(monkeypatch, "transfer", "c.yaml", "--fractions", "0.5,1", "--run-dir", "compared") == 0
     told = json.loads((tmp_path / "compared/comparison.json").read_text())
-    assert [(pair["fraction"], pair["examples"]) for pair in told["pairs"]] == [(0.5, 30), (1.0, 60)]
+    assert [(pair["fraction"], pair["examples"]) for pair in told["pairs"]] == [(0.5, 24), (1.0, 48)]  # of 30 and 60, a fifth is validation
     head = 13 * 13 * 8 * 10 + 10
     everything = (3 * 3 * 3 * 8 + 8) + 2 * 8 + (3 * 3 * 8 * 8 + 8) + head
     for pair in told["pairs"]:
@@ -311,18 +313,50 @@ def test_transfer_and_scratch_are_compared_on_shares_of_the_data(
             assert json.loads((Path(pair[side]["folder"]) / "metrics.json").read_text())["accuracy"] == pytest.approx(pair[side]["test"])
     assert (tmp_path / "compared/comparison.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
-    assert "30 training examples" in out
+    assert "24 training examples" in out
     assert f"{everything:,}" in out
 
 
 def test_the_goal_is_the_smaller_best_and_what_never_got_there_says_so() -> None:
     def result(accuracies: list[float], features: float) -> SideResult:
         rows = [{"epoch": i, "loss": 1.0, "accuracy": 0.0, "val_accuracy": a, "seconds": 2.0} for i, a in enumerate(accuracies, 1)]
-        return SideResult(folder="x", trained_parameters=7, feature_seconds=features, measured={"accuracy": 0.5}, note="", history=rows)
+        return SideResult(
+            folder="x", examples=9, trained_parameters=7, feature_seconds=features, measured={"accuracy": 0.5}, note="", history=rows
+        )
 
     transfer, scratch = _sides(result([0.6, 0.9, 0.8], 5.0), result([0.1, 0.2, 0.7], 0.0), ACCURACY)
     assert (transfer.epochs_to_reach, transfer.seconds_to_reach, transfer.best) == (2, 9.0, 0.9)  # features count: 5 + 2 * 2
     assert (scratch.epochs_to_reach, scratch.seconds_to_reach, scratch.best) == (3, 6.0, 0.7)
+
+
+@pytest.mark.parametrize("split", ["own", "drawn", "built-in"])
+def test_a_share_of_the_training_data_is_that_share_of_what_is_trained_on(
+    split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arrays = {"x": np.zeros((80, 4, 4, 1), np.uint8), "y": np.arange(80) % 2, "part": np.repeat(["train", "val"], 40)}
+    np.savez("d.npz", **arrays)
+    data = {"own": "{npz: d.npz, split: part}", "drawn": "{npz: d.npz, validation: 0.25, test: 0.5}", "built-in": "{dataset: digits}"}[
+        split
+    ]
+    (tmp_path / "c.yaml").write_text(f"data: {data}\nmodel: {{layers: [Flatten, {{Dense: {{units: outputs, activation: softmax}}}}]}}\n")
+    loaded = load([tmp_path / "c.yaml"])
+    whole = len(loaded.source.load(Request(loaded.config.data_seed, tmp_path, {})).train)
+    trained_on = []
+
+    def run(limited: BoundConfig, folder: Path, title: str, listener: object) -> SideResult:
+        examples = len(limited.source.load(Request(limited.config.data_seed, tmp_path, {})).train)
+        trained_on.append(examples)
+        rows: list[dict[str, int | float]] = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5, "seconds": 1.0}]
+        return SideResult(
+            folder="x", examples=examples, trained_parameters=1, feature_seconds=0.0, measured={"accuracy": 0.5}, note="", history=rows
+        )
+
+    monkeypatch.setattr(compare_scratch, "_run", run)
+    monkeypatch.setattr(compare_scratch, "_from_scratch", lambda config: config)
+    told = compare_scratch.compare_with_scratch(loaded, [0.5, 1], tmp_path / "compared", None)  # type: ignore[arg-type]
+    assert trained_on == [pytest.approx(whole / 2, abs=1)] * 2 + [whole] * 2
+    assert [pair.examples for pair in told.pairs] == trained_on[::2]
 
 
 @pytest.mark.parametrize(

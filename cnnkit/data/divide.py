@@ -1,5 +1,6 @@
 """Split examples into training, validation and test, and subsample training examples, as the data section configures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ def split_dataset(dataset: Dataset, data: Data, seed: int) -> Dataset:
     if data.limit is not None and data.limit < len(train):
         train = train.take(stratified_sample(np.arange(len(train)), classes, data.limit, seed))
         classes = stratification_classes(dataset.task, train.targets)
+    after_limit = len(train)
     if data.fold is not None:
         mask = fold_to_hold_out(_held_out_fold(data.fold, dataset.task), np.arange(len(train)), classes, None, seed)
         notices = (*notices, *_fold_notices(data.fold, 0 if test is None else len(test)))
@@ -44,7 +46,7 @@ def split_dataset(dataset: Dataset, data: Data, seed: int) -> Dataset:
         positions = np.arange(len(train))
         held_out = hold_out(positions, classes, None, share, seed + 1)
         train, validation = train.take(np.setdiff1d(positions, held_out)), train.take(held_out)
-    return replace(dataset, train=train, validation=validation, test=test, notices=notices)
+    return replace(dataset, train=train, validation=validation, test=test, notices=notices, after_limit=after_limit)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class SplitExamples:
     test: Examples | None
     splits: Array
     notices: tuple[str, ...]
+
+    def as_dataset(self, name: str, task: Task, manifest: Sequence[tuple[str, str, str]], notices: tuple[str, ...]) -> Dataset:
+        """The data set of these examples; the limit is that of the training examples alone, after the split."""
+        return Dataset(name, task, self.train, self.validation, self.test, manifest=manifest, notices=notices, after_limit=len(self.train))
 
 
 def split_examples(

@@ -55,6 +55,7 @@ class Dataset:
         stand_in_for: Name of the requested data set that is unavailable; empty where this is the requested one.
         manifest: One (name, label, split) per example, for data that cnnkit split; empty for built-in sets.
         notices: Notices for the user, such as files left out.
+        after_limit: Number of examples that `data.limit` leaves, where that is decided: with those that are then held out from them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dataset:
     stand_in_for: str = ""
     manifest: Sequence[tuple[str, str, str]] = ()
     notices: tuple[str, ...] = field(default=())
+    after_limit: int = 0
 
     @property
     def watches_test(self) -> bool:

@@ -59,7 +59,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """Transfer and scratch on the same share of the training data."""
+    """Transfer and scratch on the same share of the training data.
+
+    Attributes:
+        fraction: The share.
+        examples: Number of examples that both were trained on, without those held out.
+        transfer: The run with the pretrained base.
+        scratch: The run from random weights.
+    """
 
     fraction: float
     examples: int
@@ -89,6 +96,7 @@ class SideResult(BaseModel):
 
     Attributes:
         folder: Its run directory.
+        examples: Number of examples that it was trained on.
         trained_parameters: Number of trainable parameters in its last phase.
         feature_seconds: Wall time in which features of a frozen base were computed.
         measured: Its metrics on the held-out examples.
@@ -99,6 +107,7 @@ class SideResult(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     folder: str
+    examples: int
     trained_parameters: int
     feature_seconds: float
     measured: dict[str, float]
@@ -170,7 +179,7 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
     """
     directory, lock, progress = _open_comparison(loaded, shares, run_dir)
     try:
-        total = _training_examples(loaded, directory)
+        total = loaded.source.load(Request(loaded.config.data_seed, directory, {})).after_limit
         pairs, metric_name, note = [], "", ""
         for share in shares:
             limit = max(1, round(share * total))
@@ -182,7 +191,7 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
             transfer, scratch = (progress.sides[f"{side}-{share:g}"] for side in ("transfer", "scratch"))
             metric_name, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
             metric = find(metric_name, custom_names([entry.written for entry in loaded.config.train.metrics or []]))
-            pairs.append(Pair(share, limit, *_sides(transfer, scratch, metric)))
+            pairs.append(Pair(share, transfer.examples, *_sides(transfer, scratch, metric)))
         comparison = Comparison(metric_name, pairs, directory, note)
         write_json(directory / "comparison.json", {"figure": metric_name, "note": note, "pairs": [asdict(pair) for pair in pairs]})
         _draw(comparison, loaded.config.name)
@@ -239,6 +248,7 @@ def _run(loaded: BoundConfig, folder: Path, title: str, listener: ComparisonList
         raise CnnkitError(f"{prepared.metadata.data}: has no held-out examples to compare on", "Set `data.validation`, or `data.test`.")
     return SideResult(
         folder=str(folder),
+        examples=len(prepared.dataset.train),
         trained_parameters=sum(math.prod(variable.shape) for variable in prepared.network.model.trainable_variables),
         feature_seconds=finished.history.feature_seconds,
         measured=dict(finished.evaluation.measured),
@@ -264,12 +274,6 @@ def _sides(transfer: SideResult, scratch: SideResult, metric: Metric) -> tuple[S
         return Side(result.folder, result.trained_parameters, best, test, None if reached is None else reached + 1, seconds, rows)
 
     return side(transfer, bests[0]), side(scratch, bests[1])
-
-
-def _training_examples(loaded: BoundConfig, folder: Path) -> int:
-    """Number of training examples of the config, including those held out for validation."""
-    everything = loaded.source.load(Request(loaded.config.data_seed, folder, ()))
-    return sum(len(examples) for name, examples in everything.splits.items() if name != "test")
 
 
 def _with_limit(loaded: BoundConfig, limit: int) -> BoundConfig:

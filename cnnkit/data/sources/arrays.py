@@ -43,7 +43,7 @@ class ArraySource(Source):
         decided = bool(request.manifest)
         parts = split_examples(examples, self.spec.task, self.data, request.seed, given, self._groups, decided=decided)
         manifest = [(str(i), label, str(split)) for i, (label, split) in enumerate(zip(labels, parts.splits, strict=True))]
-        return Dataset(self.spec.name, self.spec.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=parts.notices)
+        return parts.as_dataset(self.spec.name, self.spec.task, manifest, parts.notices)
 
 
 class DividedArraySource(Source):

@@ -129,7 +129,7 @@ class ImageFileSource(Source):
         parts = self._split(listing, request, self._cache(request))
         manifest = list(zip(listing.names, label_texts(listing.targets, listing.task), map(str, parts.splits), strict=True))
         all_notices = (*notices, *parts.notices)
-        return Dataset(listing.name, listing.task, parts.train, parts.validation, parts.test, manifest=manifest, notices=all_notices)
+        return parts.as_dataset(listing.name, listing.task, manifest, all_notices)
 
     def check(self, request: Request) -> DataReport:
         """Inspect every file and report problems."""
