@@ -261,6 +261,19 @@ def test_one_number_may_come_as_a_column_or_flat(targets_shape, predictions_shap
     assert figures.targets[0].mae == figures.overall.mae == 1
 
 
+def test_r2_of_a_target_that_is_constant_is_undefined_and_left_out_of_the_mean():
+    generator = np.random.default_rng(4)
+    targets = np.stack([generator.normal(size=30), np.full(30, 0.1)], axis=1)  # their mean is not 0.1 to the last bit
+    predictions = targets + generator.normal(0, 0.1, (30, 2))
+    figures = regression_metrics(targets, predictions, ("price", "constant"))
+    assert [math.isnan(row[1].r2) for row in (figures.targets, figures.baseline)] == [True, True]
+    assert figures.overall.r2 == figures.targets[0].r2 == pytest.approx(reference.r2_score(targets[:, 0], predictions[:, 0]))
+    assert figures.overall.intervals["r2"] == figures.targets[0].intervals["r2"]
+    alone = regression_metrics(targets[:, 1], predictions[:, 1], ["constant"])
+    assert math.isnan(alone.overall.r2)
+    assert math.isnan(alone.overall.intervals["r2"].low)
+
+
 def test_r2_of_one_example_is_undefined():
     row = without_nan(regression_metrics(np.array([3.0]), np.array([[5.0]]), ["age"]).as_dict())["targets"][0]
     intervals = {"mae": {"low": 2.0, "high": 2.0}, "rmse": {"low": 2.0, "high": 2.0}, "r2": {"low": None, "high": None}}

@@ -92,6 +92,20 @@ def test_independent_groups_are_tested_as_scipy_tests_them() -> None:
 
 
 def test_runs_that_are_all_alike_have_no_p_value() -> None:
-    for found in (paired_difference([0.5, 0.5], [0.5, 0.5], folds=False), welch_difference([0.5, 0.5], [0.4, 0.4])):
+    for found in (
+        paired_difference([0.5, 0.5], [0.5, 0.5], folds=False),
+        welch_difference([0.5, 0.5], [0.4, 0.4]),
+        paired_difference([0.6, 0.7, 0.8], [0.5, 0.6, 0.7], folds=False),  # 0.1 each, of which NumPy's deviation is 1.7e-17
+        paired_difference([0.6, 0.7, 0.8], [0.5, 0.6, 0.7], folds=True),
+        paired_difference([6e6 + 0.1, 7e6 + 0.1, 8e6], [6e6, 7e6, 8e6 - 0.1], folds=False),
+        welch_difference([0.1, 0.1, 0.1], [0.7, 0.7, 0.7]),
+    ):
         assert math.isnan(found.p)
         assert found.low == found.high == found.difference
+    assert mean_estimate([0.1, 0.1, 0.1], folds=False).deviation == 0
+
+
+def test_differences_as_small_as_the_metric_itself_still_count() -> None:
+    first, second = [1e-11, 3e-11, 2e-11], [5e-11, 5.5e-11, 7e-11]
+    found = welch_difference(first, second)
+    assert found.p == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)

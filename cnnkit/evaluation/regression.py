@@ -42,7 +42,7 @@ class RegressionMetrics:
     Attributes:
         examples: Number of examples.
         targets: Metrics by target.
-        overall: Means of the targets' MAE, RMSE and R²; not meaningful where their units differ.
+        overall: Means of the targets' MAE, RMSE and R²; not meaningful where their units differ. R² is the mean of those defined.
         baseline: The same metrics, by target, of always predicting the mean.
     """
 
@@ -74,11 +74,13 @@ def regression_metrics(targets: Array, predictions: Array, target_names: Sequenc
     if bad:
         raise CnnkitError(f"{bad} of {len(true)} targets are NaN or infinite", "Take those examples out of the data.")
     resampled = _resampled(true, predicted)
+    varying = np.ptp(true, axis=0) > 0
     rows = tuple(
         _target_row(target, true[:, i], predicted[:, i], {name: values[:, i] for name, values in resampled.items()})
         for i, target in enumerate(target_names)
     )
     means = {name: values.mean(axis=1) for name, values in resampled.items()}
+    means["r2"] = resampled["r2"][:, varying].mean(axis=1) if varying.any() else resampled["r2"][:, 0]
     baseline = tuple(_baseline_row(target, true[:, i]) for i, target in enumerate(target_names))
     return RegressionMetrics(len(true), rows, _target_row("overall", true, predicted, means), baseline)
 
@@ -86,15 +88,16 @@ def regression_metrics(targets: Array, predictions: Array, target_names: Sequenc
 def _target_row(name: str, true: Array, predicted: Array, resampled: Mapping[str, Array]) -> TargetRow:
     from sklearn import metrics
 
-    r2 = metrics.r2_score(true, predicted) if len(true) > 1 else np.nan  # undefined for a single example
+    true, predicted = true.reshape(len(true), -1), predicted.reshape(len(true), -1)
+    varying = np.ptp(true, axis=0) > 0  # R² is 0/0 where all true values are equal, such as those of a single example
+    r2 = metrics.r2_score(true[:, varying], predicted[:, varying]) if varying.any() else np.nan
     mae, rmse = metrics.mean_absolute_error(true, predicted), metrics.root_mean_squared_error(true, predicted)
     return TargetRow(name, float(mae), float(rmse), float(r2), {key: interval(values) for key, values in resampled.items()})
 
 
 def _baseline_row(name: str, true: Array) -> BaselineRow:
     error = true - true.mean()
-    varies = len(true) > 1 and bool(error.any())  # R² is 0/0 where all true values are equal
-    return BaselineRow(name, float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), 0.0 if varies else np.nan)
+    return BaselineRow(name, float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), 0.0 if np.ptp(true) > 0 else np.nan)
 
 
 def _resampled(true: Array, predicted: Array) -> dict[str, Array]:

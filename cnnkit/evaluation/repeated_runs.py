@@ -10,12 +10,17 @@ cut off, which leaves the share of intervals that hold the true mean as it is.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnkit.metrics import UNBOUNDED, Bounds
 
+Array = npt.NDArray[Any]
+
 LEVEL = 0.95
+ROUNDING = 1e-12  # of a metric, relative to its value: smaller differences are none
 FEWEST_FOR_WILCOXON = 6  # pairs; with fewer, the smallest possible p-value of Wilcoxon's test is above 0.05
 
 
@@ -72,7 +77,7 @@ def mean_estimate(values: Sequence[float], *, folds: bool, bounds: Bounds = UNBO
     known = np.array([value for value in values if math.isfinite(value)])
     if len(known) < 2:
         return MeanEstimate(float(known.mean()) if len(known) else math.nan, math.nan, math.nan, math.nan, len(known))
-    mean, deviation = float(known.mean()), float(known.std(ddof=1))
+    mean, deviation = float(known.mean()), math.sqrt(_variance(known, known))
     half = _t_quantile(len(known) - 1) * deviation * math.sqrt(_variance_factor(len(known), folds=folds))
     return MeanEstimate(mean, deviation, max(mean - half, bounds[0]), min(mean + half, bounds[1]), len(known))
 
@@ -90,7 +95,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float], *, folds:
 
     differences = (np.array(first) - np.array(second)).round(12)  # equal differences are equal
     pairs = len(differences)
-    mean, error = float(differences.mean()), float(differences.std(ddof=1)) * math.sqrt(_variance_factor(pairs, folds=folds))
+    mean = float(differences.mean())
+    error = math.sqrt(_variance(differences, [*first, *second]) * _variance_factor(pairs, folds=folds))
     p = float(2 * stats.t.sf(abs(mean) / error, pairs - 1)) if error else math.nan
     half = _t_quantile(pairs - 1) * error
     name = "paired t-test, corrected for the overlap of folds" if folds else "paired t-test"
@@ -106,7 +112,7 @@ def welch_difference(first: Sequence[float], second: Sequence[float], *, bounds:
         second: The same of the second group.
         bounds: The range of the metric.
     """
-    variances = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
+    variances = [_variance(values, values) / len(values) for values in (first, second)]
     error = math.sqrt(sum(variances))
     difference = float(np.mean(first) - np.mean(second))
     if not error:
@@ -123,6 +129,12 @@ def _interval_of_difference(difference: float, half: float, bounds: Bounds) -> t
     """The interval of a difference of two means, within what their metric's range leaves: an accuracy differs by 1 at most."""
     widest = bounds[1] - bounds[0]
     return max(difference - half, -widest), min(difference + half, widest)
+
+
+def _variance(values: Sequence[float] | Array, measured: Sequence[float] | Array) -> float:
+    """The variance of some values (n - 1): exactly 0 where they differ by no more than the rounding of what they were computed from."""
+    rounding = ROUNDING * float(np.abs(measured).max())
+    return float(np.var(values, ddof=1)) if np.ptp(values) > rounding else 0.0
 
 
 def _variance_factor(runs: int, *, folds: bool) -> float:
