@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.config.schema import SOURCES
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, format_value
 from cnnkit.evaluation.paired_tests import holm
 from cnnkit.evaluation.repeated_runs import MeanDifference, paired_difference, welch_difference
 from cnnkit.experiments.compare_runs import SIGNIFICANCE_LEVEL, changed_entries
@@ -17,7 +17,9 @@ from cnnkit.plots.repeats import plot_groups
 from cnnkit.runs.group import find_group, finished_runs
 
 WHICH_EXAMPLES = (
+    "input",
     "target",
+    "separator",
     "group",
     "split",
     "task",
@@ -154,15 +156,26 @@ def _why_not(first: RepeatSummary, other: RepeatSummary) -> str:
         return "they have other metrics"
     if first.runs[0].measured_on != other.runs[0].measured_on:
         return f"they were measured on other data ({first.runs[0].measured_on}, {other.runs[0].measured_on})"
-    if first.plan.kind == "folds" and _division(first) != _division(other):
-        return "their folds are different divisions of the data: their number, `seed`, or what `data` consists of differ"
+    if first.plan.kind == "folds" and (changed := _differing(_division(first), _division(other))):
+        return f"their folds are different divisions of the data: {changed}"
     return ""
 
 
-def _division(group: RepeatSummary) -> tuple[Any, ...]:
-    """All that the division into folds depends on."""
-    config = group.plan.config
-    return (group.plan.folds, config["seed"], *(config["data"].get(key) for key in (*SOURCES, *WHICH_EXAMPLES)))
+def _division(group: RepeatSummary) -> dict[str, Any]:
+    """Name -> value of all that the division into folds depends on."""
+    config, data = group.plan.config, group.plan.config["data"]
+    seed = data.get("seed")
+    return {
+        "the number of folds": group.plan.folds,
+        "the seed of the data": config["seed"] if seed is None else seed,
+        **{f"data.{key}": data.get(key) for key in (*SOURCES, *WHICH_EXAMPLES)},
+    }
+
+
+def _differing(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The entries in which two groups differ, with both values; empty where there are none."""
+    rows = ((key, value, other[key]) for key, value in first.items() if value != other[key])
+    return ", ".join(f"{key} is {format_value(one)} and {format_value(another)}" for key, one, another in rows)
 
 
 def _difference(first: RepeatSummary, other: RepeatSummary, metric: Metric) -> MeanDifference | None:

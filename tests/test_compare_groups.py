@@ -1,0 +1,63 @@
+"""Groups of runs are tested against each other only where they were measured on the same examples: on small files, without training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnkit.experiments.compare_groups import compare_groups
+
+DATA = {"folder": "/photos/birds", "validation": 0.1, "test": 0.15}
+
+
+def group_of(folder: Path, kind: str, values: dict[int, float], data: dict[str, Any] | None = None, seed: int | None = 42) -> Path:
+    """A group of finished runs with an accuracy each, by seed or number of the fold, and some entries of `data` of its own."""
+    config: dict[str, Any] = {"name": folder.name, "data": {**DATA, **(data or {})}}
+    if kind == "folds":
+        config["seed"] = seed
+    folder.mkdir()
+    (folder / "group.json").write_text(json.dumps({"kind": kind, "config": config, "folds": len(values) if kind == "folds" else 0}))
+    for number, accuracy in values.items():
+        run = folder / f"{kind[:-1]}-{number}"
+        run.mkdir()
+        own = {**config, "seed": number} if kind == "seeds" else {**config, "data": {**config["data"], "fold": {"number": number}}}
+        (run / "config.yaml").write_text(json.dumps(own))
+        results = {"measured_on": "test set of birds", "examples": 20, "accuracy": accuracy, "balanced_accuracy": accuracy, "loss": 1.0}
+        (run / "metrics.json").write_text(json.dumps(results))
+        (run / "environment.json").write_text(json.dumps({"state": "finished"}))
+        (run / "history.csv").write_text("epoch,loss\n1,1.0\n")
+    return folder
+
+
+VALUES = {1: 0.5, 2: 0.6, 3: 0.8}
+BETTER = {1: 0.6, 2: 0.8, 3: 0.85}
+
+
+def why_not(first: Path, other: Path) -> str:
+    versus = compare_groups([first, other], first.parent / "c.png").versus[0]
+    assert bool(versus.differences) == (versus.why_not == "")
+    return versus.why_not
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "difference"),
+    [
+        (({}, 42), ({}, 42), ""),
+        (({}, 42), ({}, 7), "the seed of the data is 42 and 7"),
+        (({"seed": 5}, 42), ({"seed": 5}, 7), ""),  # other weights on the same folds
+        (({"seed": None}, 5), ({"seed": 5}, 7), ""),
+        (({"seed": 0}, 5), ({"seed": 5}, 5), "the seed of the data is 0 and 5"),
+        (({"seed": 5}, 42), ({"seed": 6}, 42), "the seed of the data is 5 and 6"),
+        (({}, 42), ({"input": "z"}, 42), "data.input is null and 'z'"),
+        (({}, 42), ({"separator": "|"}, 42), "data.separator is null and '|'"),
+    ],
+)
+def test_folds_are_paired_where_their_division_is_one(
+    ours: tuple[dict[str, Any], int], theirs: tuple[dict[str, Any], int], difference: str, tmp_path: Path
+) -> None:
+    first, other = (
+        group_of(tmp_path / name, "folds", values, *own)
+        for name, values, own in (("a", VALUES, ours), ("b", BETTER, theirs))
+    )  # fmt: skip
+    assert why_not(first, other) == (f"their folds are different divisions of the data: {difference}" if difference else "")
