@@ -61,3 +61,26 @@ def test_folds_are_paired_where_their_division_is_one(
         for name, values, own in (("a", VALUES, ours), ("b", BETTER, theirs))
     )  # fmt: skip
     assert why_not(first, other) == (f"their folds are different divisions of the data: {difference}" if difference else "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "difference"),
+    [
+        ({}, {}, ""),
+        ({}, {"image_size": 64, "augment": ["RandomFlip"], "limit": 100, "validation": 0.3}, ""),  # trained otherwise, measured on the same
+        ({"seed": 3}, {"seed": 3}, ""),
+        ({}, {"folder": "/other/birds"}, "data.folder is '/photos/birds' and '/other/birds'"),
+        ({}, {"classes": ["owl", "tit"]}, "data.classes is null and ['owl', 'tit']"),
+        ({}, {"test": 0.3}, "data.test is 0.15 and 0.3"),
+        ({}, {"seed": 3}, "data.seed is null and 3"),
+        ({"folder": None, "dataset": "cifar10"}, {"folder": None, "dataset": "cifar10", "seed": 3}, ""),
+        ({"folder": None, "dataset": "shapes"}, {"folder": None, "dataset": "shapes", "seed": 3}, "data.seed is null and 3"),
+    ],
+)
+@pytest.mark.parametrize("paired", [True, False])
+def test_groups_of_seeds_are_tested_where_they_were_measured_on_the_same_examples(
+    ours: dict[str, Any], theirs: dict[str, Any], difference: str, paired: bool, tmp_path: Path
+) -> None:
+    first = group_of(tmp_path / "a", "seeds", VALUES, ours)
+    other = group_of(tmp_path / "b", "seeds", BETTER if paired else {seed + 10: value for seed, value in BETTER.items()}, theirs)
+    assert why_not(first, other) == (f"they were not measured on the same examples: {difference}" if difference else "")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cnnkit.config.catalogue import BUILT_IN
 from cnnkit.config.schema import SOURCES
 from cnnkit.errors import CnnkitError, format_value
 from cnnkit.evaluation.paired_tests import holm
@@ -27,7 +28,7 @@ WHICH_EXAMPLES = (
     "limit",
     "exclude",
     "on_bad_file",
-)  # entries of `data` that folds depend on
+)  # entries of `data` that decide which examples are divided, and how
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ def _why_not(first: RepeatSummary, other: RepeatSummary) -> str:
         return f"they were measured on other data ({first.runs[0].measured_on}, {other.runs[0].measured_on})"
     if first.plan.kind == "folds" and (changed := _differing(_division(first), _division(other))):
         return f"their folds are different divisions of the data: {changed}"
+    if first.plan.kind == "seeds" and (changed := _differing(_measured_examples(first), _measured_examples(other))):
+        return f"they were not measured on the same examples: {changed}"
     return ""
 
 
@@ -170,6 +173,19 @@ def _division(group: RepeatSummary) -> dict[str, Any]:
         "the seed of the data": config["seed"] if seed is None else seed,
         **{f"data.{key}": data.get(key) for key in (*SOURCES, *WHICH_EXAMPLES)},
     }
+
+
+def _measured_examples(group: RepeatSummary) -> dict[str, Any]:
+    """Name -> value of all that decides on which examples the runs of several seeds are measured.
+
+    A limit takes away training examples only, from which validation examples may be drawn, but no test examples.
+    """
+    data, on_validation = group.plan.config["data"], group.runs[0].measured_on.startswith("validation")
+    keys = [*SOURCES, *(key for key in WHICH_EXAMPLES if key != "limit" or on_validation), "validation" if on_validation else "test"]
+    built_in = BUILT_IN.get(data.get("dataset") or "")
+    if on_validation or built_in is None or not built_in.of_keras:  # the test examples of those of Keras are always the same
+        keys.append("seed")
+    return {f"data.{key}": data.get(key) for key in keys}
 
 
 def _differing(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
