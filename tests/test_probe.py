@@ -1,6 +1,7 @@
 """Disturbances against formulas of their own, and a probe against `cnnkit evaluate`."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ from PIL import Image
 from scipy import ndimage
 
 from cnnkit import cli
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.config.task import Task
 from cnnkit.data.binding import load
 from cnnkit.data.rows import ArrayRows
 from cnnkit.errors import CnnkitError
 from cnnkit.evaluation.metrics import compute_metrics
+from cnnkit.io.atomic import write_json
+from cnnkit.metrics import ACCURACY
 from cnnkit.prediction.evaluate_run import evaluate_run
 from cnnkit.robustness import corruptions as disturb
 from cnnkit.robustness.corruptions import FOR_IMAGES, FOR_SIGNALS, CorruptedRows, Setting
 from cnnkit.robustness.probe import headline, probe_runs, relative_area
+from cnnkit.robustness.results import Curve, Probe
+from cnnkit.runs.directory import RunDirectory
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import train
 
@@ -222,6 +228,33 @@ def test_runs_on_other_examples_are_not_compared(tmp_path: Path) -> None:
         f"{runs[1]}: its test examples (two, 12 of (8, 8, 1)) are not those of {runs[0]} (one, 12 of (8, 8, 1))\n"
         "    Compare runs on the same data with the same seed, size and division."
     )
+
+
+def stored_probe(folder: Path, examples: int, names: list[str]) -> str:
+    curves = tuple(Curve(each.name, each.unit, each.strengths, (0.5,) * len(each.strengths), each.clean, each.in_ratios, 1.0)
+                   for each in FOR_IMAGES if each.name in names)  # fmt: skip
+    write_json(folder / "probe.json", Probe("run", "test set of digits", examples, ACCURACY, 0.5, curves).as_dict())
+    return (folder / "probe.json").read_text()
+
+
+def test_a_probe_of_less_leaves_the_stored_one_and_one_of_more_takes_its_place(run: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    full = stored_probe(folder, 360, [each.name for each in FOR_IMAGES])
+    probe_runs(folder, only=["shift"], limit=20)
+    assert (folder / "probe.json").read_text() == full
+    for fewer in ((10, ["shift"]), (20, []), (360, ["blur"])):
+        stored_probe(folder, *fewer)
+        (found,), _ = probe_runs(folder, only=["shift"], limit=20)
+        assert json.loads((folder / "probe.json").read_text()) == json.loads(json.dumps(found.as_dict()))
+
+
+def test_what_was_measured_of_a_model_goes_with_it(tmp_path: Path) -> None:
+    names = ["probe.json", "probe.png", "benchmark.json", "benchmark.png", "calibration.json"]
+    for name in [*names, "metrics.json"]:
+        (tmp_path / name).write_text("{}")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    RunDirectory(tmp_path).save_model(model, ModelMetadata("data", Task("regression", ("size",))))
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.json", "metrics.json"}
 
 
 def test_what_is_not_there_is_told(run: Path, tmp_path: Path) -> None:

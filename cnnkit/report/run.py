@@ -187,7 +187,7 @@ def _example_groups(report: Report, model: "keras.Model", examples: Examples, ev
 
 def _probe_of(report: Report, opened: OpenModel, examples: Examples, run: Reopened) -> Probe | None:
     """The run's stored probe; or else a new small one, if the network is small enough."""
-    stored = run.directory.path / "probe.json"
+    stored = run.directory.probe
     if stored.exists():
         try:
             return read_probe(stored)

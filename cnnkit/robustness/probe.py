@@ -116,6 +116,8 @@ def probe_runs(
 ) -> tuple[list[Probe], Path]:
     """Probe a run and optionally others on the same examples; write `probe.json` and a plot into the first run's folder.
 
+    A probe that covers less than the stored one, by `only` or `limit`, leaves `probe.json` as it is.
+
     Args:
         path: A run's folder; None for the newest.
         against: Further runs.
@@ -151,8 +153,8 @@ def probe_runs(
             unfit = tuple(each.name for each in FOR_IMAGES if each.name not in [other.name for other in known])
             measured_on = f"{run.held_out[0]} set of {run.metadata.data}"
             probes.append(Probe(run.name, measured_on, len(examples), metric, clean, curves, unfit, run.metadata.note))
-        if first.is_run:
-            write_json(first.directory.path / "probe.json", probes[0].as_dict())
+        if first.is_run and not _has_fuller(first.directory.probe, probes[0]):
+            write_json(first.directory.probe, probes[0].as_dict())
         others = f"-against-{probes[1].run}" if len(probes) == 2 else f"-against-{len(probes) - 1}-runs" if against else ""
         subject = "" if first.is_run else f"-{first.model.name}"
         plot_path = first.directory.path / f"probe{subject}{others.replace('/', '-')}.png"
@@ -177,6 +179,16 @@ def read_probe(path: Path) -> Probe:
         return Probe(**{**stored, "curves": curves, "clean": _or_nan(stored["clean"]), "examples": int(stored["examples"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CnnkitError(f"{path}: is damaged ({type(error).__name__})", "Probe the run again: `cnnkit probe RUN`.") from error
+
+
+def _has_fuller(path: Path, new: Probe) -> bool:
+    """Whether the stored probe has all corruptions of a new one, and more of them or more examples."""
+    try:
+        stored = read_probe(path)
+    except CnnkitError:  # there is none, or it is damaged
+        return False
+    before, now = ({curve.name for curve in each.curves} for each in (stored, new))
+    return before >= now and stored.examples >= new.examples and (before > now or stored.examples > new.examples)
 
 
 def _or_nan(value: float | None) -> float:

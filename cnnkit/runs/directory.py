@@ -161,6 +161,11 @@ class RunDirectory:
         return self.path / "calibration.json"
 
     @property
+    def probe(self) -> Path:
+        """Metrics on corrupted examples."""
+        return self.path / "probe.json"
+
+    @property
     def benchmark(self) -> Path:
         """The formats of the model side by side: size, speed, metric, memory."""
         return self.path / "benchmark.json"
@@ -181,11 +186,12 @@ class RunDirectory:
     def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
         """Write `model.keras`, without optimizer state, and `model.json`.
 
-        What belongs to the previous model is deleted: its calibration, and its metrics with test-time augmentation.
+        What belongs to the previous model is deleted: its calibration, probe and benchmark, and its metrics with test-time augmentation.
         """
         self.write_metadata(metadata)
         write_atomically(self.model, lambda temporary: write_model(model, temporary))
-        for path in (self.calibration, *self.all_tta_metrics):
+        of_before = (self.calibration, self.probe, self.path / "probe.png", self.benchmark, self.benchmark_plot)
+        for path in (*of_before, *self.all_tta_metrics):
             path.unlink(missing_ok=True)
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
