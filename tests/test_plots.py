@@ -1,4 +1,5 @@
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,10 +7,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
+from cnnkit.config.task import Task
 from cnnkit.io.atomic import WriteError
 from cnnkit.metrics import ACCURACY, LOSS
+from cnnkit.plots import contact_sheet
 from cnnkit.plots.confusion import plot_confusion
 from cnnkit.plots.curves import draw_curve, plot_curves
+from cnnkit.plots.pixels import shaded, value_range
 from cnnkit.plots.predicted import plot_predictions
 from cnnkit.plots.style import new_figure, shorten
 
@@ -266,3 +270,32 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
     with pytest.raises(WriteError, match=r"curves\.png: cannot be written \(disk full\)"):
         curves(tmp_path / "curves.png", note="other")
     assert (tmp_path / "curves.png").read_bytes() == before
+
+
+def test_a_volume_is_drawn_by_its_middle_slice_and_shares_of_white_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr("matplotlib.axes.Axes.imshow", lambda axes, pixels, **options: drawn.append(pixels))
+    volumes = np.zeros((2, 5, 4, 6, 1), np.float32)
+    volumes[:, 2, 1, 3] = 1.0  # the middle slice
+    volumes[:, 4] = 0.5
+    task = Task("classification", ("a", "b"))
+    contact_sheet._draw([(volumes, np.array([0, 1])), (volumes / 2, np.array([0, 1]))], task, tmp_path / "s.png", "title", "")
+    assert [pixels.shape for pixels in drawn] == [(4, 6)] * 4
+    assert [int(pixels.max()) for pixels in drawn] == [255, 128, 255, 128]  # an example and its darkened version, twice
+    assert [np.argwhere(pixels).tolist() for pixels in drawn] == [[[1, 3]]] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        (np.array([0, 1, 3], np.uint8), (0, 255)),  # dark, but bytes
+        (np.array([0.0, 254.6]), (0, 255)),
+        (np.array([0.2, 0.9]), (0, 1)),
+        (np.array([-1.0, 3.0, np.nan]), (-1, 3)),
+        (np.array([20.0, 4000.0]), (20, 4000)),
+    ],
+)
+def test_black_and_white_are_those_of_bytes_of_shares_or_of_the_data(values: np.ndarray, limits: tuple[float, float]) -> None:
+    assert value_range(values) == limits
+    low, high = limits
+    assert shaded(np.array([low, (low + high) / 2, high, np.nan]), limits).tolist() == [0, 0.5, 1, 0]

@@ -22,7 +22,7 @@ from cnnkit.io.atomic import write_json
 from cnnkit.metrics import ACCURACY
 from cnnkit.prediction.evaluate_run import evaluate_run
 from cnnkit.robustness import corruptions as disturb
-from cnnkit.robustness.corruptions import FOR_IMAGES, FOR_SIGNALS, CorruptedRows, Setting
+from cnnkit.robustness.corruptions import FOR_IMAGES, FOR_SIGNALS, FOR_VOLUMES, CorruptedRows, Setting, corruptions_for
 from cnnkit.robustness.probe import headline, probe_runs, relative_area
 from cnnkit.robustness.results import Curve, Probe
 from cnnkit.runs.directory import RunDirectory
@@ -66,6 +66,22 @@ def test_at_its_clean_strength_a_disturbance_changes_nothing(corruption: disturb
     assert corruption.clean in corruption.strengths
     for change in corruption.variants:
         np.testing.assert_allclose(change(inputs, corruption.clean, SETTING), inputs, atol=1e-4)
+
+
+def test_volumes_have_corruptions_of_their_own() -> None:
+    assert [each.name for each in corruptions_for((5, 12, 10, 1))] == ["shift", "brightness", "contrast", "blur", "noise"]
+    volumes = RANDOM.integers(0, 256, (4, 5, 6, 7, 2)).astype(np.float32)
+    for each in FOR_VOLUMES:
+        for change in each.variants:
+            np.testing.assert_allclose(change(volumes, each.clean, SETTING), volumes, atol=1e-4)
+            assert change(volumes, each.strengths[-1], SETTING).shape == volumes.shape
+    moved = [change(volumes, 1, SETTING) for change in FOR_VOLUMES[0].variants]
+    moves = [sign * np.eye(3)[axis] for axis in range(3) for sign in (-1, 1)]
+    expected = [ndimage.shift(volumes, (0, *move, 0), order=0, mode="reflect") for move in moves]
+    for found, wanted in zip(moved, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    blurred = FOR_VOLUMES[3].variants[0](volumes, 1.5, SETTING)
+    np.testing.assert_allclose(blurred[1, ..., 1], ndimage.gaussian_filter(volumes[1, ..., 1], 1.5, mode="reflect"), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("variant", "move"), [(0, (0, -1)), (1, (0, 1)), (2, (-1, 0)), (3, (1, 0))])

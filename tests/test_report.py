@@ -234,6 +234,22 @@ def test_a_picture_in_the_page_is_the_example_pixel_by_pixel() -> None:
     assert decoded(large.plain).shape == (256, 128, 3)
 
 
+def test_shares_of_white_and_the_middle_slice_of_a_volume_are_pictures_in_the_page() -> None:
+    share = np.linspace(0, 1, 8 * 6 * 1, dtype=np.float32).reshape(8, 6, 1)
+    shown = render_example(share, None)
+    assert isinstance(shown, Picture)
+    np.testing.assert_array_equal(decoded(shown.plain), np.rint(share[..., 0] * 255))
+    volume = RANDOM.integers(0, 256, (5, 8, 6, 1)).astype(np.uint8)
+    heatmap = np.zeros((3, 2, 2), np.float32)
+    heatmap[1, 0, 1] = 1  # in the middle slice, above on the right
+    shown = render_example(volume, heatmap)
+    assert isinstance(shown, Picture)
+    np.testing.assert_array_equal(decoded(shown.plain), volume[2, ..., 0])
+    heat = decoded(shown.heatmap).astype(int).sum(axis=2)
+    rows, columns = (size // 2 for size in heat.shape)
+    assert heat[:rows, columns:].mean() > heat[rows:, :columns].mean() + 100
+
+
 def decoded(uri: str) -> Any:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition("base64,")[2]))))
 

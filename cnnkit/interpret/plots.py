@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnkit.config.task import Task
+from cnnkit.plots.pixels import shaded, value_range
 from cnnkit.plots.style import FAINT, INK, SOFT, TRAINING, VALIDATION, WRONG, finish, new_figure, style_axes
 
 if TYPE_CHECKING:
@@ -188,8 +189,7 @@ def _draw_picture(axes: "Axes", example: Array) -> None:
 
 def _as_rgb(example: Array) -> Array:
     """Pixels `(height, width, 3)` from 0 to 1."""
-    low, high = (0.0, 255.0) if example.dtype == np.uint8 else (float(example.min()), float(example.max()))
-    scaled = (example.astype(np.float32) - low) / ((high - low) or 1.0)
+    scaled = shaded(example, value_range(example))
     return scaled[..., :3] if example.shape[-1] >= 3 else np.repeat(scaled[..., :1], 3, axis=-1)
 
 

@@ -12,6 +12,7 @@ from cnnkit.data.augmentation import BatchPreparation
 from cnnkit.data.binding import BoundConfig
 from cnnkit.data.pipeline import BatchSource
 from cnnkit.data.source import Request
+from cnnkit.plots.pixels import as_pixels, value_range
 from cnnkit.plots.style import FAINT, INK, VALIDATION, finish, new_figure, shorten
 
 Array = npt.NDArray[Any]
@@ -46,13 +47,15 @@ def draw_contact_sheet(loaded: BoundConfig, path: Path, count: int, cache_folder
 def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, note: str) -> None:
     """Plot rows of `(inputs, targets)`, the first one without augmentation.
 
-    Inputs are images `(n, height, width, channels)` or signals `(n, steps, channels)`.
+    Inputs are images `(n, height, width, channels)`, volumes `(n, depth, height, width, channels)` or signals `(n, steps, channels)`.
     """
     count = len(rows[0][0])
     columns = min(8, count)
     bands = -(-count // columns)
-    images = rows[0][0].ndim == 4
-    aspect = rows[0][0].shape[1] / rows[0][0].shape[2] if images else 0.6
+    originals = rows[0][0]
+    images = originals.ndim > 3
+    limits = value_range(originals) if images else (0.0, 1.0)
+    aspect = originals.shape[-3] / originals.shape[-2] if images else 0.6
     figure = new_figure(1.5 * columns + 0.3, bands * len(rows) * (1.4 * min(max(aspect, 0.4), 2.5) + 0.25) + 0.6)
     grid = figure.add_gridspec(bands * len(rows), columns)
     for index in range(count):
@@ -60,8 +63,7 @@ def _draw(rows: list[tuple[Array, Array]], task: Task, path: Path, title: str, n
         for version, (inputs, targets) in enumerate(rows):
             axes = figure.add_subplot(grid[band * len(rows) + version, column])
             if images:
-                pixels = np.clip(inputs[index] if inputs.dtype == np.uint8 else np.round(inputs[index]), 0, 255).astype(np.uint8)
-                axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
+                axes.imshow(as_pixels(inputs[index], limits), cmap="gray", vmin=0, vmax=255)
             else:
                 axes.plot(inputs[index], linewidth=0.8, color=None if inputs.shape[-1] > 1 else VALIDATION)
             axes.set_xticks([])

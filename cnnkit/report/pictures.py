@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnkit.plots.pixels import as_pixels, value_range
+
 Array = npt.NDArray[Any]
 
 LARGEST_SIDE = 256  # pixels of an image in the page; larger ones are downscaled
@@ -51,10 +53,14 @@ def render_example(example: Array, heatmap: Array | None) -> Picture | Signal:
     """Render an example for the report.
 
     Args:
-        example: `(height, width, channels)`, 0 to 255, or `(steps, channels)`.
-        heatmap: Grad-CAM map in the layer's resolution, `(rows, columns)` or `(steps,)`, 0 or more; None for none.
+        example: An image `(height, width, channels)`; a volume `(depth, height, width, channels)`, whose middle slice is drawn; or a
+            signal `(steps, channels)`.
+        heatmap: Grad-CAM map in the layer's resolution: `(rows, columns)`, `(layers, rows, columns)` or `(steps,)`, 0 or more; None
+            for none.
     """
-    return _signal(example, heatmap) if example.ndim == 2 else _picture(example, heatmap)
+    if example.ndim == 2:
+        return _signal(example, heatmap)
+    return _picture(example, heatmap[len(heatmap) // 2] if heatmap is not None and heatmap.ndim == 3 else heatmap)
 
 
 def data_uri(pixels: Array, *, lossless: bool) -> str:
@@ -91,11 +97,10 @@ def _pixels(example: Array) -> Array:
     """An example as uint8, grayscale `(height, width)` or RGB `(height, width, 3)`, no larger than `LARGEST_SIDE`."""
     from PIL import Image
 
-    pixels = np.nan_to_num(example.astype(np.float32)).round().clip(0, 255).astype(np.uint8)
-    pixels = pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3]
+    pixels = as_pixels(example, value_range(example))
     if max(pixels.shape[:2]) <= LARGEST_SIDE:
-        return np.ascontiguousarray(pixels)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+        return pixels
+    image = Image.fromarray(pixels)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     return np.asarray(image)
 

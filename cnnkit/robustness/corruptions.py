@@ -1,6 +1,7 @@
 """Corruptions of known strength.
 
-Of images: shift, rotation, scale, brightness, contrast, blur and noise. Of signals: shift, amplitude, blur and noise.
+Of images: shift, rotation, scale, brightness, contrast, blur and noise. Of signals: shift, amplitude, blur and noise. Of volumes:
+shift, brightness, contrast, blur and noise.
 """
 
 from collections.abc import Callable
@@ -84,8 +85,8 @@ class CorruptedRows:
 
 
 def corruptions_for(input_shape: tuple[int, ...]) -> tuple[Corruption, ...]:
-    """The corruptions that are defined for images `(height, width, channels)` or signals `(steps, channels)`."""
-    return FOR_IMAGES if len(input_shape) == 3 else FOR_SIGNALS
+    """The corruptions that are defined for images `(height, width, channels)`, signals `(steps, channels)`, or volumes of four axes."""
+    return {2: FOR_SIGNALS, 3: FOR_IMAGES, 4: FOR_VOLUMES}[len(input_shape)]
 
 
 def shifted(inputs: Array, distance: float, setting: Setting, *, axis: int, forward: bool) -> Array:
@@ -166,6 +167,10 @@ FOR_IMAGES = (
     Corruption("contrast", "× contrast", (0.25, 0.5, 0.75, 1, 1.5, 2, 4), 1, (contrasted,), in_ratios=True),
     Corruption("blur", "pixels", (0, 0.5, 1, 1.5, 2, 3), 0, (blurred,)),
     Corruption("noise", "share of white", (0, 0.02, 0.05, 0.1, 0.15, 0.2), 0, (noised,)),
+)
+FOR_VOLUMES = (  # (depth, height, width, channels): shifted along each axis; blurred and brightened as images are
+    Corruption("shift", "voxels", tuple(range(9)), 0, tuple(partial(shifted, axis=a, forward=f) for a in (1, 2, 3) for f in (False, True))),
+    *(each for each in FOR_IMAGES if each.name in ("brightness", "contrast", "blur", "noise")),
 )
 FOR_SIGNALS = (
     Corruption("shift", "steps in time", (0, 1, 2, 4, 8, 16), 0, (_UP, _DOWN)),
