@@ -8,6 +8,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from cnnkit.config.task import Task
+from cnnkit.interpret.plots import plot_feature_maps
 from cnnkit.io.atomic import WriteError
 from cnnkit.metrics import ACCURACY, LOSS
 from cnnkit.plots import contact_sheet
@@ -299,3 +300,10 @@ def test_black_and_white_are_those_of_bytes_of_shares_or_of_the_data(values: np.
     assert value_range(values) == limits
     low, high = limits
     assert shaded(np.array([low, (low + high) / 2, high, np.nan]), limits).tolist() == [0, 0.5, 1, 0]
+
+
+def test_a_tall_narrow_map_is_drawn_on_a_picture_of_ordinary_size(tmp_path: Path) -> None:
+    plot_feature_maps(np.random.default_rng(0).normal(size=(4096, 8, 32)), "conv", tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as image:
+        width, height = image.size
+    assert height < 3 * width

@@ -128,10 +128,11 @@ def plot_feature_maps(maps: Array, name: str, path: Path, note: str = "") -> Non
     else:
         columns = min(8, len(channels))
         rows = -(-len(channels) // columns)
-        figure = new_figure(1.15 * columns + 0.4, 1.15 * rows * maps.shape[0] / maps.shape[1] + 0.12 * rows + 0.8)
+        aspect = min(max(maps.shape[0] / maps.shape[1], 0.4), 2.5)  # of a spectrogram, a panel is not as tall and narrow as the map
+        figure = new_figure(1.15 * columns + 0.4, 1.15 * rows * aspect + 0.12 * rows + 0.8)
         for index, channel in enumerate(channels):
             axes = figure.add_subplot(rows, columns, index + 1)
-            axes.imshow(maps[..., channel], cmap=_diverging_colors(), vmin=-limit, vmax=limit)
+            axes.imshow(maps[..., channel], cmap=_diverging_colors(), vmin=-limit, vmax=limit, aspect="auto")
             _hide_ticks(axes)
     finish(figure, path, f"{name}: {shape}{remark}", note)
 
