@@ -1,7 +1,6 @@
 """Compare runs: differences of their configs, learning curves, metrics, and paired tests of the first run against the others."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnkit.config.differences import differences
+from cnnkit.config.differences import differing_entries, entry_at
 from cnnkit.config.load import resolved
 from cnnkit.data.sources.image_files import label_texts
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, dotted
 from cnnkit.evaluation.calibration import by_class
 from cnnkit.evaluation.paired_tests import PairedTest, holm, mcnemar, wilcoxon
 from cnnkit.metrics import LOSS, TASK_METRICS, MetricValue
@@ -215,12 +214,6 @@ def _with_holm(versus: Sequence[Versus]) -> list[Versus]:
 
 def changed_entries(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     """Config keys in which any config differs from the first, without the run's name, with the values of all configs."""
-    keys = list(dict.fromkeys(key for other in configs[1:] for key in differences(configs[0], other) if key != "name"))
-    outermost = [key for key in keys if not any(key != other and re.match(rf"{re.escape(other)}[.\[]", key) for other in keys)]
-    return {key: tuple(_value(config, key) for config in configs) for key in outermost}
-
-
-def _value(config: Any, key: str) -> Any:
-    for part in re.findall(r"[^.\[\]]+", key):
-        config = config[int(part)] if isinstance(config, list) else config.get(part) if isinstance(config, Mapping) else None
-    return config
+    paths = list(dict.fromkeys(path for other in configs[1:] for path, _ in differing_entries(configs[0], other) if path != ("name",)))
+    outermost = [path for path in paths if not any(path[:length] in paths for length in range(len(path)))]
+    return {dotted(path): tuple(entry_at(config, path) for config in configs) for path in outermost}
