@@ -12,7 +12,9 @@ import keras
 import numpy as np
 import pytest
 
+import cnnkit
 from cnnkit import cli
+from cnnkit.commands import transfer
 from cnnkit.config.schema import Phase
 from cnnkit.data.binding import BoundConfig, load
 from cnnkit.data.examples import Examples
@@ -26,6 +28,7 @@ from cnnkit.training.features import PassSource
 from cnnkit.training.phases import base_of, set_trainable
 from cnnkit.training.prepare import prepare
 from cnnkit.training.run import TrainingResult, train
+from cnnkit.training.transfer_config import FINE_TUNE_EPOCHS
 
 HEAD = "[GlobalAveragePooling2D, {Dropout: {rate: 0.3}}, {Dense: {units: outputs, activation: softmax}}]"
 CONFIG = """
@@ -372,6 +375,22 @@ def test_shares_that_are_none_are_told(text: str, message: str) -> None:
     with pytest.raises(CnnkitError) as caught:
         parse_fractions(text)
     assert str(caught.value) == message
+
+
+def test_options_that_would_have_no_effect_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("BASE", SMALL_BASE).replace("HEAD", HEAD))
+    assert command(monkeypatch, "transfer", "c.yaml", "--fine-tune-epochs", "10") == 2
+    assert "Invalid value for --fine-tune-epochs: goes with --fine-tune LAYERS" in capsys.readouterr().err
+    assert command(monkeypatch, "train", "--resume", "runs/a", "--run-dir", "runs/b") == 2
+    assert "Invalid value for --run-dir: goes with a config and not with --resume" in capsys.readouterr().err
+    with pytest.raises(CnnkitError, match=r"^fine_tune_epochs: goes with fine_tune\n    Give the number of layers: `fine_tune=30`\.$"):
+        cnnkit.transfer(tmp_path / "c.yaml", fine_tune_epochs=10)
+    assert not (tmp_path / "runs").exists()
+    help_text = " ".join(transfer.transfer.__annotations__["fine_tune_epochs"].__metadata__[0].help.split())
+    assert f"(default: {FINE_TUNE_EPOCHS})" in help_text
 
 
 def test_an_unknown_layer_in_a_phase_is_told_with_its_line(

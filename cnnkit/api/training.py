@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts, whole_number
+from cnnkit.api.arguments import Config, FilePath, Overrides, config_sources, optional_number, optional_path, override_texts
 from cnnkit.api.display import session_display
 from cnnkit.api.run import Run, load
 from cnnkit.api.session import run_session
 from cnnkit.config.load import ConfigSource, LoadedConfig, load_config, with_epochs
+from cnnkit.errors import CnnkitError
 from cnnkit.keras_api import quiet_import
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def transfer(
     set: Overrides = None,
     epochs: int | None = None,
     fine_tune: int | None = None,
-    fine_tune_epochs: int = 5,
+    fine_tune_epochs: int | None = None,
     run_dir: FilePath | None = None,
     resume_or_start: bool = False,
     verbose: bool = False,
@@ -111,7 +112,7 @@ def transfer(
         set: Overrides by dotted path.
         epochs: Epochs for the head.
         fine_tune: Number of the base's last layers that are trained in a second phase; None for no such phase.
-        fine_tune_epochs: Its epochs.
+        fine_tune_epochs: Its epochs; 5 where None.
         run_dir: The run's folder; `runs/NAME` where None.
         resume_or_start: Whether to resume the run in its folder, or return it at once where it is finished.
         verbose: Whether to print progress and metrics.
@@ -123,12 +124,15 @@ def transfer(
         CnnkitError: The config is wrong, the base is unknown, or its weights are not available.
         KeyboardInterrupt: SIGINT interrupted it; everything is saved.
     """
-    from cnnkit.training.transfer_config import FineTune, load_transfer
+    from cnnkit.training.transfer_config import FINE_TUNE_EPOCHS, FineTune, load_transfer
 
     epochs, layers = optional_number("epochs", epochs), optional_number("fine_tune", fine_tune)
     given = [*([f"train.epochs={epochs}"] if epochs is not None else []), *override_texts(set)]
     sources = config_sources(config) if config is not None else []
-    phase = FineTune(layers, whole_number("fine_tune_epochs", fine_tune_epochs)) if layers is not None else None
+    fine_tune_epochs = optional_number("fine_tune_epochs", fine_tune_epochs)
+    if fine_tune_epochs is not None and layers is None:
+        raise CnnkitError("fine_tune_epochs: goes with fine_tune", "Give the number of layers: `fine_tune=30`.")
+    phase = FineTune(layers, fine_tune_epochs or FINE_TUNE_EPOCHS) if layers is not None else None
     path = optional_path(base)
     loaded = load_transfer(sources, str(path) if path is not None else None, given, phase)
     return _train(loaded, run_dir, resume_or_start=resume_or_start, verbose=verbose)

@@ -52,7 +52,8 @@ def train(
     repeats = check_repeats(seeds, folds, workers)
     refuse_several_runs_on_workers(seeds=seeds, folds=folds)
     if resume is not None:
-        for option, is_given in (("--seeds", seeds is not None), ("--folds", folds is not None), ("--resume-or-start", resume_or_start)):
+        given = {"--seeds": seeds is not None, "--folds": folds is not None, "--resume-or-start": resume_or_start}
+        for option, is_given in {**given, "--run-dir": run_dir is not None}.items():
             if is_given:
                 raise typer.BadParameter("goes with a config and not with --resume", param_hint=option)
         _resume(resume, configs or [], overrides, epochs, force=force)

@@ -37,7 +37,7 @@ def transfer(
     fine_tune: Annotated[
         int | None, typer.Option("--fine-tune", help="Then unfreeze this many of the base's last layers.", min=1, metavar="LAYERS")
     ] = None,
-    fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs for those layers.", min=1)] = 5,
+    fine_tune_epochs: Annotated[int | None, typer.Option("--fine-tune-epochs", help="Epochs for those layers (default: 5).", min=1)] = None,
     compare_scratch: Annotated[
         bool, typer.Option("--compare-scratch", help="Also train the same network from random weights, and compare.")
     ] = False,
@@ -80,18 +80,21 @@ def load_transfer_run(
     base: str | None,
     epochs: int | None,
     fine_tune: int | None,
-    fine_tune_epochs: int,
+    fine_tune_epochs: int | None,
     overrides: "Sequence[str]",
 ) -> "LoadedConfig":
     """The config that `transfer` is given by its arguments.
 
     Raises:
         CnnkitError: It is wrong, or its base is unknown.
+        typer.BadParameter: Epochs are given for layers that are not.
     """
-    from cnnkit.training.transfer_config import FineTune, load_transfer
+    if fine_tune_epochs and not fine_tune:
+        raise typer.BadParameter("goes with --fine-tune LAYERS", param_hint="--fine-tune-epochs")
+    from cnnkit.training.transfer_config import FINE_TUNE_EPOCHS, FineTune, load_transfer
 
     given = [*([f"train.epochs={epochs}"] if epochs else []), *overrides]
-    return load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs) if fine_tune else None)
+    return load_transfer(config or [], base, given, FineTune(fine_tune, fine_tune_epochs or FINE_TUNE_EPOCHS) if fine_tune else None)
 
 
 def _compare_scratch(loaded: "BoundConfig", fractions: str, run_dir: Path | None) -> None:

@@ -11,6 +11,8 @@ from cnnkit.errors import CnnkitError, Fault, did_you_mean, fold, format_value
 from cnnkit.keras_api.signatures import signature_table
 from cnnkit.runs.directory import find_run
 
+FINE_TUNE_EPOCHS = 5  # where no other number is given
+
 
 @dataclass(frozen=True)
 class FineTune:
