@@ -14,7 +14,7 @@ import pytest
 from cnnkit.config.load import load_config
 from cnnkit.data.binding import bind
 from cnnkit.errors import CnnkitError
-from cnnkit.experiments.sweep.run import OpenSweep, reopen_sweep
+from cnnkit.experiments.sweep.run import OpenSweep, reopen_sweep, run_sweep
 from cnnkit.experiments.sweep.status import status_of
 from cnnkit.experiments.sweep.storage import StorageAddress
 from cnnkit.experiments.sweep.study import MOST_ATTEMPTS, Claim
@@ -192,6 +192,37 @@ def test_a_trial_that_diverges_has_failed_with_its_reason_and_the_others_go_on(t
     (failed,) = (row for row in rows if row.values["train.optimizer.SGD.learning_rate"] == 1e30)
     assert sorted(row.state for row in rows) == ["failed", "finished"]
     assert "with a learning rate of 1e+30" in failed.error
+
+
+def test_a_sweep_whose_trials_all_fail_is_an_error_that_tells_each_reason(tmp_path: Path) -> None:
+    space = {"train.optimizer.SGD.learning_rate": {"CategoricalDistribution": {"choices": [1e30, 2e30]}}}
+    sweep = {"trials": 2, "sampler": "BruteForceSampler", "space": space}
+    done = worker(tmp_path, sweep=sweep, train={"optimizer": {"SGD": {"learning_rate": 0.1}}})
+    with pytest.raises(CnnkitError) as caught:
+        run_sweep(done, 1, lambda status: None, lambda text: None)
+    head, *rows = caught.value.message.splitlines()
+    assert head == "small: 2 trials failed, none is finished:"
+    assert [row.split(":")[0].strip() for row in rows] == ["trial 0", "trial 1"]
+    assert {rate for row in rows for rate in ("1e+30", "2e+30") if f"learning rate of {rate}" in row} == {"1e+30", "2e+30"}
+    assert caught.value.remedy == "Mend the config or narrow the space."
+
+
+def test_a_sweep_that_ends_with_failures_alone_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = opened(tmp_path, sweep={"trials": 1})
+
+    def train_runs(*arguments: object, **options: object) -> int:  # what its workers do with a trial that kills them
+        for _ in range(MOST_ATTEMPTS):
+            claim = begun.study.claim()
+            assert claim is not None
+            claim.run.locked.lock.release()
+        assert begun.study.claim() is None
+        return 0
+
+    monkeypatch.setattr("cnnkit.experiments.sweep.run.train_runs", train_runs)
+    with pytest.raises(
+        CnnkitError, match=f"^small: 1 trial failed, none is finished:\n    trial 0: its worker was killed {MOST_ATTEMPTS} times"
+    ):
+        run_sweep(begun, 1, lambda status: None, lambda text: None)
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnnkit.config.load import LoadedConfig, load_text
 from cnnkit.config.yaml_writer import write_yaml
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, count
 from cnnkit.experiments.sweep.folder import SWEEPS, TRIALS, SweepFolder
 from cnnkit.experiments.sweep.plan import check_networks, plan_sweep
 from cnnkit.experiments.sweep.status import SweepStatus, status_of
@@ -102,6 +102,7 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
     """
     study = sweep.study
     if study.is_complete:
+        _require_some_success(status_of(study), least=1)
         return 0
     if not study.trials():
         check_networks(study.plan)
@@ -125,18 +126,29 @@ def run_sweep(sweep: OpenSweep, workers: int, on_status: OnStatus, on_notice: On
 
     on_status(status_of(study))
     exit_status = train_runs(tasks, workers, study.folder.path, on_event, most_deaths=MOST_DEATHS)
-    on_status(status_of(study))
+    status = status_of(study)
+    on_status(status)
+    if study.is_complete:  # else it was interrupted, or another machine is still training
+        _require_some_success(status, least=1)
     return exit_status
 
 
-def _require_some_success(status: SweepStatus) -> None:
+def _require_some_success(status: SweepStatus, least: int = MOST_FAILURES) -> None:
     """Stop a sweep whose trials all fail.
 
+    Args:
+        status: Where the sweep stands.
+        least: How many trials have to have failed.
+
     Raises:
-        CnnkitError: The first `MOST_FAILURES` trials have all failed.
+        CnnkitError: So many trials or more have ended, and all have failed.
     """
     ended = status.ended
-    if len(ended) >= MOST_FAILURES and all(row.state == "failed" for row in ended):
-        raise CnnkitError(
-            f"{status.name}: the first {len(ended)} trials all failed; the last: {ended[-1].error}", "Mend the config or narrow the space."
-        )
+    if len(ended) < least or any(row.state != "failed" for row in ended):
+        return
+    errors = "\n".join(
+        f"    trial {row.number}: {row.error.splitlines()[0] if row.error else 'no reason is known'}" for row in ended[-MOST_FAILURES:]
+    )
+    raise CnnkitError(
+        f"{status.name}: {count(len(ended), 'trial')} failed, none is finished:\n{errors}", "Mend the config or narrow the space."
+    )
