@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.artifacts.model_metadata import ModelMetadata
 from cnnkit.cli import main
+from cnnkit.config.task import Task
+from cnnkit.console.evaluation import print_evaluation
+from cnnkit.console.progress import PlainProgress, TerminalProgress
+from cnnkit.console.text import error_output, print_error, print_line, print_notice
 from cnnkit.errors import escape_unprintable
+from cnnkit.evaluation.metrics import compute_metrics
+from cnnkit.prediction.evaluate import Evaluation
 
 CLASSES = ("[red]x", "esc\x1b[31m", "bidi\u202egnp", "new\nError: fake", "$\\frac{", "c1\x9b2J")
 
@@ -114,3 +121,27 @@ def test_every_character_without_a_picture_is_made_visible() -> None:
     assert harmful(escape_unprintable(everything)) == set()
     assert "\n" not in escape_unprintable(everything)
     assert escape_unprintable("Größe 10 µm 猫 [x]") == "Größe 10 µm 猫 [x]"
+
+
+def test_a_name_between_colons_is_no_picture_and_one_in_brackets_is_escaped_once(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task("classification", ("cat:dog:bird", "b"))
+    targets, predictions = np.array([0, 1]), np.eye(2)
+    metrics = compute_metrics(targets, predictions, task)
+    print_evaluation(Evaluation("test", {}, metrics, targets, predictions, ModelMetadata(":dog:", task)))
+    print_line("a line :dog:")
+    print_notice("a notice :dog:")
+    print_error("an error :dog:")
+    PlainProgress(1).on_epoch({"epoch": 1, "loss": 0.5, "a[b]:dog:": 0.25, "images_per_second": 1.0, "seconds": 1.0})
+    printed = "".join(capsys.readouterr())
+    assert printed.count(":dog:") == 7  # with the rows of metrics and of the confusion matrix
+    assert "\N{DOG FACE}" not in printed
+    assert "loss 0.5000  a[b]:dog: 0.2500" in printed
+
+
+def test_a_bar_in_a_terminal_shows_metrics_of_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    display = TerminalProgress(1, 1)
+    display.on_steps(1, 1, {"a[b]": 0.25}, 1.0)
+    console = error_output()
+    with console.capture() as captured:
+        console.print(display._progress)
+    assert "a[b] 0.2500" in captured.get()

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
-from rich.console import Console
 from rich.text import Text
 
-from cnnkit.console.text import output, print_error, print_notice
+from cnnkit.console.text import error_output, output, print_error, print_notice
 from cnnkit.errors import count, escape_unprintable
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class LaunchDisplay:
     def __init__(self, workers: int, resume: str) -> None:
         self._resume = resume
         self._width = len(str(workers - 1))
-        self._consoles = {"stdout": output(), "stderr": Console(stderr=True, highlight=False, soft_wrap=True)}
+        self._consoles = {"stdout": output(), "stderr": error_output(soft_wrap=True)}
 
     @property
     def columns(self) -> int:

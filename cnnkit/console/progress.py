@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
-from cnnkit.console.text import clock_text, escape_markup, new_table, output, print_line, print_notice
+from cnnkit.console.text import clock_text, error_output, escape_markup, new_table, output, print_line, print_notice
 from cnnkit.console.training import frozen_text, print_phase, resume_text
 from cnnkit.metrics import metric_columns, number_text
 
@@ -137,7 +137,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         if len(rest) + NARROWEST_BAR + len(speed) > self._live.console.width:
             speed = time_left
         self._bar.bar_width = max(1, min(BAR_WIDTH, self._live.console.width - len(rest) - len(speed)))
-        self._progress.update(self._task, completed=step, epoch=epoch, metrics=metrics, speed=speed)
+        self._progress.update(self._task, completed=step, epoch=epoch, metrics=escape_markup(metrics), speed=speed)
 
     def on_epoch(self, row: Row) -> None:
         """Add a row to the table."""
@@ -164,7 +164,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
 
 
 def _metrics_text(row: Mapping[str, float]) -> str:
-    return "  ".join(f"{escape_markup(name)} {number_text(row[name])}" for name in metric_columns([row]))
+    return "  ".join(f"{name} {number_text(row[name])}" for name in metric_columns([row]))
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def counting(noun: str, verb: str = "scanning") -> Iterator[Callable[[int, int |
     Yields:
         A function to be called with the number of items done, and the total number (None where unknown).
     """
-    console = Console(stderr=True)
+    console = error_output()
     columns = (
         TextColumn(f"{verb} {noun}"),
         BarColumn(bar_width=30, complete_style="cyan"),

@@ -16,7 +16,17 @@ from cnnkit.errors import escape_unprintable
 
 def output() -> Console:
     """A console on the current standard output, which tests and pipes may have replaced."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(soft_wrap=not sys.stdout.isatty())
+
+
+def error_output(*, soft_wrap: bool = False) -> Console:
+    """A console on the current standard error."""
+    return _console(stderr=True, soft_wrap=soft_wrap)
+
+
+def _console(*, stderr: bool = False, soft_wrap: bool) -> Console:
+    """A console that prints texts as they are: Rich makes a picture of a name such as `:dog:`, and colors numbers."""
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=soft_wrap)
 
 
 def escape_markup(text: str) -> str:
@@ -31,7 +41,7 @@ def _literal(text: str) -> Text:
 
 def print_error(text: str) -> None:
     """Print the text of a CnnkitError on standard error."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = error_output(soft_wrap=True)
     head = Text("Error: ", style="bold red" if console.is_terminal else "", end="")
     console.print(head, _literal(text), sep="", end="")
     console.print()
@@ -39,7 +49,7 @@ def print_error(text: str) -> None:
 
 def print_notice(text: str, title: str = "Notice", console: Console | None = None) -> None:
     """Print a warning in a box, on standard error or above a live display."""
-    console = console or Console(stderr=True, highlight=False)
+    console = console or error_output()
     panel = Panel(_literal(text), title=title, border_style="yellow", box=box.ROUNDED, expand=False, width=min(console.width, 100))
     console.print(panel)
 
