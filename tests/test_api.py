@@ -467,6 +467,16 @@ def test_arrays_of_targets_that_do_not_fit_are_told(run: cnnkit.Run, targets: An
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda run: run.explain(name=5), "name: 5 is not a text\n    Put quotes around it: `name='5'`."),
+        (lambda run: run.explain(layer=2), "layer: 2 is not a text\n    Put quotes around it: `layer='2'`."),
+        (lambda run: run.benchmark(rounds=0), "rounds: 0 is not a whole number of 1 or more"),
+        (lambda run: run.benchmark(batch=1.5), "batch: 1.5 is not a whole number of 1 or more"),
+        (lambda run: run.benchmark(threads=-1), "threads: -1 is not a whole number of 0 or more"),
+        (lambda run: run.benchmark(seconds=float("nan")), "seconds: nan is not a number of 0 or more"),
+        (
+            lambda run: cnnkit.list_runs(run.path, sort="epoch"),
+            "sort: 'epoch' is no order. Did you mean 'epochs'?\n    There are when, name, data, metric, epochs, time, state.",
+        ),
         (lambda run: run.predict(digits(1), top=0), "top: 0 is not a whole number of 1 or more"),
         (lambda run: run.predict(digits(1), top=1.5), "top: 1.5 is not a whole number of 1 or more"),
         (lambda run: run.predict(digits(1), tta="flp"), "tta: 'flp' is unknown. Did you mean 'flip'?\n    There are flip and shift."),

@@ -281,6 +281,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
         ("1", "--seeds: 1: fewer than two runs have no spread\n    Name two or more, better five: `--seeds 5`."),
         ("0", "--seeds: 0: fewer than two runs have no spread\n    Name two or more, better five: `--seeds 5`."),
         ("1001", "--seeds: 1001: more than 1,000 runs\n    Name a number of seeds, or a list such as 3,7,9."),
+        ("1" + 19 * "0", f"--seeds: 1{19 * '0'}: more than 1,000 runs\n    Name a number of seeds, or a list such as 3,7,9."),
         ("3,3", "--seeds: 3,3: a seed is there twice\n    Name each once."),
         ("a", "--seeds: 'a' is neither a number nor a list of numbers\n    Write 5, or 3,7,9."),
     ):

@@ -92,6 +92,12 @@ def winner_of(objective: str, trial: float, validation: tuple[float, ...]) -> Wi
     return Winner(find(objective), 3, trial, 20, tuple(range(len(validation))), validation, ())
 
 
+def test_too_many_seeds_are_refused_before_they_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(CnnkitError) as caught:
+        retrain_winner(opened(tmp_path), None, 10**10, 1, lambda task, event: None)  # type: ignore[arg-type]
+    assert str(caught.value) == "--seeds: 10000000000: more than 1,000 runs\n    Name fewer, such as `--best --seeds 5`."
+
+
 def test_the_gap_is_the_trial_less_the_mean_whichever_way_is_better() -> None:
     assert winner_of("val_accuracy", 0.9, (0.8, 0.86)).gap == pytest.approx(0.9 - 0.83)
     assert winner_of("val_loss", 0.3, (0.5, 0.4)).gap == pytest.approx(0.15)

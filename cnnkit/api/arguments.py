@@ -103,3 +103,25 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
 def optional_number(name: str, value: Any, least: int = 1) -> int | None:
     """The same where None is valid, too."""
     return None if value is None else whole_number(name, value, least)
+
+
+def number_from_zero(name: str, value: Any) -> float:
+    """An argument that is a finite number of 0 or more.
+
+    Raises:
+        CnnkitError: It is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < float("inf"):
+        raise CnnkitError(f"{name}: {format_value(value)} is not a number of 0 or more")
+    return float(value)
+
+
+def optional_text(name: str, value: Any) -> str | None:
+    """An argument that is a text, or None.
+
+    Raises:
+        CnnkitError: It is something else.
+    """
+    if value is not None and not isinstance(value, str):
+        raise CnnkitError(f"{name}: {format_value(value)} is not a text", f"Put quotes around it: `{name}='{value}'`.")
+    return value

@@ -17,9 +17,11 @@ from cnnkit.api.arguments import (
     Overrides,
     config_sources,
     given_path,
+    number_from_zero,
     one_or_several,
     optional_number,
     optional_path,
+    optional_text,
     override_texts,
     whole_number,
 )
@@ -223,7 +225,7 @@ class Run(RunFiles):
         """
         from cnnkit.interpret.explain import explain_run
 
-        index = optional_number("index", index, 0)
+        index, name, layer = optional_number("index", index, 0), optional_text("name", name), optional_text("layer", layer)
         result = explain_run(self.path, optional_path(image), index, output=optional_path(output), name=name, layer=layer)
         results: dict[str, Any] = plain({**result.as_dict(), "folder": str(result.folder), "plots": list(result.plots)})
         return results
@@ -321,10 +323,15 @@ class Run(RunFiles):
             **options: `threads`, `batch`, `rounds` and `seconds`.
 
         Raises:
-            CnnkitError: There is no model, or its data is not available.
+            CnnkitError: There is no model, its data is not available, or an option has no such value.
         """
         from cnnkit.export.benchmark import benchmark_run
 
+        for name, least in (("threads", 0), ("batch", 1), ("rounds", 1)):
+            if name in options:
+                options[name] = whole_number(name, options[name], least)
+        if "seconds" in options:
+            options["seconds"] = number_from_zero("seconds", options["seconds"])
         names = one_or_several("formats", formats) if formats else []
         chosen = [FORMATS[name] if name == KERAS.name else format_named(name) for name in names]
         results: dict[str, Any] = plain(benchmark_run(self.path, chosen, config=optional_path(config), **options).as_dict())

@@ -61,11 +61,12 @@ def parse_seeds(text: str, first: int) -> Sequence[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         raise CnnkitError(f"--seeds: {format_value(text)} is neither a number nor a list of numbers", "Write 5, or 3,7,9.") from None
-    seeds: Sequence[int] = range(first, first + numbers[0]) if len(numbers) == 1 else numbers
-    if len(seeds) < 2:
+    wanted = numbers[0] if len(numbers) == 1 else len(numbers)
+    if wanted < 2:
         raise CnnkitError(f"--seeds: {text}: fewer than two runs have no spread", "Name two or more, better five: `--seeds 5`.")
-    if len(seeds) > MOST_RUNS:
+    if wanted > MOST_RUNS:
         raise CnnkitError(f"--seeds: {text}: more than {MOST_RUNS:,} runs", "Name a number of seeds, or a list such as 3,7,9.")
+    seeds: Sequence[int] = range(first, first + wanted) if len(numbers) == 1 else numbers
     if len(set(seeds)) < len(seeds):
         raise CnnkitError(f"--seeds: {text}: a seed is there twice", "Name each once.")
     return seeds

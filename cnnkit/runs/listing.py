@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cnnkit.config.yaml_loader import read_file
-from cnnkit.errors import CnnkitError
+from cnnkit.errors import CnnkitError, did_you_mean, format_value
 from cnnkit.io.json_file import read_json
 from cnnkit.metrics import Metric, custom_names, find, headline, headline_column
 from cnnkit.runs.directory import RunDirectory
@@ -70,8 +70,11 @@ def list_runs(folder: Path = RUNS, sort: SortKey = "when") -> list[ListedRun]:
         sort: First the newest run; the first name, data set or state; the best metric; the most epochs; or the longest time.
 
     Raises:
-        CnnkitError: The folder does not exist, or has no run.
+        CnnkitError: The folder does not exist, or has no run, or there is no such order.
     """
+    if not isinstance(sort, str) or sort not in _ORDER:  # from Python
+        orders = [key for key in _ORDER if key != "figure"]
+        raise CnnkitError(f"sort: {format_value(sort)} is no order.{did_you_mean(str(sort), orders)}", f"There are {', '.join(orders)}.")
     remedy = "Train one first: `cnnkit train configs/cifar.yaml`; or name the folder that has runs."
     if not folder.is_dir():
         raise CnnkitError(f"{folder}: no such folder", remedy)

@@ -20,6 +20,7 @@ from cnnkit.config.validate import validate
 from cnnkit.config.yaml_loader import Document
 from cnnkit.config.yaml_writer import write_yaml
 from cnnkit.errors import CnnkitError, Mark, count
+from cnnkit.experiments.repeats import MOST_RUNS
 from cnnkit.experiments.sweep.run import OpenSweep
 from cnnkit.experiments.sweep.status import TrialRow, status_of
 from cnnkit.experiments.worker import RunTask
@@ -148,8 +149,10 @@ def retrain_winner(sweep: OpenSweep, best: Best, seeds: int, workers: int, on_ev
         The winner, None where a signal interrupted its training; and the exit status of that signal, or 0. The same call resumes it.
 
     Raises:
-        CnnkitError: A run cannot be trained, or a file cannot be written.
+        CnnkitError: There are too many seeds, a run cannot be trained, or a file cannot be written.
     """
+    if seeds > MOST_RUNS:
+        raise CnnkitError(f"--seeds: {seeds}: more than {MOST_RUNS:,} runs", "Name fewer, such as `--best --seeds 5`.")
     fresh = [(best.config.config.seed + number) % (LARGEST_SEED + 1) for number in range(1, seeds + 1)]
     folders = [sweep.folder.retrained(best.trial.number, seed) for seed in fresh]
     tasks = [
