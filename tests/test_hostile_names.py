@@ -1,5 +1,6 @@
 """Names from files and folders reach the terminal as text only: no escape, no markup, no turned or broken line."""
 
+import io
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from cnnkit.cli import main
 from cnnkit.config.task import Task
 from cnnkit.console.evaluation import print_evaluation
 from cnnkit.console.progress import PlainProgress, TerminalProgress
-from cnnkit.console.text import error_output, print_error, print_line, print_notice
+from cnnkit.console.text import error_output, print_error, print_json, print_line, print_notice
 from cnnkit.errors import escape_unprintable
 from cnnkit.evaluation.metrics import compute_metrics
 from cnnkit.prediction.evaluate import Evaluation
@@ -145,3 +146,16 @@ def test_a_bar_in_a_terminal_shows_metrics_of_any_name(monkeypatch: pytest.Monke
     with console.capture() as captured:
         console.print(display._progress)
     assert "a[b] 0.2500" in captured.get()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "UTF8"])
+def test_json_is_valid_whatever_the_encoding_of_the_stream(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"name": "sp\u00e9cimen \u4e2d\u6587 \N{DOG FACE} \x1b"}
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace") as stream:  # as the command sets it
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_json(value)
+        stream.flush()
+        printed = raw.getvalue()
+    assert json.loads(printed.decode(encoding)) == value
+    assert ("\u4e2d".encode() in printed) == encoding.lower().startswith("utf")

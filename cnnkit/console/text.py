@@ -1,5 +1,6 @@
 """Text output to the terminal; markup and control characters from files or users are escaped."""
 
+import codecs
 import json
 import sys
 from typing import Any
@@ -68,10 +69,11 @@ def new_table(*columns: str, left: int = 1) -> Table:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output; NaN becomes null."""
+    """Print a value as JSON on standard output; NaN becomes null, and characters that its encoding may lack are escaped."""
     from cnnkit.io.atomic import without_nan
 
-    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False)
+    encoding = getattr(sys.stdout, "encoding", None)  # of a stream of text, such as a notebook's, None
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=encoding is not None and codecs.lookup(encoding).name != "utf-8")
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))  # noqa: T201 - data for programs
 
 
