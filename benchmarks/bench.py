@@ -215,7 +215,7 @@ if kind == "cnnkit":
     options = json.loads(sys.argv[4])
     source = open_folder(Data(folder=folder, image_size=160, validation=0.0, test=0.0, **options))
     source._checked = lambda request: ([], [])  # the look at all files is measured by itself
-    train = source.load(Request(1, Path(folder).parent, {})).train
+    train = source.load(Request(1, Path(folder).parent, ())).train
     batches, count = BatchSource(train, 32).in_order, len(train)
 else:
     import keras, tensorflow as tf

@@ -179,7 +179,7 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
     """
     directory, lock, progress = _open_comparison(loaded, shares, run_dir)
     try:
-        total = loaded.source.load(Request(loaded.config.data_seed, directory, {})).after_limit
+        total = loaded.source.load(Request(loaded.config.data_seed, directory, ())).after_limit
         pairs, metric_name, note = [], "", ""
         for share in shares:
             limit = max(1, round(share * total))
