@@ -312,6 +312,7 @@ def calibrate(patch: pytest.MonkeyPatch) -> None:
         "cnnkit.runs.directory.find_run", lambda run: SimpleNamespace(path=Path("runs/cifar"), model=Path("runs/cifar/model.keras"))
     )
     patch.setattr("cnnkit.prediction.calibrate.calibrate_run", lambda path: calibration)
+    patch.setattr("cnnkit.artifacts.origin.exports_beside", lambda source: [Path("runs/cifar/model.onnx"), Path("runs/cifar/triton/cifar")])
     command("calibrate")
 
 

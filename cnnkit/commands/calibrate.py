@@ -22,12 +22,11 @@ def calibrate(
 
     The temperature is fitted on the validation set and written into the model.
     """
+    from cnnkit.artifacts.origin import exports_beside
+    from cnnkit.prediction.calibrate import calibrate_run
     from cnnkit.runs.directory import find_run
 
     directory = find_run(run)
-    from cnnkit.artifacts.origin import exports_beside
-    from cnnkit.prediction.calibrate import calibrate_run
-
     calibration = calibrate_run(directory.path)
     if exported := exports_beside(directory.model):
         files = named(str(each.relative_to(directory.path)) for each in exported)
