@@ -167,7 +167,8 @@ def test_data_that_cannot_be_measured_is_refused(run: Path, tmp_path: Path) -> N
     refused(
         run,
         tmp_path / "n.npz",
-        f"{tmp_path}/n.npz: has numbers to predict, but the model predicts classes\n    Name data of the same kind.",
+        f"{tmp_path}/n.npz: 'y': several columns of numbers other than 0 and 1 are no classes\n"
+        "    To predict numbers write `data: {task: regression}`.",
     )
     np.savez(tmp_path / "s.npz", x=np.zeros((2, 9, 9, 3), np.uint8), y=np.array([0, 1]))
     refused(run, tmp_path / "s.npz", f"{run}/model.keras: takes inputs of (8, 8, 3), but s has (9, 9, 3)\n    Name the config of its data.")

@@ -1,3 +1,8 @@
+"""Plots: what they draw is what they are given, and texts from users do not break them.
+
+Over 300 lines: the claims on one plot each, of which many share a helper.
+"""
+
 from itertools import pairwise
 from pathlib import Path
 

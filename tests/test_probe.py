@@ -1,4 +1,7 @@
-"""Disturbances against formulas of their own, and a probe against `cnnkit evaluate`."""
+"""Disturbances against formulas of their own, and a probe against `cnnkit evaluate`.
+
+Over 300 lines: one command, with a claim for each kind of disturbance.
+"""
 
 import json
 import shutil
@@ -269,6 +272,8 @@ def test_what_was_measured_of_a_model_goes_with_it(tmp_path: Path) -> None:
     for name in [*names, "metrics.json"]:
         (tmp_path / name).write_text("{}")
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    RunDirectory(tmp_path).save_model(model, ModelMetadata("data", Task("regression", ("size",))), recalibrated=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.json", "metrics.json", *names} - {"calibration.json"}
     RunDirectory(tmp_path).save_model(model, ModelMetadata("data", Task("regression", ("size",))))
     assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.json", "metrics.json"}
 

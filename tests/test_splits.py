@@ -145,7 +145,9 @@ def test_columns_of_0_and_1_are_labels_in_a_csv_and_in_an_npz(tmp_path: Path) ->
 def test_one_hot_codes_are_classes_where_the_task_says_so_and_are_told_where_it_does_not(tmp_path: Path) -> None:
     order = np.array([2, 0, 1, 2, 1, 0])
     names = ["cat", "dog", "owl"]
-    np.savez(tmp_path / "d.npz", x=np.zeros((6, 2, 2, 1), np.uint8), y=np.eye(3)[order], odd=np.eye(3)[order] * [1, 1, 2])
+    codes = np.eye(3)[order]
+    two = np.maximum(codes, [1, 0, 0])
+    np.savez(tmp_path / "d.npz", x=np.zeros((6, 2, 2, 1), np.uint8), y=codes, odd=codes * [1, 1, 2], two=two)
     np.savez(tmp_path / "named.npz", x=np.zeros((6, 2, 2, 1), np.uint8), y=np.eye(3)[order], class_names=np.array(names))
     np.savez(
         tmp_path / "halves.npz", x_train=np.zeros((6, 2, 2, 1)), y_train=np.eye(3)[order], x_test=np.zeros((3, 2, 2, 1)), y_test=np.eye(3)
@@ -171,7 +173,8 @@ def test_one_hot_codes_are_classes_where_the_task_says_so_and_are_told_where_it_
         assert told.interpretation == notice + "For one-hot codes of classes write `data: {task: classification}`."
     assert open_npz(Data(npz=npz, task="multilabel")).spec.interpretation == ""
     for options, message in (
-        ({"target": "odd"}, "'odd': one-hot codes of classes have a single 1, at index 0 there is [0.0, 0.0, 2.0]"),
+        ({"target": "odd"}, "'odd': several columns of numbers other than 0 and 1 are no classes"),
+        ({"target": "two"}, "'two': one-hot codes of classes have a single 1, at index 0 there is [1.0, 0.0, 1.0]"),
         ({"classes": ["a", "b"]}, "'y' has one-hot codes of 3 classes, but there are 2 names"),
     ):
         with pytest.raises(CnnkitError) as caught:

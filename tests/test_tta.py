@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), np.uint8)
 TASKS = {
     "classification": (Task("classification", ("a", "b", "c")), "softmax", "sparse_categorical_crossentropy"),
     "two-classes": (Task("classification", ("a", "b")), "sigmoid", "binary_crossentropy"),
-    "multilabel": (Task("multilabel", ("x", "y")), "sigmoid", "binary_crossentropy"),
+    "multilabel": (Task("multilabel", ("y[0]", "y[1]")), "sigmoid", "binary_crossentropy"),
     "regression": (Task("regression", ("height", "width")), None, "mean_squared_error"),
 }
 

@@ -94,9 +94,12 @@ def classes_of_columns(path: Path, name: str, values: Array) -> npt.NDArray[np.i
         values: The codes.
 
     Raises:
-        CnnkitError: A row has other values than 0 and 1, or not a single 1.
+        CnnkitError: There are other values than 0 and 1, or a row has not a single 1.
     """
-    is_code = np.isin(values, (0, 1)).all(axis=1) & (np.count_nonzero(values, axis=1) == 1)
+    if not np.isin(values, (0, 1)).all():
+        message = f"{path}: {format_value(name)}: several columns of numbers other than 0 and 1 are no classes"
+        raise CnnkitError(message, "To predict numbers write `data: {task: regression}`.")
+    is_code = np.count_nonzero(values, axis=1) == 1
     if not is_code.all():
         index = int(np.argmin(is_code))
         raise CnnkitError(

@@ -130,7 +130,7 @@ def _calibrated(run: Reopened, directory: RunDirectory) -> Calibration:
     stored = read_metadata(run.model)
     assert stored is not None
     notices = tuple(notice for notice in stored.notices if notice != ON_TEST) + ((ON_TEST,) if on_test else ())
-    directory.save_model(calibrated, replace(stored, notices=notices))
+    directory.save_model(calibrated, replace(stored, notices=notices), recalibrated=True)
     result = Calibration(
         temperature, f"{fitted_on} set of {run.metadata.data}", len(validation), before, after, replace(run.metadata, notices=notices).note
     )

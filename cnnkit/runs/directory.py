@@ -183,15 +183,20 @@ class RunDirectory:
         """Write `environment.json`: versions, devices, data fingerprint, times, state."""
         write_json(self.environment, environment)
 
-    def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
+    def save_model(self, model: "keras.Model", metadata: ModelMetadata, *, recalibrated: bool = False) -> None:
         """Write `model.keras`, without optimizer state, and `model.json`.
 
         What belongs to the previous model is deleted: its calibration, probe and benchmark, and its metrics with test-time augmentation.
+
+        Args:
+            model: The model.
+            metadata: Its metadata.
+            recalibrated: Whether only the probabilities are others than before, so that probe and benchmark still hold.
         """
         self.write_metadata(metadata)
         write_atomically(self.model, lambda temporary: write_model(model, temporary))
-        of_before = (self.calibration, self.probe, self.path / "probe.png", self.benchmark, self.benchmark_plot)
-        for path in (*of_before, *self.all_tta_metrics):
+        of_weights = () if recalibrated else (self.probe, self.path / "probe.png", self.benchmark, self.benchmark_plot)
+        for path in (self.calibration, *of_weights, *self.all_tta_metrics):
             path.unlink(missing_ok=True)
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
