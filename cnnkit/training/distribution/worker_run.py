@@ -46,7 +46,7 @@ class ScratchDirectory(RunDirectory):
     def write_metadata(self, metadata: ModelMetadata) -> None:
         """Nothing: the chief writes it."""
 
-    def save_model(self, model: "keras.Model", metadata: ModelMetadata) -> None:
+    def save_model(self, model: "keras.Model", metadata: ModelMetadata, *, recalibrated: bool = False) -> None:
         """Nothing: the chief writes it."""
 
 
