@@ -106,3 +106,14 @@ def test_labels_that_are_others_than_in_training_are_refused(tmp_path: Path) -> 
         f"{tmp_path / 'run'}: the labels of d have changed since the run was trained: number 2 of 2 is 'b', it was 'c' of 2\n"
         "    Put them back as they were, or train anew."
     )
+
+
+def test_one_hot_codes_that_an_earlier_version_read_as_labels_are_still_labels(tmp_path: Path) -> None:
+    codes = np.eye(3)[[0, 1, 2]]
+    np.savez(tmp_path / "d.npz", x=np.zeros((3, 2, 2, 1), np.uint8), y=codes)
+    task = Task("multilabel", ("y[0]", "y[1]", "y[2]"))
+    manifest = [(str(i), str(row.tolist()), "test") for i, row in enumerate(codes.astype(np.float32))]
+    with reopened(run_on(tmp_path, f"npz: {tmp_path / 'd.npz'}, task: classification", task, manifest)) as run:
+        assert run.dataset.task == task
+        assert run.dataset.test is not None
+        assert np.array_equal(run.dataset.test.targets, codes)

@@ -6,6 +6,7 @@ Over 300 lines: every source answers the same questions.
 import csv
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_images_beside_each_other_in_folders_of_splits_want_class_folders(tmp_pa
         f"{tmp_path}: two or more folders with images are wanted, a folder a class; there is none\n"
         f"    Put the images in {tmp_path / 'train'} into a folder a class, such as train/cat; or list them in a CSV file."
     )
+
+
+@pytest.mark.parametrize("beside", ["test1/1.png", "labels/1.csv", "test/1.png"])
+def test_training_and_test_images_are_never_taken_for_two_classes(beside: str, tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "cat.1.png", (9, 9, 9))
+    (tmp_path / beside).parent.mkdir()
+    shutil.copy(tmp_path / "train" / "cat.1.png", tmp_path / beside)
+    with pytest.raises(CnnkitError, match="two or more folders with images are wanted, a folder a class; there is none"):
+        list_folder(tmp_path, None)
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def _read_as(data: Data, task: Task) -> Data:
     The classes keep their order then, though others have come or an earlier version ordered them otherwise.
     """
     inferred: dict[str, object] = {}
-    if data.source in ("csv", "npz", "npy") and data.task is None:
-        inferred["task"] = task.kind
+    if data.source in ("csv", "npz", "npy"):
+        inferred["task"] = task.kind  # also where the config names another, which earlier versions ignored for several columns
     takes_classes = task.is_classification or (task.is_multilabel and data.source == "csv")
     if data.dataset is None and data.classes is None and takes_classes:
         inferred["classes"] = list(task.names)

@@ -186,7 +186,9 @@ def stratified_sample(candidates: Indices, classes: Array | None, count: int, se
 
 
 def _check_groups(splits: Array, groups: Array) -> None:
+    used = splits != "unused"
+    groups, splits = groups[used], splits[used]
     for group in np.unique(groups):
-        inside = in_split_order(splits[(groups == group) & (splits != "unused")])
+        inside = in_split_order(splits[groups == group])
         if len(inside) > 1:
             raise CnnkitError(f"group '{group}' is in {' and in '.join(inside)}: the splits leak", "Put each group into one split.")

@@ -178,10 +178,11 @@ def _division(group: RepeatSummary) -> dict[str, Any]:
 def _measured_examples(group: RepeatSummary) -> dict[str, Any]:
     """Name -> value of all that decides on which examples the runs of several seeds are measured.
 
-    A limit takes away training examples only, from which validation examples may be drawn, but no test examples.
+    A limit takes away training examples only; of built-in sets and divided npz files before validation examples are drawn from them.
     """
     data, on_validation = group.plan.config["data"], group.runs[0].measured_on.startswith("validation")
-    keys = [*SOURCES, *(key for key in WHICH_EXAMPLES if key != "limit" or on_validation), "validation" if on_validation else "test"]
+    limits = on_validation and bool(data.get("dataset") or data.get("npz"))
+    keys = [*SOURCES, *(key for key in WHICH_EXAMPLES if key != "limit" or limits), "validation" if on_validation else "test"]
     built_in = BUILT_IN.get(data.get("dataset") or "")
     if on_validation or built_in is None or not built_in.of_keras:  # the test examples of those of Keras are always the same
         keys.append("seed")

@@ -15,6 +15,7 @@ from cnnkit.config.task import Task
 from cnnkit.data.examples import Dataset, Examples
 from cnnkit.data.images.reader import ImageReader
 from cnnkit.data.source import Request, endings, open_source, source_of
+from cnnkit.data.sources.npy_format import is_divided, read_members
 from cnnkit.errors import CnnkitError, did_you_mean, format_value
 
 Array = npt.NDArray[Any]
@@ -86,6 +87,8 @@ def _section(path: Path, task: Task | None, trained: Data) -> Data:
         raise CnnkitError(f"{path}: is neither a folder nor a {endings('.yaml')} file")
     keys = ("input", "target", "separator") if getattr(trained, key) is not None else ()
     shared = {name: value for name in keys if (value := getattr(trained, name)) is not None}
+    if key == "npz" and "input" not in shared and is_divided(read_members(path)):
+        shared.pop("target", None)  # it has y_train and y_test
     kind = {"task": task.kind} if task is not None else {}
     return Data.model_validate({key: str(path.resolve()), **shared, **kind})
 

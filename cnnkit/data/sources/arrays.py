@@ -16,7 +16,7 @@ from cnnkit.data.inputs import StoredArray
 from cnnkit.data.rows import ArrayRows, DiskRows, Rows, available_memory
 from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.array_targets import Targets, check_targets, class_names_in, read_targets, targets_of
-from cnnkit.data.sources.npy_format import Member, decoded, npy_header, read_members
+from cnnkit.data.sources.npy_format import Member, decoded, is_divided, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 
@@ -67,7 +67,7 @@ def open_npz(data: Data, fewest_classes: int = 2) -> ArraySource | DividedArrayS
     assert data.npz is not None
     path = Path(data.npz)
     members = read_members(path)
-    if {"x_train", "y_train", "x_test", "y_test"} <= members.keys() and data.input is None:
+    if is_divided(members) and data.input is None:
         return _open_divided(data, path, members, fewest_classes)
     x_name = array_name(path, members, data.input, INPUT_NAMES, "data.input")
     y_name = array_name(path, members, _one_target(path, data), TARGET_NAMES, "data.target")

@@ -91,8 +91,14 @@ def _split_folders(folder: Path) -> dict[Path, str]:
     folders = _folders(folder)
     splits = {path: SPELLINGS[path.name.lower()] for path in folders if path.name.lower() in SPELLINGS}
     training = [path for path, split in splits.items() if split == "train"]
-    has_classes = any(image_files(each) for path in training for each in _folders(path))
-    return splits if has_classes or (training and len(splits) == len(folders)) else {}
+    if any(image_files(each) for path in training for each in _folders(path)):
+        return splits
+    classes = [path for path in folders if _without_number(path.name) not in SPELLINGS and image_files(path)]
+    return splits if training and len(classes) < 2 else {}  # with two others, `train` is a class
+
+
+def _without_number(name: str) -> str:
+    return name.lower().rstrip("0123456789")  # test1 holds no class either
 
 
 def _require_training(folder: Path, found: dict[str, list[tuple[Path, str]]]) -> None:

@@ -5,7 +5,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,6 +98,11 @@ def decoded(what: str, array: Array) -> Array:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:
         raise CnnkitError(f"{what}: {format_value(error.object)} is no text in UTF-8", "Save texts, such as `y.astype(str)`.") from error
+
+
+def is_divided(members: Mapping[str, Member]) -> bool:
+    """Whether an npz file has training and test examples in arrays of their own, as Keras's mnist.npz."""
+    return {"x_train", "y_train", "x_test", "y_test"} <= members.keys()
 
 
 def read_members(path: Path) -> dict[str, Member]:
