@@ -17,8 +17,8 @@ from cnnkit.data.binding import load
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.check_config import check_config
-from cnnkit.experiments.starter.linear_head import STRENGTHS, penalty
-from cnnkit.experiments.starter.measure import _measured_targets, _sampled, load_examples, measure
+from cnnkit.experiments.starter.linear_head import STRENGTHS, OutOfFold, penalty
+from cnnkit.experiments.starter.measure import Measurements, SizeScore, SplitCounts, _measured_targets, _sampled, load_examples, measure
 from cnnkit.experiments.starter.write import Options, write_starter
 from cnnkit.model.optimizer import build_optimizer
 from cnnkit.training.prepare import CHOSEN_BY_FINAL_EXAMPLES, Prepared, prepare
@@ -330,17 +330,33 @@ def test_a_head_alone_keeps_its_last_epoch_so_that_nothing_is_chosen_by_the_exam
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("transfer", [False, True])
-def test_too_few_examples_are_refused_before_a_config_is_written(count: int, transfer: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [Options(measures=False), Options(), Options(transfer=True, measures=False), Options(transfer=True)])
+def test_too_few_examples_are_refused_before_a_config_is_written(count: int, options: Options, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", stripes, count)
     with pytest.raises(CnnkitError, match=f"{2 * count} examples are too few: they would be "):
-        write_starter(folder, tmp_path / "s.yaml", Options(transfer=transfer, measures=False))
+        write_starter(folder, tmp_path / "s.yaml", options)
     assert not (tmp_path / "s.yaml").exists()
 
 
 def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(striped: Path, tmp_path: Path) -> None:
     with pytest.raises(CnnkitError, match="there is no folder"):
         write_starter(striped, tmp_path / "nowhere" / "s.yaml", Options(transfer=True))
+
+
+def test_the_time_told_is_that_of_the_size_that_a_budget_leaves(striped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "cnnkit.experiments.starter.transfer_recipe"
+    for name, value in {"FINE_TUNE_LEAST": 10, "NOTHING_TO_GAIN": 2, "SMALLEST_TUNED": 32}.items():
+        monkeypatch.setattr(f"{module}.{name}", value)
+    losses, none = np.full(40, 0.2), np.zeros(0)
+    sizes = tuple(SizeScore(side, OutOfFold(losses * loss, losses, none, 0.1), at) for side, loss, at in ((32, 2, 0.1), (64, 1, 0.4)))
+    measured = Measurements(40, sizes, sizes[1], {}, SplitCounts(40, 40, 0, 0))
+    monkeypatch.setattr("cnnkit.experiments.starter.write.measure", lambda *arguments: measured)
+    monkeypatch.setattr("cnnkit.experiments.starter.write.seconds_per_step", lambda loaded, dataset: 40.0)
+    starter = write_starter(striped, tmp_path / "s.yaml", Options(transfer=True, budget=200))
+    assert "32 px" in starter.measured[1]
+    assert starter.measured[1].endswith("<- used")
+    tuning = next(line for line in starter.measured if line.strip().startswith("fine-tuning"))
+    assert tuning.endswith("2 minutes")  # steps of 10 seconds
 
 
 @pytest.mark.parametrize(("shape", "pool"), [((1, 128, 9), [1, 2]), ((1, 1, 9), None), ((4, 4, 1), 2)])

@@ -244,6 +244,10 @@ def test_signals_with_more_channels_than_steps_are_doubted(tmp_path: Path) -> No
 def test_folds_are_no_more_than_the_examples_of_the_rarest_class(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((40, 32, 3), np.float32), y=np.arange(40) < 3)
     assert summarize_data(tmp_path / "x.npz", {}).most_folds == 3
+    x, y = np.zeros((40, 32, 3), np.float32), np.arange(40) < 3
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=~y)  # whose test examples are in no fold
+    own = summarize_data(tmp_path / "own.npz", {})
+    assert (own.most_folds, own.own_splits, own.imbalance) == (3, {"test": 40}, 37 / 3)
 
 
 @pytest.mark.parametrize("people", [2, 3])

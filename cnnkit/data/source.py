@@ -75,11 +75,12 @@ class Source(ABC):
         """The image file of each example; none where the examples are not image files."""
         return ()
 
-    def all_targets(self) -> tuple[Array, dict[str, int]]:
-        """The targets of all examples `(n,)` or `(n, outputs)`, and the number of examples in each of the data's own splits."""
+    def all_targets(self) -> tuple[Array, Array]:
+        """The targets of all examples `(n,)` or `(n, outputs)`, and the data's own split of each `(n,)`, an empty text where undecided."""
         dataset = self.load(Request(0, Path(), ()))
-        own = {} if dataset.manifest or dataset.test is None else {"test": len(dataset.test)}
-        return np.concatenate([part.targets for part in dataset.splits.values()]), own
+        splits = np.repeat(list(dataset.splits), [len(part) for part in dataset.splits.values()])
+        is_own = (splits == "test") & (not dataset.manifest)
+        return np.concatenate([part.targets for part in dataset.splits.values()]), np.where(is_own, splits, "")
 
     def identity(self, dataset: Dataset, split: str, examples: Examples) -> bytes:
         """Bytes that are equal for two runs evaluated on the same inputs, which the paired tests of `cnnkit compare` require.

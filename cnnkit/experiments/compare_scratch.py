@@ -96,7 +96,7 @@ class SideResult(BaseModel):
 
     Attributes:
         folder: Its run directory.
-        examples: Number of examples that it was trained on.
+        examples: Number of examples that it was trained on; 0 where an earlier version did not store it.
         trained_parameters: Number of trainable parameters in its last phase.
         feature_seconds: Wall time in which features of a frozen base were computed.
         measured: Its metrics on the held-out examples.
@@ -107,7 +107,7 @@ class SideResult(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     folder: str
-    examples: int
+    examples: int = 0
     trained_parameters: int
     feature_seconds: float
     measured: dict[str, float]
@@ -191,7 +191,7 @@ def compare_with_scratch(loaded: BoundConfig, shares: Sequence[float], run_dir: 
             transfer, scratch = (progress.sides[f"{side}-{share:g}"] for side in ("transfer", "scratch"))
             metric_name, note = headline_column(transfer.history[0]).removeprefix(VALIDATION_PREFIX), scratch.note
             metric = find(metric_name, custom_names([entry.written for entry in loaded.config.train.metrics or []]))
-            pairs.append(Pair(share, transfer.examples, *_sides(transfer, scratch, metric)))
+            pairs.append(Pair(share, transfer.examples or limit, *_sides(transfer, scratch, metric)))
         comparison = Comparison(metric_name, pairs, directory, note)
         write_json(directory / "comparison.json", {"figure": metric_name, "note": note, "pairs": [asdict(pair) for pair in pairs]})
         _draw(comparison, loaded.config.name)

@@ -87,11 +87,13 @@ def summarize_data(path: Path, options: Mapping[str, Any]) -> DataSummary:
     if source.image_files:
         height, width, side, grey = _size_of(source)
         spec = replace(spec, input_shape=(height, width, 1 if grey else 3))
-    targets, own_splits = source.all_targets()
-    counts = np.bincount(targets.reshape(-1)) if spec.task.is_classification else np.array([])
+    targets, splits = source.all_targets()
+    own_splits = {name: int((splits == name).sum()) for name in ("validation", "test") if (splits == name).any()}
+    divided = targets[splits != "test"]  # into training and validation examples, or folds
+    counts = np.bincount(divided.reshape(-1)) if spec.task.is_classification else np.array([])
     present = counts[counts > 0]
     imbalance = float(present.max() / present.min()) if len(present) else 1.0
-    rarest = int(present.min()) if len(present) else len(targets)
+    rarest = int(present.min()) if len(present) else len(divided)
     skewed = spec.task.is_regression and is_skewed(targets)
     pixels = IN_FILES if source.image_files or len(spec.input_shape) < 3 else _pixels_of(source)
     return DataSummary(

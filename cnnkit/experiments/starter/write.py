@@ -137,6 +137,7 @@ class _Writer:
         with self._counting() as on_progress:
             measured = measure(self._draft, sides, entry, self._summary.count, on_progress)
         unusable = self._count(measured.counts)
+        self._require_examples()
         group = self._summary.options.get("group")
         recipe = decide(measured, self._held_out, self._summary.spec.task, batch, grouped=bool(group))
         step = None
@@ -144,7 +145,9 @@ class _Writer:
             self._write_draft(self._transfer_parts(recipe, alpha, unusable, ()))
             step = seconds_per_step(*self._loaded_draft())
         if self._options.budget is not None:
+            timed_at = size_of(measured, recipe.side).seconds
             recipe = within_budget(recipe, measured, self._held_out, self._options.budget, step)
+            step = None if step is None else step * size_of(measured, recipe.side).seconds / timed_at
         if self._summary.spec.task.is_classification:
             score = TYPICAL_SCORE if group else measured.best.judged.score
             self._advise(precision_text(self._held_out, score, str(self._target), self._summary.most_folds))
