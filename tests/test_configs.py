@@ -26,8 +26,6 @@ from cnnkit.keras_api.signatures import REQUIRED, signature_table
 from cnnkit.model.compile import build_and_compile
 from tests.shipped_configs import CONFIGS, without_downloads
 
-UNMEASURED: set[str] = set()  # configs of whose present form no figure is known
-
 
 def test_all_seven_are_there() -> None:
     assert {path.stem for path in CONFIGS} >= {"cifar", "digits", "shapes", "signals", "regression", "resnet", "transfer"}
@@ -39,11 +37,9 @@ def test_shipped_config_builds_and_tells_its_command_and_figure(path: Path, tmp_
     assert head.startswith("# yaml-language-server: $schema=schema.json\n")
     command = "cnnkit transfer --base mobilenetv2" if path.stem == "transfer" else f"cnnkit train configs/{path.name}"
     assert re.search(rf"^#   {re.escape(command)}( --set \S+)*$", head, re.MULTILINE)
-    if path.stem not in UNMEASURED:
-        measured = measured_in(path)
-        assert measured is not None or "# Measured: " in head, f"python benchmarks/recipes.py {path.stem}"
-        assert measured is None or not measured.is_outdated(__version__), f"python benchmarks/recipes.py {path.stem}"
-    assert "TO BE MEASURED" not in head
+    measured = measured_in(path)
+    assert measured is not None, f"python benchmarks/recipes.py {path.stem}"
+    assert not measured.is_outdated(__version__), f"python benchmarks/recipes.py {path.stem}"
     base = [] if read_file(path).value["model"].get("base") is None else ["model.base={MobileNetV2: {weights: none}}"]
     loaded = load([path], [*_pictures(path, tmp_path), *base])
     network = build_and_compile(loaded)
