@@ -52,7 +52,7 @@ def save_run(folder: Path, config: str) -> Path:
     """A run's folder with a config, and the network that it describes."""
     (folder / "config.yaml").write_text(config)
     loaded = load([folder / "config.yaml"])
-    dataset = loaded.source.load(Request(1, folder, {}))
+    dataset = loaded.source.load(Request(1, folder, ()))
     model = build_and_compile(loaded).model
     RunDirectory(folder).save_model(model, ModelMetadata(dataset.name, dataset.task, image_reader=loaded.source.image_reader))
     return folder

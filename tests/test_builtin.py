@@ -37,7 +37,7 @@ def put(arrays: dict[str, np.ndarray]) -> Path:
 
 
 def load(folder: Path, **options: object) -> Dataset:
-    return open_dataset(Data.model_validate({"dataset": "cifar10", **options})).load(Request(1, folder, {}))
+    return open_dataset(Data.model_validate({"dataset": "cifar10", **options})).load(Request(1, folder, ()))
 
 
 def test_a_file_in_keras_home_is_used_as_it_is(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from cnnkit.runs.directory import RunDirectory
 from cnnkit.training.loggers import open_loggers
 import typer.main
 
-request = Request(0, Path(), {})
+request = Request(0, Path(), ())
 for colour in ("red", "blue"):
     for number in range(4):
         Image.new("RGB", (8, 8), colour).save(f"{colour}{number}.png")

@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def report_of(folder: Path) -> dict[str, object]:
     source = open_folder(Data(folder=str(folder), validation=0.0))
-    return source.check(Request(0, folder, {})).as_dict()
+    return source.check(Request(0, folder, ())).as_dict()
 
 
 def test_sound_files_give_no_error(folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_flat_pictures_are_not_taken_for_copies_of_each_other(folder: Path) -> N
 
 def test_training_stops_with_their_names_skips_them_or_leaves_them_out(folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "a" / "bad.png").write_bytes(b"oh")
-    request = Request(0, tmp_path, {})
+    request = Request(0, tmp_path, ())
     with pytest.raises(CnnkitError) as caught:
         open_folder(Data(folder=str(folder), image_size=8)).load(request)
     assert str(caught.value).splitlines()[:2] == [
@@ -100,23 +100,23 @@ def test_check_and_training_split_the_same_files_alike_though_some_are_bad(folde
     for number in (0, 1, 2, 3, 5, 7, 9):
         (flat / "ab"[number % 2] / f"{number:02}.png").write_bytes(b"oh")
     source = open_folder(Data(folder=str(flat), image_size=8, test=0.2, validation=0.2, on_bad_file="skip"))
-    report, dataset = source.check(Request(0, tmp_path, {})), source.load(Request(0, tmp_path, {}))
+    report, dataset = source.check(Request(0, tmp_path, ())), source.load(Request(0, tmp_path, ()))
     assert list(report.splits.items()) == [(name, len(examples)) for name, examples in dataset.splits.items()]
     assert list(report.splits) == ["train", "validation", "test"]
     (twin, _, _), (other, _, _) = (next(row for row in dataset.manifest if row[2] == split) for split in ("train", "test"))
     (flat / twin).write_bytes((flat / other).read_bytes())
     source = open_folder(Data(folder=str(flat), image_size=8, test=0.2, validation=0.2, on_bad_file="skip"))
-    assert source.check(Request(0, tmp_path, {})).errors[-1].startswith("the same file is in train and test: ")
-    assert source.load(Request(0, tmp_path, {})).notices[0] == ("1 picture is in more than one split: `cnnkit data check` names them.")
+    assert source.check(Request(0, tmp_path, ())).errors[-1].startswith("the same file is in train and test: ")
+    assert source.load(Request(0, tmp_path, ())).notices[0] == ("1 picture is in more than one split: `cnnkit data check` names them.")
 
 
 def test_a_folder_of_bad_files_alone_is_refused(folder: Path, tmp_path: Path) -> None:
     for path in folder.rglob("*.png"):
         path.write_bytes(b"oh")
     source = open_folder(Data(folder=str(folder), image_size=8, on_bad_file="skip"))
-    assert source.check(Request(0, tmp_path, {})).splits == {}
+    assert source.check(Request(0, tmp_path, ())).splits == {}
     with pytest.raises(CnnkitError, match="photos: none of its 24 files can be used"):
-        source.load(Request(0, tmp_path, {}))
+        source.load(Request(0, tmp_path, ()))
 
 
 def test_a_class_whose_name_has_a_bar_is_one_class(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_class_whose_name_has_a_bar_is_one_class(tmp_path: Path) -> None:
         for number in range(3):
             (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
             picture(number + 10 * len(name)).save(tmp_path / "set" / name / f"{number}.png")
-    report = open_folder(Data(folder=str(tmp_path / "set"))).check(Request(0, tmp_path / "cache", {}))
+    report = open_folder(Data(folder=str(tmp_path / "set"))).check(Request(0, tmp_path / "cache", ()))
     assert report.classes == {"cat": 3, "cat|dog": 3}
     assert not report.errors
 
@@ -188,7 +188,7 @@ def test_files_are_inspected_again_only_when_something_that_matters_has_changed(
     def load_with(**options: object) -> int:
         inspected.clear()
         open_folder(Data.model_validate({"folder": str(folder), "image_size": 8, "validation": 0.2, **options})).load(
-            Request(0, tmp_path, {})
+            Request(0, tmp_path, ())
         )
         return sum(inspected)
 

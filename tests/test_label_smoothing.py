@@ -98,7 +98,7 @@ def test_the_evaluation_has_the_smoothed_loss_and_the_metrics_of_the_true_classe
     path = write(tmp_path, "{CategoricalCrossentropy: {label_smoothing: 0.1}}")
     finished = train(prepare(load([path]), tmp_path / "run"), Silent())
     assert finished.evaluation is not None
-    dataset = load([path]).source.load(Request(SEED, tmp_path, {}))
+    dataset = load([path]).source.load(Request(SEED, tmp_path, ()))
     assert dataset.test is not None
     inputs, targets = dataset.test.rows.read(dataset.test.index), dataset.test.targets
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")

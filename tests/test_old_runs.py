@@ -59,7 +59,7 @@ def test_a_finished_run_of_before_evaluates_and_predicts_the_same(finished: Path
 def open_pixels(run: Path) -> Any:
     from cnnkit.data.binding import load
 
-    test = load([run / "config.yaml"]).source.load(Request(7, run, {})).test
+    test = load([run / "config.yaml"]).source.load(Request(7, run, ())).test
     assert test is not None
     return test.rows.read(test.index)
 

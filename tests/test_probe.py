@@ -198,7 +198,7 @@ def test_a_shifted_accuracy_is_that_of_plain_keras_on_shifted_pictures(run: Path
 def _request(run: Path) -> Any:
     from cnnkit.data.source import Request
 
-    return Request(42, run, {})
+    return Request(42, run, ())
 
 
 def test_a_limit_draws_the_same_examples_each_time(run: Path) -> None:

@@ -355,7 +355,7 @@ def test_what_is_passed_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (folder / "test" / "empty" / "1.png").unlink()
     Image.new("RGB", (4, 4)).save(folder / "loose.png")
     (tmp_path / "bad.txt").write_text("train/three/1.png\ntest/one/1.png\n")
-    dataset = opened(folder, exclude=str(tmp_path / "bad.txt")).load(Request(0, tmp_path, {}))
+    dataset = opened(folder, exclude=str(tmp_path / "bad.txt")).load(Request(0, tmp_path, ()))
     assert dataset.notices[:4] == (
         f"{folder}: beside the splits, these folders are passed over: more.",
         f"{folder}: these folders have no images and are not classes: test/empty.",

@@ -163,7 +163,7 @@ def test_a_run_directory_holds_what_the_readme_says(tmp_path: Path) -> None:
 def test_metrics_are_those_of_the_saved_model_on_raw_pixels(tmp_path: Path) -> None:
     run = train_config(tmp_path)
     told = json.loads((run / "metrics.json").read_text())
-    test = load([run / "config.yaml"]).source.load(Request(42, tmp_path, {})).test
+    test = load([run / "config.yaml"]).source.load(Request(42, tmp_path, ())).test
     assert test is not None
     pixels = test.rows.read(test.index)
     assert pixels.max() == 255
@@ -177,7 +177,7 @@ def test_the_loss_and_metrics_are_those_of_keras_evaluate(tmp_path: Path) -> Non
     text = CONFIG.replace("kernel_size: 3,", "kernel_size: 3, kernel_regularizer: {L2: {l2: 0.01}},")
     run = train_config(tmp_path, text.replace("epochs: 2", "epochs: 1, metrics: [accuracy, {SparseTopKCategoricalAccuracy: {k: 3}}]"))
     told = json.loads((run / "metrics.json").read_text())
-    test = load([run / "config.yaml"]).source.load(Request(42, tmp_path, {})).test
+    test = load([run / "config.yaml"]).source.load(Request(42, tmp_path, ())).test
     assert test is not None
     model = keras.saving.load_model(run / "model.keras")
     expected = model.evaluate(test.rows.read(test.index), test.targets, verbose=0, return_dict=True)

@@ -117,7 +117,7 @@ def test_a_column_is_the_same_task_in_a_csv_an_npz_and_an_npy(column: str, tmp_p
     assert {listing.task.kind, arrays.spec.task.kind, pair.spec.task.kind} == {kind}
     if kind == "classification":
         assert listing.task == arrays.spec.task == pair.spec.task
-    dataset = arrays.load(Request(0, tmp_path, {}))
+    dataset = arrays.load(Request(0, tmp_path, ()))
     targets = np.empty((len(values), *listing.targets.shape[1:]), np.float32)
     for part in dataset.splits.values():
         targets[part.index] = part.targets
@@ -159,9 +159,9 @@ def test_one_hot_codes_are_classes_where_the_task_says_so_and_are_told_where_it_
     for path, classes in ((npz, ("0", "1", "2")), (str(tmp_path / "named.npz"), tuple(names))):
         source = open_npz(Data(npz=path, task="classification"))
         assert (source.spec.task, source.spec.interpretation) == (Task("classification", classes), "")
-        whole = open_npz(Data(npz=path, task="classification", validation=0.0, test=0.0)).load(Request(0, tmp_path, {}))
+        whole = open_npz(Data(npz=path, task="classification", validation=0.0, test=0.0)).load(Request(0, tmp_path, ()))
         assert whole.train.targets.tolist() == order.tolist()
-    halves = open_npz(Data(npz=str(tmp_path / "halves.npz"), task="classification")).load(Request(0, tmp_path, {}))
+    halves = open_npz(Data(npz=str(tmp_path / "halves.npz"), task="classification")).load(Request(0, tmp_path, ()))
     assert halves.test is not None
     assert halves.test.targets.tolist() == [0, 1, 2]
     listing = list_csv(tmp_path / "d.csv", table)
@@ -187,9 +187,9 @@ def test_named_classes_are_the_places_of_their_names_and_gaps_keep_them(tmp_path
     np.savez(tmp_path / "named.npz", x=x, y=y, class_names=np.array(["a", "b", "c", "d"]))
     source = open_npz(Data(npz=str(tmp_path / "named.npz"), validation=0.0, test=0.0))
     assert source.spec.task.names == ("a", "b", "c", "d")
-    assert np.array_equal(source.load(Request(0, tmp_path, {})).train.targets, y)
+    assert np.array_equal(source.load(Request(0, tmp_path, ())).train.targets, y)
     np.savez(tmp_path / "halves.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[1:3])
-    test = open_npz(Data(npz=str(tmp_path / "halves.npz"), validation=0.0)).load(Request(0, tmp_path, {})).test
+    test = open_npz(Data(npz=str(tmp_path / "halves.npz"), validation=0.0)).load(Request(0, tmp_path, ())).test
     assert test is not None
     assert test.targets.tolist() == [1, 2]  # of the classes 0, 2 and 3
 

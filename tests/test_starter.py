@@ -270,7 +270,7 @@ def test_a_network_from_scratch_leaves_out_files_that_cannot_be_read_and_says_ho
     (folder / "a" / "0.png").write_bytes(b"oh")
     starter = write_starter(folder, tmp_path / "s.yaml", Options())
     assert "  on_bad_file: skip               # 1 cannot be read: `cnnkit data check` names them\n" in starter.path.read_text()
-    dataset = load([starter.path]).source.load(Request(42, tmp_path / "cache", {}))  # as `train` reads it
+    dataset = load([starter.path]).source.load(Request(42, tmp_path / "cache", ()))  # as `train` reads it
     assert sum(map(len, dataset.splits.values())) == 39
     assert dataset.test is not None
     held = len(dataset.test)

@@ -228,7 +228,7 @@ def run_of(folder: Path, train_section: str, data: str = "") -> tuple[dict[str, 
     """The metrics that a run wrote, its model, and its test examples."""
     (folder / "c.yaml").write_text(CONFIG.format(train=train_section, data=data))
     train(prepare(load([folder / "c.yaml"]), folder / "run"), Quiet())
-    test = load([folder / "c.yaml"]).source.load(Request(42, folder, {})).test
+    test = load([folder / "c.yaml"]).source.load(Request(42, folder, ())).test
     assert test is not None
     return json.loads((folder / "run" / "metrics.json").read_text()), keras.saving.load_model(folder / "run" / "model.keras"), test
 

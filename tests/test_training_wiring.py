@@ -55,7 +55,7 @@ def test_the_saved_model_of_a_regression_predicts_in_the_unit_of_the_data(tmp_pa
     )
     prepared = prepare(load([tmp_path / "c.yaml"]), tmp_path / "run")
     train(prepared, Silent())
-    raw = load([tmp_path / "c.yaml"]).source.load(Request(42, tmp_path, {}))
+    raw = load([tmp_path / "c.yaml"]).source.load(Request(42, tmp_path, ()))
     assert raw.test is not None
     pixels, targets = raw.test.rows.read(raw.test.index), np.asarray(raw.train.targets, np.float64)
     standardized = prepared.network.model.predict(pixels, verbose=0)

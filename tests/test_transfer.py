@@ -344,11 +344,11 @@ def test_a_share_of_the_training_data_is_that_share_of_what_is_trained_on(
     ]
     (tmp_path / "c.yaml").write_text(f"data: {data}\nmodel: {{layers: [Flatten, {{Dense: {{units: outputs, activation: softmax}}}}]}}\n")
     loaded = load([tmp_path / "c.yaml"])
-    whole = len(loaded.source.load(Request(loaded.config.data_seed, tmp_path, {})).train)
+    whole = len(loaded.source.load(Request(loaded.config.data_seed, tmp_path, ())).train)
     trained_on = []
 
     def run(limited: BoundConfig, folder: Path, title: str, listener: object) -> SideResult:
-        examples = len(limited.source.load(Request(limited.config.data_seed, tmp_path, {})).train)
+        examples = len(limited.source.load(Request(limited.config.data_seed, tmp_path, ())).train)
         trained_on.append(examples)
         rows: list[dict[str, int | float]] = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5, "seconds": 1.0}]
         return SideResult(

@@ -109,3 +109,9 @@ def classes_of_columns(path: Path, name: str, values: Array) -> npt.NDArray[np.i
         )
     classes: npt.NDArray[np.int32] = values.argmax(axis=1).astype(np.int32)
     return classes
+
+
+def is_whole(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Whether each float is a whole number that float64 tells from its neighbors, below 2**53; NaN and infinity are not."""
+    whole: npt.NDArray[np.bool_] = (np.abs(values) < 2**53) & (values == np.round(values))
+    return whole

@@ -18,6 +18,7 @@ from cnnkit.data.source import Request, Source
 from cnnkit.data.sources.array_targets import Targets, check_targets, class_names_in, read_targets, targets_of
 from cnnkit.data.sources.npy_format import Member, decoded, is_divided, npy_header, read_members
 from cnnkit.data.split import SPELLINGS
+from cnnkit.data.target_kinds import is_whole
 from cnnkit.errors import CnnkitError, did_you_mean, format_value, named
 
 Array = npt.NDArray[Any]
@@ -255,10 +256,9 @@ def _per_example_values(path: Path, members: dict[str, Member], name: str, optio
     values = member.read().reshape(-1)
     if values.dtype.kind != "f":
         return values
-    is_whole = np.abs(values) < 2**53
-    is_whole[is_whole] = values[is_whole] == np.round(values[is_whole])
-    if not is_whole.all():
-        raise CnnkitError(f"{what} has {values[np.argmin(is_whole)]}", wanted)
+    whole = is_whole(values)
+    if not whole.all():
+        raise CnnkitError(f"{what} has {values[np.argmin(whole)]}", wanted)
     return values.astype(np.int64)
 
 

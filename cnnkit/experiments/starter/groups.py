@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnkit.data.sources.csv_file import read_table
 from cnnkit.data.sources.npy_format import read_members
+from cnnkit.data.target_kinds import is_whole
 
 LEAST_GROUPS = 3  # for training, validation and test
 GROUP_NAMES = (
@@ -84,6 +85,5 @@ def _columns_of(path: Path, key: str, target: Any, named: str | None) -> dict[st
         if name == named or name.lower() in GROUP_NAMES:
             is_column = member.shape in {(count,) for count in counts} | {(count, 1) for count in counts}
             values = member.read().reshape(-1) if is_column and member.dtype.kind in "biufUS" else np.zeros(0)
-            whole = values.dtype.kind != "f" or bool((np.isfinite(values) & (values == np.floor(values))).all())
-            columns[name] = values.tolist() if whole else []
+            columns[name] = values.tolist() if values.dtype.kind != "f" or is_whole(values).all() else []
     return columns
