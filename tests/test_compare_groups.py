@@ -11,7 +11,9 @@ from cnnkit.experiments.compare_groups import compare_groups
 DATA = {"folder": "/photos/birds", "validation": 0.1, "test": 0.15}
 
 
-def group_of(folder: Path, kind: str, values: dict[int, float], data: dict[str, Any] | None = None, seed: int | None = 42) -> Path:
+def group_of(
+    folder: Path, kind: str, values: dict[int, float], data: dict[str, Any] | None = None, seed: int | None = 42, on: str = "test"
+) -> Path:
     """A group of finished runs with an accuracy each, by seed or number of the fold, and some entries of `data` of its own."""
     config: dict[str, Any] = {"name": folder.name, "data": {**DATA, **(data or {})}}
     if kind == "folds":
@@ -23,7 +25,7 @@ def group_of(folder: Path, kind: str, values: dict[int, float], data: dict[str, 
         run.mkdir()
         own = {**config, "seed": number} if kind == "seeds" else {**config, "data": {**config["data"], "fold": {"number": number}}}
         (run / "config.yaml").write_text(json.dumps(own))
-        results = {"measured_on": "test set of birds", "examples": 20, "accuracy": accuracy, "balanced_accuracy": accuracy, "loss": 1.0}
+        results = {"measured_on": f"{on} set of birds", "examples": 20, "accuracy": accuracy, "balanced_accuracy": accuracy, "loss": 1.0}
         (run / "metrics.json").write_text(json.dumps(results))
         (run / "environment.json").write_text(json.dumps({"state": "finished"}))
         (run / "history.csv").write_text("epoch,loss\n1,1.0\n")
@@ -83,4 +85,14 @@ def test_groups_of_seeds_are_tested_where_they_were_measured_on_the_same_example
 ) -> None:
     first = group_of(tmp_path / "a", "seeds", VALUES, ours)
     other = group_of(tmp_path / "b", "seeds", BETTER if paired else {seed + 10: value for seed, value in BETTER.items()}, theirs)
+    assert why_not(first, other) == (f"they were not measured on the same examples: {difference}" if difference else "")
+
+
+@pytest.mark.parametrize(
+    ("source", "difference"), [("folder", ""), ("dataset", "data.limit is 500 and 5000"), ("npz", "data.limit is 500 and 5000")]
+)
+def test_a_limit_counts_where_validation_examples_are_drawn_from_what_it_leaves(source: str, difference: str, tmp_path: Path) -> None:
+    own = {"folder": None, source: "birds"}
+    first = group_of(tmp_path / "a", "seeds", VALUES, {**own, "limit": 500}, on="validation")
+    other = group_of(tmp_path / "b", "seeds", BETTER, {**own, "limit": 5000}, on="validation")
     assert why_not(first, other) == (f"they were not measured on the same examples: {difference}" if difference else "")

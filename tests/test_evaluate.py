@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnnkit import cli
 from cnnkit.artifacts.model_metadata import ModelMetadata
+from cnnkit.config.schema import Data
 from cnnkit.config.task import Task
 from cnnkit.errors import CnnkitError
 from cnnkit.prediction.evaluate_run import evaluate_run
@@ -130,6 +131,14 @@ def test_numbers_are_measured_in_their_unit_and_must_be_numbers(tmp_path: Path) 
         run, tmp_path / "new.npz",
         f"{tmp_path}/new.npz: 1 targets in 'y' are NaN or infinite, the first at index 1\n    Take those examples out.",
     )  # fmt: skip
+
+
+def test_the_target_of_a_run_is_no_option_of_a_file_with_training_and_test_arrays(tmp_path: Path) -> None:
+    x, y = np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 0])
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=1 - y)
+    trained = Data(npz="own.npz", target="digit")
+    other = read_other_data(tmp_path / "mnist.npz", (4, 4, 1), None, Task("classification", ("0", "1")), trained, tmp_path)
+    assert [part.targets.tolist() for part in other.parts] == [[0, 1, 0], [1, 0, 1]]
 
 
 def refused(run: Path, data: Path, message: str) -> None:
