@@ -6,6 +6,7 @@ Over 300 lines: one command, whose every kind of data is written and trained.
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,23 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cnnkit import cli
+from cnnkit.config.task import Task
 from cnnkit.data.binding import load
 from cnnkit.data.source import Request
 from cnnkit.errors import CnnkitError
 from cnnkit.experiments.check_config import check_config
 from cnnkit.experiments.starter.linear_head import STRENGTHS, OutOfFold, penalty
-from cnnkit.experiments.starter.measure import Measurements, SizeScore, SplitCounts, _measured_targets, _sampled, load_examples, measure
+from cnnkit.experiments.starter.measure import (
+    Measurements,
+    SizeScore,
+    SplitCounts,
+    _judge_flips,
+    _measured_targets,
+    _Progress,
+    _sampled,
+    load_examples,
+    measure,
+)
 from cnnkit.experiments.starter.write import Options, write_starter
 from cnnkit.model.optimizer import build_optimizer
 from cnnkit.training.prepare import CHOSEN_BY_FINAL_EXAMPLES, Prepared, prepare
@@ -390,6 +402,18 @@ def test_weights_that_cannot_be_downloaded_are_not_those_of_the_config(
     assert base is not None
     assert base.written == {"MobileNetV2": {"alpha": 0.35}}
     assert any("could not be downloaded" in text for text in starter.advice)
+
+
+def test_top_and_bottom_are_mirrored_only_with_evidence_and_left_and_right_unless_there_is_some_against_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right, mirrored = np.array([1.0] * 95 + [0.0] * 5), np.array([1.0] * 94 + [0.0] * 6)  # one less: chance
+    judged = OutOfFold(np.zeros(100), right, mirrored, 0.1)
+    monkeypatch.setattr("cnnkit.experiments.starter.measure._run", lambda network, pixels, progress: None)
+    monkeypatch.setattr("cnnkit.experiments.starter.measure.cross_validate", lambda *arguments: judged)
+    sampled: Any = SimpleNamespace(network=None, pixels=np.zeros((100, 2, 2, 1)), features=None, targets=np.arange(100) % 2)
+    flips = _judge_flips(sampled, Task("classification", ("a", "b")), 42, _Progress(lambda done, total: None, 2))
+    assert flips == {"horizontal": (pytest.approx(0.94), True), "vertical": (pytest.approx(0.94), False)}
 
 
 def test_of_many_classes_a_hundred_are_measured(tmp_path: Path) -> None:
